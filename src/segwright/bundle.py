@@ -1,0 +1,203 @@
+"""A trained model on disk: a directory that says everything needed to use it.
+
+::
+
+    model.safetensors    the best weights by validation mean IoU
+    last.safetensors     the weights after the last epoch
+    bundle.json          network, classes, preprocessing, hyperparameters, data, metrics, versions
+    metrics.jsonl        one line an epoch
+    README.md            for whoever finds the directory in two years
+
+Knows how a network is described and stored. Refuses to know how it is trained or used. Loading never unpickles.
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import segwright
+from segwright.errors import BundleError
+from segwright.labels import LabelMap
+from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
+from segwright.storage import directory_aside, refuse_existing, write_aside, write_bytes
+
+FORMAT_VERSION: Final = 1
+BEST: Final = "model.safetensors"
+LAST: Final = "last.safetensors"
+_DESCRIPTION: Final = "bundle.json"
+
+State = Mapping[str, Tensor]
+
+
+class ClassDescription(BaseModel):
+    """One class: its index in masks, its name and its colour in overlays (RGB, 0-255)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    index: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+class Description(BaseModel):
+    """What `bundle.json` holds. Readers ignore keys that they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format_version: int = FORMAT_VERSION
+    network: NetworkSpec
+    classes: tuple[ClassDescription, ...]
+    label_maps: dict[str, Any]
+    """The label map of each channel, `train` and `validation`, in its JSON form."""
+    hyperparameters: dict[str, Any]
+    data: dict[str, Any]
+    """The data reports of both channels: counts, sizes, class histogram, fingerprint."""
+    metrics: dict[str, Any]
+    """The scores of both weight files, `best` and `last`; null where a file was never validated."""
+    versions: dict[str, str]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, by index."""
+        return tuple(entry.name for entry in self.classes)
+
+    def label_map(self, channel: str) -> LabelMap:
+        """The label map that the masks of `channel` were read with."""
+        return LabelMap.from_json(self.label_maps[channel])
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a trained model depends on."""
+    return {
+        "segwright": segwright.__version__,
+        "torch": torch.__version__,
+        "timm": version("timm"),
+        "python": platform.python_version(),
+    }
+
+
+def host_copy(network: SegmentationNetwork) -> dict[str, Tensor]:
+    """Copy a network's weights and running statistics to the CPU, laid out plainly."""
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in network.state_dict().items()}
+
+
+class BundleWriter:
+    """Writes a bundle that is complete and loadable from its first save on.
+
+    An existing directory is touched by the first save only, and then replaced as a whole, so that a training
+    that fails early leaves it as it was. Later saves replace one file at a time.
+    """
+
+    def __init__(self, path: Path, overwrite: bool) -> None:
+        """Raise OutputExistsError when `path` exists and may not be overwritten."""
+        refuse_existing(path, overwrite, _DESCRIPTION)
+        self.path, self._overwrite = path, overwrite
+        self._saved = False
+
+    def save(
+        self, description: Description, *, last: State, best: State | None, record: Mapping[str, Any] | None
+    ) -> None:
+        """Write the last weights, the best ones where they changed, and one more line of metrics."""
+        if self._saved:
+            _fill(self.path, description, last=last, best=best, record=record)
+            return
+        with directory_aside(self.path, self._overwrite, _DESCRIPTION) as folder:
+            _fill(folder, description, last=last, best=best or last, record=record)
+        self._saved = True
+
+
+def read_description(path: Path) -> Description:
+    """Read `bundle.json` of a bundle. Raises BundleError when it is missing, damaged or of a newer format."""
+    file = path / _DESCRIPTION
+    if not path.exists():
+        raise BundleError(f"{path} does not exist; it should be the directory that a training left")
+    if not file.is_file():
+        raise BundleError(f"{path} is not a Segwright bundle: it has no bundle.json")
+    try:
+        document = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise BundleError(f"{file} is damaged: {error}") from error
+    written = document.get("format_version") if isinstance(document, dict) else None
+    if not isinstance(written, int):
+        raise BundleError(f"{file} was not written by Segwright: it has no format_version")
+    if written > FORMAT_VERSION:
+        raise BundleError(
+            f"{file} has format version {written}, this Segwright {segwright.__version__} reads up to "
+            f"{FORMAT_VERSION}: install a newer one"
+        )
+    try:
+        return Description.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{file} is damaged at '{place}': {first['msg']}") from error
+
+
+def load_network(path: Path, weights: str = BEST) -> tuple[Description, SegmentationNetwork]:
+    """Load a bundle's network onto the CPU, in evaluation mode. Raises BundleError when it is damaged."""
+    description = read_description(path)
+    network = build_network(description.network)
+    file = path / weights
+    try:
+        state = load_file(file, device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{file} cannot be read as safetensors: {error}") from error
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise BundleError(
+            f"{file} does not hold the network that bundle.json describes "
+            f"({description.network.algorithm} on {description.network.backbone}): {_first_lines(error)}"
+        ) from error
+    return description, network.eval()
+
+
+def _fill(
+    folder: Path,
+    description: Description,
+    *,
+    last: State,
+    best: State | None,
+    record: Mapping[str, Any] | None,
+) -> None:
+    _save_weights(folder / LAST, last)
+    if best is not None:
+        _save_weights(folder / BEST, best)
+    write_bytes(folder / _DESCRIPTION, description.model_dump_json(indent=2).encode())
+    write_bytes(folder / "README.md", _readme(description).encode())
+    if record is not None:
+        with (folder / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record) + "\n")
+
+
+def _save_weights(path: Path, state: State) -> None:
+    with write_aside(path) as aside:
+        save_file(dict(state), aside, metadata={"format": "pt"})
+
+
+def _readme(description: Description) -> str:
+    network, best = description.network, description.metrics.get("best")
+    score = "not validated" if best is None else f"validation mean IoU {best['mean_iou']:.4f}"
+    names = ", ".join(f"{entry.index} {entry.name}" for entry in description.classes)
+    return (
+        "# A semantic segmentation model\n\n"
+        f"Trained by Segwright {description.versions['segwright']}: {network.algorithm} on "
+        f"{network.backbone}, {score}.\n\n"
+        f"Classes: {names}.\n\n"
+        "```sh\nsegwright predict THIS_DIRECTORY PICTURES --output MASKS --overlay\n```\n\n"
+        "`model.safetensors` holds the best weights, `last.safetensors` those after the last epoch, "
+        "`bundle.json` all that is needed to use them, `metrics.jsonl` a line an epoch.\n"
+    )
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

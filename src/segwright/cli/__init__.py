@@ -1,0 +1,58 @@
+"""The command line: `main` runs a command and turns whatever happens into an exit status.
+
+0 is success, 2 something the user can mend (one line on stderr), 130 Ctrl-C. Anything else is a fault of
+Segwright and ends in a traceback. What the commands are is in `commands`; this module knows none of them.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
+
+from segwright.cli.commands import app
+from segwright.cli.flags import with_boolean_values
+from segwright.console import set_up_logging
+from segwright.errors import UserError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what follows the program's name; None takes them from the process.
+
+    Returns:
+        The exit status.
+    """
+    set_up_logging()
+    tokens = with_boolean_values(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _complain(_usage_sentence(error))
+    except UserError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _complain(sentence: str) -> int:
+    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    return USER_ERROR
+
+
+def _usage_sentence(error: CycloptsError) -> str:
+    command = " ".join(["segwright", *(error.command_chain or ())])
+    if isinstance(error, MissingArgumentError) and error.argument:
+        sentence = f"{error.argument.names[0]} is missing or has no value."
+    elif isinstance(error, UnusedCliTokensError):
+        sentence = f"Nothing more was expected after the other arguments: {' '.join(error.unused_tokens or ())}."
+    else:
+        sentence = str(error)
+    return f"{sentence} `{command} --help` shows how it is used."

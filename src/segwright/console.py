@@ -1,0 +1,96 @@
+"""What a person sees while Segwright works: bars and tables on a terminal, plain lines everywhere else.
+
+Knows rich and the two standard streams (results to stdout, messages and progress to stderr), and nothing of
+what is being reported.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Advance = Callable[[int, str], None]
+"""Called with the number of units done since the last call and a short text to show beside the bar."""
+
+LOGGER = logging.getLogger("segwright")
+_messages = Console(stderr=True)
+
+
+def set_up_logging() -> None:
+    """Show what the package logs: coloured on a terminal, one plain line a message elsewhere."""
+    handler: logging.Handler = (
+        RichHandler(console=_messages, show_path=False, show_time=False, show_level=False, markup=False)
+        if _messages.is_terminal
+        else logging.StreamHandler()
+    )
+    handler.setFormatter(_WarningPrefix())
+    LOGGER.handlers[:] = [handler]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+class _WarningPrefix(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
+
+
+@contextmanager
+def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
+    """Show how far a job of `total` units has come.
+
+    On a terminal: one bar with the time left. Elsewhere: one plain line every `every` calls (0: none), because
+    a log file is read afterwards and wants few lines.
+    """
+    if _messages.is_terminal:
+        with _bar() as bar:
+            task = bar.add_task(what, total=total, text="")
+            yield lambda done, text: bar.update(task, advance=done, text=text)
+    else:
+        yield _plain_lines(what, total, every)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to stdout; the first column is text, the others are figures."""
+    output = Console()
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, name in enumerate(columns):
+        grid.add_column(name, justify="right" if position else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*row)
+    if output.is_terminal:
+        output.print(grid)
+    else:
+        # A pipe has no width of its own: never fold a class name because of that.
+        Console(width=200).print(grid)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=_messages,
+        transient=True,
+    )
+
+
+def _plain_lines(what: str, total: int, every: int) -> Advance:
+    start = time.monotonic()
+    done, calls = 0, 0
+
+    def advance(units: int, text: str) -> None:
+        nonlocal done, calls
+        done, calls = done + units, calls + 1
+        if every and calls % every == 0:
+            left = (time.monotonic() - start) / max(done, 1) * (total - done)
+            LOGGER.info(f"{what}: {done}/{total} {text}, {left:.0f} s left")
+
+    return advance

@@ -1,0 +1,169 @@
+"""Random crops of a picture and its mask, resampled once.
+
+Knows the geometry of a training crop: mirror, scale, offset, padding, blur. Refuses to know files, classes
+and tensors. Only the pixels of a crop are ever resampled, and a mask is only ever picked from, so it keeps
+its numbers.
+
+Pixel centres lie at half-integers: pixel x of a picture scaled from W to w columns shows the source position
+(x + 0.5) W / w - 0.5.
+
+Source: GluonCV, gluoncv/data/segbase.py, `_sync_transform`. Ours pads masks with 255 (ignore) instead of
+class 0.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.labels import IGNORE
+
+Pixel = TypeVar("Pixel", np.uint8, np.uint16)
+
+_SMALLEST_SCALE: Final = 0.5
+_LARGEST_SCALE: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One square crop of a picture that was mirrored and scaled; sizes and positions in pixels."""
+
+    height: int
+    """Height of the source picture."""
+    width: int
+    """Width of the source picture."""
+    scaled_height: int
+    scaled_width: int
+    top: int
+    """First row of the crop in the scaled picture."""
+    left: int
+    """First column of the crop in the scaled and mirrored picture."""
+    size: int
+    """Side of the crop; what lies right of or below the scaled picture is padding."""
+    mirrored: bool = False
+    blur: float = 0.0
+    """Standard deviation of the Gaussian blur; 0 for none."""
+
+
+def draw_crop(rng: np.random.Generator, height: int, width: int, base_size: int, crop_size: int) -> Crop:
+    """Draw a random crop of a picture of `height` x `width` pixels.
+
+    Mirrored with probability 0.5; the long side uniform over the whole numbers from base_size / 2 to 2
+    base_size; the position uniform; with probability 0.5 a blur of standard deviation uniform over 0 to 1.
+    """
+    mirrored = bool(rng.random() < 0.5)
+    long_side = int(rng.integers(int(_SMALLEST_SCALE * base_size), int(_LARGEST_SCALE * base_size), endpoint=True))
+    scaled_height, scaled_width = _scaled(height, width, long_side)
+    top = int(rng.integers(0, max(scaled_height - crop_size, 0), endpoint=True))
+    left = int(rng.integers(0, max(scaled_width - crop_size, 0), endpoint=True))
+    blur = float(rng.random()) if rng.random() < 0.5 else 0.0
+    return Crop(height, width, scaled_height, scaled_width, top, left, crop_size, mirrored, blur)
+
+
+def still_crop(height: int, width: int, base_size: int, crop_size: int) -> Crop:
+    """The crop without chance: the long side is base_size, the position central, neither mirrored nor
+    blurred.
+    """
+    scaled_height, scaled_width = _scaled(height, width, base_size)
+    top = max(scaled_height - crop_size, 0) // 2
+    left = max(scaled_width - crop_size, 0) // 2
+    return Crop(height, width, scaled_height, scaled_width, top, left, crop_size)
+
+
+def apply_crop(crop: Crop, image: NDArray[Pixel], mask: NDArray[np.uint8]) -> tuple[NDArray[Pixel], NDArray[np.uint8]]:
+    """Cut a crop out of an image, uint8 or uint16 [H, W, bands], and its mask, uint8 [H, W].
+
+    Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8
+    [size, size], nearest and 255 (ignore) in the padding.
+    """
+    vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size)
+    horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, crop.mirrored)
+    pixels = _warp(image, vertical, horizontal)
+    if crop.blur:
+        blurred = cv2.GaussianBlur(pixels, (0, 0), crop.blur, borderType=cv2.BORDER_REPLICATE)
+        pixels = np.asarray(blurred, dtype=image.dtype)
+    pixels = pixels.reshape(vertical.length, horizontal.length, image.shape[2])
+    classes = mask[vertical.nearest][:, horizontal.nearest]
+    return _pad(pixels, crop.size, 0), _pad(classes, crop.size, IGNORE)
+
+
+def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Height and width of a picture whose long side becomes `long_side`; neither is less than one pixel."""
+    if height > width:
+        return long_side, max(int(width * long_side / height + 0.5), 1)
+    return max(int(height * long_side / width + 0.5), 1), long_side
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Rows or columns of a crop and where they lie in the source."""
+
+    length: int
+    """Pixels of the crop inside the picture; the rest is padding."""
+    start: int
+    stop: int
+    """The source pixels that are needed, with a margin for the interpolation."""
+    factor: int
+    """How many source pixels are averaged into one before the interpolation, so that nothing aliases."""
+    slope: float
+    offset: float
+    """Position in the averaged pixels from `start` on: slope * (pixel of the crop) + offset."""
+    nearest: NDArray[np.int64]
+    """The source pixel nearest to each pixel of the crop."""
+
+    @classmethod
+    def along(cls, source: int, scaled: int, first: int, size: int, mirrored: bool = False) -> "_Axis":
+        """The axis of a picture scaled from `source` to `scaled` pixels, from pixel `first` on."""
+        length = min(size, scaled - first)
+        # (x + 0.5) * source / scaled, rounded down, in whole numbers
+        nearest = (2 * np.arange(first, first + length, dtype=np.int64) + 1) * source // (2 * scaled)
+        slope = source / scaled
+        offset = (first + 0.5) * slope - 0.5
+        if mirrored:
+            nearest, slope, offset = source - 1 - nearest, -slope, source - 1 - offset
+        factor = max(int(source / scaled), 1)
+        low, high = sorted((offset, offset + slope * (length - 1)))
+        start = max((int(low) // factor - 1) * factor, 0)
+        stop = min((int(high) // factor + 3) * factor, source)
+        return cls(length, start, stop, factor, slope / factor, (offset - start + 0.5) / factor - 0.5, nearest)
+
+
+def _warp(image: NDArray[Pixel], vertical: _Axis, horizontal: _Axis) -> NDArray[Pixel]:
+    """The pixels of a crop inside the picture, [rows, columns(, bands)]: OpenCV drops a single band."""
+    region = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
+    if vertical.factor > 1 or horizontal.factor > 1:
+        region = _average(region, vertical.factor, horizontal.factor)
+    # OpenCV warps four bands twice as fast as three (opencv/opencv, pull request 26752).
+    fourth = region.shape[2] == 3
+    warped = cv2.warpAffine(
+        cv2.cvtColor(region, cv2.COLOR_RGB2RGBA) if fourth else region,
+        np.array([[horizontal.slope, 0, horizontal.offset], [0, vertical.slope, vertical.offset]]),
+        (horizontal.length, vertical.length),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    pixels = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB) if fourth else warped
+    return np.asarray(pixels, dtype=image.dtype)
+
+
+def _average(region: NDArray[Pixel], rows: int, columns: int) -> NDArray[Pixel]:
+    """Means over blocks of `rows` x `columns` pixels; the last block is filled up with the last pixel."""
+    below, right = -region.shape[0] % rows, -region.shape[1] % columns
+    if below or right:
+        filled = cv2.copyMakeBorder(region, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        region = np.asarray(filled, dtype=region.dtype)
+    size = (region.shape[1] // columns, region.shape[0] // rows)
+    average = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(average, dtype=region.dtype).reshape(size[1], size[0], -1)
+
+
+def _pad(array: NDArray[Pixel], size: int, value: int) -> NDArray[Pixel]:
+    """Fill up with `value` to the right and below, to `size` rows and columns."""
+    rows, columns = array.shape[:2]
+    if (rows, columns) == (size, size):
+        return array
+    padded = np.full((size, size, *array.shape[2:]), value, dtype=array.dtype)
+    padded[:rows, :columns] = array
+    return padded

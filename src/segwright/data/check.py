@@ -1,0 +1,200 @@
+"""The data check: all pairs of a channel are read once before anything is trained or scored on them.
+
+Knows which findings are refused, which are a warning and which are only counted, and in what order they are
+told. The rules for pixel values live in `mask_rules`, the reading in `readings`.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.folders import Pair, Pairing
+from segwright.data.mask_rules import (
+    classes_of,
+    infer_num_classes,
+    refuse_all_ignored,
+    refuse_different_sizes,
+    refuse_other_classes,
+    unmapped_sentence,
+)
+from segwright.data.readings import Reading, combine, fingerprint, read_all
+from segwright.errors import DataError
+from segwright.formats.masks import mask_palette
+from segwright.labels import LabelMap
+
+_NAMED: Final = 5
+
+_logger = logging.getLogger("segwright")
+
+
+@dataclass(frozen=True, eq=False)
+class DataReport:
+    """What the pairs of a channel hold. Classes are 0 to num_classes - 1, after the label map."""
+
+    pairs: tuple[Pair, ...]
+    """The readable pairs, sorted by key: those to train on."""
+    left_out: tuple[str, ...]
+    """A sentence for each file without a partner and each pair that cannot be read."""
+    sizes: tuple[tuple[tuple[int, int], int], ...]
+    """((height, width), number of pairs), the most frequent size first."""
+    num_classes: int
+    histogram: NDArray[np.int64]
+    """Labelled pixels of each class, [C]."""
+    ignored_pixels: int
+    """Pixels of no class: 255 and those that the label map does not name."""
+    unmapped: dict[int, int]
+    """Pixels of each pixel value that the label map does not name."""
+    absent_classes: tuple[int, ...]
+    """Classes without a labelled pixel."""
+    palette: NDArray[np.uint8] | None
+    """The colours of the classes in the masks' own palette, [C, 3]; None without a usable one."""
+    fingerprint: str
+    """A hash over keys and file bytes, whatever the order and place of the files."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values, with the number of pairs in place of the pairs."""
+        return {
+            "pairs": len(self.pairs),
+            "left_out": list(self.left_out),
+            "sizes": [{"height": h, "width": w, "pairs": count} for (h, w), count in self.sizes],
+            "num_classes": self.num_classes,
+            "histogram": self.histogram.tolist(),
+            "ignored_pixels": self.ignored_pixels,
+            "unmapped": {str(value): count for value, count in self.unmapped.items()},
+            "absent_classes": list(self.absent_classes),
+            "fingerprint": self.fingerprint,
+        }
+
+
+def check_pairs(
+    pairing: Pairing,
+    label_map: LabelMap | None,
+    num_classes: int | None,
+    *,
+    channel: str,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataReport:
+    """Read all pairs once, in parallel, and report what they hold.
+
+    Args:
+        pairing: the pairs and the files without a partner.
+        label_map: how pixel values become classes; None means that they are the classes.
+        num_classes: None takes it from the label map, else from the largest class in the masks.
+        channel: the name of the channel, for messages.
+        strict: refuse what is otherwise left out or ignored with a warning.
+        progress: called with (pairs done, all pairs) as the reading goes on.
+
+    Raises:
+        DataError: no pair can be read; image and mask differ in size; a mask holds a class outside
+        num_classes;
+            the masks hold nothing to learn from; anything was left out or ignored although `strict`.
+        LabelError: the label map leads to a class outside num_classes.
+    """
+    label_map = label_map or LabelMap.identity()
+    if num_classes is not None:
+        label_map.check(num_classes)
+    readings, problems = read_all(pairing.pairs, progress)
+    left_out = _left_out(pairing, problems)
+    _tell_left_out(left_out, len(readings), channel, strict)
+    refuse_different_sizes(readings, channel)
+    values, counts = combine(readings)
+    refuse_all_ignored(values, label_map, channel)
+    if num_classes is None:
+        num_classes = infer_num_classes(values, label_map, channel)
+    refuse_other_classes(readings, values, label_map, num_classes, channel)
+    unmapped = _unmapped(values, counts, label_map, channel, strict)
+    histogram = _histogram(values, counts, label_map, num_classes)
+    absent = tuple(int(index) for index in np.flatnonzero(histogram == 0))
+    _tell_absent(absent, num_classes, channel)
+    return DataReport(
+        pairs=tuple(reading.pair for reading in readings),
+        left_out=left_out,
+        sizes=_sizes(readings),
+        num_classes=num_classes,
+        histogram=histogram,
+        ignored_pixels=int(counts.sum() - histogram.sum()),
+        unmapped=unmapped,
+        absent_classes=absent,
+        palette=_palette(readings[0].pair, label_map, num_classes),
+        fingerprint=fingerprint(readings),
+    )
+
+
+def _left_out(pairing: Pairing, problems: list[str]) -> tuple[str, ...]:
+    return (
+        *problems,
+        *(f"{path} has no mask." for path in pairing.unpaired_images),
+        *(f"{path} has no image." for path in pairing.unpaired_masks),
+    )
+
+
+def _tell_left_out(left_out: tuple[str, ...], readable: int, channel: str, strict: bool) -> None:
+    """Warn once of all files left out; DataError when nothing is left, or for anything when strict."""
+    if not left_out:
+        return
+    more = f" And {len(left_out) - _NAMED} more." if len(left_out) > _NAMED else ""
+    named = " ".join(left_out[:_NAMED]) + more
+    if not readable:
+        raise DataError(f"{channel}: none of the pairs can be read. {named}")
+    what = f"{channel}: {len(left_out)} {'file is' if len(left_out) == 1 else 'files are'}"
+    if strict:
+        raise DataError(f"{what} without a partner or unreadable, which --strict refuses. {named}")
+    _logger.warning("%s left out. %s", what, named)
+
+
+def _unmapped(
+    values: NDArray[np.int64], counts: NDArray[np.int64], label_map: LabelMap, channel: str, strict: bool
+) -> dict[int, int]:
+    """Pixels of each value that the label map does not name; warns of them, or refuses them when strict."""
+    found = np.isin(values, label_map.unmapped(values))
+    unmapped = dict(zip(values[found].tolist(), counts[found].tolist(), strict=True))
+    if unmapped and strict:
+        raise DataError(f"{unmapped_sentence(unmapped, channel)}, which --strict refuses: add them to the map.")
+    if unmapped:
+        _logger.warning("%s; they are ignored.", unmapped_sentence(unmapped, channel))
+    return unmapped
+
+
+def _histogram(
+    values: NDArray[np.int64], counts: NDArray[np.int64], label_map: LabelMap, num_classes: int
+) -> NDArray[np.int64]:
+    """Labelled pixels of each class, [C]."""
+    classes = classes_of(values, label_map)
+    histogram = np.zeros(num_classes, np.int64)
+    np.add.at(histogram, classes[classes >= 0], counts[classes >= 0])
+    return histogram
+
+
+def _tell_absent(absent: tuple[int, ...], num_classes: int, channel: str) -> None:
+    if absent:
+        which = "class" if len(absent) == 1 else "classes"
+        listed = ", ".join(str(index) for index in absent)
+        _logger.warning("%s: no pixel is labelled as %s %s of %d.", channel, which, listed, num_classes)
+
+
+def _sizes(readings: list[Reading]) -> tuple[tuple[tuple[int, int], int], ...]:
+    counted = Counter(reading.image_size for reading in readings)
+    return tuple(sorted(counted.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[np.uint8] | None:
+    """The colours of all classes in the palette of one mask, [C, 3], where they are distinct and not all
+    grey.
+    """
+    colours = mask_palette(pair.mask.read_bytes())
+    if colours is None:
+        return None
+    classes = classes_of(np.arange(256), label_map)
+    named = [np.flatnonzero(classes == index) for index in range(num_classes)]
+    if not all(pixels.size for pixels in named):
+        return None
+    palette = colours[[pixels[0] for pixels in named]]
+    if len(np.unique(palette, axis=0)) < num_classes or (palette == palette[:, :1]).all():
+        return None
+    return palette

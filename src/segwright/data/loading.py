@@ -1,0 +1,190 @@
+"""From pairs of files to batches of integers, in the order of an epoch.
+
+Knows files, label maps and augmentation. Refuses to know networks, losses and devices: pixels leave as uint8.
+All that is random about a sample is drawn from (seed, epoch, index of the pair), so that neither the number of
+workers nor the number of processes changes what a network sees.
+"""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from segwright.data.augment import apply_crop, draw_crop, still_crop
+from segwright.data.folders import Pair
+from segwright.errors import DataError, UserError
+from segwright.formats.images import decode_image
+from segwright.formats.masks import decode_mask
+from segwright.labels import IGNORE, LabelMap
+
+
+class Batch(NamedTuple):
+    """What one process computes of one step."""
+
+    images: Tensor
+    """uint8 [B, 3, H, W], channels last in memory."""
+    masks: Tensor
+    """uint8 [B, H, W], class indices, 255 = ignore."""
+    keys: tuple[str, ...]
+    """Which pairs these are, for messages."""
+
+
+class Visit(NamedTuple):
+    """One look at one pair."""
+
+    epoch: int
+    pair: int
+    counted: bool
+    """False for a stand-in that keeps a process without a sample in step: its mask is all ignore."""
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How training crops are cut (SageMaker's contract, section 3.5); sizes in pixels."""
+
+    base_size: int
+    crop_size: int
+    augment: bool = True
+
+
+def read_pair(pair: Pair, label_map: LabelMap) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read one image, uint8 [H, W, 3], and its mask, uint8 [H, W] of class indices.
+
+    Raises DataError where a file cannot be read or the two sizes differ.
+    """
+    image = decode_image(_read(pair, "image"), str(pair.image))
+    mask = label_map.apply(decode_mask(_read(pair, "mask"), str(pair.mask)))
+    if image.shape[:2] != mask.shape:
+        raise DataError(
+            f"{pair.image} is {image.shape[1]}x{image.shape[0]} pixels but its mask {pair.mask} is "
+            f"{mask.shape[1]}x{mask.shape[0]}: they must be equal"
+        )
+    return image, mask
+
+
+def training_loader(
+    pairs: Sequence[Pair],
+    label_map: LabelMap,
+    crops: CropSettings,
+    *,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+) -> "TrainingLoader":
+    """Make the loader of one process; `batch_size` counts over all `world_size` processes."""
+    dataset: Dataset[Any] = _Crops(pairs, label_map, crops, seed)
+    sampler = EpochSampler(len(pairs), batch_size, seed, rank, world_size)
+    processes = min(workers, (os.cpu_count() or 1) // world_size or 1)
+    loader: DataLoader[Batch] = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=_collate,
+        num_workers=processes,
+        persistent_workers=processes > 0,
+        worker_init_fn=_start_worker,
+        pin_memory=pin_memory,
+        # Its own, or the loader would draw from the one that dropout draws from.
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return TrainingLoader(loader, sampler)
+
+
+class EpochSampler(Sampler[list[Visit]]):
+    """The order of an epoch, cut into global batches, of which this process takes its share.
+
+    Each pair is visited once an epoch; the last batch may be smaller. A process for which a batch holds no
+    pair visits one uncounted, because all processes must take every step together.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Visit]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
+        for start in range(0, self.count, self.batch_size):
+            share = order[start : start + self.batch_size][self.rank :: self.world_size]
+            visits = [Visit(self.epoch, pair, counted=True) for pair in share]
+            yield visits or [Visit(self.epoch, order[start], counted=False)]
+
+
+class TrainingLoader:
+    """Batches of one epoch after the other."""
+
+    def __init__(self, loader: DataLoader[Batch], sampler: EpochSampler) -> None:
+        self._loader, self._sampler = loader, sampler
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of one epoch. Raises DataError when a file became unreadable."""
+        self._sampler.epoch = epoch
+        for batch in self._loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+class _Crops(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserError]):
+    def __init__(self, pairs: Sequence[Pair], label_map: LabelMap, crops: CropSettings, seed: int) -> None:
+        self.pairs, self.label_map, self.crops, self.seed = pairs, label_map, crops, seed
+
+    def __getitem__(self, visit: Visit) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserError:
+        pair = self.pairs[visit.pair]
+        try:
+            image, mask = read_pair(pair, self.label_map)
+        except UserError as error:
+            # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
+            return error
+        image, mask = self._cut(image, mask, visit)
+        return image, mask if visit.counted else np.full_like(mask, IGNORE), pair.key
+
+    def _cut(
+        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], visit: Visit
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        sizes = (*mask.shape, self.crops.base_size, self.crops.crop_size)
+        if not self.crops.augment:
+            return apply_crop(still_crop(*sizes), image, mask)
+        generator = np.random.default_rng([self.seed, visit.epoch, visit.pair])
+        return apply_crop(draw_crop(generator, *sizes), image, mask)
+
+
+def _collate(
+    samples: list[tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserError],
+) -> Batch | UserError:
+    failed = next((sample for sample in samples if isinstance(sample, UserError)), None)
+    if failed is not None:
+        return failed
+    images, masks, keys = zip(*samples, strict=True)
+    # [B, H, W, 3] seen as [B, 3, H, W]: channels last, without moving a byte.
+    return Batch(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(masks)), keys)
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)
+    # Ctrl-C reaches the whole process group; only the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _read(pair: Pair, side: str) -> bytes:
+    path = pair.image if side == "image" else pair.mask
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,167 @@
+"""What the pixel values of masks may be, and the sentences that say so.
+
+Knows label maps, numbers of classes and the traps of masks that come from elsewhere. Refuses to know how the
+values were counted. Every function either returns or raises DataError with the cure in it.
+
+Source: SageMaker's contract, sections 1.3 and 1.4.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.readings import Reading
+from segwright.errors import DataError
+from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
+
+_SHOWN: Final = 3
+_LONGEST_SUGGESTION: Final = 32  # classes
+_WHERE: Final = "as label_map/train_label_map.json or with --label-map FILE"
+
+
+def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int64]:
+    """The class of each pixel value, [N]; -1 for ignore. Unlike in a mask, a class may be any number here."""
+    if label_map.scale is not None:
+        return np.where(values == IGNORE, -1, values // label_map.scale)
+    classes = label_map.apply(values.astype(np.uint16)).astype(np.int64)
+    return np.where(classes == IGNORE, -1, classes)
+
+
+def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
+    """Refuse pairs whose image and mask are not of one size."""
+    bad = [reading for reading in readings if reading.image_size != reading.mask_size]
+    if not bad:
+        return
+    shown = "; ".join(
+        f"{one.pair.image} is {_size(one.image_size)} and {one.pair.mask} is {_size(one.mask_size)}"
+        for one in bad[:_SHOWN]
+    )
+    hint = "Give both the same size, or remove the pair"
+    if any(reading.image_size == reading.mask_size[::-1] for reading in bad):
+        hint += (
+            ". Where width and height are exchanged the camera may have noted a rotation (EXIF), which is "
+            "not applied here: turn the pixels themselves"
+        )
+    raise DataError(f"{channel}: image and mask differ in size in {_pairs(len(bad))}: {shown}{_more(bad)}. {hint}.")
+
+
+def refuse_all_ignored(values: NDArray[np.int64], label_map: LabelMap, channel: str) -> None:
+    """Refuse masks of 0 and 255 that mean background and foreground, and masks without a labelled pixel."""
+    names_255 = label_map.values is not None and any(pixel == IGNORE for pixel, _ in label_map.values)
+    if not names_255 and IGNORE in values and set(values.tolist()) <= {0, IGNORE}:
+        what = "nothing but 255" if len(values) == 1 else "only 0 and 255"
+        raise DataError(
+            f"{channel}: the masks hold {what}, and 255 means ignore: nothing would be learnt of it. "
+            f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} {_WHERE}."
+        )
+    if (classes_of(values, label_map) < 0).all():
+        raise DataError(
+            f"{channel}: every pixel of the masks is ignored. They hold the values {_listed(values)}, which "
+            f"the label map {json.dumps(label_map.to_json())} does not name: correct the label map."
+        )
+
+
+def infer_num_classes(values: NDArray[np.int64], label_map: LabelMap, channel: str) -> int:
+    """The number of classes that masks show: the largest plus one. Refuses what looks like brightness."""
+    implied = label_map.class_count()
+    if implied is not None:
+        return implied
+    classes = classes_of(values, label_map)
+    count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
+    if count > HIGHEST_CLASS + 1 or 2 * occurring < count:
+        labelled = values[classes >= 0]
+        raise DataError(
+            f"{channel}: the masks hold the values {_listed(labelled)}, which look like brightness values, "
+            f"not like {count} classes. {_suggest_map(labelled)}{_or_count(count)}"
+        )
+    if count < 2:
+        raise DataError(
+            f"{channel}: every labelled pixel has class 0, but at least two classes are needed. If the masks "
+            "are right, say how many classes there are with --num-classes."
+        )
+    return count
+
+
+def refuse_other_classes(
+    readings: Sequence[Reading],
+    values: NDArray[np.int64],
+    label_map: LabelMap,
+    num_classes: int,
+    channel: str,
+) -> None:
+    """Refuse masks with a class of `num_classes` or more, naming files, values and pixels."""
+    outside = values[classes_of(values, label_map) >= num_classes]
+    if not outside.size:
+        return
+    bad = [reading for reading in readings if np.isin(reading.values, outside).any()]
+    shown = "; ".join(_describe(reading, outside, label_map) for reading in bad[:_SHOWN])
+    needed = int(classes_of(outside, label_map).max()) + 1
+    labelled = values[values != IGNORE]
+    cure = f"Set num_classes to {needed}" if needed <= HIGHEST_CLASS + 1 else "Correct the masks"
+    fitting = f" such as {_ready_map(labelled)}" if len(labelled) <= num_classes else ""
+    raise DataError(
+        f"{channel}: with num_classes {num_classes} the classes are 0 to {num_classes - 1} (255 is ignored), "
+        f"but {_masks(len(bad))} other values: {shown}{_more(bad)}. "
+        f"{cure}, or give a label map{fitting} {_WHERE}."
+    )
+
+
+def unmapped_sentence(unmapped: dict[int, int], channel: str) -> str:
+    """Which pixel values a label map does not name, with their numbers of pixels."""
+    shown = ", ".join(f"{value} ({count:,} pixels)" for value, count in list(unmapped.items())[: 2 * _SHOWN])
+    more = f" and {len(unmapped) - 2 * _SHOWN} more" if len(unmapped) > 2 * _SHOWN else ""
+    return f"{channel}: the label map does not name the pixel values {shown}{more}"
+
+
+def _describe(reading: Reading, outside: NDArray[np.int64], label_map: LabelMap) -> str:
+    """One mask and its values that are outside the classes."""
+    wrong = np.isin(reading.values, outside)
+    values, counts = reading.values[wrong], reading.counts[wrong]
+    scaled = label_map.scale not in (None, 1)
+    classes = classes_of(values, label_map)
+    named = [
+        f"{value}{f' (class {index})' if scaled else ''} in {count:,} pixels"
+        for value, index, count in zip(values[:_SHOWN], classes, counts, strict=False)
+    ]
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return f"{reading.pair.mask} has {', '.join(named)}{more}"
+
+
+def _suggest_map(labelled: NDArray[np.int64]) -> str:
+    if len(labelled) > _LONGEST_SUGGESTION:
+        return f"Give a label map that says which value is which class, {_WHERE}"
+    return f"If each is a class, give the label map {_ready_map(labelled)} {_WHERE}"
+
+
+def _or_count(count: int) -> str:
+    return f"; if they are class numbers, add --num-classes {count}." if count <= HIGHEST_CLASS + 1 else "."
+
+
+def _ready_map(labelled: NDArray[np.int64]) -> str:
+    return json.dumps({"map": {str(index): int(value) for index, value in enumerate(labelled)}})
+
+
+def _listed(values: NDArray[np.int64]) -> str:
+    listed = [str(value) for value in values]
+    if len(listed) > 2 * _SHOWN:
+        return f"{', '.join(listed[:_SHOWN])}, ..., {listed[-1]} ({len(listed)} in all)"
+    return " and ".join((", ".join(listed[:-1]), listed[-1])) if len(listed) > 1 else listed[0]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _pairs(count: int) -> str:
+    return "one pair" if count == 1 else f"{count} pairs"
+
+
+def _masks(count: int) -> str:
+    return "one mask has" if count == 1 else f"{count} masks have"
+
+
+def _more(bad: Sequence[Reading]) -> str:
+    return f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""

@@ -1,0 +1,97 @@
+"""From channels to data that may be trained on: label maps, class names, colours, and both channels checked.
+
+Knows the channels and the data check. Training and `inspect` both begin here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.console import LOGGER, progress
+from segwright.data.check import DataReport, check_pairs
+from segwright.data.folders import Channels, find_pairs
+from segwright.errors import LabelError
+from segwright.labels import LabelMap, default_palette, read_class_names
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Both channels as checked, and the classes that they share."""
+
+    train: DataReport
+    validation: DataReport
+    train_map: LabelMap
+    validation_map: LabelMap
+    class_names: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    """Class colours, uint8 [C, 3]: those of the palette masks where there are some."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are, 255 not counted."""
+        return len(self.class_names)
+
+    def to_json(self) -> dict[str, Any]:
+        """Both data reports as plain values."""
+        return {"train": self.train.to_json(), "validation": self.validation.to_json()}
+
+
+def prepare(
+    channels: Channels,
+    *,
+    num_classes: int | None = None,
+    class_names: Path | None = None,
+    strict: bool = False,
+) -> PreparedData:
+    """Find, check and describe the data of a training.
+
+    `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
+    masks hold. Raises DataError and LabelError for what has to be mended before a training.
+    """
+    train_map = _shown("train", channels.train_label_map())
+    validation_map = _shown("validation", channels.validation_label_map())
+    names = _names(channels, class_names, train_map)
+    if names and num_classes and len(names) != num_classes:
+        raise LabelError(f"{len(names)} class names ({', '.join(names)}) do not fit num_classes {num_classes}")
+    wanted = num_classes or (len(names) if names else None)
+    train = _check(channels.train, channels.train_annotation, train_map, wanted, "train", strict)
+    classes = train.num_classes
+    validation = _check(
+        channels.validation, channels.validation_annotation, validation_map, classes, "validation", strict
+    )
+    palette = default_palette(classes) if train.palette is None else train.palette
+    names = names or tuple(f"class {index}" for index in range(classes))
+    return PreparedData(train, validation, train_map, validation_map, names, palette)
+
+
+def _names(channels: Channels, given: Path | None, label_map: LabelMap) -> tuple[str, ...] | None:
+    file = given or channels.class_names_file()
+    return read_class_names(file) if file else label_map.class_names
+
+
+def _shown(channel: str, label_map: LabelMap | None) -> LabelMap:
+    if label_map is None:
+        LOGGER.info(f"{channel}: no label map is given, pixel values are class indices")
+        return LabelMap.identity()
+    LOGGER.info(f"{channel}: label map {label_map.to_json()}")
+    return label_map
+
+
+def _check(
+    images: Path, masks: Path, label_map: LabelMap, num_classes: int | None, channel: str, strict: bool
+) -> DataReport:
+    pairing = find_pairs(images, masks)
+    with progress(f"checking {channel}", len(pairing.pairs)) as advance:
+        report = check_pairs(
+            pairing,
+            label_map,
+            num_classes,
+            channel=channel,
+            strict=strict,
+            progress=lambda _done, _total: advance(1, "pairs"),
+        )
+    LOGGER.info(f"{channel}: {len(report.pairs)} pairs, {report.num_classes} classes, {len(report.left_out)} left out")
+    return report

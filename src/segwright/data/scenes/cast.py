@@ -1,0 +1,181 @@
+"""Who and what stands in the street: where there is room, large enough to be seen, not behind each other.
+
+Knows where vehicles drive, people walk and lamps stand, and how small a thing may be drawn. The sizes are in
+pixels and do not shrink with the picture: what would be smaller is left out, so a small picture shows fewer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+
+from segwright.data.scenes.canvas import Camera, Points
+from segwright.data.scenes.furniture import draw_lamp, draw_sign
+from segwright.data.scenes.people import Person, draw_looks, draw_person
+from segwright.data.scenes.plants import draw_tree
+from segwright.data.scenes.stage import Stage
+from segwright.data.scenes.street import Street
+from segwright.data.scenes.vehicles import MODELS, Model, Place, draw_paint, draw_vehicle
+
+_PERSON_PIXELS = 42.0  # least height
+_VEHICLE_PIXELS = 28.0
+_TALLEST = 0.56  # share of the height of the picture that anything may fill
+_WIDEST = 0.55
+_TRIES = 25
+_CUBE = np.array([(a, y, b) for y in (0.0, 1.0) for a in (-1.0, 1.0) for b in (-1.0, 1.0)])
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Something on the ground: a box [8, 3] in metres around it, ground corners first, and its brush.
+
+    `frame` [2, 2] is the rectangle that it covers in the picture: top left and bottom right in pixels.
+    """
+
+    corners: Points
+    frame: Points
+    draw: Callable[[], None]
+
+    @property
+    def z(self) -> float:
+        """Distance in metres of its middle."""
+        return float(self.corners[:, 2].mean())
+
+    def shadow(self, sun: float, length: float) -> Points:
+        """Outline [n, 3] of its shadow on the ground, which falls away from the sun."""
+        tips = self.corners[4:] * (1, 0, 1) - (sun * length * self.corners[4, 1], 0, 0)
+        points = np.concatenate([self.corners[:4], tips])
+        hull = cv2.convexHull(points[:, [0, 2]].astype(np.float32), returnPoints=False)
+        return np.asarray(points[hull[:, 0]])
+
+
+def plan_cast(stage: Stage, street: Street) -> list[Actor]:
+    """Somebody on foot first, so that hardly a picture is without, then vehicles, which need most room, then
+    others on foot. Lamps, signs and trees stand where they stand.
+    """
+    cast: list[Actor] = []
+    _find_place(stage, cast, partial(_person, stage, street, draw_looks(stage.rng)))
+    keep = int(stage.rng.choice((-1, 1)))  # the side of the road that traffic keeps to
+    for _ in range(2 + stage.rng.poisson(1.6)):
+        _find_place(stage, cast, partial(_vehicle, stage, street, _draw_model(stage.rng), keep))
+    for _ in range(1 + stage.rng.poisson(2.5)):
+        _find_place(stage, cast, partial(_person, stage, street, draw_looks(stage.rng)))
+    return cast + _furniture(stage, street)
+
+
+def _find_place(stage: Stage, cast: list[Actor], propose: Callable[[], Actor | None]) -> None:
+    """Add the first proposal that fits to the cast; after some that do not, nobody."""
+    for _ in range(_TRIES):
+        actor = propose()
+        if actor and _fits(stage.camera, actor, cast):
+            cast.append(actor)
+            return
+
+
+def _distance(stage: Stage, metres: float, pixels: float, nearest: float = 0.0) -> float | None:
+    """A distance at which something so many metres high is at least `pixels` high and not too large."""
+    height = stage.camera.height
+    far = stage.camera.distance_of(metres, min(max(pixels, 0.09 * height), 0.4 * height))
+    near = max(stage.camera.distance_of(metres, _TALLEST * height), nearest)
+    return float(np.exp(stage.rng.uniform(np.log(near), np.log(far)))) if near < far else None
+
+
+def _draw_model(rng: np.random.Generator) -> Model:
+    return MODELS[rng.choice(len(MODELS), p=(0.2, 0.2, 0.16, 0.14, 0.12, 0.09, 0.09))]
+
+
+def _vehicle(stage: Stage, street: Street, model: Model, keep: int) -> Actor | None:
+    """A vehicle in its lane, at the kerb, or crossing the road; `keep` is the side that traffic keeps to."""
+    rng = stage.rng
+    z = _distance(stage, model.height, _VEHICLE_PIXELS, model.length / 2 + 2.2)
+    if z is None:
+        return None
+    lane, kerb, side = 0.5 * street.half, street.half - 0.2, int(rng.choice((-1, 1)))
+    match rng.choice(4, p=(0.33, 0.33, 0.2, 0.14)):
+        case 0:
+            x, heading = keep * lane, 0.0
+        case 1:
+            x, heading = -keep * lane, np.pi
+        case 2:
+            x, heading = side * kerb, float(rng.choice((0.0, np.pi)))
+        case _:
+            x, heading = rng.uniform(-street.edge, street.edge), side * np.pi / 2
+    place = Place(x, z, heading + rng.normal(0, 0.05))
+    size = np.array([model.width / 2, model.height, model.length / 2])
+    return _actor(stage, place.turn(_CUBE * size), partial(draw_vehicle, stage, model, place, draw_paint(rng)))
+
+
+def _person(stage: Stage, street: Street, person: Person) -> Actor | None:
+    """Somebody on a pavement, on the zebra crossing, or crossing the road without one."""
+    rng = stage.rng
+    z = _distance(stage, person.height, _PERSON_PIXELS)
+    if z is None:
+        return None
+    if street.crossing and z > street.crossing and rng.random() < 0.5:
+        x, z = rng.uniform(-street.half, street.half), street.crossing + rng.uniform(0.0, 0.5)
+    else:
+        view = stage.camera.view(z)
+        x = rng.uniform(max(view[0], -street.edge - 0.6), min(view[1], street.edge + 0.6))
+        if abs(x) < street.half + 0.3 and rng.random() < 0.8:
+            return None
+    return _upright(stage, x, z, person.height, person.width, partial(draw_person, stage, person, x, z))
+
+
+def _upright(stage: Stage, x: float, z: float, height: float, width: float, draw: Callable[[], None]) -> Actor:
+    """Something that stands on its foot at x and z."""
+    return _actor(stage, _CUBE * (width / 2, height, 0.25) + (x, 0, z), draw)
+
+
+def _actor(stage: Stage, corners: Points, draw: Callable[[], None]) -> Actor:
+    pixels = stage.camera.project(corners)
+    return Actor(corners, np.stack([pixels.min(axis=0), pixels.max(axis=0)]), draw)
+
+
+def _fits(camera: Camera, actor: Actor, cast: list[Actor]) -> bool:
+    """Whether most of it is in the picture, and it is in nobody's way, nor they in its."""
+    inside = np.clip(actor.frame, 0, (camera.width, camera.height))
+    if _area(inside) < 0.65 * _area(actor.frame) or np.ptp(inside[:, 0]) > _WIDEST * camera.width:
+        return False
+    return not any(_touch(actor, other) or _hide(actor.frame, other.frame) for other in cast)
+
+
+def _hide(one: Points, other: Points) -> bool:
+    """Whether two rectangles share more than a third of the smaller one."""
+    common = np.stack([np.maximum(one[0], other[0]), np.minimum(one[1], other[1])])
+    return bool((common[0] < common[1]).all() and _area(common) > 0.33 * min(_area(one), _area(other)))
+
+
+def _area(box: Points) -> float:
+    return float(np.prod(box[1] - box[0]))
+
+
+def _touch(one: Actor, other: Actor) -> bool:
+    """Whether the two overlap on the ground, with half a metre between them at least."""
+    ground = (0, 2)
+    low, high = one.corners[:, ground].min(axis=0) - 0.5, one.corners[:, ground].max(axis=0) + 0.5
+    return bool(
+        (low < other.corners[:, ground].max(axis=0)).all() and (high > other.corners[:, ground].min(axis=0)).all()
+    )
+
+
+def _furniture(stage: Stage, street: Street) -> list[Actor]:
+    """Lamps and trees along the kerbs, and a road sign now and then."""
+    rng = stage.rng
+    actors = []
+    for side in (-1, 1):
+        lamps, trees = rng.random() < 0.4, rng.random() < 0.5
+        x = side * (street.half + 0.45)
+        for z in np.arange(rng.uniform(7, 16), 45, rng.uniform(10, 16)):
+            if lamps:
+                actors.append(_upright(stage, x, z, 5.4, 0.3, partial(draw_lamp, stage, x, z)))
+            if trees:
+                height = rng.uniform(4.0, 6.5)
+                x_tree, z_tree = x + side * rng.uniform(0.2, 0.8), z + rng.uniform(3, 5)
+                draw = partial(draw_tree, stage, x_tree, z_tree, height)
+                actors.append(_upright(stage, x_tree, z_tree, height, 0.36 * height, draw))
+        if rng.random() < 0.3:
+            z = rng.uniform(5, 12)
+            actors.append(_upright(stage, x, z, 2.6, 0.2, partial(draw_sign, stage, x, z)))
+    return actors

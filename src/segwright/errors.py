@@ -1,0 +1,38 @@
+"""The exceptions that Segwright raises on purpose.
+
+::
+
+    Exception
+    └── UserError                  the caller can mend it: exit status 2, one sentence, no traceback
+        ├── HyperparameterError    a name or value of a hyperparameter
+        ├── LabelError             a label map or a list of class names
+        ├── DataError              an image, a mask, or how they are paired
+        ├── BundleError            a trained model on disk
+        └── OutputExistsError      an output that would overwrite something
+
+Any other exception is a fault of Segwright and keeps its traceback. This module knows nothing else of the package.
+"""
+
+
+class UserError(Exception):
+    """Something the user can mend; the message says what is wrong, where, what is allowed and what to do."""
+
+
+class HyperparameterError(UserError):
+    """A hyperparameter that does not exist, or a value that it does not take."""
+
+
+class LabelError(UserError):
+    """A label map or a list of class names that cannot be used."""
+
+
+class DataError(UserError):
+    """An image or mask that cannot be read, or a set of pairs that cannot be trained on."""
+
+
+class BundleError(UserError):
+    """A model directory that is damaged, foreign, or does not fit the task."""
+
+
+class OutputExistsError(UserError):
+    """An output path that exists already and was not to be overwritten."""

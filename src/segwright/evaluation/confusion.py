@@ -1,0 +1,100 @@
+"""Counts of labelled against predicted classes, and the scores that follow from them.
+
+Knows class indices only. Everything is exact: 64-bit integers until the last division.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.labels import IGNORE
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The scores of one class; None where a figure is 0 divided by 0."""
+
+    index: int
+    name: str
+    iou: float | None
+    dice: float | None
+    precision: float | None
+    recall: float | None
+    support: int
+    """Pixels labelled with the class."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well predictions agree with labels; pixels labelled 255 take no part."""
+
+    mean_iou: float
+    """Over all classes; one that occurs neither in labels nor predictions counts 0 (SageMaker's figure)."""
+    mean_iou_present: float
+    """Over the classes with at least one labelled pixel."""
+    pixel_accuracy: float
+    per_class: tuple[ClassScores, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores as plain values; a figure that is undefined is null."""
+        return {
+            "mean_iou": self.mean_iou,
+            "mean_iou_present": self.mean_iou_present,
+            "pixel_accuracy": self.pixel_accuracy,
+            "per_class": [vars(entry) for entry in self.per_class],
+        }
+
+
+class ConfusionMatrix:
+    """Pixel counts, int64 [C, C]: rows are labelled classes, columns predicted ones."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.counts: NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
+
+    def update(self, labels: NDArray[np.uint8], predictions: NDArray[np.uint8]) -> None:
+        """Count one image: labels, uint8 [H, W] with 255 = ignore, against predictions, uint8 [H, W].
+
+        Raises ValueError for a class outside the matrix: the data check lets none pass.
+        """
+        classes = len(self.counts)
+        counted = labels != IGNORE
+        pairs = labels[counted].astype(np.int64) * classes + predictions[counted]
+        if pairs.size and (labels[counted].max() >= classes or predictions[counted].max() >= classes):
+            raise ValueError(f"a class index is not below {classes}")
+        self.counts += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+    def scores(self, names: tuple[str, ...]) -> Scores:
+        """Return the scores of everything counted so far.
+
+        Source: mean IoU and pixel accuracy as GluonCV's SegmentationMetric, whose epsilon of 2.2e-16 in the
+        denominators is exact zero here.
+        """
+        hits = np.diagonal(self.counts)
+        support, predicted = self.counts.sum(1), self.counts.sum(0)
+        union = support + predicted - hits
+        per_class = tuple(
+            ClassScores(
+                index=index,
+                name=names[index],
+                iou=_ratio(hits[index], union[index]),
+                dice=_ratio(2 * hits[index], support[index] + predicted[index]),
+                precision=_ratio(hits[index], predicted[index]),
+                recall=_ratio(hits[index], support[index]),
+                support=int(support[index]),
+            )
+            for index in range(len(hits))
+        )
+        overlaps = [entry.iou or 0.0 for entry in per_class]
+        present = [entry.iou or 0.0 for entry in per_class if entry.support]
+        return Scores(
+            mean_iou=sum(overlaps) / len(overlaps),
+            mean_iou_present=sum(present) / max(len(present), 1),
+            pixel_accuracy=_ratio(hits.sum(), support.sum()) or 0.0,
+            per_class=per_class,
+        )
+
+
+def _ratio(part: np.int64, whole: np.int64) -> float | None:
+    return int(part) / int(whole) if whole else None

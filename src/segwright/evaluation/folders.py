@@ -1,0 +1,66 @@
+"""A bundle against folders of images and masks: the command `evaluate`."""
+
+from pathlib import Path
+
+from segwright.console import LOGGER, progress, table
+from segwright.data.check import check_pairs
+from segwright.data.folders import find_pairs
+from segwright.evaluation.confusion import Scores
+from segwright.evaluation.scoring import count_pairs
+from segwright.inference.model import load
+from segwright.labels import LabelMap
+
+
+def evaluate(
+    bundle: Path | str,
+    images: Path | str,
+    masks: Path | str,
+    *,
+    label_map: Path | str | None = None,
+    device: str | None = None,
+    strict: bool = False,
+) -> Scores:
+    """Score a bundle on folders of images and masks, each image whole and at its own size.
+
+    Without `label_map` the masks are read as the model's validation masks were. Raises DataError, LabelError or
+    BundleError for what is wrong with the files, exactly as before a training.
+    """
+    model = load(bundle, device)
+    rule = LabelMap.read(Path(label_map)) if label_map else model.description.label_map("validation")
+    LOGGER.info(f"label map: {rule.to_json()}")
+    pairing = find_pairs(Path(images), Path(masks))
+    classes = model.description.network.num_classes
+    with progress("checking", len(pairing.pairs)) as advance:
+        report = check_pairs(
+            pairing,
+            rule,
+            classes,
+            channel="evaluation",
+            strict=strict,
+            progress=lambda *_: advance(1, "pairs"),
+        )
+    with progress("evaluating", len(report.pairs), every=50) as advance:
+        matrix = count_pairs(model.network, report.pairs, rule, model.device, after_each=lambda: advance(1, "images"))
+    return matrix.scores(model.class_names)
+
+
+def show(scores: Scores, title: str) -> None:
+    """Print scores as a table of classes and three lines of totals."""
+    rows = [
+        (
+            f"{entry.index} {entry.name}",
+            _percent(entry.iou),
+            _percent(entry.dice),
+            _percent(entry.precision),
+            _percent(entry.recall),
+            f"{entry.support:,}",
+        )
+        for entry in scores.per_class
+    ]
+    table(title, ("class", "IoU %", "Dice %", "precision %", "recall %", "pixels"), rows)
+    print(f"mean IoU {scores.mean_iou:.4f} over all classes, {scores.mean_iou_present:.4f} over those present")
+    print(f"pixel accuracy {scores.pixel_accuracy:.4f}")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

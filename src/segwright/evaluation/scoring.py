@@ -1,0 +1,48 @@
+"""Scores of a network on pairs of images and masks: one code path for validation and `evaluate`."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segwright.data.folders import Pair
+from segwright.data.loading import read_pair
+from segwright.evaluation.confusion import ConfusionMatrix
+from segwright.inference.logits import image_mask
+from segwright.labels import LabelMap
+from segwright.networks import SegmentationNetwork
+
+
+def count_pairs(
+    network: SegmentationNetwork,
+    pairs: Sequence[Pair],
+    label_map: LabelMap,
+    device: torch.device,
+    after_each: Callable[[], None],
+) -> ConfusionMatrix:
+    """Predict every image whole, at its own size, in float32, and count its pixels against its mask.
+
+    The network is put into evaluation mode and left there. `after_each` is called after every image; an
+    exception that it raises ends the count. Raises DataError when a file cannot be read.
+    """
+    network.eval()
+    matrix = ConfusionMatrix(network.spec.num_classes)
+    for image, mask in _read_ahead(pairs, label_map):
+        matrix.update(mask, image_mask(network, image, device=device))
+        after_each()
+    return matrix
+
+
+def _read_ahead(pairs: Iterable[Pair], label_map: LabelMap) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Decode the next pair while the network looks at this one; never more than two in memory."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = None
+        for pair in pairs:
+            following = reader.submit(read_pair, pair, label_map)
+            if coming is not None:
+                yield coming.result()
+            coming = following
+        if coming is not None:
+            yield coming.result()

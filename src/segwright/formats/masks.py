@@ -1,0 +1,110 @@
+"""Masks: bytes to one number a pixel and back.
+
+Knows that in a mask the stored number counts and never the colour: palette files give their indices, and the
+scaling that decoders apply to grey values of few bits is undone. Refuses to know classes; label maps turn
+numbers into those.
+"""
+
+import io
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from segwright.errors import DataError
+from segwright.formats.containers import load_picture, open_picture, sniff, stored_bits
+from segwright.labels import IGNORE
+
+MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")
+"""Endings, in lower case, of the files that are looked for as masks."""
+
+IGNORE_COLOUR: Final = (224, 224, 192)
+"""Colour of pixels that belong to no class (255) in the palette PNGs that are written: the cream of Pascal
+VOC.
+"""
+
+MaskArray = NDArray[np.uint8] | NDArray[np.uint16]
+
+_CURE: Final = "Save it as a single-channel 8-bit PNG (palette or grey) whose values are class numbers"
+
+
+def decode_mask(data: bytes, name: str) -> MaskArray:
+    """The numbers stored in one mask: uint8 or uint16 [H, W].
+
+    Palette files give indices, 1-bit files 0 and 1, grey of 2 or 4 bits the stored number (decoders spread it
+    over 0 to 255), 16-bit files uint16. Colour files are read where all their channels agree; transparency is
+    dropped. `name` is for messages only. Raises DataError for other colour files, for lossy formats and
+    damaged bytes.
+    """
+    if sniff(data) in ("JPEG", "WebP"):
+        raise DataError(f"{name} is a {sniff(data)} file, whose compression changes class numbers. {_CURE}.")
+    picture = open_picture(data, name)
+    bits = stored_bits(picture, data)
+    if bits > 8 and len(picture.getbands()) > 1:
+        raise DataError(f"{name} has several channels of {bits} bits. {_CURE}.")
+    load_picture(picture, name)
+    return _numbers(picture, bits, name)
+
+
+def mask_palette(data: bytes) -> NDArray[np.uint8] | None:
+    """The colours of a palette file, uint8 [256, 3] with black beyond its end, or None for a file without
+    palette.
+    """
+    picture = open_picture(data, "mask")
+    if picture.mode != "P":
+        return None
+    load_picture(picture, "mask")
+    stored = np.array(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    palette[: len(stored)] = stored[:256]
+    return palette
+
+
+def encode_mask(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
+    """A palette PNG of uint8 [H, W] class numbers; `palette` is uint8 [C, 3], ignore has IGNORE_COLOUR."""
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    colours[: len(palette)] = palette[:256]
+    colours[IGNORE] = IGNORE_COLOUR
+    picture = Image.fromarray(np.ascontiguousarray(mask))
+    picture.putpalette(colours.tobytes())
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def _numbers(picture: ImageFile.ImageFile, bits: int, name: str) -> MaskArray:
+    """The stored numbers of a decoded picture."""
+    match picture.mode:
+        case "L" if bits in (2, 4):
+            return np.asarray(picture) // np.uint8(255 // (2**bits - 1))
+        case "1" | "L" | "P":
+            return np.array(picture, dtype=np.uint8)
+        case "LA" | "PA" | "La":
+            return np.array(picture.getchannel(0))
+        case "RGB" | "RGBA" | "RGBX":
+            return _equal_channels(np.asarray(picture)[..., :3], name)
+        case "I" | "I;16" | "I;16B" | "I;16L":
+            return _sixteen_bits(np.asarray(picture), name)
+    raise DataError(f"{name} has an unusual pixel format for a mask (Pillow's mode {picture.mode}). {_CURE}.")
+
+
+def _equal_channels(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """One channel of uint8 [H, W, 3] when all three agree; DataError otherwise."""
+    differs = (pixels != pixels[..., :1]).any(axis=-1)
+    if differs.any():
+        row, column = np.unravel_index(int(differs.argmax()), differs.shape)
+        colour = ", ".join(str(value) for value in pixels[row, column])
+        raise DataError(
+            f"{name} is a colour picture (red, green, blue = {colour} at row {row}, column {column}), "
+            f"not one number a pixel. {_CURE}."
+        )
+    return np.ascontiguousarray(pixels[..., 0])
+
+
+def _sixteen_bits(pixels: NDArray[np.integer], name: str) -> NDArray[np.uint16]:
+    """Whole numbers [H, W] as uint16; DataError for a number that does not fit."""
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or high > 65535:
+        raise DataError(f"{name} holds the number {low if low < 0 else high}; masks hold 0 to 65535. {_CURE}.")
+    return pixels.astype(np.uint16)

@@ -1,0 +1,107 @@
+"""Pictures in folders to masks in a folder.
+
+Knows file names and what is written beside one another. Refuses to know how logits are made.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segwright.console import LOGGER, progress
+from segwright.data.folders import list_images
+from segwright.errors import DataError, UserError
+from segwright.formats.images import decode_image, encode_png
+from segwright.formats.masks import encode_mask
+from segwright.formats.overlays import overlay as draw_overlay
+from segwright.inference.model import Model, load
+from segwright.storage import refuse_existing, write_bytes
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written for each image beside its mask."""
+
+    overlay: bool = False
+    probabilities: bool = False
+
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of the files of one image."""
+        wanted = ((".png", True), (".overlay.png", self.overlay), (".npy", self.probabilities))
+        return tuple(suffix for suffix, on in wanted if on)
+
+
+def predict_files(
+    bundle: Path,
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    overlay: bool = False,
+    probabilities: bool = False,
+    device: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders.
+
+    `overlay` adds `STEM.overlay.png`, `probabilities` adds `STEM.npy`, float32 [C, H, W]. A picture that cannot
+    be read does not stop the others. Raises OutputExistsError when `output` exists and may not be written to,
+    DataError when two pictures would write the same file or, at the end, when some could not be read.
+    """
+    refuse_existing(output, overwrite)
+    outputs = Outputs(overlay, probabilities)
+    images = list_images(inputs)
+    _refuse_collisions(images, outputs)
+    model = load(bundle, device)
+    failed = []
+    with progress("predicting", len(images), every=20) as advance:
+        for stem, path in images:
+            try:
+                _predict_one(model, path, output / stem, outputs)
+            except UserError as error:
+                LOGGER.warning(str(error))
+                failed.append(path)
+            advance(1, "images")
+    LOGGER.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
+    if failed:
+        raise DataError(f"{len(failed)} of {len(images)} images could not be read; the warnings above name them")
+
+
+def _predict_one(model: Model, path: Path, target: Path, outputs: Outputs) -> None:
+    try:
+        image = decode_image(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if outputs.probabilities:
+        probabilities = model.probabilities(image)
+        mask = probabilities.argmax(0).astype(np.uint8)
+        write_bytes(_named(target, ".npy"), _npy(probabilities))
+    else:
+        mask = model.mask(image)
+    write_bytes(_named(target, ".png"), encode_mask(mask, model.palette))
+    if outputs.overlay:
+        write_bytes(_named(target, ".overlay.png"), encode_png(draw_overlay(image, mask, model.palette)))
+
+
+def _refuse_collisions(images: Sequence[tuple[str, Path]], outputs: Outputs) -> None:
+    written: dict[str, Path] = {}
+    for stem, path in images:
+        for suffix in outputs.suffixes():
+            other = written.setdefault(stem + suffix, path)
+            if other != path:
+                raise DataError(
+                    f"{other} and {path} would both be written to {stem + suffix}: "
+                    "rename one of them, or predict them into two folders"
+                )
+
+
+def _named(target: Path, suffix: str) -> Path:
+    return target.with_name(target.name + suffix)
+
+
+def _npy(array: np.typing.NDArray[np.float32]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

@@ -1,0 +1,295 @@
+"""Label maps, class names and palettes: what the numbers in a mask file mean.
+
+This module knows how pixel values become class indices and what the classes are called and coloured. It
+refuses to know how many classes a network has, where masks lie, or how they are decoded.
+
+Source: SageMaker's contract, sections 1.3 and 1.4.
+"""
+
+import colorsys
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.errors import LabelError
+
+IGNORE: Final = 255
+"""The class index, and in masks without a label map the pixel value, that loss and metrics leave out."""
+
+HIGHEST_CLASS: Final = 253
+"""``num_classes`` is at most 254 (contract section 3.1), so 254 is never a class and 255 stays free."""
+
+HIGHEST_PIXEL: Final = 65535
+
+_SCALE: Final = "the scale of a label map"
+_LEAVE_OUT: Final = " (a label map simply leaves out what is to be ignored)"
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """How pixel values in mask files become class indices: by a scale or by a list, never both.
+
+    Args:
+        scale: class = floor(pixel / scale), except for pixel 255, which is ignored.
+        values: pairs (pixel value, class index), each pixel value once; all other pixel values are ignored.
+        class_names: the names of the classes, where the label map gives them.
+    """
+
+    scale: int | None = None
+    values: tuple[tuple[int, int], ...] | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.scale is None) == (self.values is None):
+            raise LabelError('a label map has either "scale" or "map", and not both')
+        if self.scale is not None:
+            _whole_number(self.scale, _SCALE, 1, HIGHEST_PIXEL)
+        if self.values is not None:
+            _refuse_bad_values(self.values)
+
+    @classmethod
+    def identity(cls) -> Self:
+        """The map of masks that come without one: the pixel value is the class, 255 is ignored."""
+        return cls(scale=1)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a label map file: JSON if its text begins with ``{`` or its name ends in .json, else text.
+
+        Raises:
+            LabelError: the file cannot be read or is not a label map; the message names file and place.
+        """
+        text = _read_text(path)
+        try:
+            if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
+                return cls.from_json(_parse_json(text))
+            return cls._from_lines(text)
+        except LabelError as error:
+            raise LabelError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        """Build a map from ``{"scale": k}`` or ``{"map": {"<class>": pixel or [pixels]}}``.
+
+        Numbers may be strings. ``class_names``, a list, may stand beside either form.
+
+        Raises:
+            LabelError: anything else, a class beyond 253, or a pixel value named twice.
+        """
+        if not isinstance(document, Mapping) or not document.keys() <= {"scale", "map", "class_names"}:
+            raise LabelError('a label map is {"scale": 3} or {"map": {"<class>": <pixel value>, ...}}')
+        names = document.get("class_names")
+        return cls(
+            scale=_whole_number(document["scale"], _SCALE, 1, HIGHEST_PIXEL) if "scale" in document else None,
+            values=_pairs(document["map"]) if "map" in document else None,
+            class_names=None if names is None else _checked_names(names),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The map in the form that `from_json` reads, a list where several pixel values share a class."""
+        document: dict[str, Any] = {}
+        if self.scale is not None:
+            document["scale"] = self.scale
+        else:
+            classes: dict[str, list[int]] = {}
+            for pixel, index in self.values or ():
+                classes.setdefault(str(index), []).append(pixel)
+            document["map"] = {index: pixels if pixels[1:] else pixels[0] for index, pixels in classes.items()}
+        if self.class_names is not None:
+            document["class_names"] = list(self.class_names)
+        return document
+
+    def apply(self, mask: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+        """Turn pixel values into class indices.
+
+        Args:
+            mask: uint8 or uint16 [H, W] as stored in the file.
+
+        Returns:
+            uint8 [H, W]: class indices, `IGNORE` where the map names no class. Where a scale leads beyond 253
+            the result is 254, which is never a class, so that a check of the classes finds it.
+        """
+        table = _table(self)
+        if mask.dtype == np.uint8:
+            return np.asarray(cv2.LUT(mask, table[:256]), np.uint8)
+        return table[mask]
+
+    def unmapped(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Those of the given pixel values, [N], that the map does not name and that are not 255."""
+        if self.values is None:
+            return values[:0]
+        named = np.array([pixel for pixel, _ in self.values] + [IGNORE])
+        return values[~np.isin(values, named)]
+
+    def class_count(self) -> int | None:
+        """The number of classes that the map implies, highest class plus one; None for a scale."""
+        if self.values is None:
+            return None
+        return max(index for _, index in self.values) + 1
+
+    def check(self, num_classes: int) -> None:
+        """Raise LabelError when the map leads to a class that a network of ``num_classes`` does not have."""
+        beyond = [(pixel, index) for pixel, index in self.values or () if index >= num_classes]
+        if beyond:
+            pixel, index = beyond[0]
+            raise LabelError(
+                f"the label map turns pixel value {pixel} into class {index}; num_classes is {num_classes}. "
+                f"Set num_classes to at least {self.class_count()} or change the map."
+            )
+
+    @classmethod
+    def _from_lines(cls, text: str) -> Self:
+        """Read the text form: a line a pixel value, then its class as an index or a name; ``#`` comments."""
+        lines = {number: line for number, line in enumerate(map(_without_comment, text.splitlines()), 1) if line}
+        matches = {number: re.fullmatch(r"(\d{1,9})[\s,]+(\S.*)", line) for number, line in lines.items()}
+        for number, match in matches.items():
+            if match is None:
+                raise LabelError(
+                    f"line {number} is {lines[number]!r}; a line is a pixel value and a class, like '7 road'"
+                )
+        entries = [(int(match[1]), match[2]) for match in matches.values() if match]
+        if all(name.isdecimal() for _, name in entries):
+            return cls(values=tuple((pixel, int(name)) for pixel, name in entries))
+        names = tuple(dict.fromkeys(name for _, name in entries))  # numbered by first appearance
+        return cls(values=tuple((pixel, names.index(name)) for pixel, name in entries), class_names=names)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Read the names of the classes in order: a text file with a name a line, or a JSON list.
+
+    Blank lines and ``#`` comments of a text file are skipped.
+
+    Raises:
+        LabelError: the file cannot be read, names nothing, or names a class twice.
+    """
+    text = _read_text(path)
+    try:
+        if path.suffix.lower() == ".json" or text.lstrip().startswith("["):
+            return _checked_names(_parse_json(text))
+        return _checked_names([line for line in map(_without_comment, text.splitlines()) if line])
+    except LabelError as error:
+        raise LabelError(f"{path}: {error}") from None
+
+
+_COLOURS: Final = (
+    (84, 98, 124), (226, 82, 65), (66, 150, 222), (84, 174, 76), (246, 190, 54),
+    (148, 88, 204), (247, 128, 44), (40, 190, 180), (238, 112, 178), (150, 104, 68),
+    (188, 220, 70), (46, 76, 186), (176, 36, 84), (126, 208, 152), (250, 218, 156),
+    (112, 112, 24), (196, 166, 236), (22, 112, 92), (124, 28, 136), (250, 164, 148),
+)  # fmt: skip
+
+
+def default_palette(count: int) -> NDArray[np.uint8]:
+    """Colours for ``count`` classes, uint8 [count, 3] RGB: twenty chosen ones, then golden steps of hue.
+
+    All are distinct, saturated enough for an overlay, and the same whatever the count. Class 0, often the
+    background, is a quiet slate.
+    """
+    generated = (_generated_colour(step) for step in range(count - len(_COLOURS)))
+    return np.array([*_COLOURS[:count], *generated], np.uint8).reshape(count, 3)
+
+
+def _generated_colour(step: int) -> tuple[int, ...]:
+    hue = (0.03 + step * 0.618034) % 1.0  # the golden ratio spreads any number of hues evenly
+    saturation, value = ((0.85, 0.9), (0.45, 0.97), (0.75, 0.55))[step % 3]
+    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value))
+
+
+@functools.lru_cache(maxsize=8)
+def _table(label_map: LabelMap) -> NDArray[np.uint8]:
+    """The look-up table of a map, uint8 [65536]."""
+    if label_map.scale is not None:
+        table = np.minimum(np.arange(HIGHEST_PIXEL + 1) // label_map.scale, HIGHEST_CLASS + 1).astype(np.uint8)
+        table[IGNORE] = IGNORE
+        return table
+    table = np.full(HIGHEST_PIXEL + 1, IGNORE, np.uint8)
+    for pixel, index in label_map.values or ():
+        table[pixel] = index
+    return table
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise LabelError(f"{path} cannot be read: {reason}") from None
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_object_without_repeated_keys)
+    except (ValueError, RecursionError) as error:
+        raise LabelError(f"not valid JSON: {error}") from None
+
+
+def _object_without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if (repeated := _repeated(keys)) is not None:
+        raise LabelError(f'"{repeated}" occurs twice; list all its pixel values in one place: "{repeated}": [1, 2]')
+    return dict(pairs)
+
+
+def _without_comment(line: str) -> str:
+    return re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
+
+
+def _whole_number(value: Any, what: str, lowest: int, highest: int) -> int:
+    """The number that a JSON number or a string gives, or LabelError."""
+    number = int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value) else value
+    if isinstance(number, bool) or not isinstance(number, int) or not lowest <= number <= highest:
+        raise LabelError(f"{what} is {json.dumps(value)}; it must be a whole number from {lowest} to {highest}")
+    return number
+
+
+def _pairs(classes: Any) -> tuple[tuple[int, int], ...]:
+    """Pairs (pixel value, class) of the "map" form, whose keys are classes."""
+    if not isinstance(classes, Mapping):
+        raise LabelError('"map" must be an object {"<class>": <pixel value>, ...}')
+    pairs = []
+    for key, pixels in classes.items():
+        index = _whole_number(key, f'a class, a key of "map"{_LEAVE_OUT},', 0, HIGHEST_CLASS)
+        for pixel in pixels if isinstance(pixels, list) else [pixels]:
+            pairs.append((_whole_number(pixel, f"a pixel value of class {index}", 0, HIGHEST_PIXEL), index))
+    return tuple(pairs)
+
+
+def _refuse_bad_values(values: tuple[tuple[int, int], ...]) -> None:
+    if not values:
+        raise LabelError("the label map names no pixel value")
+    for pixel, index in values:
+        _whole_number(pixel, "a pixel value of the label map", 0, HIGHEST_PIXEL)
+        _whole_number(index, f"the class of pixel value {pixel}{_LEAVE_OUT}", 0, HIGHEST_CLASS)
+    if (repeated := _repeated([pixel for pixel, _ in values])) is not None:
+        raise LabelError(f"pixel value {repeated} is mapped twice; give it one class")
+
+
+def _checked_names(names: Any) -> tuple[str, ...]:
+    """A list of class names as a tuple; LabelError when it is none, empty, or names something twice."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise LabelError('class names are a list of texts, none of them empty: ["background", "road"]')
+    if not 1 <= len(names) <= HIGHEST_CLASS + 1:
+        raise LabelError(f"there are {len(names)} class names; 1 to {HIGHEST_CLASS + 1} are allowed")
+    stripped = tuple(name.strip() for name in names)
+    if (repeated := _repeated(stripped)) is not None:
+        raise LabelError(f'the class name "{repeated}" occurs twice; each class needs a name of its own')
+    return stripped
+
+
+def _repeated(items: Iterable[Item]) -> Item | None:
+    """The first item that occurs a second time, or None."""
+    seen: set[Item] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None

@@ -1,0 +1,19 @@
+"""Networks: timm backbones, the three heads, and how they are put together.
+
+`build_network` makes a `SegmentationNetwork` from a `NetworkSpec`; everything above this room uses these
+names.
+"""
+
+from segwright.networks.gluoncv import state_dict_from_gluoncv
+from segwright.networks.network import SegmentationNetwork, build_network
+from segwright.networks.pooling import resize
+from segwright.networks.spec import Algorithm, NetworkSpec
+
+__all__ = [
+    "Algorithm",
+    "NetworkSpec",
+    "SegmentationNetwork",
+    "build_network",
+    "resize",
+    "state_dict_from_gluoncv",
+]

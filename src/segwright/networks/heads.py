@@ -1,0 +1,129 @@
+"""The heads: from a backbone's feature map to coarse class logits, exactly as GluonCV builds them.
+
+Source: GluonCV, gluoncv/model_zoo/{fcn,pspnet,deeplabv3}.py. On ResNet's 2048 and 1024 channels the layers,
+their order and their sizes are GluonCV's; for other backbones the inner channels scale with the feature
+map's. Dropout is element-wise. Heads know nothing of backbones or images.
+
+Weights for training from scratch: convolutions before a ReLU are drawn as He et al. (2015, "Delving deep into
+rectifiers") derive, fan out; the last 1x1 convolution is drawn with deviation 0.01 and no bias, so that
+training starts from nearly equal probabilities. (GluonCV draws everything from +-0.07, whatever the fan.)
+"""
+
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from segwright.networks.pooling import adaptive_average_pool, resize
+from segwright.networks.spec import Algorithm
+
+_PYRAMID_BINS = (1, 2, 3, 6)
+_ATROUS_RATES_AT_STRIDE_8 = (12, 24, 36)
+_ASPP_CHANNELS = 256
+_LEAST_INNER_CHANNELS = 64
+
+
+class FCNHead(nn.Module):
+    """3x3 convolution to a quarter of the channels, then class logits; also the auxiliary head of all
+    networks.
+
+    Source: Long, Shelhamer, Darrell (2015); GluonCV's ``_FCNHead``.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.block = _classifier(channels, _inner_channels(channels), num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
+        logits: Tensor = self.block(features)
+        return logits
+
+
+class PSPHead(nn.Module):
+    """The feature map next to its averages over 1, 2, 3 and 6 windows a side, then class logits.
+
+    Source: Zhao et al. (2017), "Pyramid scene parsing network"; GluonCV's ``_PSPHead``.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        inner = _inner_channels(channels)
+        self.pyramid = nn.ModuleList(_conv_norm_relu(channels, inner, 1) for _ in _PYRAMID_BINS)
+        self.block = _classifier(channels + len(_PYRAMID_BINS) * inner, inner, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
+        height, width = features.shape[-2:]
+        levels = [
+            resize(level(adaptive_average_pool(features, bins)), (height, width))
+            for bins, level in zip(_PYRAMID_BINS, self.pyramid, strict=True)
+        ]
+        logits: Tensor = self.block(torch.cat([features, *levels], dim=1))
+        return logits
+
+
+class DeepLabHead(nn.Module):
+    """Atrous spatial pyramid pooling (convolutions at four rates next to the global average), then class
+    logits.
+
+    The atrous rates are 12, 24, 36 at output stride 8 and scale with its inverse, so that they reach equally
+    far in the image. Source: Chen et al. (2017), "Rethinking atrous convolution for semantic image
+    segmentation", section 4.1; GluonCV's ``_DeepLabHead``.
+    """
+
+    def __init__(self, channels: int, num_classes: int, output_stride: int) -> None:
+        super().__init__()
+        rates = [max(1, rate * 8 // output_stride) for rate in _ATROUS_RATES_AT_STRIDE_8]
+        self.branches = nn.ModuleList(
+            [
+                _conv_norm_relu(channels, _ASPP_CHANNELS, 1),
+                *(_conv_norm_relu(channels, _ASPP_CHANNELS, 3, dilation=rate) for rate in rates),
+            ]
+        )
+        self.pooled = _conv_norm_relu(channels, _ASPP_CHANNELS, 1)
+        self.project = _conv_norm_relu((len(rates) + 2) * _ASPP_CHANNELS, _ASPP_CHANNELS, 1)
+        self.project.append(nn.Dropout(0.5))
+        self.block = _classifier(_ASPP_CHANNELS, _ASPP_CHANNELS, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
+        height, width = features.shape[-2:]
+        pooled = self.pooled(features.mean((2, 3), keepdim=True))
+        parts = [branch(features) for branch in self.branches]
+        parts.append(resize(pooled, (height, width)))
+        logits: Tensor = self.block(self.project(torch.cat(parts, dim=1)))
+        return logits
+
+
+def build_head(algorithm: Algorithm, channels: int, num_classes: int, output_stride: int) -> nn.Module:
+    """A new main head of ``algorithm`` for feature maps of ``channels`` at ``output_stride``."""
+    match algorithm:
+        case "fcn":
+            head: nn.Module = FCNHead(channels, num_classes)
+        case "psp":
+            head = PSPHead(channels, num_classes)
+        case "deeplab":
+            head = DeepLabHead(channels, num_classes, output_stride)
+        case _:
+            assert_never(algorithm)
+    return head
+
+
+def _inner_channels(channels: int) -> int:
+    return max(channels // 4, _LEAST_INNER_CHANNELS)
+
+
+def _conv_norm_relu(channels: int, inner: int, kernel: int, dilation: int = 1) -> nn.Sequential:
+    padding = dilation * (kernel // 2)
+    convolution = nn.Conv2d(channels, inner, kernel, padding=padding, dilation=dilation, bias=False)
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(convolution, nn.BatchNorm2d(inner), nn.ReLU(inplace=True))
+
+
+def _classifier(channels: int, inner: int, num_classes: int) -> nn.Sequential:
+    last = nn.Conv2d(inner, num_classes, 1)
+    nn.init.normal_(last.weight, std=0.01)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
+    return nn.Sequential(*_conv_norm_relu(channels, inner, 3), nn.Dropout(0.1), last)

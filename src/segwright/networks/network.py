@@ -1,0 +1,125 @@
+"""The segmentation network: integer pixels in, class logits out; backbone, head, auxiliary head, nothing
+else.
+
+Normalisation is part of the network, so whoever runs it, or a graph exported from it, hands over plain
+pixels. It knows no files, classes' names or losses.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from segwright.networks.backbone import Backbone, plan_backbone
+from segwright.networks.heads import FCNHead, build_head
+from segwright.networks.pooling import resize
+from segwright.networks.single_values import single_values_allowed
+from segwright.networks.spec import NetworkSpec
+from segwright.networks.weights import load_local, load_published
+
+
+class SegmentationNetwork(nn.Module):
+    """FCN, PSPNet or DeepLabV3 on a backbone, as GluonCV puts them together; built by `build_network`.
+
+    The main head stands on the backbone's last stage, the auxiliary head (if any) on the stage before. Images
+    may have any size, and any memory format. ``spec`` holds the output stride and the normalisation as they
+    are. Run it in half precision with autocast, not by converting the module: the normalisation needs
+    float32.
+    """
+
+    _mean: Tensor
+    _std: Tensor
+
+    def __init__(self, spec: NetworkSpec, backbone: Backbone) -> None:
+        super().__init__()
+        self.spec = _resolve(spec, backbone)
+        self.backbone = backbone
+        before_last, last = backbone.channels
+        self.head = build_head(spec.algorithm, last, spec.num_classes, self.spec.output_stride)
+        self.auxiliary_head = FCNHead(before_last, spec.num_classes) if spec.auxiliary else None
+        # in units of pixels; not persistent, because the spec holds them
+        self.register_buffer("_mean", self._per_band(self.spec.mean), persistent=False)
+        self.register_buffer("_std", self._per_band(self.spec.std), persistent=False)
+
+    def _per_band(self, numbers: tuple[float, ...] | None) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1) * self.spec.largest_value
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Integer images [B, bands, H, W] to the main head's logits, float32 [B, C, H, W]; exported."""
+        height, width = images.shape[-2:]
+        return resize(self.coarse_logits(images), (height, width))
+
+    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Integer images [B, bands, H, W] to the main and the auxiliary logits, float32 [B, C, H, W].
+
+        The second is None where the network has no auxiliary head.
+        """
+        return self.logits_of_normalised(self.normalise(images))
+
+    def coarse_logits(self, images: Tensor) -> Tensor:
+        """Integer images [B, bands, H, W] to the main head's logits before the last resize, float32 [B, C, h,
+        w].
+
+        `resize` to (H, W), whole or in bands, gives `forward`'s.
+        """
+        _, last = self.backbone(self.normalise(images))
+        coarse: Tensor = self.head(last)
+        return coarse.float()
+
+    def logits_of_normalised(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `forward_with_auxiliary`, on float images that are normalised already."""
+        height, width = pixels.shape[-2:]
+        alone = self.training and len(pixels) == 1
+        with single_values_allowed(self) if alone else nullcontext():
+            before_last, last = self.backbone(pixels)
+            main = self.head(last)
+            auxiliary = self.auxiliary_head(before_last) if self.auxiliary_head is not None else None
+        full = resize(main.float(), (height, width))
+        return full, None if auxiliary is None else resize(auxiliary.float(), (height, width))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Integer images [B, bands, H, W] to float32 ones: scaled to 0...1, less the mean, divided by std."""
+        if images.is_floating_point():
+            raise TypeError(f"the network takes integer pixels, not {images.dtype}, and normalises them itself")
+        return (images.to(torch.float32) - self._mean) / self._std
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that may come from ImageNet."""
+        return self.backbone.parameters()
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of both heads, which always start anew."""
+        auxiliary = self.auxiliary_head.parameters() if self.auxiliary_head is not None else ()
+        return chain(self.head.parameters(), auxiliary)
+
+
+def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> SegmentationNetwork:
+    """A new network in training mode.
+
+    ``pretrained`` says where the backbone's weights come from: True for ImageNet weights published with timm,
+    the path of a local file, or False for random ones. Raises HyperparameterError for backbones that cannot
+    be used and UserError for weights that cannot be had.
+    """
+    plan, backbone = plan_backbone(spec.backbone, spec.output_stride, spec.bands)
+    if isinstance(pretrained, Path):
+        backbone = load_local(plan, pretrained)
+    elif pretrained:
+        backbone = load_published(plan)
+    return SegmentationNetwork(spec, backbone)
+
+
+def _resolve(spec: NetworkSpec, backbone: Backbone) -> NetworkSpec:
+    mean = spec.mean or _for_bands(backbone.mean, spec.bands)
+    std = spec.std or _for_bands(backbone.std, spec.bands)
+    if not len(mean) == len(std) == spec.bands:
+        raise ValueError(f"mean {mean} and std {std} have to hold one number for each of {spec.bands} bands")
+    return replace(spec, output_stride=backbone.strides[-1], mean=mean, std=std)
+
+
+def _for_bands(numbers: tuple[float, ...], bands: int) -> tuple[float, ...]:
+    """Statistics of red, green and blue for other bands: there, the average of the three for every band."""
+    return numbers if len(numbers) == bands else (sum(numbers) / len(numbers),) * bands

@@ -1,0 +1,71 @@
+"""One training in several processes, one a GPU, as `torchrun` starts them; alone, everything is a no-op.
+
+Knows torch.distributed. Refuses to know what is trained.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+Anything = TypeVar("Anything")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which process this is, and of how many."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that logs and writes."""
+        return self.rank == 0
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Add a tensor up over all processes, in place."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def first_computes(self, compute: Callable[[], Anything]) -> Anything:
+        """Let the first process compute something, and give the result to all."""
+        if self.world_size == 1:
+            return compute()
+        box = [compute() if self.first else None]
+        dist.broadcast_object_list(box)
+        return cast(Anything, box[0])
+
+    def averaging(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """Wrap a module so that its gradients are averaged over the processes."""
+        if self.world_size == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)
+
+    def exchange(self, module: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+        """Exchange gradients in the last part of a step only: processes may hold different numbers of parts."""
+        if last or not isinstance(module, DistributedDataParallel):
+            return nullcontext()
+        return cast(AbstractContextManager[None], module.no_sync())
+
+
+@contextmanager
+def join_processes() -> Iterator[Processes]:
+    """Join the processes that `torchrun` describes in the environment, if it does."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield Processes()
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Processes(dist.get_rank(), int(os.environ["LOCAL_RANK"]), world_size)
+    finally:
+        dist.destroy_process_group()

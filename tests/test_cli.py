@@ -1,0 +1,280 @@
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from segwright import __version__
+from segwright.cli import main
+from segwright.cli.flags import with_boolean_values
+from segwright.errors import DataError, HyperparameterError
+from segwright.hyperparameters import Hyperparameters
+
+Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
+
+COMMANDS = ("train", "evaluate", "predict", "inspect", "sample")
+
+
+@pytest.fixture(autouse=True)
+def undisturbed_logging() -> Iterator[None]:
+    logger = logging.getLogger("segwright")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+class Channels:
+    @staticmethod
+    def locate(data: Path | None, **given: Path | None) -> tuple[Path | None, dict[str, Path]]:
+        return data, {name: path for name, path in given.items() if path}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Stand-ins for all rooms that the commands call; what they are called with is recorded."""
+    recorded: Calls = []
+
+    def record(*positional: Any, **named: Any) -> Any:
+        recorded.append((positional, named))
+        return SimpleNamespace(to_json=lambda: {"mean_iou": 0.5})
+
+    rooms: dict[str, dict[str, Any]] = {
+        "segwright.training": {"train": record},
+        "segwright.evaluation": {"evaluate": record, "show": lambda scores, title: print(title)},
+        "segwright.inference": {"predict_files": record},
+        "segwright.data.folders": {"Channels": Channels},
+        "segwright.data.inspect": {"inspect": record},
+        "segwright.data.sample": {"write_sample": record},
+    }
+    for name, contents in rooms.items():
+        room = ModuleType(name)
+        vars(room).update(contents)
+        monkeypatch.setitem(sys.modules, name, room)
+    return recorded
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+def test_train_passes_on_what_it_was_told(calls: Calls) -> None:
+    files = ["--validation", "v", "--label-map", "map.json", "--class-names", "names.txt"]
+    flags = ["--learning-rate", "0.01", "--num-classes=4", "--device", "cpu", "--strict"]
+    assert main(["train", "data", "--output", "out", *files, *flags]) == 0
+    ((channels, output, settings), options) = calls[0]
+    assert channels == (Path("data"), {"validation": Path("v"), "label_map": Path("map.json")})
+    assert output == Path("out")
+    assert settings == Hyperparameters(learning_rate=0.01, num_classes=4)
+    assert options == {"class_names": Path("names.txt"), "device": "cpu", "strict": True, "overwrite": False}
+
+
+def test_train_needs_no_data_folder_when_each_channel_is_named(calls: Calls) -> None:
+    channels = [
+        "--train",
+        "a",
+        "--train-annotation",
+        "b",
+        "--validation",
+        "c",
+        "--validation-annotation",
+        "d",
+    ]
+    assert main(["train", "--output", "out", *channels]) == 0
+    (data, given), _, _ = calls[0][0]
+    assert data is None
+    assert set(given) == {"train", "train_annotation", "validation", "validation_annotation"}
+
+
+@pytest.mark.parametrize("name", Hyperparameters.model_fields)
+def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
+    value = {
+        "algorithm": "psp",
+        "backbone": "resnet-101",
+        "use_pretrained_model": "False",
+        "backbone_weights": "w.safetensors",
+        "output_stride": "16",
+        "aux_loss": "no",
+        "augmentation_type": "none",
+        "base_size": "100",
+        "crop_size": "100",
+        "precision_dtype": "auto",
+        "syncbn": "1",
+        "optimizer": "adamw",
+        "lr_scheduler": "cosine",
+        "lr_scheduler_step": "3, 4",
+        "early_stopping": "yes",
+    }.get(name, "0.25" if isinstance(Hyperparameters.model_fields[name].default, float) else "7")
+    assert main(["train", "data", "--output", "out", "--" + name.replace("_", "-"), value]) == 0
+    settings = calls[0][0][2]
+    assert settings == Hyperparameters.from_strings({name: value}) != Hyperparameters()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("--syncbn data", "--syncbn=True data"),
+        ("--syncbn", "--syncbn=True"),
+        ("--no-syncbn data", "--syncbn=False data"),
+        ("--use-pretrained-model False data", "--use-pretrained-model=False data"),
+        ("--aux-loss=no", "--aux-loss=no"),
+        ("--no-strict syncbn --overwrite", "--no-strict syncbn --overwrite"),
+        ("-- --syncbn", "-- --syncbn"),
+    ],
+)
+def test_boolean_hyperparameters_may_be_bare(tokens: str, expected: str) -> None:
+    assert with_boolean_values(tokens.split()) == expected.split()
+
+
+def test_bad_hyperparameters_are_described_as_in_a_sagemaker_job(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(HyperparameterError) as caught:
+        Hyperparameters.from_strings({"epochs": "0", "algorithm": "deeplap", "learning_rate": "-5"})
+    flags = ["--epochs", "0", "--algorithm", "deeplap", "--learning-rate", "-5"]
+    assert complaint(capsys, "train", "data", "--output", "out", *flags) == str(caught.value)
+
+
+def test_evaluate_shows_scores_and_writes_them(
+    calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "scores.json"
+    assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 0
+    assert calls[0][0] == (Path("bundle"), Path("i"), Path("m"))
+    assert calls[0][1] == {"label_map": None, "device": None, "strict": False}
+    assert json.loads(file.read_text()) == {"mean_iou": 0.5}
+    assert "bundle on i" in capsys.readouterr().out
+
+
+def test_predict_takes_several_inputs(calls: Calls) -> None:
+    assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
+    assert calls[0][0] == (Path("bundle"), [Path("a.jpg"), Path("folder")], Path("o"))
+    assert calls[0][1] == {"overlay": True, "probabilities": True, "device": None, "overwrite": False}
+
+
+def test_inspect_checks_num_classes_like_a_training(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "data", "--picture", "p.png", "--num-classes", "3"]) == 0
+    assert calls[0][0] == ((Path("data"), {}), Path("p.png"))
+    assert calls[0][1]["num_classes"] == 3
+    assert main(["inspect", "data"]) == 0
+    assert calls[1][1]["num_classes"] is None
+    assert "from 2 to 254" in complaint(capsys, "inspect", "data", "--num-classes", "1")
+
+
+def test_sample_reads_the_size(calls: Calls) -> None:
+    assert main(["sample", "folder", "--images", "9", "--size", "64X48", "--seed", "5", "--overwrite"]) == 0
+    ((positional, named),) = calls
+    assert positional == (Path("folder"),)
+    expected = {"images": 9, "width": 64, "height": 48, "seed": 5, "overwrite": True}
+    assert named.items() >= expected.items()
+
+
+@pytest.mark.parametrize("size", ["64", "64x", "0x48", "-64x48", "64x48x3", "6.4x48"])
+def test_a_bad_size_is_refused(capsys: pytest.CaptureFixture[str], size: str) -> None:
+    assert f"--size is {size}; it takes WIDTHxHEIGHT" in complaint(capsys, "sample", "folder", f"--size={size}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("trian", 'Did you mean "train"?'),
+        ("train data --output out --learnin-rate 1", "Did you mean --learning-rate?"),
+        ("train data --output out --overwrit", "Did you mean --overwrite?"),
+        ("train data", "--output is missing"),
+        ("train data --output", "--output is missing or has no value"),
+        ("train data more --output out", "Nothing more was expected after the other arguments: more"),
+        ("train data --output out --epochs 1 --epochs 2", "--epochs specified multiple times"),
+        ("train data --output out --device gpu", '"cpu", "cuda", "mps"'),
+        ("predict bundle --output out", "IMAGE_OR_DIR is missing"),
+        ("evaluate bundle --images i", "--masks is missing"),
+        ("sample", "DIR is missing"),
+        ("sample folder --images many", "--images"),
+        ("--bogus", "--bogus"),
+    ],
+)
+def test_usage_errors_are_one_clear_line(
+    calls: Calls, capsys: pytest.CaptureFixture[str], arguments: str, words: str
+) -> None:
+    line = complaint(capsys, *arguments.split())
+    assert words in line
+    assert "--help` shows how it is used." in line
+    assert calls == []
+
+
+def raising(error: BaseException) -> Any:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_errors_of_the_user_are_one_line_without_a_traceback(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys.modules["segwright.data.sample"], "write_sample", raising(DataError("no room\nfor   pictures."))
+    )
+    assert complaint(capsys, "sample", "folder") == "no room for pictures."
+
+
+def test_ctrl_c_is_130(calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(KeyboardInterrupt()))
+    assert main(["sample", "folder"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_bugs_keep_their_traceback(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        main(["sample", "folder"])
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    output = capsys.readouterr().out
+    assert all(f" {command} " in output for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_a_usage_line(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: segwright {command} ")
+
+
+def test_the_help_of_train_gives_meaning_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "--help"])
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "The learning rate at the start. (a number above 0 and at most 1; default 0.001)" in words
+    assert "Hyperparameters: Early stopping" in words
+    for name in Hyperparameters.model_fields:
+        assert "--" + name.replace("_", "-") in words
+
+
+def test_help_and_usage_errors_do_not_import_torch() -> None:
+    code = (
+        "import sys; from segwright.cli import main\n"
+        "assert main(['--help']) == main(['train', '--help']) == 0\n"
+        "assert main(['train', 'data', '--output', 'out', '--epochs', '0']) == 2\n"
+        "heavy = {'torch', 'timm', 'cv2', 'numpy'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_program_exits_with_the_status() -> None:
+    result = subprocess.run([sys.executable, "-m", "segwright", "trian"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: Unknown command")
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,202 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from segwright.data.augment import Crop, apply_crop, draw_crop, still_crop
+from segwright.labels import IGNORE
+
+
+def coloured(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture whose colours are its mask."""
+    return np.stack([mask, 255 - mask, mask // 2], axis=-1)
+
+
+def patches(height: int, width: int, side: int) -> NDArray[np.uint8]:
+    """A mask of large single-valued patches."""
+    rows, columns = np.indices((height, width)) // side
+    return ((rows * 37 + columns * 61) % 200).astype(np.uint8)
+
+
+def reference(crop: Crop, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Bilinear values at half-pixel centres, straight from the definition, for scales of more than 0.5."""
+    picture = image[:, ::-1] if crop.mirrored else image
+    rows = min(crop.size, crop.scaled_height - crop.top)
+    columns = min(crop.size, crop.scaled_width - crop.left)
+    y = (np.arange(rows) + crop.top + 0.5) * crop.height / crop.scaled_height - 0.5
+    x = (np.arange(columns) + crop.left + 0.5) * crop.width / crop.scaled_width - 0.5
+    y, x = y.clip(0, crop.height - 1), x.clip(0, crop.width - 1)
+    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
+    below, right = np.minimum(top + 1, crop.height - 1), np.minimum(left + 1, crop.width - 1)
+    down, across = (y - top)[:, None, None], (x - left)[None, :, None]
+    upper = picture[top][:, left] * (1 - across) + picture[top][:, right] * across
+    lower = picture[below][:, left] * (1 - across) + picture[below][:, right] * across
+    return np.asarray(upper * (1 - down) + lower * down)
+
+
+def smooth(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("scaled_height", "scaled_width", "top", "left"),
+    [(36, 48, 0, 0), (36, 48, 9, 13), (72, 96, 40, 64), (19, 25, 0, 0), (61, 83, 29, 51), (36, 48, 4, 16)],
+)
+def test_a_crop_is_the_bilinear_picture_at_half_pixel_centres(
+    mirrored: bool, scaled_height: int, scaled_width: int, top: int, left: int
+) -> None:
+    image = smooth(36, 48)
+    crop = Crop(36, 48, scaled_height, scaled_width, top, left, 32, mirrored)
+    pixels, _ = apply_crop(crop, image, np.zeros((36, 48), np.uint8))
+    expected = reference(crop, image)
+    inside = pixels[: expected.shape[0], : expected.shape[1]]
+    # OpenCV's fixed point may cost a few grey levels; half a pixel of shift would cost far more
+    assert np.abs(inside - expected).max() <= 3
+    assert not pixels[expected.shape[0] :].any() and not pixels[:, expected.shape[1] :].any()
+
+
+def test_at_scale_one_a_crop_is_a_slice() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    mask = np.random.default_rng(2).integers(0, 256, (40, 50), dtype=np.uint8)
+    pixels, classes = apply_crop(Crop(40, 50, 40, 50, 3, 7, 24), image, mask)
+    assert (pixels == image[3:27, 7:31]).all() and (classes == mask[3:27, 7:31]).all()
+    pixels, classes = apply_crop(Crop(40, 50, 40, 50, 3, 7, 24, mirrored=True), image, mask)
+    assert (pixels == image[3:27, ::-1][:, 7:31]).all() and (classes == mask[3:27, ::-1][:, 7:31]).all()
+
+
+@pytest.mark.parametrize("size", [(37, 53), (91, 121), (17, 11), (200, 301)])
+def test_masks_are_resampled_as_pillow_resamples_them(size: tuple[int, int]) -> None:
+    # odd sizes: no sample falls between two pixels, where Pillow's choice depends on its rounding
+    mask = np.random.default_rng(3).integers(0, 256, (91, 121), dtype=np.uint8)
+    whole = Crop(91, 121, *size, 0, 0, max(size))
+    _, classes = apply_crop(whole, coloured(mask), mask)
+    pillow = np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    assert (classes[: size[0], : size[1]] == pillow).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=st.integers(1, 150),
+    width=st.integers(1, 150),
+    base_size=st.integers(17, 120),
+    crop_size=st.integers(17, 90),
+)
+def test_image_and_mask_stay_aligned_and_ignore_is_only_padding(
+    seed: int, height: int, width: int, base_size: int, crop_size: int
+) -> None:
+    mask = patches(height, width, 25)
+    crop = draw_crop(np.random.default_rng(seed), height, width, base_size, crop_size)
+    pixels, classes = apply_crop(crop, coloured(mask), mask)
+    assert pixels.shape == (crop_size, crop_size, 3) and pixels.dtype == np.uint8
+    assert classes.shape == (crop_size, crop_size) and classes.dtype == np.uint8
+    rows, columns = min(crop_size, crop.scaled_height), min(crop_size, crop.scaled_width)
+    padding = np.ones((crop_size, crop_size), bool)
+    padding[:rows, :columns] = False
+    assert ((classes == IGNORE) == padding).all()
+    assert not pixels[padding].any()
+    # Well inside a patch neither the interpolation nor the blur mixes colours: there the picture is its mask.
+    reach = 2 * (max(crop.scaled_height / height, crop.scaled_width / width) + 4)
+    kernel = np.ones((int(reach) | 1, int(reach) | 1), np.uint8)
+    inner = classes[:rows, :columns]
+    # 254 stands for what lies beyond the crop, which is not known here
+    largest = cv2.dilate(inner, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=254)
+    flat = largest == cv2.erode(inner, kernel)
+    difference = pixels[:rows, :columns].astype(int) - coloured(inner)
+    assert np.abs(difference[flat]).max(initial=0) <= 1
+
+
+def test_mirrored_crops_are_mirrored_in_both() -> None:
+    mask = patches(60, 80, 20)
+    pixels, classes = apply_crop(Crop(60, 80, 60, 80, 0, 0, 80, mirrored=True), coloured(mask), mask)
+    assert (classes[:60] == mask[:, ::-1]).all()
+    assert (pixels[:60] == coloured(mask)[:, ::-1]).all()
+    assert (classes[60:] == IGNORE).all()
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_strong_reduction_averages_and_does_not_shift(mirrored: bool) -> None:
+    checkerboard = (np.indices((600, 803)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    ramp = np.broadcast_to(np.linspace(0, 255, 803).astype(np.uint8), (600, 803))
+    image = np.stack([checkerboard, ramp, np.full_like(ramp, 200)], axis=-1)
+    crop = Crop(600, 803, 97, 130, 5, 3, 90, mirrored)
+    pixels, _ = apply_crop(crop, image, np.zeros((600, 803), np.uint8))
+    assert np.abs(pixels[..., 0].astype(int) - 127.5).max() < 26  # aliasing would give 0 and 255
+    centres = (np.arange(3, 93) + 0.5) * 803 / 130 - 0.5
+    expected = np.interp(802 - centres if mirrored else centres, np.arange(803), ramp[0])
+    assert np.abs(pixels[40, :, 1] - expected).max() < 1.5  # a pixel of the crop is 2 grey levels
+    assert (pixels[..., 2] == 200).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 400), (400, 1), (1, 1), (2, 3000)])
+def test_pictures_of_a_single_row_or_column(shape: tuple[int, int]) -> None:
+    mask = np.full(shape, 7, np.uint8)
+    for seed in range(20):
+        crop = draw_crop(np.random.default_rng(seed), *shape, 40, 32)
+        pixels, classes = apply_crop(crop, coloured(mask), mask)
+        assert set(np.unique(classes)) <= {7, IGNORE} and classes[0, 0] == 7
+        assert tuple(pixels[0, 0]) == (7, 248, 3)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_bands_and_depth_are_kept(bands: int, kind: type[np.uint8]) -> None:
+    high = np.iinfo(kind).max
+    image = np.full((50, 60, bands), high, dtype=kind)
+    for scaled in ((20, 24), (75, 90)):
+        crop = Crop(50, 60, *scaled, 0, 0, 32, mirrored=True, blur=0.8)
+        pixels, _ = apply_crop(crop, image, np.zeros((50, 60), np.uint8))
+        assert pixels.dtype == kind and pixels.shape == (32, 32, bands)
+        assert (pixels[: min(32, scaled[0]), : min(32, scaled[1])] == high).all()  # no dark seam
+        assert not pixels[scaled[0] :].any()
+
+
+def test_blur_touches_the_image_only() -> None:
+    mask = (np.arange(48 * 48).reshape(48, 48) % 3).astype(np.uint8)
+    image = np.random.default_rng(5).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    sharp, classes = apply_crop(Crop(48, 48, 48, 48, 0, 0, 48), image, mask)
+    blurred, same = apply_crop(Crop(48, 48, 48, 48, 0, 0, 48, blur=0.9), image, mask)
+    assert (classes == same).all()
+    assert blurred.std() < 0.8 * sharp.std()
+    centre = blurred[24, 24].astype(float)
+    grid = np.arange(-4, 5)
+    weight = np.exp(-(grid[:, None] ** 2 + grid**2) / (2 * 0.9**2))
+    expected = np.tensordot(weight / weight.sum(), image[20:29, 20:29].astype(float), axes=2)
+    assert np.abs(centre - expected).max() < 2.5
+
+
+def test_the_draw_follows_its_distributions() -> None:
+    rng = np.random.default_rng(0)
+    crops = [draw_crop(rng, 360, 480, 100, 40) for _ in range(4000)]
+    sides = np.array([crop.scaled_width for crop in crops])
+    assert sides.min() == 50 and sides.max() == 200
+    assert abs(sides.mean() - 125) < 3
+    assert abs(np.mean([crop.mirrored for crop in crops]) - 0.5) < 0.03
+    blurs = np.array([crop.blur for crop in crops])
+    assert abs((blurs > 0).mean() - 0.5) < 0.03 and blurs.max() < 1 and abs(blurs[blurs > 0].mean() - 0.5) < 0.03
+    assert all(crop.scaled_height == int(360 * crop.scaled_width / 480 + 0.5) for crop in crops)
+    room = [crop.left / (crop.scaled_width - 40) for crop in crops]
+    assert min(room) == 0 and max(room) == 1 and abs(np.mean(room) - 0.5) < 0.03
+
+
+def test_the_long_side_is_what_is_drawn() -> None:
+    crop = draw_crop(np.random.default_rng(0), 480, 360, 100, 40)
+    assert crop.scaled_height == draw_crop(np.random.default_rng(0), 360, 480, 100, 40).scaled_width
+    assert crop.scaled_width == int(360 * crop.scaled_height / 480 + 0.5)
+
+
+def test_chance_comes_from_the_generator_alone() -> None:
+    np.random.default_rng(9).random()
+    first = draw_crop(np.random.default_rng(7), 100, 120, 64, 48)
+    assert first == draw_crop(np.random.default_rng(7), 100, 120, 64, 48)
+    assert first != draw_crop(np.random.default_rng(8), 100, 120, 64, 48)
+
+
+def test_a_still_crop_is_central_and_unchanged_by_chance() -> None:
+    assert still_crop(100, 200, 100, 40) == Crop(100, 200, 50, 100, 5, 30, 40)
+    assert still_crop(10, 20, 100, 80) == Crop(10, 20, 50, 100, 0, 10, 80)

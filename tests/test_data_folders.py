@@ -1,0 +1,210 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from segwright.data.folders import Channels, find_pairs, list_images
+from segwright.errors import DataError, LabelError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train_annotation").mkdir()
+    return tmp_path / "train", tmp_path / "train_annotation"
+
+
+def keys(images: Path, masks: Path) -> list[str]:
+    return [pair.key for pair in find_pairs(images, masks).pairs]
+
+
+def test_pairs_by_relative_path_sorted_whatever_the_ending(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "b.JPG", "a.jpeg", "sub/a.tif", "c d.webp", "e.bmp", "f.PNG", "notes.txt")
+    touch(masks, "b.png", "a.PNG", "sub/a.tiff", "c d.bmp", "e.tif", "f.png", "b.txt")
+    pairing = find_pairs(images, masks)
+    assert [pair.key for pair in pairing.pairs] == ["a", "b", "c d", "e", "f", "sub/a"]
+    assert pairing.pairs[5].image == images / "sub" / "a.tif"
+    assert pairing.pairs[5].mask == masks / "sub" / "a.tiff"
+    assert pairing.unpaired_images == () and pairing.unpaired_masks == ()
+
+
+def test_dots_inside_names_belong_to_the_name(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.1.jpg", "a.2.jpg")
+    touch(masks, "a.1.png", "a.2.png")
+    assert keys(images, masks) == ["a.1", "a.2"]
+
+
+def test_what_has_no_partner_is_told(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.jpg", "b.jpg")
+    touch(masks, "a.png", "c.png")
+    pairing = find_pairs(images, masks)
+    assert pairing.unpaired_images == (images / "b.jpg",) and pairing.unpaired_masks == (masks / "c.png",)
+
+
+def test_files_in_other_sub_folders_pair_by_name_where_it_is_unique(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "x/1.jpg", "x/2.jpg", "y/2.jpg", "3.jpg")
+    touch(masks, "masks/1.png", "masks/2.png", "deep/3.png", "deeper/3.png")
+    pairing = find_pairs(images, masks)
+    assert [(pair.key, pair.mask) for pair in pairing.pairs] == [("x/1", masks / "masks/1.png")]
+    assert len(pairing.unpaired_images) == 3 and len(pairing.unpaired_masks) == 3
+
+
+def test_hidden_names_and_other_channels_are_skipped(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(
+        images,
+        "a.jpg",
+        ".hidden.jpg",
+        ".ipynb_checkpoints/b.jpg",
+        "train_annotation/a.png",
+        "sub/validation/c.jpg",
+    )
+    touch(masks, "a.png", "b.png", "c.png", "train/a.png")
+    pairing = find_pairs(images, masks)
+    assert [pair.image for pair in pairing.pairs] == [images / "a.jpg"]
+    assert pairing.unpaired_images == ()
+    assert pairing.unpaired_masks == (masks / "b.png", masks / "c.png")
+
+
+def test_splits_below_an_ordinary_folder_are_read(tmp_path: Path) -> None:
+    touch(tmp_path, "images/train/a.jpg", "images/validation/b.jpg", "images/train_annotation/c.jpg")
+    touch(tmp_path, "masks/train/a.png", "masks/validation/b.png", "masks/train_annotation/c.png")
+    assert keys(tmp_path / "images", tmp_path / "masks") == ["train/a", "validation/b"]
+
+
+def test_two_files_with_one_key_are_refused(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.jpg", "a.png")
+    touch(masks, "a.png")
+    with pytest.raises(DataError, match=r"a\.jpg and .*a\.png"):
+        find_pairs(images, masks)
+
+
+def test_loops_of_links_end(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, masks = folders
+    touch(tmp_path, "elsewhere/a.jpg")
+    touch(masks, "linked/a.png")
+    (images / "linked").symlink_to(tmp_path / "elsewhere")
+    (images / "loop").symlink_to(images)
+    assert keys(images, masks) == ["linked/a"]
+
+
+def test_nothing_pairs_says_what_was_looked_for(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, masks = folders
+    with pytest.raises(DataError, match=r"train holds no images \(\.jpg"):
+        find_pairs(images, masks)
+    touch(images, "a.jpg")
+    with pytest.raises(DataError, match=r"train_annotation holds no masks \(\.png"):
+        find_pairs(images, masks)
+    touch(masks, "b.jpg")
+    with pytest.raises(DataError, match="JPEG"):
+        find_pairs(images, masks)
+    touch(masks, "b.png", "c.png")
+    with pytest.raises(DataError, match=r"None of the 1 images in .*train has a mask in .*annotation, which holds 2"):
+        find_pairs(images, masks)
+    with pytest.raises(DataError, match=r"nowhere does not exist"):
+        find_pairs(tmp_path / "nowhere", masks)
+    with pytest.raises(DataError, match=r"a\.jpg is not a folder"):
+        find_pairs(images / "a.jpg", masks)
+
+
+def test_images_to_predict_come_from_files_and_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "one.dat", "folder/b.jpg", "folder/sub/c.PNG", "folder/.d.jpg", "folder/e.txt")
+    assert list_images([tmp_path / "one.dat", tmp_path / "folder"]) == [
+        ("one", tmp_path / "one.dat"),
+        ("b", tmp_path / "folder/b.jpg"),
+        ("sub/c", tmp_path / "folder/sub/c.PNG"),
+    ]
+
+
+def test_images_that_cannot_be_listed_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.jpg", "y/a.png", "empty/note.txt")
+    with pytest.raises(DataError, match=r"x/a\.jpg and .*y/a\.png"):
+        list_images([tmp_path / "x", tmp_path / "y" / "a.png"])
+    with pytest.raises(DataError, match="empty holds no images"):
+        list_images([tmp_path / "empty"])
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        list_images([tmp_path / "nowhere"])
+
+
+PICTURES = ("train", "train_annotation", "validation", "validation_annotation")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name in PICTURES:
+        (tmp_path / "data" / name).mkdir(parents=True)
+    return tmp_path / "data"
+
+
+def test_channels_are_found_below_the_data_folder_or_where_they_are_given(data: Path, tmp_path: Path) -> None:
+    channels = Channels.locate(data)
+    assert channels == Channels(*(data / name for name in PICTURES))
+    (data / "label_map").mkdir()
+    assert Channels.locate(data).label_map == data / "label_map"
+    other = tmp_path / "masks"
+    other.mkdir()
+    assert Channels.locate(data, train_annotation=other, validation=None).train_annotation == other
+    everywhere = {name: data / name for name in PICTURES}
+    assert Channels.locate(None, **everywhere) == channels
+
+
+def test_every_missing_channel_is_named_with_its_option(data: Path, tmp_path: Path) -> None:
+    (data / "train_annotation").rmdir()
+    with pytest.raises(DataError) as error:
+        Channels.locate(data, validation=tmp_path / "nowhere", label_map=tmp_path / "map.json")
+    message = str(error.value)
+    assert "--train-annotation DIR, --validation DIR, --label-map" in message
+    assert "nowhere" in message and "map.json" in message and "--train DIR" not in message
+    with pytest.raises(DataError, match="is not a folder"):
+        Channels.locate(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no data folder was given"):
+        Channels.locate(None)
+
+
+def test_label_maps_of_both_channels(data: Path) -> None:
+    assert Channels.locate(data).train_label_map() is None
+    touch(data, "label_map/class_names.txt")
+    (data / "label_map/train_label_map.txt").write_text("7 0\n8 1\n")
+    channels = Channels.locate(data)
+    train = channels.train_label_map()
+    assert train is not None and train.values == ((7, 0), (8, 1))
+    assert channels.validation_label_map() == train
+    (data / "label_map/validation_label_map.json").write_text('{"scale": "3"}')
+    validation = channels.validation_label_map()
+    assert validation is not None and validation.scale == 3 and channels.train_label_map() == train
+    assert channels.class_names_file() == data / "label_map/class_names.txt"
+
+
+def test_a_single_label_map_file_serves_both(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "any.json").write_text('{"scale": 2}')
+    channels = Channels.locate(data, label_map=tmp_path / "any.json")
+    train = channels.train_label_map()
+    assert train is not None and train.scale == 2 and channels.validation_label_map() == train
+    assert channels.class_names_file() is None
+
+
+def test_two_label_maps_for_one_channel_are_refused(data: Path) -> None:
+    touch(data, "label_map/train_label_map.txt", "label_map/train_label_map.json")
+    with pytest.raises(LabelError, match=r"train_label_map\.json and .*train_label_map\.txt"):
+        Channels.locate(data).train_label_map()
+
+
+def test_label_maps_of_other_names_are_not_passed_over_in_silence(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(data, "label_map/train_label_map.json")
+    with caplog.at_level(logging.WARNING, "segwright"):
+        Channels.locate(data)
+        assert not caplog.records
+        touch(data, "label_map/labels.json")
+        Channels.locate(data)
+    assert "labels.json is not used" in caplog.text and "train_label_map.json" in caplog.text

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segwright.data.folders import Pair, find_pairs
+from segwright.data.loading import CropSettings, EpochSampler, read_pair, training_loader
+from segwright.errors import DataError
+from segwright.labels import IGNORE, LabelMap
+from tests.conftest import Draw
+
+IDENTITY = LabelMap.identity()
+CROPS = CropSettings(base_size=48, crop_size=32)
+
+
+@pytest.fixture
+def pairs(channels_folder: Draw) -> tuple[Pair, ...]:
+    data = channels_folder(train=5)
+    return find_pairs(data / "train", data / "train_annotation").pairs
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 5), st.integers(0, 3))
+def test_an_epoch_visits_each_pair_once_over_all_processes(count: int, batch: int, world: int, epoch: int) -> None:
+    visited: list[int] = []
+    lengths = set()
+    for rank in range(world):
+        sampler = EpochSampler(count, batch, seed=1, rank=rank, world_size=world)
+        sampler.epoch = epoch
+        batches = list(sampler)
+        lengths.add(len(batches))
+        assert len(batches) == len(sampler)
+        assert all(batches), "a process without a pair stays in step with a stand-in"
+        visited += [visit.pair for batch_ in batches for visit in batch_ if visit.counted]
+    assert sorted(visited) == list(range(count))
+    assert len(lengths) == 1
+
+
+def test_the_global_batch_does_not_depend_on_the_number_of_processes() -> None:
+    alone = [sorted(visit.pair for visit in batch) for batch in EpochSampler(20, 6, seed=3)]
+    two = [EpochSampler(20, 6, seed=3, rank=rank, world_size=2) for rank in range(2)]
+    together = [sorted(visit.pair for visit in [*first, *second]) for first, second in zip(*two, strict=True)]
+    assert alone == together
+
+
+def test_epochs_differ_and_repeat_by_seed(pairs: tuple[Pair, ...]) -> None:
+    def epoch(seed: int, number: int) -> torch.Tensor:
+        loader = training_loader(pairs, IDENTITY, CROPS, batch_size=5, seed=seed, workers=0)
+        return next(loader.epoch(number)).images
+
+    assert torch.equal(epoch(0, 1), epoch(0, 1))
+    assert not torch.equal(epoch(0, 1), epoch(0, 2))
+    assert not torch.equal(epoch(0, 1), epoch(1, 1))
+
+
+def test_workers_change_nothing(pairs: tuple[Pair, ...]) -> None:
+    def batches(workers: int) -> list[torch.Tensor]:
+        loader = training_loader(pairs, IDENTITY, CROPS, batch_size=2, seed=0, workers=workers)
+        return [batch.images.clone() for epoch in range(2) for batch in loader.epoch(epoch)]
+
+    for alone, helped in zip(batches(0), batches(2), strict=True):
+        assert torch.equal(alone, helped)
+
+
+def test_batches_are_integers_channels_last(pairs: tuple[Pair, ...]) -> None:
+    loader = training_loader(pairs, IDENTITY, CROPS, batch_size=2, seed=0, workers=0)
+    batch = next(loader.epoch(0))
+    assert batch.images.dtype == batch.masks.dtype == torch.uint8
+    assert batch.images.shape == (2, 3, 32, 32) and batch.masks.shape == (2, 32, 32)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert set(np.unique(batch.masks.numpy())) <= {0, 1, 2, IGNORE}
+    assert len(batch.keys) == 2
+
+
+def test_a_stand_in_has_nothing_to_learn(pairs: tuple[Pair, ...]) -> None:
+    loader = training_loader(pairs[:1], IDENTITY, CROPS, batch_size=2, seed=0, workers=0, rank=1, world_size=2)
+    assert (next(loader.epoch(0)).masks == IGNORE).all()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_gone_bad_is_one_clear_error(pairs: tuple[Pair, ...], workers: int) -> None:
+    pairs[2].image.write_bytes(b"not a picture")
+    loader = training_loader(pairs, IDENTITY, CROPS, batch_size=2, seed=0, workers=workers)
+    with pytest.raises(DataError, match=pairs[2].image.name) as caught:
+        list(loader.epoch(0))
+    assert "Traceback" not in str(caught.value)
+
+
+def test_sizes_that_differ_name_both_files(pairs: tuple[Pair, ...], tmp_path: Path) -> None:
+    mixed = Pair("mixed", pairs[0].image, tmp_path / "other.png")
+    from PIL import Image
+
+    Image.new("L", (48, 41)).save(mixed.mask)
+    with pytest.raises(DataError, match=r"48x40 .* 48x41"):
+        read_pair(mixed, IDENTITY)

@@ -1,0 +1,195 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segwright.data import sample
+from segwright.data.sample import write_sample
+from segwright.data.scenes import CLASS_NAMES, draw_scene
+from segwright.errors import OutputExistsError, UserError
+from segwright.formats.images import decode_image
+from segwright.formats.masks import decode_mask, mask_palette
+from segwright.labels import IGNORE, LabelMap, read_class_names
+
+PERSON, VEHICLE, LANE_MARKING = (CLASS_NAMES.index(name) for name in ("person", "vehicle", "lane marking"))
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def scene(index: int, width: int = 320, height: int = 240, seed: int = 0) -> Picture:
+    return draw_scene(np.random.default_rng([seed, index]), width, height)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Picture]:
+    return [scene(index) for index in range(24)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sample") / "data"
+    write_sample(path, images=8, width=160, height=120, seed=3, overwrite=False)
+    return path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_folders_are_those_of_sagemaker(folder: Path) -> None:
+    for split, count in (("train", 6), ("validation", 1), ("test", 1)):
+        images = sorted((folder / split).iterdir())
+        masks = sorted((folder / f"{split}_annotation").iterdir())
+        assert len(images) == count
+        assert {path.suffix for path in images} == {".jpg"}
+        assert {path.suffix for path in masks} == {".png"}
+        assert [path.stem for path in images] == [path.stem for path in masks]
+    assert "8 drawn street scenes of 160 x 120 pixels, seed 3" in (folder / "README.txt").read_text()
+
+
+def test_the_split_is_about_70_15_15_and_leaves_no_part_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "draw_scene", lambda rng, width, height: (np.zeros((9, 9, 3), np.uint8),) * 2)
+    monkeypatch.setattr(sample, "encode_mask", lambda mask, palette: b"")
+    for images, wanted in ((3, (1, 1, 1)), (10, (6, 2, 2)), (100, (70, 15, 15))):
+        write_sample(tmp_path / str(images), images, 64, 64, seed=0, overwrite=False)
+        counts = (len(list((tmp_path / str(images) / s).iterdir())) for s in ("train", "validation", "test"))
+        assert tuple(counts) == wanted
+
+
+def test_masks_become_classes_through_the_label_map_only(folder: Path) -> None:
+    label_map = LabelMap.read(folder / "label_map" / "train_label_map.json")
+    assert label_map == LabelMap.read(folder / "label_map" / "validation_label_map.json")
+    assert label_map.class_count() == len(CLASS_NAMES) == 7
+    assert read_class_names(folder / "label_map" / "class_names.json") == CLASS_NAMES
+    assert CLASS_NAMES == ("sky", "building", "vegetation", "road", "lane marking", "vehicle", "person")
+    for path in sorted((folder / "train_annotation").iterdir()):
+        index = int(path.stem.removeprefix("scene_"))
+        mask = decode_mask(path.read_bytes(), path.name)
+        assert mask.shape == (120, 160)
+        assert mask[mask != IGNORE].min() >= len(CLASS_NAMES)  # no pixel value is a class index
+        np.testing.assert_array_equal(label_map.apply(mask), scene(index, 160, 120, seed=3)[1])
+
+
+def test_masks_carry_a_colour_for_every_class(folder: Path) -> None:
+    label_map = json.loads((folder / "label_map" / "train_label_map.json").read_text())["map"]
+    palette = mask_palette(next((folder / "test_annotation").iterdir()).read_bytes())
+    assert palette is not None
+    assert len({tuple(palette[value]) for value in label_map.values()}) == len(CLASS_NAMES)
+
+
+def test_images_are_the_drawn_ones(folder: Path) -> None:
+    for path in sorted((folder / "train").iterdir()):
+        stored = decode_image(path.read_bytes(), path.name).astype(float)
+        drawn = scene(int(path.stem.removeprefix("scene_")), 160, 120, seed=3)[0]
+        assert np.abs(stored - drawn).mean() < 6
+
+
+def test_the_same_seed_draws_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path / "again", images=8, width=160, height=120, seed=3, overwrite=False)
+    assert files(tmp_path / "again") == files(folder)
+
+
+def test_a_picture_depends_on_seed_and_number_alone(folder: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path / "fewer", images=4, width=160, height=120, seed=3, overwrite=False)
+    write_sample(tmp_path / "other", images=4, width=160, height=120, seed=4, overwrite=False)
+    first = "train/scene_00000.jpg"
+    assert files(tmp_path / "fewer")[first] == files(folder)[first]
+    assert files(tmp_path / "other")[first] != files(folder)[first]
+
+
+def test_an_existing_folder_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExistsError):
+        write_sample(tmp_path, images=3, width=64, height=64, seed=0, overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    write_sample(tmp_path, images=3, width=64, height=64, seed=0, overwrite=True)
+    assert not (tmp_path / "mine.txt").exists()
+    assert (tmp_path / "train").is_dir()
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Picture:
+        raise RuntimeError("out of paint")
+
+    monkeypatch.setattr(sample, "draw_scene", fail)
+    with pytest.raises(RuntimeError, match="out of paint"):
+        write_sample(tmp_path / "data", images=3, width=64, height=64, seed=0, overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_counts_to_the_end(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    write_sample(tmp_path / "data", 3, 64, 64, 0, False, progress=lambda *call: calls.append(call))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("images", "width", "height", "seed", "message"),
+    [
+        (2, 320, 240, 0, "3 or more"),
+        (9, 63, 240, 0, "from 64 to 4096"),
+        (9, 320, 5000, 0, "320x5000"),
+        (9, 320, 240, -1, "seed must be 0"),
+    ],
+)
+def test_bad_wishes_are_refused(tmp_path: Path, images: int, width: int, height: int, seed: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        write_sample(tmp_path / "data", images, width, height, seed, overwrite=False)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (97, 211), (640, 360), (192, 144)])
+def test_any_size_can_be_drawn(width: int, height: int) -> None:
+    for index in range(3):
+        image, labels = scene(index, width, height)
+        assert image.shape == (height, width, 3)
+        assert image.dtype == labels.dtype == np.uint8
+        assert set(np.unique(labels)) <= {*range(len(CLASS_NAMES)), IGNORE}
+
+
+def test_every_class_is_in_nearly_every_picture(scenes: list[Picture]) -> None:
+    counts = np.array([np.bincount(labels.ravel(), minlength=256) for _, labels in scenes])
+    assert ((counts[:, : len(CLASS_NAMES)] > 100).mean(axis=0) >= 0.85).all()
+    shares = counts.sum(axis=0) / counts.sum()
+    assert shares[: len(CLASS_NAMES)].min() > 0.015
+    assert 0.02 < shares[IGNORE] < 0.15
+
+
+@pytest.mark.parametrize(("width", "height"), [(192, 144), (320, 240), (640, 480)])
+def test_things_do_not_shrink_with_the_picture(width: int, height: int) -> None:
+    tallest, widest = [], []
+    for index in range(10):
+        labels = scene(index, width, height)[1]
+        *_, boxes, _ = cv2.connectedComponentsWithStats((labels == PERSON).astype(np.uint8))
+        tallest.append(boxes[1:, cv2.CC_STAT_HEIGHT].max(initial=0))
+        widest.append(cv2.distanceTransform((labels == LANE_MARKING).astype(np.uint8), cv2.DIST_L2, 3).max())
+    assert np.median(tallest) >= 40
+    assert 2 * np.median(widest) >= 7
+
+
+def test_lit_and_coloured_differently_yet_true_to_their_class(scenes: list[Picture]) -> None:
+    def mean_colour(label: int) -> NDArray[np.float64]:
+        return np.array([image[labels == label].mean(axis=0) for image, labels in scenes])
+
+    sky, plants, road = (mean_colour(CLASS_NAMES.index(name)) for name in ("sky", "vegetation", "road"))
+    assert plants[:, 1].mean() - plants[:, 2].mean() > 15  # greener than blue
+    assert sky[:, 2].mean() > road[:, 2].mean() + 30
+    assert road.mean(axis=1).std() > 8  # day and dusk, dark asphalt and light
+
+
+def test_markings_are_brighter_than_the_road_around_them(scenes: list[Picture]) -> None:
+    for image, labels in scenes:
+        marking = cv2.erode((labels == LANE_MARKING).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        if marking.sum() > 100:
+            assert image[marking].mean() > image[labels == CLASS_NAMES.index("road")].mean() + 15
+
+
+def test_a_thin_border_to_ignore_lies_around_vehicles(scenes: list[Picture]) -> None:
+    for _, labels in scenes:
+        vehicle = (labels == VEHICLE).astype(np.uint8)
+        ring = (cv2.dilate(vehicle, np.ones((3, 3), np.uint8)) - vehicle).astype(bool)
+        if ring.sum() > 50:
+            assert (labels[ring] == IGNORE).mean() > 0.5

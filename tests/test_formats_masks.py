@@ -1,0 +1,167 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from PIL import Image
+
+from segwright.errors import DataError
+from segwright.formats.masks import IGNORE_COLOUR, decode_mask, encode_mask, mask_palette
+from segwright.labels import default_palette
+
+NUMBERS = np.array([[0, 1, 2, 3], [3, 2, 255, 7]], np.uint8)
+
+
+def saved(image: Image.Image, container: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, container, **options)
+    return stream.getvalue()
+
+
+def grey_png(depth: int, colour_type: int, width: int, rows: list[bytes]) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("container", ["PNG", "TIFF", "BMP"])
+def test_grey_values_are_the_numbers(container: str) -> None:
+    decoded = decode_mask(saved(Image.fromarray(NUMBERS), container), "x")
+    assert decoded.dtype == np.uint8 and (decoded == NUMBERS).all()
+
+
+@pytest.mark.parametrize("container", ["PNG", "TIFF", "BMP"])
+@pytest.mark.parametrize("colours", [3, 200])
+def test_palettes_give_indices_not_colours(container: str, colours: int) -> None:
+    numbers = np.minimum(NUMBERS, colours - 1)
+    image = Image.fromarray(numbers)
+    image.putpalette([(index * 71 + channel * 5) % 256 for index in range(colours) for channel in range(3)])
+    decoded = decode_mask(saved(image, container), "x")
+    assert (decoded == numbers).all()
+
+
+def test_palette_transparency_changes_nothing() -> None:
+    image = Image.fromarray(NUMBERS)
+    image.putpalette([200, 10, 10] * 256)
+    assert (decode_mask(saved(image, transparency=0), "x") == NUMBERS).all()
+
+
+@pytest.mark.parametrize(
+    ("depth", "row", "expected"),
+    [(1, b"\xa0", [1, 0, 1, 0]), (2, b"\x1b", [0, 1, 2, 3]), (4, b"\x01\xaf", [0, 1, 10, 15])],
+)
+def test_grey_of_few_bits_gives_the_stored_numbers(depth: int, row: bytes, expected: list[int]) -> None:
+    decoded = decode_mask(grey_png(depth, 0, 4, [row]), "x")
+    assert decoded.dtype == np.uint8 and decoded.tolist() == [expected]
+
+
+@pytest.mark.parametrize("container", ["PNG", "TIFF", "BMP"])
+def test_one_bit_files_hold_0_and_1(container: str) -> None:
+    image = Image.fromarray(np.array([[0, 255, 255]], np.uint8)).convert("1")
+    assert decode_mask(saved(image, container), "x").tolist() == [[0, 1, 1]]
+
+
+@pytest.mark.parametrize("container", ["PNG", "TIFF"])
+def test_sixteen_bits_are_kept(container: str) -> None:
+    numbers = np.array([[0, 7, 255, 256, 65535]], np.uint16)
+    decoded = decode_mask(saved(Image.fromarray(numbers), container), "x")
+    assert decoded.dtype == np.uint16 and (decoded == numbers).all()
+
+
+def test_whole_numbers_of_32_bits_are_read_where_they_fit() -> None:
+    fitting = Image.fromarray(np.array([[3, 40000]], np.int32))
+    assert decode_mask(saved(fitting, "TIFF"), "x").tolist() == [[3, 40000]]
+    for number in (-1, 70000):
+        with pytest.raises(DataError, match=str(number)):
+            decode_mask(saved(Image.fromarray(np.array([[3, number]], np.int32)), "TIFF"), "x")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_equal_channels_are_one(mode: str) -> None:
+    channels = [Image.fromarray(NUMBERS)] * (3 if mode != "LA" else 1)
+    if mode != "RGB":
+        channels.append(Image.new("L", (4, 2), 17))
+    assert (decode_mask(saved(Image.merge(mode, channels)), "x") == NUMBERS).all()
+
+
+def test_colour_is_refused_with_place_and_cure() -> None:
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    pixels[2, 3] = (128, 0, 64)
+    with pytest.raises(DataError, match=r"red\.png .*128, 0, 64 at row 2, column 3.*8-bit PNG"):
+        decode_mask(saved(Image.fromarray(pixels)), "red.png")
+
+
+@pytest.mark.parametrize("container", ["JPEG", "WebP"])
+def test_lossy_formats_are_refused_whatever_the_name_says(container: str) -> None:
+    with pytest.raises(DataError, match=r"m\.png is a (JPEG|WebP) file.*PNG"):
+        decode_mask(saved(Image.new("RGB", (8, 8)), container), "m.png")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        grey_png(16, 2, 1, [b"\0\1\0\1\0\1"]),
+        grey_png(16, 4, 1, [b"\0\1\2\3"]),
+        saved(Image.new("F", (2, 2)), "TIFF"),
+        saved(Image.new("CMYK", (2, 2)), "TIFF"),
+        saved(Image.fromarray(np.random.default_rng(0).integers(0, 9, (50, 50), dtype=np.uint8)))[:500],
+        b"",
+        b"nothing",
+    ],
+)
+def test_everything_else_is_refused_by_name(data: bytes) -> None:
+    with pytest.raises(DataError, match=r"odd\.png"):
+        decode_mask(data, "odd.png")
+
+
+def test_written_masks_come_back_with_their_colours() -> None:
+    palette = default_palette(5)
+    mask = np.array([[0, 1, 4], [255, 2, 3]], np.uint8)
+    data = encode_mask(mask, palette)
+    assert (decode_mask(data, "x") == mask).all()
+    stored = mask_palette(data)
+    assert stored is not None and stored.shape == (256, 3)
+    assert (stored[:5] == palette).all() and tuple(stored[255]) == IGNORE_COLOUR
+    seen = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert (seen[0, 2] == palette[4]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_every_number_survives(mask: NDArray[np.uint8]) -> None:
+    assert (decode_mask(encode_mask(mask, default_palette(20)), "x") == mask).all()
+
+
+def test_mirrored_views_can_be_written() -> None:
+    assert (decode_mask(encode_mask(NUMBERS[:, ::-1], default_palette(8)), "x") == NUMBERS[:, ::-1]).all()
+
+
+def test_a_short_palette_is_filled_up_and_grey_has_none() -> None:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([9, 8, 7, 1, 2, 3])
+    palette = mask_palette(saved(image))
+    assert palette is not None and palette[:2].tolist() == [[9, 8, 7], [1, 2, 3]] and not palette[2:].any()
+    assert mask_palette(saved(Image.fromarray(NUMBERS))) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    container=st.sampled_from(["PNG", "TIFF", "BMP"]),
+    edits=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6),
+)
+def test_damaged_bytes_give_a_mask_or_a_data_error(container: str, edits: list[tuple[int, int]]) -> None:
+    data = bytearray(saved(Image.fromarray(np.arange(200, dtype=np.uint8).reshape(10, 20)), container))
+    for position, value in edits:
+        data[position % len(data)] = value
+    try:
+        assert decode_mask(bytes(data), "damaged").ndim == 2
+    except DataError as error:
+        assert "damaged" in str(error)

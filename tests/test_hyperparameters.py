@@ -1,0 +1,322 @@
+import json
+import logging
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segwright.errors import HyperparameterError
+from segwright.hyperparameter_words import allowed, section
+from segwright.hyperparameters import Hyperparameters
+
+ROOT = Path(__file__).parents[1]
+
+SAGEMAKER_DEFAULTS: dict[str, Any] = {
+    "backbone": "resnet-50",
+    "use_pretrained_model": True,
+    "algorithm": "fcn",
+    "num_classes": None,
+    "num_training_samples": None,
+    "epochs": 10,
+    "mini_batch_size": 16,
+    "validation_mini_batch_size": 16,
+    "learning_rate": 0.001,
+    "lr_scheduler": "poly",
+    "lr_scheduler_factor": 0.1,
+    "lr_scheduler_step": None,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 0.0001,
+    "gamma1": 0.9,
+    "gamma2": 0.9,
+    "base_size": 520,
+    "crop_size": 240,
+    "early_stopping": False,
+    "early_stopping_min_epochs": 5,
+    "early_stopping_patience": 4,
+    "early_stopping_tolerance": 0.0,
+    "precision_dtype": "float32",
+    "syncbn": False,
+}
+UNDERSCORED_DEFAULTS: dict[str, Any] = {
+    "workers": 16,
+    "aux_loss": True,
+    "aux_weight": 0.5,
+    "augmentation_type": "default",
+    "logging_frequency": 20,
+}
+OWN_DEFAULTS: dict[str, Any] = {"accumulation": 1, "output_stride": 8, "backbone_weights": None, "seed": 0}
+
+
+def complaint(**strings: str) -> str:
+    with pytest.raises(HyperparameterError) as caught:
+        Hyperparameters.from_strings(strings)
+    return str(caught.value)
+
+
+def test_names_and_defaults_are_a_frozen_surface() -> None:
+    expected = SAGEMAKER_DEFAULTS | UNDERSCORED_DEFAULTS | OWN_DEFAULTS
+    assert Hyperparameters().model_dump() == expected
+    assert Hyperparameters.from_strings({}) == Hyperparameters()
+
+
+def test_the_strings_of_a_published_job_are_read() -> None:
+    job = {
+        "backbone": "resnet-50",
+        "algorithm": "fcn",
+        "use_pretrained_model": "True",
+        "crop_size": "240",
+        "num_classes": "21",
+        "epochs": "10",
+        "learning_rate": "0.0001",
+        "optimizer": "rmsprop",
+        "lr_scheduler": "poly",
+        "mini_batch_size": "16",
+        "validation_mini_batch_size": "16",
+        "early_stopping": "True",
+        "early_stopping_patience": "2",
+        "early_stopping_min_epochs": "10",
+        "num_training_samples": "1464",
+        "_tuning_objective_metric": "validation:mIOU",
+    }
+    settings = Hyperparameters.from_strings(job)
+    assert (settings.num_classes, settings.learning_rate, settings.early_stopping) == (21, 0.0001, True)
+
+
+@pytest.mark.parametrize("text", ["True", "true", "TRUE", "1", "yes", '"True"', " true "])
+def test_true_is_read_in_every_usual_spelling(text: str) -> None:
+    assert Hyperparameters.from_strings({"syncbn": text}).syncbn is True
+
+
+@pytest.mark.parametrize("text", ["False", "false", "0", "no", '"false"'])
+def test_false_is_read_in_every_usual_spelling(text: str) -> None:
+    assert Hyperparameters.from_strings({"use_pretrained_model": text}).use_pretrained_model is False
+
+
+def test_one_pair_of_double_quotes_is_dropped() -> None:
+    assert Hyperparameters.from_strings({"algorithm": '"psp"', "epochs": '"3"'}).algorithm == "psp"
+    assert '""psp""' in complaint(algorithm='"""psp"""').replace("\\", "")
+
+
+@pytest.mark.parametrize("text", ["10, 20", "10,20", " 20 ,10 ", '"10, 20"'])
+def test_the_epochs_of_the_step_schedule_are_a_list(text: str) -> None:
+    settings = Hyperparameters.from_strings({"lr_scheduler": "step", "lr_scheduler_step": text})
+    assert settings.lr_scheduler_step == (10, 20)
+
+
+@pytest.mark.parametrize("text", ["10,", "0, 5", "ten", "1.5", "5; 6"])
+def test_bad_lists_of_epochs_are_refused(text: str) -> None:
+    assert "a comma-separated list of epochs, such as 10, 20" in complaint(lr_scheduler_step=text)
+
+
+@pytest.mark.parametrize("text", ["", '""', "  "])
+def test_an_empty_value_leaves_out_what_is_optional_and_nothing_else(text: str) -> None:
+    assert Hyperparameters.from_strings({"num_classes": text, "lr_scheduler_step": text}) == Hyperparameters()
+    assert 'epochs is ""; it takes a whole number of at least 1.' in complaint(epochs=text)
+
+
+@pytest.mark.parametrize("name", UNDERSCORED_DEFAULTS)
+def test_underscored_names_are_read_with_and_without_the_underscore(name: str) -> None:
+    text = {"aux_loss": "false", "augmentation_type": "none"}.get(name, "1")
+    plain = Hyperparameters.from_strings({name: text})
+    assert plain == Hyperparameters.from_strings({f"_{name}": text}) != Hyperparameters()
+    assert "given twice" in complaint(**{name: text, f"_{name}": text})
+
+
+def test_machinery_is_ignored_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    machinery = {
+        "_kvstore": "device",
+        "_num_kv_servers": "auto",
+        "_hybrid": "False",
+        "_new": "",
+        "sagemaker_x": "1",
+    }
+    with caplog.at_level(logging.INFO, "segwright"):
+        assert Hyperparameters.from_strings(machinery) == Hyperparameters()
+    (message,) = caplog.messages
+    assert all(name in message for name in machinery)
+
+
+def test_without_machinery_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "segwright"):
+        Hyperparameters.from_strings({"_workers": "2"})
+    assert caplog.messages == []
+
+
+IN_RANGE = {
+    "num_classes": ("2", "254"),
+    "learning_rate": ("1e-9", "1"),
+    "lr_scheduler_factor": ("0", "1"),
+    "momentum": ("0.0", "1"),
+    "weight_decay": ("0", "0.999"),
+    "gamma1": ("0", "1"),
+    "gamma2": ("0", "1"),
+    "base_size": ("17", "5000"),
+    "crop_size": ("17", "5000"),
+    "early_stopping_tolerance": ("0", "1"),
+    "aux_weight": ("0", "1"),
+    "workers": ("0", "64"),
+    "seed": ("0", "4294967295"),
+    "output_stride": ("8", "16", "32"),
+    "optimizer": ("sgd", "nag", "adam", "adamw", "adagrad", "adadelta", "rmsprop"),
+    "lr_scheduler": ("poly", "cosine"),
+    "precision_dtype": ("float32", "float16", "bfloat16", "auto"),
+    "augmentation_type": ("default", "none"),
+    "backbone": ("resnet-101", "tf_efficientnet_lite0"),
+}
+OUT_OF_RANGE = {
+    "num_classes": ("1", "255", "2.5", "None"),
+    "learning_rate": ("0", "1.1", "nan", "inf", "-inf", "0,1"),
+    "lr_scheduler_factor": ("-0.1", "1.1"),
+    "momentum": ("-0.1", "1.1"),
+    "weight_decay": ("-1e-9", "1", "nan"),
+    "gamma1": ("-0.1", "1.1"),
+    "gamma2": ("-0.1", "1.1"),
+    "base_size": ("16",),
+    "crop_size": ("16", "-240"),
+    "early_stopping_tolerance": ("-0.1", "1.1"),
+    "early_stopping_patience": ("0",),
+    "early_stopping_min_epochs": ("-1",),
+    "epochs": ("0", "-1", "1.5", "x", "9" * 5000),
+    "mini_batch_size": ("0",),
+    "validation_mini_batch_size": ("0",),
+    "num_training_samples": ("0", "many"),
+    "logging_frequency": ("0",),
+    "workers": ("-1",),
+    "aux_weight": ("-1",),
+    "seed": ("-1", "4294967296"),
+    "output_stride": ("4", "x", "9" * 5000),
+    "optimizer": ("lamb",),
+    "lr_scheduler": ("constant",),
+    "precision_dtype": ("float64",),
+    "augmentation_type": ("strong",),
+    "algorithm": ("unet",),
+    "syncbn": ("maybe", "2"),
+    "backbone": ("",),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name in IN_RANGE for text in IN_RANGE[name]])
+def test_values_within_the_range_are_taken(name: str, text: str) -> None:
+    assert str(getattr(Hyperparameters.from_strings({name: text}), name)) in (text, str(_number(text)))
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name in OUT_OF_RANGE for text in OUT_OF_RANGE[name]])
+def test_values_outside_the_range_are_refused_with_name_value_and_range(name: str, text: str) -> None:
+    message = complaint(**{name: text})
+    assert message.startswith(f"{name} is ")
+    assert text[:50] in message
+    assert f"it takes {allowed(Hyperparameters.model_fields[name])}" in message
+    assert len(message) < 250
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("crop_size", "a whole number of at least 17"),
+        ("num_classes", "a whole number from 2 to 254"),
+        ("seed", "a whole number from 0 to 4294967295"),
+        ("learning_rate", "a number above 0 and at most 1"),
+        ("weight_decay", "a number of at least 0 and below 1"),
+        ("gamma1", "a number from 0 to 1"),
+        ("algorithm", "one of fcn, psp, deeplab"),
+        ("output_stride", "one of 8, 16, 32"),
+        ("syncbn", "True or False"),
+        ("backbone", "a name"),
+        ("backbone_weights", "the path of a file"),
+    ],
+)
+def test_what_is_allowed_is_said_in_words(name: str, words: str) -> None:
+    assert allowed(Hyperparameters.model_fields[name]) == words
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("epoch", "epochs"),
+        ("learning-rate", "learning_rate"),
+        ("batch_size", "mini_batch_size"),
+        ("LearningRate", "learning_rate"),
+        ("optimzer", "optimizer"),
+    ],
+)
+def test_unknown_names_get_the_nearest_one(wrong: str, right: str) -> None:
+    assert complaint(**{wrong: "1"}) == f'There is no hyperparameter "{wrong}"; did you mean {right}?'
+
+
+def test_names_like_no_other_get_no_guess() -> None:
+    assert "did you mean" not in complaint(zzz="1")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("algorithm", "deeplabv3", "deeplab"),
+        ("optimizer", "ADAM", "adam"),
+        ("lr_scheduler", "cosin", "cosine"),
+    ],
+)
+def test_misspelt_choices_get_the_nearest_one(name: str, wrong: str, right: str) -> None:
+    assert complaint(**{name: wrong}).endswith(f"Did you mean {right}?")
+
+
+def test_all_mistakes_are_in_one_message() -> None:
+    message = complaint(epochs="0", algorithm="psq", learning_rat="1")
+    assert message.startswith("3 hyperparameters are wrong: ")
+    assert all(part in message for part in ("epochs is", "Did you mean psp?", "did you mean learning_rate?"))
+
+
+def test_the_step_schedule_needs_its_epochs() -> None:
+    assert "lr_scheduler_step must list epochs" in complaint(lr_scheduler="step")
+    assert Hyperparameters(lr_scheduler="poly", lr_scheduler_step=(3,)).lr_scheduler_step == (3,)
+
+
+def test_weights_for_a_backbone_that_shall_not_be_pretrained_are_a_contradiction() -> None:
+    message = complaint(use_pretrained_model="False", backbone_weights="weights.safetensors")
+    assert "leave one out" in message
+    assert Hyperparameters.from_strings({"backbone_weights": "w"}).backbone_weights == Path("w")
+
+
+def test_python_callers_get_the_same_error() -> None:
+    with pytest.raises(HyperparameterError, match="epochs is 0; it takes a whole number of at least 1"):
+        Hyperparameters(epochs=0)
+
+
+@given(st.integers(17, 5000))
+def test_the_training_crop_is_rounded_up_to_a_multiple_of_8(size: int) -> None:
+    settings = Hyperparameters(crop_size=size)
+    assert settings.crop_size == size
+    assert settings.training_crop_size % 8 == 0
+    assert 0 <= settings.training_crop_size - size < 8
+
+
+def test_settings_survive_json() -> None:
+    settings = Hyperparameters(lr_scheduler_step=(3, 5), backbone_weights=Path("a/b"), num_classes=4)
+    again = Hyperparameters.model_validate(json.loads(settings.model_dump_json()))
+    assert again == settings
+
+
+def test_every_hyperparameter_says_what_it_means_and_where_it_belongs() -> None:
+    for name, field in Hyperparameters.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+        assert section(field), name
+
+
+def test_the_documentation_is_current(tmp_path: Path) -> None:
+    script = ROOT / "scripts" / "write_hyperparameter_docs.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    for name in ("hyperparameters.md", "hyperparameters.schema.json"):
+        assert (ROOT / "docs" / name).read_text() == (tmp_path / name).read_text(), f"{name}: run make docs"

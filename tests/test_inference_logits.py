@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segwright.inference import image_mask, image_probabilities, logit_blocks
+from segwright.inference.logits import resized_rows, windows
+from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, resize
+from tests.conftest import TINY_BACKBONE
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network() -> SegmentationNetwork:
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=4))
+    return network.eval()
+
+
+def picture(height: int, width: int) -> np.typing.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def forward(network: SegmentationNetwork, image: np.typing.NDArray[np.uint8]) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = network(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
+    return logits
+
+
+@given(st.integers(1, 3000), st.integers(300, 900))
+def test_windows_keep_every_pixel_once_and_stay_small(length: int, side: int) -> None:
+    spans = windows(length, side, margin=50)
+    kept = [pixel for span in spans for pixel in range(span.keep_start, span.keep_stop)]
+    assert kept == list(range(length))
+    for span in spans:
+        assert span.stop - span.start <= side
+        assert 0 <= span.start <= span.keep_start < span.keep_stop <= span.stop <= length
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(1, 40), st.data())
+def test_bands_equal_the_whole_resize(h: int, w: int, height: int, width: int, data: st.DataObject) -> None:
+    coarse = torch.randn(1, 2, h, w, generator=torch.Generator().manual_seed(0))
+    top = data.draw(st.integers(0, height - 1))
+    bottom = data.draw(st.integers(top + 1, height))
+    band = resized_rows(coarse, height, width, top, bottom)
+    assert torch.allclose(band, resize(coarse, (height, width))[:, :, top:bottom], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(64, 80), (65, 81), (1, 1), (7, 130)])
+def test_blocks_together_are_the_forward_pass(network: SegmentationNetwork, size: tuple[int, int]) -> None:
+    image = picture(*size)
+    expected = forward(network, image)
+    whole = torch.empty_like(expected)
+    for block in logit_blocks(network, image, device=CPU):
+        whole[:, block.rows, block.columns] = block.logits
+    assert torch.allclose(whole, expected, atol=1e-4)
+
+
+def test_bands_are_used_when_logits_are_large(network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture(50, 40)
+    monkeypatch.setattr("segwright.inference.logits._BAND_VALUES", 4 * 40 * 7)
+    blocks = list(logit_blocks(network, image, device=CPU))
+    assert len(blocks) == 8
+    together = torch.cat([block.logits for block in blocks], dim=1)
+    assert torch.allclose(together, forward(network, image), atol=1e-4)
+
+
+def test_above_the_budget_every_pixel_gets_a_class_from_a_bounded_window(
+    network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    coarse = network.coarse_logits
+
+    def spy(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(pixels.shape[2] * pixels.shape[3])
+        return coarse(pixels)
+
+    monkeypatch.setattr(network, "coarse_logits", spy)
+    budget = 512 * 512
+    probabilities = image_probabilities(network, picture(700, 1100), device=CPU, pixel_budget=budget)
+    assert len(seen) > 1 and max(seen) <= budget
+    assert np.isfinite(probabilities).all()
+    assert np.allclose(probabilities.sum(0), 1, atol=1e-5)
+
+
+def test_windows_change_little_on_a_local_network(network: SegmentationNetwork) -> None:
+    # Far from borders a window with context sees what the whole image shows; only rounding of the resize differs.
+    image = np.kron(picture(10, 14), np.ones((64, 64, 1), np.uint8))
+    whole = image_mask(network, image, device=CPU)
+    tiled = image_mask(network, image, device=CPU, pixel_budget=512 * 512)
+    assert (whole == tiled).mean() > 0.95
+
+
+def test_mask_is_the_argmax_of_probabilities(network: SegmentationNetwork) -> None:
+    image = picture(33, 47)
+    probabilities = image_probabilities(network, image, device=CPU)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (4, 33, 47)
+    mask = image_mask(network, image, device=CPU)
+    assert mask.dtype == np.uint8
+    assert (mask == probabilities.argmax(0)).mean() > 0.999

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
+from segwright.errors import DataError, OutputExistsError, UserError
+from segwright.inference import Model, load, predict_files
+from segwright.networks import NetworkSpec, build_network
+from tests.conftest import TINY_BACKBONE, blocks
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=3)).eval()
+    description = Description(
+        network=network.spec,
+        classes=tuple(
+            ClassDescription(index=index, name=f"class {index}", colour=(40 * index, 200, 10)) for index in range(3)
+        ),
+        label_maps={"train": {"scale": 1}, "validation": {"scale": 1}},
+        hyperparameters={},
+        data={},
+        metrics={},
+        versions=versions(),
+    )
+    path = tmp_path_factory.mktemp("bundles") / "model"
+    BundleWriter(path, overwrite=False).save(description, last=host_copy(network), best=None, record=None)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(blocks(1)[0]).save(folder / "a.jpg")
+    Image.fromarray(blocks(2, 33, 57)[0]).save(folder / "sub" / "b c.png")
+    return folder
+
+
+def written(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_masks_lie_below_the_same_folders_at_the_images_size(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    predict_files(bundle, [pictures], tmp_path / "out", device="cpu")
+    assert written(tmp_path / "out") == {"a.png", "sub/b c.png"}
+    with Image.open(tmp_path / "out" / "sub" / "b c.png") as mask:
+        assert mask.mode == "P" and mask.size == (57, 33)
+        indices = np.asarray(mask)
+        assert mask.getpalette()[:6] == [0, 200, 10, 40, 200, 10]  # type: ignore[index]
+    with Image.open(pictures / "sub" / "b c.png") as image:
+        assert (indices == load(bundle, "cpu").mask(np.asarray(image))).all()
+
+
+def test_overlays_and_probabilities_on_request(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_files(bundle, [pictures / "a.jpg"], out, overlay=True, probabilities=True, device="cpu")
+    assert written(out) == {"a.png", "a.overlay.png", "a.npy"}
+    probabilities = np.load(out / "a.npy")
+    assert probabilities.dtype == np.float32 and probabilities.shape == (3, 40, 48)
+    assert np.allclose(probabilities.sum(0), 1, atol=1e-5)
+    with Image.open(out / "a.png") as mask:
+        assert (np.asarray(mask) == probabilities.argmax(0)).all()
+    with Image.open(out / "a.overlay.png") as overlay:
+        assert overlay.size == (48, 40) and overlay.mode == "RGB"
+
+
+def test_names_that_collide_are_refused(bundle: Path, tmp_path: Path) -> None:
+    for name in ("x.jpg", "x.overlay.jpg"):
+        Image.fromarray(blocks(1)[0]).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"x\.overlay\.png"):
+        predict_files(bundle, [tmp_path / "x.jpg", tmp_path / "x.overlay.jpg"], tmp_path / "out", overlay=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_picture_does_not_stop_the_others(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "a.jpg").write_bytes(b"\xff\xd8\xff broken")
+    with pytest.raises(DataError, match="1 of 2 images"):
+        predict_files(bundle, [pictures], tmp_path / "out", device="cpu")
+    assert written(tmp_path / "out") == {"sub/b c.png"}
+
+
+def test_an_output_with_files_is_refused_without_overwrite(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_files(bundle, [pictures], out, device="cpu")
+    with pytest.raises(OutputExistsError):
+        predict_files(bundle, [pictures], out, device="cpu")
+    predict_files(bundle, [pictures], out, device="cpu", overwrite=True)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4), (0, 8, 3)])
+def test_an_image_that_does_not_fit_the_model_is_refused(bundle: Path, shape: tuple[int, ...]) -> None:
+    model: Model = load(bundle, "cpu")
+    with pytest.raises(DataError, match=r"\[height, width, 3\] of uint8"):
+        model.mask(np.zeros(shape, np.uint8))
+    with pytest.raises(DataError, match="float64"):
+        model.mask(np.zeros((8, 8, 3)))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is not there")
+def test_a_device_that_is_not_there_is_one_clear_error(bundle: Path) -> None:
+    with pytest.raises(UserError, match="cuda is not usable here"):
+        load(bundle, "cuda")

@@ -1,0 +1,207 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from segwright.errors import LabelError
+from segwright.labels import IGNORE, LabelMap, default_palette, read_class_names
+
+PIXELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def written(tmp_path: Path, name: str, content: str) -> Path:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def applied(label_map: LabelMap, *pixels: int) -> list[int]:
+    mask: NDArray[Any] = np.array([pixels], np.uint8 if max(pixels) < 256 else np.uint16)
+    return [int(index) for index in label_map.apply(mask)[0]]
+
+
+def test_the_identity_keeps_classes_and_ignores_255() -> None:
+    assert LabelMap.identity().to_json() == {"scale": 1}
+    assert applied(LabelMap.identity(), 0, 1, 253, 255) == [0, 1, 253, IGNORE]
+
+
+def test_a_scale_divides_and_rounds_down_as_documented_by_sagemaker() -> None:
+    assert applied(LabelMap.from_json({"scale": "3"}), 0, 3, 6, 8, 255) == [0, 1, 2, 2, IGNORE]
+
+
+def test_a_scale_never_wraps_a_large_value_into_a_class() -> None:
+    assert applied(LabelMap.identity(), 254, 256, 511, 65535) == [254, 254, 254, 254]
+    assert applied(LabelMap(scale=256), 256, 65535, 255) == [1, 254, IGNORE]
+
+
+def test_the_keys_of_a_map_are_classes_and_its_values_are_pixels() -> None:
+    document = {"map": {"0": 5, "1": 0, "2": 2}}
+    documented = LabelMap.from_json(document)
+    assert documented.to_json() == document
+    assert applied(documented, 5, 0, 2) == [0, 1, 2]
+
+
+def test_several_pixel_values_share_a_class_and_the_rest_is_ignored() -> None:
+    label_map = LabelMap.from_json({"map": {"0": [1, "2"], "3": 7}})
+    assert applied(label_map, 1, 2, 7, 0, 255) == [0, 0, 3, IGNORE, IGNORE]
+    assert label_map.class_count() == 4
+    assert label_map.unmapped(np.array([0, 1, 7, 255, 300])).tolist() == [0, 300]
+
+
+def test_255_is_a_class_where_the_map_says_so() -> None:
+    label_map = LabelMap.from_json({"map": {"0": 0, "1": 255}})
+    assert applied(label_map, 0, 255, 7) == [0, 1, IGNORE]
+    assert label_map.unmapped(np.array([0, 255])).tolist() == []
+
+
+def test_16_bit_values_can_be_mapped() -> None:
+    assert applied(LabelMap(values=((65535, 1), (1000, 0))), 1000, 65535, 999) == [0, 1, IGNORE]
+
+
+def test_a_scale_leaves_nothing_unmapped_and_implies_no_number_of_classes() -> None:
+    assert LabelMap.identity().unmapped(np.arange(5)).tolist() == []
+    assert LabelMap.identity().class_count() is None
+
+
+@given(st.dictionaries(st.integers(0, 65535), st.integers(0, 253), min_size=1, max_size=30))
+def test_a_map_does_to_each_pixel_what_it_says_and_survives_json(pixel_to_class: dict[int, int]) -> None:
+    label_map = LabelMap(values=tuple(pixel_to_class.items()))
+    again = LabelMap.from_json(json.loads(json.dumps(label_map.to_json())))
+    mask = np.array([[*pixel_to_class, 17]], np.uint16)
+    expected = [pixel_to_class.get(int(pixel), IGNORE) for pixel in mask[0]]
+    assert label_map.apply(mask)[0].tolist() == again.apply(mask)[0].tolist() == expected
+
+
+@given(st.integers(1, 300))
+def test_8_and_16_bit_masks_with_the_same_values_become_the_same_classes(scale: int) -> None:
+    label_map = LabelMap(scale=scale)
+    narrow = label_map.apply(PIXELS)
+    assert narrow.dtype == np.uint8
+    assert np.array_equal(narrow, label_map.apply(PIXELS.astype(np.uint16)))
+
+
+def test_a_mask_may_be_a_view() -> None:
+    assert np.array_equal(LabelMap.identity().apply(PIXELS[::2, 1::3]), PIXELS[::2, 1::3])
+
+
+def test_applying_a_map_leaves_the_mask_alone() -> None:
+    mask = PIXELS.copy()
+    classes = LabelMap.identity().apply(mask)
+    classes[:] = 9
+    assert np.array_equal(mask, PIXELS)
+
+
+def test_text_maps_number_names_by_first_appearance(tmp_path: Path) -> None:
+    path = written(tmp_path, "map.txt", "# value, class\n10 road\n\n0  sky dome # above\n30, road\n")
+    label_map = LabelMap.read(path)
+    assert label_map.class_names == ("road", "sky dome")
+    assert applied(label_map, 10, 0, 30, 20) == [0, 1, 0, IGNORE]
+    assert LabelMap.from_json(label_map.to_json()).class_names == ("road", "sky dome")
+
+
+def test_text_maps_take_class_indices(tmp_path: Path) -> None:
+    label_map = LabelMap.read(written(tmp_path, "map.txt", "\ufeff0 0\n255 1\n"))
+    assert label_map.class_names is None
+    assert applied(label_map, 0, 255) == [0, 1]
+
+
+def test_json_is_known_by_its_content_too(tmp_path: Path) -> None:
+    assert LabelMap.read(written(tmp_path, "map.txt", ' {"scale": 2}')).scale == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ('{"scale": 0}', "the scale of a label map is 0"),
+        ('{"scale": true}', "the scale of a label map is true"),
+        ('{"scale": 1.5}', "the scale of a label map is 1.5"),
+        ('{"scale": 1, "map": {"0": 0}}', "and not both"),
+        ("{}", "and not both"),
+        ('{"skale": 1}', "a label map is"),
+        ("[1]", "a label map is"),
+        ('{"map": {}}', "names no pixel value"),
+        ('{"map": [0, 1]}', "must be an object"),
+        ('{"map": {"road": 1}}', '"road"; it must be a whole number from 0 to 253'),
+        ('{"map": {"255": 1}}', "leaves out what is to be ignored"),
+        ('{"map": {"0": -1}}', "a pixel value of class 0 is -1"),
+        ('{"map": {"0": 65536}}', "from 0 to 65535"),
+        ('{"map": {"0": 5, "1": [4, 5]}}', "pixel value 5 is mapped twice"),
+        ('{"map": {"0": 5, "0": 6}}', '"0" occurs twice'),
+        ('{"map": {"0": ' + "9" * 5000 + "}}", "not valid JSON"),
+        ('{"map": ', "not valid JSON: Expecting value: line 1 column 9"),
+    ],
+)
+def test_bad_json_maps_are_refused_with_file_and_place(tmp_path: Path, content: str, complaint: str) -> None:
+    path = written(tmp_path, "map.json", content)
+    with pytest.raises(LabelError) as caught:
+        LabelMap.read(path)
+    assert complaint in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("0 sky\nroad 1\n", "line 2 is 'road 1'"),
+        ("0\n", "line 1 is '0'"),
+        ("# nothing\n", "names no pixel value"),
+        ("0 sky\n0 road\n", "pixel value 0 is mapped twice"),
+        ("7 255\n", "leaves out what is to be ignored"),
+        ("70000 1\n", "from 0 to 65535"),
+    ],
+)
+def test_bad_text_maps_are_refused(tmp_path: Path, content: str, complaint: str) -> None:
+    with pytest.raises(LabelError, match=r"map\.txt: ") as caught:
+        LabelMap.read(written(tmp_path, "map.txt", content))
+    assert complaint in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="absent\\.json cannot be read: No such file"):
+        LabelMap.read(tmp_path / "absent.json")
+    picture = tmp_path / "picture.txt"
+    picture.write_bytes(b"\x89PNG\r\n\xff\xfe")
+    with pytest.raises(LabelError, match="not UTF-8"):
+        read_class_names(picture)
+
+
+def test_a_map_beyond_the_classes_of_the_network_is_refused() -> None:
+    label_map = LabelMap(values=((0, 0), (9, 4)))
+    label_map.check(5)
+    with pytest.raises(LabelError, match="pixel value 9 into class 4; num_classes is 4"):
+        label_map.check(4)
+    LabelMap.identity().check(2)
+
+
+def test_class_names_come_from_lines_or_json(tmp_path: Path) -> None:
+    lines = written(tmp_path, "names.txt", "# order of the classes\nsky\n\nroad #2\nC#\n")
+    assert read_class_names(lines) == ("sky", "road", "C#")
+    assert read_class_names(written(tmp_path, "names.json", '["sky", "road "]')) == ("sky", "road")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "sky\nsky\n", '["sky", "sky"]', '["sky", ""]', '["sky", 1]', '["sky"', "x\n" * 255]
+)
+def test_bad_class_names_are_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(LabelError, match="names"):
+        read_class_names(written(tmp_path, "names.txt", content))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 21, 254])
+def test_palettes_are_distinct_and_do_not_depend_on_the_count(count: int) -> None:
+    palette = default_palette(count)
+    assert palette.shape == (count, 3)
+    assert palette.dtype == np.uint8
+    assert np.array_equal(palette, default_palette(254)[:count])
+    assert len({tuple(colour) for colour in palette.tolist()}) == count
+
+
+def test_the_first_twenty_colours_are_far_apart() -> None:
+    colours = default_palette(20).astype(float)
+    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2) + np.eye(20) * 1000
+    assert distances.min() > 35

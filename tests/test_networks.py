@@ -1,0 +1,155 @@
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
+
+ALGORITHMS: tuple[Algorithm, ...] = ("fcn", "psp", "deeplab")
+# strides 8 and 32, batch and layer norms, padded and not, channels first, last and from a transformer
+BACKBONES = {
+    "test_resnet": 8,
+    "test_efficientnet": 8,
+    "test_convnext": 8,
+    "test_mambaout": 32,
+    "test_vit3": 16,
+}
+
+
+def images_of(batch: int, height: int, width: int, bands: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    return torch.randint(0, 256, (batch, bands, height, width), dtype=torch.uint8, generator=generator)
+
+
+def tiny(algorithm: Algorithm = "fcn", backbone: str = "test_efficientnet") -> SegmentationNetwork:
+    torch.manual_seed(1)
+    return build_network(NetworkSpec(algorithm, backbone, num_classes=4))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_network(algorithm: Algorithm, backbone: str) -> None:
+    network = tiny(algorithm, backbone)
+    assert network.spec.output_stride == BACKBONES[backbone]
+    takes_any_size(network.eval())
+    is_deterministic_in_any_memory_format(network)
+    learns_everywhere(network.train())
+    can_be_saved_and_rebuilt(network.eval())
+
+
+@torch.no_grad()
+def takes_any_size(network: SegmentationNetwork) -> None:
+    for height, width in [(1, 1), (3, 50), (64, 96), (65, 97), (71, 33)]:
+        images = images_of(2, height, width)
+        logits, auxiliary = network.forward_with_auxiliary(images)
+        assert auxiliary is not None
+        assert logits.shape == auxiliary.shape == (2, 4, height, width)
+        assert logits.dtype == torch.float32
+        assert logits.isfinite().all()
+        stride = network.spec.output_stride
+        assert network.coarse_logits(images).shape[-2:] == (-(-height // stride), -(-width // stride))
+
+
+@torch.no_grad()
+def is_deterministic_in_any_memory_format(network: SegmentationNetwork) -> None:
+    images = images_of(2, 65, 48)
+    logits = network(images)
+    torch.testing.assert_close(network(images), logits, rtol=0, atol=0)
+    torch.testing.assert_close(network.forward_with_auxiliary(images)[0], logits, rtol=0, atol=0)
+    last = network(images.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(last, logits, rtol=1e-4, atol=1e-4)
+    alone = torch.cat([network(image.unsqueeze(0)) for image in images])
+    torch.testing.assert_close(alone, logits, rtol=1e-4, atol=1e-4)
+
+
+def learns_everywhere(network: SegmentationNetwork) -> None:
+    network.zero_grad()
+    main, auxiliary = network.forward_with_auxiliary(images_of(2, 64, 80))
+    assert auxiliary is not None
+    torch.autograd.backward(main.square().mean() + auxiliary.square().mean())
+    without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert without == []
+    split = [*network.backbone_parameters(), *network.head_parameters()]
+    assert {id(each) for each in split} == {id(each) for each in network.parameters()}
+
+
+@torch.no_grad()
+def can_be_saved_and_rebuilt(network: SegmentationNetwork) -> None:
+    again = build_network(network.spec).eval()
+    again.load_state_dict(network.state_dict())
+    assert again.spec == network.spec
+    images = images_of(1, 40, 72)
+    torch.testing.assert_close(again(images), network(images), rtol=0, atol=0)
+
+
+def test_without_auxiliary_head() -> None:
+    network = build_network(NetworkSpec("psp", "test_resnet", num_classes=2, auxiliary=False)).eval()
+    assert network.forward_with_auxiliary(images_of(1, 32, 32))[1] is None
+    assert not any("auxiliary" in name for name in network.state_dict())
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_output_stride_is_selectable(stride: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="segwright"):
+        network = build_network(NetworkSpec("deeplab", "test_resnet", num_classes=2, output_stride=stride))
+    assert network.spec.output_stride == stride
+    assert network.eval().coarse_logits(images_of(1, 96, 64)).shape[-2:] == (96 // stride, 64 // stride)
+    convolutions = [module for module in network.head.modules() if isinstance(module, nn.Conv2d)]
+    rates = [convolution.dilation[0] for convolution in convolutions if convolution.dilation[0] > 1]
+    assert rates == [rate * 8 // stride for rate in (12, 24, 36)]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("bands", "bit_depth"), [(1, 8), (3, 16), (5, 12)])
+def test_bands_and_bit_depth(bands: int, bit_depth: int) -> None:
+    network = build_network(NetworkSpec("fcn", "test_resnet", num_classes=2, bands=bands, bit_depth=bit_depth)).eval()
+    assert network.spec.mean == network.spec.std == (0.5,) * bands
+    brightest = torch.full((1, bands, 20, 30), 2**bit_depth - 1).to(torch.uint16)
+    torch.testing.assert_close(network.normalise(brightest), torch.ones(1, bands, 20, 30))
+    torch.testing.assert_close(network.normalise(torch.zeros_like(brightest)), -torch.ones(1, bands, 20, 30))
+    assert network(brightest).shape == (1, 2, 20, 30)
+
+
+def test_normalisation_is_the_specs_or_the_backbones() -> None:
+    spec = NetworkSpec("fcn", "resnet18", num_classes=2)
+    assert build_network(spec).spec.mean == (0.485, 0.456, 0.406)
+    own = build_network(replace(spec, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0)))
+    expected = torch.tensor([(1 - 0.1) / 0.5, (1 - 0.2) / 0.25, (1 - 0.3) / 1.0]).view(1, 3, 1, 1)
+    torch.testing.assert_close(own.normalise(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)), expected)
+    with pytest.raises(ValueError, match="3 bands"):
+        build_network(replace(spec, mean=(0.1,), std=(0.5,)))
+
+
+def test_normalised_images_are_refused_where_pixels_are_wanted() -> None:
+    with pytest.raises(TypeError, match="integer pixels, not"):
+        tiny()(torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(("algorithm", "name"), [("psp", "head.pyramid.0.1"), ("deeplab", "head.pooled.1")])
+def test_one_image_trains(algorithm: Algorithm, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    network = tiny(algorithm)
+    norm = network.get_submodule(name)
+    fresh = norm.get_buffer("running_var").clone()
+    with caplog.at_level(logging.INFO, logger="segwright"):
+        torch.autograd.backward(network.forward_with_auxiliary(images_of(1, 64, 64))[0].sum())
+    assert "BatchNorm used its running statistics" in caplog.text
+    assert norm.training
+    assert torch.equal(norm.get_buffer("running_var"), fresh)
+    network.forward_with_auxiliary(images_of(2, 64, 64))
+    assert not torch.equal(norm.get_buffer("running_var"), fresh)
+
+
+def test_training_starts_from_nearly_equal_probabilities() -> None:
+    logits = tiny("deeplab", "test_resnet")(images_of(4, 64, 64))
+    assert logits.softmax(dim=1).sub(0.25).abs().max() < 0.2
+
+
+def test_autocast_gives_float32_logits() -> None:
+    network = tiny("psp").eval()
+    images = images_of(1, 64, 64)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = network(images)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, network(images).detach(), rtol=0.1, atol=0.1)

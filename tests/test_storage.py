@@ -1,0 +1,159 @@
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from segwright.errors import OutputExistsError
+from segwright.storage import directory_aside, refuse_existing, write_aside, write_bytes, write_json
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_bytes_and_json_are_written_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.json"
+    write_bytes(path, b"old")
+    write_json(path, {"name": "Straße", "n": 1})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"name": "Straße", "n": 1}
+    assert "Straße" in path.read_text(encoding="utf-8")
+    assert names(path.parent) == ["a.json"]
+
+
+def test_json_without_a_meaning_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert (tmp_path / "a.json").read_text() == "1\n"
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_failed_file_leaves_the_old_one_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
+    write_bytes(tmp_path / "a.bin", b"old")
+    with pytest.raises(error), write_aside(tmp_path / "a.bin") as aside:
+        assert aside.parent == tmp_path and aside.suffix == ".bin" and aside.name.startswith(".")
+        aside.write_bytes(b"half")
+        raise error
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_bytes_are_synced_before_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        real_sync(descriptor)
+
+    def replace(self: Path, target: Path) -> Path:
+        events.append("rename")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    write_bytes(tmp_path / "a", b"1")
+    assert events == ["file", "rename", "folder"]
+
+
+def test_a_link_to_a_file_survives(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "real.txt", b"old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    write_bytes(tmp_path / "link.txt", b"new")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_bytes() == b"new"
+
+
+def test_long_names_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250 + ".png")
+    write_bytes(path, b"1")
+    assert path.read_bytes() == b"1"
+
+
+def test_what_exists_is_refused_unless_it_is_an_empty_folder(tmp_path: Path) -> None:
+    refuse_existing(tmp_path / "nothing", overwrite=False)
+    refuse_existing(tmp_path, overwrite=False)
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for path in (tmp_path, tmp_path / "file", tmp_path / "dangling"):
+        with pytest.raises(OutputExistsError, match=r"--overwrite"):
+            refuse_existing(path, overwrite=False)
+        refuse_existing(path, overwrite=True)
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "bundle"
+    with directory_aside(target, overwrite=False, marker="old") as aside:
+        (aside / "sub").mkdir()
+        (aside / "sub" / "a").write_bytes(b"1")
+        assert not target.exists()
+    assert (target / "sub" / "a").read_bytes() == b"1"
+    assert names(target.parent) == ["bundle"]
+
+
+@pytest.mark.parametrize("old", ["folder", "empty folder"])
+def test_what_was_there_is_replaced(tmp_path: Path, old: str) -> None:
+    target = tmp_path / "bundle"
+    target.mkdir()
+    if old == "folder":
+        (target / "old").touch()
+    with directory_aside(target, overwrite=True, marker="old") as aside:
+        (aside / "new").touch()
+    assert names(target) == ["new"] and names(tmp_path) == ["bundle"]
+
+
+def test_a_full_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "old").touch()
+    with (
+        pytest.raises(OutputExistsError),
+        directory_aside(tmp_path / "bundle", overwrite=False, marker="old"),
+    ):
+        pytest.fail("the block was entered")
+    assert names(tmp_path / "bundle") == ["old"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_failed_folder_leaves_the_old_one(tmp_path: Path, error: type[BaseException]) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "old").touch()
+    with pytest.raises(error), directory_aside(tmp_path / "bundle", overwrite=True, marker="old") as aside:
+        (aside / "new").touch()
+        raise error
+    assert names(tmp_path / "bundle") == ["old"] and names(tmp_path) == ["bundle"]
+
+
+def test_the_old_folder_comes_back_when_the_renaming_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "bundle"
+    target.mkdir()
+    (target / "old").touch()
+    real, calls = Path.replace, []
+
+    def replace(self: Path, where: Path) -> Path:
+        calls.append(where)
+        if len(calls) == 2:
+            raise OSError("disk on fire")
+        return real(self, where)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OSError, match="fire"), directory_aside(target, overwrite=True, marker="old") as aside:
+        (aside / "new").touch()
+    assert names(target) == ["old"] and names(tmp_path) == ["bundle"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_not_ours_is_never_replaced_as_a_whole(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "home"
+    if kind == "file":
+        target.write_bytes(b"letters")
+    else:
+        target.mkdir()
+        (target / "letters").touch()
+    refuse_existing(target, overwrite=True)
+    with (
+        pytest.raises(OutputExistsError, match=r"bundle\.json"),
+        directory_aside(target, overwrite=True, marker="bundle.json"),
+    ):
+        pytest.fail("the block was entered")
+    assert target.is_file() if kind == "file" else names(target) == ["letters"]

@@ -1,0 +1,181 @@
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import segwright
+from segwright.bundle import load_network, read_description
+from segwright.errors import DataError, LabelError, OutputExistsError
+from segwright.training.epoch import Trainer
+from tests.conftest import TINY_BACKBONE, Draw, blocks
+
+SMALL = {
+    "backbone": TINY_BACKBONE,
+    "use_pretrained_model": "False",
+    "epochs": "2",
+    "mini_batch_size": "4",
+    "crop_size": "32",
+    "base_size": "48",
+    "learning_rate": "0.01",
+    "optimizer": "adam",
+    "_workers": "0",
+}
+
+
+def settings(**values: str) -> segwright.Hyperparameters:
+    return segwright.Hyperparameters.from_strings({**SMALL, **values})
+
+
+def train(data: Path, output: Path, **values: str) -> Path:
+    segwright.train(segwright.Channels.locate(data), output, settings(**values), device="cpu")
+    return output
+
+
+def records(bundle: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (bundle / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_network_learns_and_the_bundle_says_everything(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder(train=12)
+    bundle = train(data, tmp_path / "model", epochs="12", precision_dtype="float32")
+    description = read_description(bundle)
+    assert description.metrics["best"]["mean_iou"] > 0.6
+    assert description.metrics["last"]["epoch"] == 12
+    assert description.hyperparameters["num_classes"] == 3
+    assert description.hyperparameters["num_training_samples"] == 12
+    assert description.class_names == ("class 0", "class 1", "class 2")
+    assert description.data["train"]["pairs"] == 12
+    assert sum(description.data["train"]["histogram"]) == 12 * 40 * 48
+    assert len(records(bundle)) == 12
+
+    scores = segwright.evaluate(bundle, data / "validation", data / "validation_annotation", device="cpu")
+    assert scores.mean_iou == pytest.approx(description.metrics["best"]["mean_iou"], abs=1e-9)
+    image, mask = blocks(seed=5000)
+    model = segwright.load(bundle, device="cpu")
+    assert (model.mask(image) == mask).mean() > 0.8
+
+
+def test_the_same_seed_ends_with_the_same_bits(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder()
+    _, first = load_network(train(data, tmp_path / "a"), "last.safetensors")
+    _, again = load_network(train(data, tmp_path / "b", _workers="2"), "last.safetensors")
+    _, other = load_network(train(data, tmp_path / "c", seed="1"), "last.safetensors")
+    state = first.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in again.state_dict().items())
+    assert any(not torch.equal(value, state[name]) for name, value in other.state_dict().items())
+
+
+def test_a_wrong_number_of_samples_is_reported_and_not_trusted(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "segwright"):
+        bundle = train(channels_folder(), tmp_path / "model", num_training_samples="100")
+    assert "num_training_samples is 100, but there are 8" in caplog.text
+    last = records(bundle)[-1]
+    assert last["updates"] == 4
+    assert last["learning_rate"] == pytest.approx(0.01 * (1 - 3 / 4) ** 0.9)
+
+
+def test_a_last_batch_of_one_picture_does_not_stop_pooled_heads(channels_folder: Draw, tmp_path: Path) -> None:
+    train(channels_folder(train=5), tmp_path / "model", algorithm="deeplab", epochs="1")
+
+
+def test_early_stopping_ends_the_run(channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "segwright"):
+        bundle = train(
+            channels_folder(),
+            tmp_path / "model",
+            epochs="9",
+            learning_rate="1e-12",
+            early_stopping="True",
+            early_stopping_min_epochs="1",
+            early_stopping_patience="2",
+            early_stopping_tolerance="1.0",
+        )
+    assert len(records(bundle)) < 9
+    assert "stopped early" in caplog.text
+
+
+def test_an_interrupt_leaves_a_usable_model_and_says_so(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    step = Trainer._step
+
+    def interrupted_step(self: Trainer, *arguments: object) -> object:
+        if self.updates == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_step", interrupted_step)
+    data = channels_folder()
+    with caplog.at_level(logging.WARNING, "segwright"), pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "model")
+    assert "holds a usable model" in caplog.text
+    description, _ = load_network(tmp_path / "model")
+    assert description.metrics["best"]["epoch"] == 1 and description.metrics["last"] is None
+    load_network(tmp_path / "model", "last.safetensors")
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_one_too(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer._step
+
+    def interrupted_step(self: Trainer, *arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_step", interrupted_step)
+    with pytest.raises(KeyboardInterrupt):
+        train(channels_folder(), tmp_path / "model")
+    assert segwright.load(tmp_path / "model", "cpu").mask(blocks(1)[0]).shape == (40, 48)
+
+
+def test_bad_data_leaves_an_existing_bundle_alone(channels_folder: Draw, tmp_path: Path) -> None:
+    data, output = channels_folder(), tmp_path / "model"
+    train(data, output)
+    before = read_description(output)
+    with pytest.raises(OutputExistsError):
+        train(data, output)
+    Image.fromarray(np.full((40, 48), 77, np.uint8)).save(data / "train_annotation" / "000.png")
+    with pytest.raises(DataError, match=r"000\.png"):
+        segwright.train(
+            segwright.Channels.locate(data),
+            output,
+            settings(num_classes="3"),
+            device="cpu",
+            overwrite=True,
+        )
+    assert read_description(output) == before
+
+
+def test_class_names_travel_with_the_model(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder()
+    names = tmp_path / "names.txt"
+    names.write_text("sky\nground\nthing\n")
+    channels = segwright.Channels.locate(data)
+    segwright.train(channels, tmp_path / "model", settings(epochs="1"), class_names=names, device="cpu")
+    assert segwright.load(tmp_path / "model", "cpu").class_names == ("sky", "ground", "thing")
+    with pytest.raises(LabelError, match="3 class names"):
+        segwright.train(channels, tmp_path / "other", settings(num_classes="4"), class_names=names, device="cpu")
+
+
+def test_a_text_label_map_names_the_classes(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder()
+    (data / "label_map").mkdir()
+    (data / "label_map" / "train_label_map.txt").write_text("0 ground\n1 sky # above\n2 ground\n")
+    bundle = train(data, tmp_path / "model", epochs="1")
+    description = read_description(bundle)
+    assert description.class_names == ("ground", "sky")
+    assert description.label_map("validation") == description.label_map("train")
+
+
+def test_float16_on_the_cpu_is_refused_before_anything_is_read(channels_folder: Draw, tmp_path: Path) -> None:
+    with pytest.raises(segwright.UserError, match="precision_dtype"):
+        train(channels_folder(), tmp_path / "model", precision_dtype="float16")
