@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from segwright.data import sample
 from segwright.data.sample import write_sample
-from segwright.data.scenes import CLASS_NAMES, draw_scene
+from segwright.data.scenes import CLASS_NAMES, cast, draw_scene
+from segwright.data.scenes.people import Person
+from segwright.data.scenes.stage import Stage
+from segwright.data.scenes.vehicles import Model, Place
 from segwright.errors import OutputExistsError, UserError
 from segwright.formats.images import decode_image
 from segwright.formats.masks import decode_mask, mask_palette
 from segwright.labels import IGNORE, LabelMap, read_class_names
 
-PERSON, VEHICLE, LANE_MARKING = (CLASS_NAMES.index(name) for name in ("person", "vehicle", "lane marking"))
+VEHICLE, LANE_MARKING = CLASS_NAMES.index("vehicle"), CLASS_NAMES.index("lane marking")
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -25,7 +28,7 @@ def scene(index: int, width: int = 320, height: int = 240, seed: int = 0) -> Pic
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Picture]:
-    return [scene(index) for index in range(24)]
+    return [scene(index) for index in range(16)]
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +103,25 @@ def test_a_picture_depends_on_seed_and_number_alone(folder: Path, tmp_path: Path
     assert files(tmp_path / "other")[first] != files(folder)[first]
 
 
-def test_an_existing_folder_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_folder_of_somebody_else_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "README.txt").write_text("mine")
     with pytest.raises(OutputExistsError):
-        write_sample(tmp_path, images=3, width=64, height=64, seed=0, overwrite=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    write_sample(tmp_path, images=3, width=64, height=64, seed=0, overwrite=True)
-    assert not (tmp_path / "mine.txt").exists()
-    assert (tmp_path / "train").is_dir()
+        write_sample(tmp_path, images=3, width=64, height=64, seed=0, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.txt"]
+
+
+def test_an_earlier_sample_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    write_sample(folder, images=4, width=64, height=64, seed=0, overwrite=False)
+    before = files(folder)
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        write_sample(folder, images=3, width=64, height=64, seed=1, overwrite=False)
+    assert files(folder) == before
+    write_sample(folder, images=3, width=64, height=64, seed=1, overwrite=True)
+    assert len(list((folder / "train").iterdir())) == 1
+    wishes = json.loads((folder / "sample.json").read_text())
+    assert wishes == {"images": 3, "width": 64, "height": 64, "seed": 1}
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,15 +173,24 @@ def test_every_class_is_in_nearly_every_picture(scenes: list[Picture]) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(192, 144), (320, 240), (640, 480)])
-def test_things_do_not_shrink_with_the_picture(width: int, height: int) -> None:
-    tallest, widest = [], []
-    for index in range(10):
+def test_things_do_not_shrink_with_the_picture(monkeypatch: pytest.MonkeyPatch, width: int, height: int) -> None:
+    people: list[float] = []
+    vehicles: list[float] = []
+
+    def measure_person(stage: Stage, person: Person, x: float, z: float) -> None:
+        people.append(person.height * stage.camera.pixels_per_metre(z))
+
+    def measure_vehicle(stage: Stage, model: Model, place: Place, paint: object) -> None:
+        vehicles.append(model.height * stage.camera.pixels_per_metre(place.z))
+
+    monkeypatch.setattr(cast, "draw_person", measure_person)
+    monkeypatch.setattr(cast, "draw_vehicle", measure_vehicle)
+    for index in range(7):
         labels = scene(index, width, height)[1]
-        *_, boxes, _ = cv2.connectedComponentsWithStats((labels == PERSON).astype(np.uint8))
-        tallest.append(boxes[1:, cv2.CC_STAT_HEIGHT].max(initial=0))
-        widest.append(cv2.distanceTransform((labels == LANE_MARKING).astype(np.uint8), cv2.DIST_L2, 3).max())
-    assert np.median(tallest) >= 40
-    assert 2 * np.median(widest) >= 7
+        marking = np.pad((labels == LANE_MARKING).astype(np.uint8), 1)
+        assert 2 * cv2.distanceTransform(marking, cv2.DIST_L2, 3).max() >= 5
+    assert min(people) >= 40
+    assert min(vehicles) >= 27
 
 
 def test_lit_and_coloured_differently_yet_true_to_their_class(scenes: list[Picture]) -> None:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -16,34 +17,34 @@ def run(program: str) -> str:
 
 
 def test_timm_imports_quietly_with_whatever_torchvision_is_here() -> None:
-    assert (
-        run("""
+    program = "from segwright.networks.torchvision_schemas import timm; print(timm.is_model('resnet50'))"
+    assert run(program) == "True"
+
+
+# torchvision as it is next to a PyTorch that cannot load its operators: the same failure on every machine
+STAND_IN = {
+    "torchvision/__init__.py": "import torchvision.extension; import torchvision.registrations",
+    "torchvision/extension.py": "loaded = False",
+    "torchvision/registrations.py": """
+        import torch
+        torch.library.register_fake("torchvision::nms")(print)
+        torch.library.register_fake("torchvision::qnms")(print)
+    """,
+    "timm.py": "import torchvision; assert not torchvision.extension.loaded",
+}
+
+
+def test_torchvision_that_cannot_load_its_operators_is_cured(tmp_path: Path) -> None:
+    (tmp_path / "torchvision").mkdir()
+    for name, text in STAND_IN.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    printed = run(f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
         from segwright.networks.torchvision_schemas import timm
-        print(timm.is_model("resnet50"))
+        print(timm.__file__)
     """)
-        == "True"
-    )
-
-
-def test_torchvision_that_cannot_load_its_operators_is_cured() -> None:
-    # a torchvision as it is next to a PyTorch that cannot load its operators: the same failure on every machine
-    assert (
-        run("""
-        import sys, tempfile, pathlib
-        folder = pathlib.Path(tempfile.mkdtemp())
-        (folder / "torchvision").mkdir()
-        (folder / "torchvision" / "__init__.py").write_text("from torchvision import operators")
-        (folder / "torchvision" / "operators.py").write_text(
-            "import torch\\n"
-            "for name in ('nms', 'qnms'):\\n"
-            "    torch.library.register_fake('torchvision::' + name)(print)\\n"
-        )
-        (folder / "timm.py").write_text("import torchvision.operators")
-        sys.path.insert(0, str(folder))
-        from segwright.networks import torchvision_schemas
-    """)
-        == ""
-    )
+    assert printed == str(tmp_path / "timm.py")
 
 
 def test_other_failures_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ are to be ignored.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ LARGEST_SIDE: Final = 4096
 PIXEL_VALUES: Final = (23, 11, 21, 7, 8, 26, 24)
 """What stands in the masks for each class: not its index, so that the label map is needed."""
 
+_MARKER: Final = "sample.json"  # what the sample was drawn from; marks the folder as one that may be replaced
+
 _COLOURS: Final = (
     (70, 130, 180), (150, 90, 80), (107, 162, 55), (128, 110, 140),
     (250, 210, 80), (40, 70, 200), (220, 30, 70),
@@ -40,6 +43,7 @@ train, validation, test           the images, JPEG
 train_annotation, ...             their masks, palette PNG: one number for every pixel
 label_map/train_label_map.json    which number stands for which class; the same for all masks here
 label_map/class_names.json        the names of classes 0, 1, 2, ...
+sample.json                       number and size of the images and the seed, to draw the same again
 
 "Road" is all paved ground, pavements included. 255 in a mask marks pixels that count neither in
 training nor in evaluation: kerbs, lamps, signs, the bonnet of the camera's car, and a thin border
@@ -62,26 +66,19 @@ def write_sample(
 
     Picture number i depends on the size, the seed and i alone. `progress` is called with the numbers of
     pictures drawn and wanted. Raises UserError for numbers and sizes that make no data set, OutputExistsError
-    when `directory` exists and is not to be overwritten.
+    when `directory` exists and is not to be overwritten, or holds anything but an earlier sample.
     """
     _refuse_bad_wishes(images, width, height, seed)
-    with directory_aside(directory, overwrite, "README.txt") as folder:
+    with directory_aside(directory, overwrite, _MARKER) as folder:
         splits = _split(images)
         for split in dict.fromkeys(splits):
             (folder / split).mkdir()
             (folder / f"{split}_annotation").mkdir()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            drawing = [
-                pool.submit(_write_pair, folder, split, index, width, height, seed)
-                for index, split in enumerate(splits)
-            ]
-            for done, pair in enumerate(as_completed(drawing), start=1):
-                pair.result()
-                if progress:
-                    progress(done, images)
+        _draw_all(partial(_write_pair, folder, width, height, seed), splits, progress)
         _write_label_maps(folder / "label_map")
-        readme = _README.format(images=images, width=width, height=height, seed=seed)
-        write_bytes(folder / "README.txt", readme.encode())
+        wishes = {"images": images, "width": width, "height": height, "seed": seed}
+        write_json(folder / _MARKER, wishes)
+        write_bytes(folder / "README.txt", _README.format(**wishes).encode())
 
 
 def _refuse_bad_wishes(images: int, width: int, height: int, seed: int) -> None:
@@ -105,7 +102,21 @@ def _split(images: int) -> list[str]:
     return ["train"] * (images - 2 * held_out) + ["validation"] * held_out + ["test"] * held_out
 
 
-def _write_pair(folder: Path, split: str, index: int, width: int, height: int, seed: int) -> None:
+def _draw_all(draw: Callable[[int, str], None], splits: list[str], progress: Callable[[int, int], None] | None) -> None:
+    """Draw every picture, on all processors; after a failure or Ctrl-C, those not begun are not."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            drawing = [pool.submit(draw, index, split) for index, split in enumerate(splits)]
+            for done, pair in enumerate(as_completed(drawing), start=1):
+                pair.result()
+                if progress:
+                    progress(done, len(splits))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _write_pair(folder: Path, width: int, height: int, seed: int, index: int, split: str) -> None:
     image, classes = draw_scene(np.random.default_rng([seed, index]), width, height)
     name = f"scene_{index:05d}"
     (folder / split / f"{name}.jpg").write_bytes(encode_jpeg(image))

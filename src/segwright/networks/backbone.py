@@ -174,7 +174,7 @@ def _near(name: str, names: list[str]) -> str:
 
 
 def _pad_or_cut(maps: Tensor, height: int, width: int) -> Tensor:
-    """Add zeros below and on the right, or cut there. (A slice, exported, may hold at the traced size only.)"""
+    """Add zeros below and on the right, or cut there; exported slices may hold at the traced size only."""
     return F.pad(maps, (0, width - maps.shape[3], 0, height - maps.shape[2]))
 
 

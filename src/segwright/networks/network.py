@@ -5,6 +5,7 @@ Normalisation is part of the network, so whoever runs it, or a graph exported fr
 pixels. It knows no files, classes' names or losses.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,14 +22,15 @@ from segwright.networks.single_values import single_values_allowed
 from segwright.networks.spec import NetworkSpec
 from segwright.networks.weights import load_local, load_published
 
+_log = logging.getLogger("segwright")
+
 
 class SegmentationNetwork(nn.Module):
     """FCN, PSPNet or DeepLabV3 on a backbone, as GluonCV puts them together; built by `build_network`.
 
     The main head stands on the backbone's last stage, the auxiliary head (if any) on the stage before. Images
     may have any size, and any memory format. ``spec`` holds the output stride and the normalisation as they
-    are. Run it in half precision with autocast, not by converting the module: the normalisation needs
-    float32.
+    are. For half precision use autocast, and do not convert the module: the normalisation needs float32.
     """
 
     _mean: Tensor
@@ -37,6 +39,7 @@ class SegmentationNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec, backbone: Backbone) -> None:
         super().__init__()
         self.spec = _resolve(spec, backbone)
+        self._said_single_values = False
         self.backbone = backbone
         before_last, last = backbone.channels
         self.head = build_head(spec.algorithm, last, spec.num_classes, self.spec.output_stride)
@@ -61,10 +64,9 @@ class SegmentationNetwork(nn.Module):
         return self.logits_of_normalised(self.normalise(images))
 
     def coarse_logits(self, images: Tensor) -> Tensor:
-        """Integer images [B, bands, H, W] to the main head's logits before the last resize, float32 [B, C, h,
-        w].
+        """Integer images [B, bands, H, W] to the main head's logits before the last resize.
 
-        `resize` to (H, W), whole or in bands, gives `forward`'s.
+        They are float32 [B, C, h, w]; `resize` to (H, W), whole or in bands, gives `forward`'s.
         """
         _, last = self.backbone(self.normalise(images))
         coarse: Tensor = self.head(last)
@@ -74,10 +76,13 @@ class SegmentationNetwork(nn.Module):
         """As `forward_with_auxiliary`, on float images that are normalised already."""
         height, width = pixels.shape[-2:]
         alone = self.training and len(pixels) == 1
-        with single_values_allowed(self) if alone else nullcontext():
+        with single_values_allowed(self) if alone else nullcontext(()) as norms:
             before_last, last = self.backbone(pixels)
             main = self.head(last)
             auxiliary = self.auxiliary_head(before_last) if self.auxiliary_head is not None else None
+        if norms and not self._said_single_values:
+            self._said_single_values = True
+            _log.info("A batch of one leaves a BatchNorm one value per channel: it uses its running statistics.")
         full = resize(main.float(), (height, width))
         return full, None if auxiliary is None else resize(auxiliary.float(), (height, width))
 

@@ -28,8 +28,7 @@ _log = logging.getLogger("segwright")
 
 
 def load_published(plan: BackbonePlan) -> Backbone:
-    """A backbone with the ImageNet weights that timm publishes for it, fetched or from the Hugging Face
-    cache.
+    """A backbone with the weights that timm publishes for it, fetched or from the Hugging Face cache.
 
     Raises UserError where none are published, and where they cannot be fetched.
     """

@@ -7,6 +7,7 @@ pixels and do not shrink with the picture: what would be smaller is left out, so
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -22,20 +23,47 @@ from segwright.data.scenes.vehicles import MODELS, Model, Place, draw_paint, dra
 _PERSON_PIXELS = 42.0  # least height
 _VEHICLE_PIXELS = 28.0
 _TALLEST = 0.56  # share of the height of the picture that anything may fill
-_WIDEST = 0.55
+_WIDEST = 0.55  # likewise of its width
+_HIDDEN = 0.33  # share of anybody that somebody else may hide
+_ROOM = 0.25  # metres to keep around oneself
 _TRIES = 25
 _CUBE = np.array([(a, y, b) for y in (0.0, 1.0) for a in (-1.0, 1.0) for b in (-1.0, 1.0)])
+
+
+class Box(NamedTuple):
+    """A rectangle: lowest and highest x and y, in pixels of the picture or metres of the ground."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @classmethod
+    def around(cls, points: Points) -> Self:
+        """The smallest one around points [n, 2]."""
+        return cls(*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+
+    @property
+    def area(self) -> float:
+        """Width times height, 0 for a box turned inside out."""
+        return max(self.x1 - self.x0, 0.0) * max(self.y1 - self.y0, 0.0)
+
+    def common(self, other: Self) -> Self:
+        """What two boxes share; turned inside out where they share nothing."""
+        low = max(self.x0, other.x0), max(self.y0, other.y0)
+        return type(self)(*low, min(self.x1, other.x1), min(self.y1, other.y1))
 
 
 @dataclass(frozen=True)
 class Actor:
     """Something on the ground: a box [8, 3] in metres around it, ground corners first, and its brush.
 
-    `frame` [2, 2] is the rectangle that it covers in the picture: top left and bottom right in pixels.
+    `frame` is what it covers in the picture, `ground` what it covers of the street and a little more.
     """
 
     corners: Points
-    frame: Points
+    frame: Box
+    ground: Box
     draw: Callable[[], None]
 
     @property
@@ -129,34 +157,20 @@ def _upright(stage: Stage, x: float, z: float, height: float, width: float, draw
 
 
 def _actor(stage: Stage, corners: Points, draw: Callable[[], None]) -> Actor:
-    pixels = stage.camera.project(corners)
-    return Actor(corners, np.stack([pixels.min(axis=0), pixels.max(axis=0)]), draw)
+    ground = Box.around(corners[:, [0, 2]])
+    roomy = Box(ground.x0 - _ROOM, ground.y0 - _ROOM, ground.x1 + _ROOM, ground.y1 + _ROOM)
+    return Actor(corners, Box.around(stage.camera.project(corners)), roomy, draw)
 
 
 def _fits(camera: Camera, actor: Actor, cast: list[Actor]) -> bool:
     """Whether most of it is in the picture, and it is in nobody's way, nor they in its."""
-    inside = np.clip(actor.frame, 0, (camera.width, camera.height))
-    if _area(inside) < 0.65 * _area(actor.frame) or np.ptp(inside[:, 0]) > _WIDEST * camera.width:
+    inside = actor.frame.common(Box(0, 0, camera.width, camera.height))
+    if inside.area < 0.65 * actor.frame.area or inside.x1 - inside.x0 > _WIDEST * camera.width:
         return False
-    return not any(_touch(actor, other) or _hide(actor.frame, other.frame) for other in cast)
-
-
-def _hide(one: Points, other: Points) -> bool:
-    """Whether two rectangles share more than a third of the smaller one."""
-    common = np.stack([np.maximum(one[0], other[0]), np.minimum(one[1], other[1])])
-    return bool((common[0] < common[1]).all() and _area(common) > 0.33 * min(_area(one), _area(other)))
-
-
-def _area(box: Points) -> float:
-    return float(np.prod(box[1] - box[0]))
-
-
-def _touch(one: Actor, other: Actor) -> bool:
-    """Whether the two overlap on the ground, with half a metre between them at least."""
-    ground = (0, 2)
-    low, high = one.corners[:, ground].min(axis=0) - 0.5, one.corners[:, ground].max(axis=0) + 0.5
-    return bool(
-        (low < other.corners[:, ground].max(axis=0)).all() and (high > other.corners[:, ground].min(axis=0)).all()
+    return not any(
+        actor.ground.common(other.ground).area > 0
+        or actor.frame.common(other.frame).area > _HIDDEN * min(actor.frame.area, other.frame.area)
+        for other in cast
     )
 
 

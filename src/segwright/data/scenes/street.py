@@ -36,8 +36,8 @@ Side = Literal["terrace", "cottages", "park"]
 
 @dataclass(frozen=True)
 class Street:
-    """Cross-section in metres: the road from -half to half, then pavements, then what `sides` says of the left
-    and the right. `crossing` is the distance of a zebra crossing.
+    """Cross-section in metres: the road from -half to half, then pavements, then what `sides` says of left
+    and right. `crossing` is the distance of a zebra crossing.
     """
 
     half: float
