@@ -33,8 +33,20 @@ $(VENV)/.developing: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements-lock.txt -e '.[dev]'
 	@touch $@
 
+demo: $(VENV)/.installed
+	$(SEGWRIGHT) sample demo/data --images $(IMAGES) --size $(SIZE) --seed $(SEED) --overwrite
+	$(SEGWRIGHT) train demo/data --output demo/model --overwrite --device cpu --seed $(SEED) \
+		--algorithm fcn --backbone test_resnet --no-use-pretrained-model --optimizer adamw --learning-rate 0.002 \
+		--epochs 40 --mini-batch-size 8 --base-size $(WIDTH) --crop-size 176 --precision-dtype auto
+	$(SEGWRIGHT) predict demo/model demo/data/test --output demo/predictions --overlay --overwrite --device cpu
+	$(SEGWRIGHT) evaluate demo/model --images demo/data/test --masks demo/data/test_annotation \
+		--json demo/metrics.json --device cpu
+	@echo
+	@echo "Look at demo/predictions: a mask and an overlay for each picture that the network had not seen."
+	@echo "The scores are in demo/metrics.json, the model is demo/model."
+
 test: $(VENV)/.developing
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.developing
 	$(BIN)/ruff check
