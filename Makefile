@@ -8,7 +8,7 @@ SEGWRIGHT := $(BIN)/segwright
 SEED ?= 0
 SIZE ?= 320x240
 IMAGES ?= 300
-WIDTH := $(firstword $(subst x, ,$(SIZE)))
+LONG_SIDE := $(shell echo $(SIZE) | tr x '\n' | sort -n | tail -1)
 
 .PHONY: help demo test check format docs clean
 
@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 	$(SEGWRIGHT) sample demo/data --images $(IMAGES) --size $(SIZE) --seed $(SEED) --overwrite
 	$(SEGWRIGHT) train demo/data --output demo/model --overwrite --device cpu --seed $(SEED) \
 		--algorithm fcn --backbone test_resnet --no-use-pretrained-model --optimizer adamw --learning-rate 0.002 \
-		--epochs 40 --mini-batch-size 8 --base-size $(WIDTH) --crop-size 176 --precision-dtype auto
+		--epochs 40 --mini-batch-size 8 --base-size $(LONG_SIDE) --crop-size 176 --precision-dtype auto
 	$(SEGWRIGHT) predict demo/model demo/data/test --output demo/predictions --overlay --overwrite --device cpu
 	$(SEGWRIGHT) evaluate demo/model --images demo/data/test --masks demo/data/test_annotation \
 		--json demo/metrics.json --device cpu

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +18,10 @@ TINY_BACKBONE = "test_resnet"
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A busy machine is no reason to fail.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 Draw = Callable[..., Path]
 

@@ -1,10 +1,13 @@
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from segwright import bundle as bundle_module
 from segwright.bundle import (
     BundleWriter,
     ClassDescription,
@@ -14,7 +17,7 @@ from segwright.bundle import (
     read_description,
     versions,
 )
-from segwright.errors import BundleError, OutputExistsError
+from segwright.errors import BundleError, OutputExistsError, UserError
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from tests.conftest import TINY_BACKBONE
 
@@ -45,6 +48,9 @@ def bundle(tmp_path: Path, network: SegmentationNetwork) -> Path:
     path = tmp_path / "model"
     BundleWriter(path, overwrite=False).save(describe(network), last=host_copy(network), best=None, record={"epoch": 1})
     return path
+
+
+SKY = {"index": 0, "name": "sky", "colour": [1, 2, 3]}
 
 
 def rewrite(bundle: Path, **changes: Any) -> None:
@@ -108,11 +114,38 @@ def test_unknown_keys_are_ignored(bundle: Path) -> None:
         ({"format_version": None}, "not written by Segwright"),
         ({"classes": [{"index": "x"}]}, r"damaged at 'classes\.0"),
         ({"network": {"algorithm": "unet"}}, "damaged at 'network"),
+        ({"label_maps": {"train": {"scale": 1}}}, "damaged at 'label_maps': validation is missing"),
+        ({"label_maps": {"validation": {"scale": 1}}}, "damaged at 'label_maps': train is missing"),
+        ({"label_maps": {"train": {"scale": 1}, "validation": {"scale": 0}}}, "'label_maps': validation: the scale"),
+        ({"label_maps": {"train": [1], "validation": {"scale": 1}}}, "'label_maps': train: a label map is"),
+        ({"classes": []}, "damaged at 'classes'.*0 to 1"),
+        ({"classes": [SKY]}, "damaged at 'classes'.*0 to 1"),
+        ({"classes": [{**SKY, "index": 1}, {**SKY, "index": 0}]}, "damaged at 'classes'.*in order"),
+        ({"classes": [{**SKY, "colour": [0, 256, 0]}]}, r"damaged at 'classes\.0\.colour\.1'.*255"),
+        ({"classes": [{**SKY, "colour": [0, 0, -1]}]}, r"damaged at 'classes\.0\.colour\.2'"),
     ],
 )
 def test_foreign_descriptions_are_one_clear_error(bundle: Path, changes: dict[str, Any], message: str) -> None:
     rewrite(bundle, **changes)
     with pytest.raises(BundleError, match=message):
+        read_description(bundle)
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+@pytest.mark.parametrize("values", [[0.5], [0.5] * 4, []])
+def test_a_normalisation_of_other_bands_is_one_clear_error(bundle: Path, name: str, values: list[float]) -> None:
+    network = json.loads((bundle / "bundle.json").read_text())["network"]
+    rewrite(bundle, network={**network, name: values})
+    with pytest.raises(BundleError, match=f"damaged at 'network': {name} has {len(values)} numbers for 3 bands"):
+        read_description(bundle)
+
+
+def test_a_description_that_cannot_be_read_is_one_clear_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(BundleError, match=r"bundle\.json cannot be read: Permission denied"):
         read_description(bundle)
 
 
@@ -128,7 +161,7 @@ def test_damaged_files_are_one_clear_error(bundle: Path) -> None:
 
 def test_weights_of_another_network_are_one_clear_error(bundle: Path) -> None:
     spec = json.loads((bundle / "bundle.json").read_text())["network"]
-    rewrite(bundle, network={**spec, "num_classes": 5})
+    rewrite(bundle, network={**spec, "algorithm": "fcn"})
     with pytest.raises(BundleError, match="does not hold the network"):
         load_network(bundle)
 
@@ -138,3 +171,55 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
         read_description(tmp_path)
     with pytest.raises(BundleError, match="does not exist"):
         read_description(tmp_path / "nowhere")
+
+
+def test_an_older_bundle_is_kept_until_the_first_save(bundle: Path, network: SegmentationNetwork) -> None:
+    writer = BundleWriter(bundle, overwrite=True)
+    assert writer.keeps_older
+    writer.save(describe(network), last=host_copy(network), best=None, record=None)
+    assert not writer.keeps_older
+    (bundle.parent / "empty").mkdir()
+    for path in ("empty", "new"):
+        assert not BundleWriter(bundle.parent / path, overwrite=True).keeps_older
+
+
+def test_the_output_does_not_move_with_the_current_directory(
+    tmp_path: Path, network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    writers = [BundleWriter(Path(), overwrite=False), BundleWriter(Path("../model"), overwrite=False)]
+    monkeypatch.chdir(tmp_path / "there")
+    for writer in writers:
+        writer.save(describe(network), last=host_copy(network), best=None, record=None)
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "there", "model"}
+    for name in ("here", "model"):
+        assert read_description(tmp_path / name) == describe(network)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        BundleWriter(tmp_path / "file" / "model", overwrite=False)
+
+
+@pytest.mark.parametrize("error", [SafetensorError("I/O error: full"), OSError(errno.ENOSPC, "full")])
+def test_a_full_disk_is_one_clear_error_and_the_old_bundle_stays(
+    bundle: Path, network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    writer = BundleWriter(bundle, overwrite=True)
+    monkeypatch.setattr(bundle_module, "save_file", fail)
+    with pytest.raises(UserError, match=f"cannot be written to {bundle}: .*full"):
+        writer.save(describe(network), last=host_copy(network), best=None, record=None)
+    assert writer.keeps_older
+    assert load_network(bundle)[0] == describe(network)
+    assert [path for path in bundle.iterdir() if path.name.startswith(".")] == []
+
+
+def test_whoever_reads_the_description_can_read_the_weights(bundle: Path) -> None:
+    assert (bundle / "model.safetensors").stat().st_mode == (bundle / "bundle.json").stat().st_mode

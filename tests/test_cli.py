@@ -148,7 +148,7 @@ def test_evaluate_shows_scores_and_writes_them(
     file = tmp_path / "scores.json"
     assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 0
     assert calls[0][0] == (Path("bundle"), Path("i"), Path("m"))
-    assert calls[0][1] == {"label_map": None, "device": None, "strict": False}
+    assert calls[0][1] == {"label_map": None, "device": None, "precision_dtype": "float32", "strict": False}
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
     assert "bundle on i" in capsys.readouterr().out
 
@@ -156,7 +156,28 @@ def test_evaluate_shows_scores_and_writes_them(
 def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
     assert calls[0][0] == (Path("bundle"), [Path("a.jpg"), Path("folder")], Path("o"))
-    assert calls[0][1] == {"overlay": True, "probabilities": True, "device": None, "overwrite": False}
+    flags = {"overlay": True, "probabilities": True, "device": None, "overwrite": False}
+    assert calls[0][1] == {**flags, "precision_dtype": "float32"}
+
+
+@pytest.mark.parametrize("command", ["evaluate bundle --images i --masks m", "predict bundle a.jpg --output o"])
+def test_the_number_format_of_a_trained_model_can_be_chosen(
+    calls: Calls, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([*command.split(), "--precision-dtype", "bfloat16"]) == 0
+    assert calls[0][1]["precision_dtype"] == "bfloat16"
+    capsys.readouterr()
+    assert '"float32", "float16", "bfloat16", "auto"' in complaint(capsys, *command.split(), "--precision-dtype=int8")
+
+
+@pytest.mark.parametrize("file", [".", "file/scores.json"])
+def test_scores_that_cannot_be_written_are_refused_before_the_evaluation(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert file in complaint(capsys, "evaluate", "bundle", "--images", "i", "--masks", "m", "--json", file)
+    assert calls == []
 
 
 def test_inspect_checks_num_classes_like_a_training(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +185,7 @@ def test_inspect_checks_num_classes_like_a_training(calls: Calls, capsys: pytest
     assert calls[0][0] == ((Path("data"), {}), Path("p.png"))
     assert calls[0][1]["num_classes"] == 3
     assert main(["inspect", "data"]) == 0
+    assert calls[1][0][1] is None
     assert calls[1][1]["num_classes"] is None
     assert "from 2 to 254" in complaint(capsys, "inspect", "data", "--num-classes", "1")
 
@@ -236,6 +258,29 @@ def test_bugs_keep_their_traceback(calls: Calls, monkeypatch: pytest.MonkeyPatch
         main(["sample", "folder"])
 
 
+def test_what_the_system_refuses_is_one_line(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "missing"
+
+    def read(*_: Any, **__: Any) -> None:
+        file.read_bytes()
+
+    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", read)
+    assert complaint(capsys, "sample", "folder") == f"{file}: No such file or directory"
+    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(OSError("no file is named")))
+    with pytest.raises(OSError, match="no file is named"):
+        main(["sample", "folder"])
+
+
+def test_freed_memory_is_kept_before_the_command_runs(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr("segwright.cli.keep_freed_memory", lambda: order.append("memory"))
+    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", lambda *_, **__: order.append("command"))
+    assert main(["sample", "folder"]) == 0
+    assert order == ["memory", "command"]
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__
@@ -253,10 +298,24 @@ def test_each_command_has_a_usage_line(capsys: pytest.CaptureFixture[str], comma
     assert capsys.readouterr().out.startswith(f"Usage: segwright {command} ")
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train", "pixel values that the label map does not name"),
+        ("evaluate", "pixel values that the label map does not name"),
+        ("predict", "masks of the same name are replaced"),
+        ("inspect", "segwright-inspect.png in the current directory"),
+    ],
+)
+def test_the_help_says_what_a_flag_touches(capsys: pytest.CaptureFixture[str], command: str, words: str) -> None:
+    main([command, "--help"])
+    assert words in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_the_help_of_train_gives_meaning_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "The learning rate at the start. (a number above 0 and at most 1; default 0.001)" in words
+    assert "learn ten times as fast. (a number above 0 and at most 1; default 0.001)" in words
     assert "Hyperparameters: Early stopping" in words
     for name in Hyperparameters.model_fields:
         assert "--" + name.replace("_", "-") in words

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segwright.data import readings
 from segwright.data.check import DataReport, check_pairs
-from segwright.data.folders import Pair, find_pairs
+from segwright.data.folders import Pair, Pairing, find_pairs
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import encode_jpeg
 from segwright.formats.masks import encode_mask
@@ -122,6 +122,18 @@ def test_a_file_that_cannot_be_opened_is_left_out(folder: Folder) -> None:
     assert len(report.pairs) == 1 and "b.png cannot be read: No such file" in report.left_out[0]
 
 
+def test_file_names_that_are_not_utf_8_are_told_in_plain_text(folder: Folder) -> None:
+    folder.add("a", [[0, 1]])
+    odd = os.fsdecode(b"caf\xe9")
+    pairing = find_pairs(folder.images, folder.masks)
+    lost = Pair(odd, folder.images / f"{odd}.jpg", folder.masks / f"{odd}.png")
+    odd_pairing = Pairing((*pairing.pairs, lost), (folder.images / f"{odd}-2.jpg",), (folder.masks / f"{odd}-3.png",))
+    report = check_pairs(odd_pairing, None, None, channel="train")
+    assert len(report.left_out) == 3
+    assert all(r"caf\udce9" in sentence for sentence in report.left_out)
+    assert json.dumps(report.to_json(), ensure_ascii=False).encode()
+
+
 def test_different_sizes_are_refused_with_both_sizes(folder: Folder) -> None:
     folder.add("fine", [[0, 1]])
     folder.add("wrong", [[0, 1, 1]], (5, 7))
@@ -211,6 +223,21 @@ def test_a_single_class_is_refused_unless_it_was_asked_for(folder: Folder) -> No
     folder.add("a", [[0, 0]])
     assert "at least two classes" in folder.refusal()
     assert folder.check(num_classes=2).absent_classes == (1,)
+
+
+@pytest.mark.parametrize("label_map", [{"map": {"0": 255}}, {"map": {"0": [0, 1]}}])
+def test_a_label_map_of_one_class_is_refused_with_the_cure(folder: Folder, label_map: dict[str, object]) -> None:
+    folder.add("a", [[0, 1, 255]])
+    message = folder.refusal(label_map)
+    assert "make 1 class; there must be 2 to 254" in message
+    assert "background" in message and '{"map": {"0": 0, "1": 255}}' in message
+
+
+@pytest.mark.parametrize("num_classes", [-1, 0, 1, 255])
+def test_numbers_of_classes_outside_the_contract_are_refused(folder: Folder, num_classes: int) -> None:
+    folder.add("a", [[0, 0]])
+    assert f"make {num_classes} class" in folder.refusal(num_classes=num_classes)
+    assert folder.check(num_classes=254).num_classes == 254
 
 
 def test_large_values_of_16_bits(folder: Folder) -> None:

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -7,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segwright.data.folders import Pair, find_pairs
-from segwright.data.loading import CropSettings, EpochSampler, read_pair, training_loader
+from segwright.data.loading import CropSettings, EpochSampler, training_loader
 from segwright.errors import DataError
 from segwright.labels import IGNORE, LabelMap
 from tests.conftest import Draw
@@ -86,12 +84,3 @@ def test_a_file_gone_bad_is_one_clear_error(pairs: tuple[Pair, ...], workers: in
     with pytest.raises(DataError, match=pairs[2].image.name) as caught:
         list(loader.epoch(0))
     assert "Traceback" not in str(caught.value)
-
-
-def test_sizes_that_differ_name_both_files(pairs: tuple[Pair, ...], tmp_path: Path) -> None:
-    mixed = Pair("mixed", pairs[0].image, tmp_path / "other.png")
-    from PIL import Image
-
-    Image.new("L", (48, 41)).save(mixed.mask)
-    with pytest.raises(DataError, match=r"48x40 .* 48x41"):
-        read_pair(mixed, IDENTITY)

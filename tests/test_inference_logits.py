@@ -1,3 +1,5 @@
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -85,12 +87,23 @@ def test_above_the_budget_every_pixel_gets_a_class_from_a_bounded_window(
     assert np.allclose(probabilities.sum(0), 1, atol=1e-5)
 
 
-def test_windows_change_little_on_a_local_network(network: SegmentationNetwork) -> None:
-    # Far from borders a window with context sees what the whole image shows; only rounding of the resize differs.
-    image = np.kron(picture(10, 14), np.ones((64, 64, 1), np.uint8))
-    whole = image_mask(network, image, device=CPU)
-    tiled = image_mask(network, image, device=CPU, pixel_budget=512 * 512)
-    assert (whole == tiled).mean() > 0.95
+class Echo(torch.nn.Module):
+    """Stands for a network whose logits are the pixels, so that every value says where it belongs."""
+
+    def coarse_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.float()
+
+
+def test_every_window_and_band_lands_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segwright.inference.logits._BAND_VALUES", 3 * 512 * 100)
+    image = picture(700, 1100)
+    found = np.zeros((3, 700, 1100), np.float32)
+    times = np.zeros((700, 1100), int)
+    for block in logit_blocks(cast(SegmentationNetwork, Echo()), image, device=CPU, pixel_budget=512 * 512):
+        found[:, block.rows, block.columns] = block.logits.numpy()
+        times[block.rows, block.columns] += 1
+    assert (times == 1).all()
+    assert np.allclose(found, image.transpose(2, 0, 1), atol=1e-2)
 
 
 def test_mask_is_the_argmax_of_probabilities(network: SegmentationNetwork) -> None:

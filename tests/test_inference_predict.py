@@ -92,6 +92,20 @@ def test_an_output_with_files_is_refused_without_overwrite(bundle: Path, picture
     predict_files(bundle, [pictures], out, device="cpu", overwrite=True)
 
 
+def test_pictures_are_never_replaced_by_their_masks(bundle: Path, pictures: Path) -> None:
+    before = (pictures / "sub" / "b c.png").read_bytes()
+    with pytest.raises(OutputExistsError, match="also the input"):
+        predict_files(bundle, [pictures], pictures, device="cpu", overwrite=True)
+    assert (pictures / "sub" / "b c.png").read_bytes() == before
+
+
+def test_an_output_below_the_input_is_not_read_again(bundle: Path, pictures: Path) -> None:
+    out = pictures / "masks"
+    predict_files(bundle, [pictures], out, device="cpu")
+    predict_files(bundle, [pictures], out, device="cpu", overwrite=True)
+    assert written(out) == {"a.png", "sub/b c.png"}
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4), (0, 8, 3)])
 def test_an_image_that_does_not_fit_the_model_is_refused(bundle: Path, shape: tuple[int, ...]) -> None:
     model: Model = load(bundle, "cpu")

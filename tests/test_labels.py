@@ -110,6 +110,48 @@ def test_text_maps_take_class_indices(tmp_path: Path) -> None:
     assert applied(label_map, 0, 255) == [0, 1]
 
 
+def test_names_are_renumbered_to_the_order_of_others(tmp_path: Path) -> None:
+    label_map = LabelMap.read(written(tmp_path, "map.txt", "10 road\n0 sky\n30 road\n"))
+    renumbered = label_map.numbered_as(["sky", "tree", "road"])
+    assert applied(renumbered, 10, 0, 30, 20) == [2, 0, 2, IGNORE]
+    assert renumbered.class_names == ("sky", "tree", "road")
+    assert renumbered.numbered_as(["sky", "tree", "road"]) == renumbered
+
+
+@pytest.mark.parametrize("label_map", [LabelMap(scale=3), LabelMap(values=((0, 5), (9, 1)))])
+def test_maps_without_names_keep_their_numbers(label_map: LabelMap) -> None:
+    assert label_map.numbered_as(["sky", "road"]) == label_map
+
+
+@given(st.permutations(["sky", "road", "tree", "car"]))
+def test_a_pixel_value_keeps_the_name_of_its_class_in_any_order(names: list[str]) -> None:
+    label_map = LabelMap(values=((4, 0), (7, 1), (9, 2)), class_names=("road", "car", "sky"))
+    assert [names[index] for index in applied(label_map.numbered_as(names), 4, 7, 9)] == ["road", "car", "sky"]
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [("rode", 'Did you mean "road"?'), ("SKY", 'Did you mean "sky"?'), ("submarine", "are sky, road. Use")],
+)
+def test_names_that_are_not_among_the_classes_are_refused_with_the_nearest(name: str, guess: str) -> None:
+    with pytest.raises(LabelError) as caught:
+        LabelMap(values=((0, 0),), class_names=(name,)).numbered_as(["sky", "road"])
+    assert f'names a class "{name}", but the classes are sky, road.' in str(caught.value)
+    assert guess in str(caught.value)
+
+
+def test_a_scale_cannot_be_renumbered() -> None:
+    label_map = LabelMap(scale=2, class_names=("sky", "road"))
+    assert label_map.numbered_as(["sky", "road", "tree"]).class_names == ("sky", "road", "tree")
+    with pytest.raises(LabelError, match="a scale and the class names sky, road, but the classes are road, sky"):
+        label_map.numbered_as(["road", "sky"])
+
+
+def test_a_list_of_names_too_short_for_the_classes_is_refused() -> None:
+    with pytest.raises(LabelError, match="pixel value 9 into class 2, but has class names only for the classes 0 to 1"):
+        LabelMap.from_json({"map": {"0": 0, "2": 9}, "class_names": ["sky", "road"]})
+
+
 def test_json_is_known_by_its_content_too(tmp_path: Path) -> None:
     assert LabelMap.read(written(tmp_path, "map.txt", ' {"scale": 2}')).scale == 2
 
@@ -153,6 +195,8 @@ def test_bad_json_maps_are_refused_with_file_and_place(tmp_path: Path, content: 
         ("0 sky\n0 road\n", "pixel value 0 is mapped twice"),
         ("7 255\n", "leaves out what is to be ignored"),
         ("70000 1\n", "from 0 to 65535"),
+        ("7 3\n8 4\n# names\n9 road\n", "line 4, '9 road', gives the class as a name, but line 1, '7 3', as an index"),
+        ("8 road\n7 3\n", "line 2, '7 3', gives the class as an index, but line 1, '8 road', as a name"),
     ],
 )
 def test_bad_text_maps_are_refused(tmp_path: Path, content: str, complaint: str) -> None:

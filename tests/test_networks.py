@@ -154,3 +154,13 @@ def test_autocast_gives_float32_logits() -> None:
         logits = network(images)
     assert logits.dtype == torch.float32
     torch.testing.assert_close(logits, network(images).detach(), rtol=0.1, atol=0.1)
+
+
+def test_synchronised_batch_norms_keep_names_and_activations() -> None:
+    network = tiny()
+    before = network.state_dict()
+    network.synchronise_batch_norms()
+    assert network.state_dict().keys() == before.keys()
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert norms and all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    assert torch.isfinite(network.eval()(images_of(1, 32, 32))).all()

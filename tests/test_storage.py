@@ -1,12 +1,23 @@
+import errno
 import json
 import os
+import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from segwright.errors import OutputExistsError
-from segwright.storage import directory_aside, refuse_existing, write_aside, write_bytes, write_json
+from segwright.errors import OutputExistsError, UserError
+from segwright.storage import (
+    directory_aside,
+    refuse_existing,
+    refuse_unwritable_file,
+    refuse_unwritable_folder,
+    write_aside,
+    write_bytes,
+    write_json,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -157,3 +168,144 @@ def test_what_is_not_ours_is_never_replaced_as_a_whole(tmp_path: Path, kind: str
     ):
         pytest.fail("the block was entered")
     assert target.is_file() if kind == "file" else names(target) == ["letters"]
+
+
+@pytest.mark.parametrize("old", [(), ("marker", "z")])
+def test_a_mount_point_is_filled_without_being_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: tuple[str, ...]
+) -> None:
+    target = tmp_path / "volume"
+    target.mkdir()
+    for name in old:
+        (target / name).write_bytes(b"old")
+    real, inode = Path.replace, target.stat().st_ino
+
+    def replace(self: Path, where: Path) -> Path:
+        if target in (self, Path(where)):
+            raise OSError(errno.EBUSY, "Device or resource busy", str(target))
+        return real(self, where)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "rename", replace)
+    with directory_aside(target, overwrite=True, marker="marker") as aside:
+        (aside / "sub").mkdir()
+        (aside / "sub" / "a").touch()
+        (aside / "marker").write_bytes(b"new")
+        assert {name for name in names(target) if not name.startswith(".")} == set(old)
+    assert names(target) == ["marker", "sub"] and names(tmp_path) == ["volume"]
+    assert (target / "marker").read_bytes() == b"new" and (target / "sub" / "a").exists()
+    assert target.stat().st_ino == inode
+
+
+def test_the_current_directory_can_be_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with directory_aside(Path(), overwrite=False, marker="marker") as aside:
+        (aside / "marker").touch()
+    assert names(Path()) == ["marker"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("failing", range(5))
+def test_old_contents_come_back_wherever_the_exchange_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, error: type[BaseException]
+) -> None:
+    for name in ("a", "marker"):
+        (tmp_path / name).write_bytes(b"old")
+    real, calls = Path.replace, []
+
+    def replace(self: Path, where: Path) -> Path:
+        calls.append(where)
+        if len(calls) == failing + 1:
+            raise error
+        return real(self, where)
+
+    with pytest.raises(error), directory_aside(tmp_path, overwrite=True, marker="marker") as aside:
+        for name in ("a", "b", "marker"):
+            (aside / name).write_bytes(b"new")
+        monkeypatch.setattr(Path, "replace", replace)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old", "marker": b"old"}
+
+
+def test_a_folder_with_the_marker_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = ("a", "marker", "z")
+    for name in everything:
+        (tmp_path / name).write_bytes(b"old")
+    real, seen = Path.replace, []
+
+    def replace(self: Path, where: Path) -> Path:
+        visible = [(tmp_path / name).read_bytes() for name in everything if (tmp_path / name).exists()]
+        if (tmp_path / "marker").exists():
+            seen.append(visible)
+        return real(self, where)
+
+    with directory_aside(tmp_path, overwrite=True, marker="marker") as aside:
+        for name in everything:
+            (aside / name).write_bytes(b"new")
+        monkeypatch.setattr(Path, "replace", replace)
+    assert seen == [[b"old"] * 3]
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"new"}
+
+
+def test_a_writable_output_is_accepted_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refuse_unwritable_folder(tmp_path / "empty")
+    refuse_unwritable_folder(tmp_path / "deep" / "er" / "bundle")
+    refuse_unwritable_file(tmp_path / "scores" / "a.json")
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
+        "deep",
+        "deep/er",
+        "empty",
+        "scores",
+    ]
+
+
+@pytest.mark.parametrize("refuse", [refuse_unwritable_file, refuse_unwritable_folder])
+@pytest.mark.parametrize("below", ["out", "deep/out"])
+def test_an_output_below_a_file_is_refused(tmp_path: Path, refuse: Callable[[Path], None], below: str) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / below
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))} cannot be written: .*(File exists|Not a directory)"):
+        refuse(path)
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder"):
+        refuse_unwritable_file(tmp_path)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_read_only_place_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool) -> None:
+    target = tmp_path / "bundle"
+    place = target if exists else tmp_path
+    place.mkdir(exist_ok=True)
+
+    def write(self: Path, _: bytes) -> int:
+        assert self.parent == place
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(UserError, match=rf"{re.escape(str(target))} cannot be written.*Read-only file system"):
+        refuse_unwritable_folder(target)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_error_of_the_system_names_the_output(tmp_path: Path, named: bool) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(OSError, match="No space left") as caught, write_aside(path) as aside:
+        raise OSError(errno.ENOSPC, "No space left", *([str(aside)] if named else []))
+    assert caught.value.filename == str(path)
+    folder = tmp_path / "bundle"
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        directory_aside(folder, overwrite=False, marker="marker") as aside,
+    ):
+        raise OSError(errno.ENOSPC, "No space left", *([str(aside / "a")] if named else []))
+    assert caught.value.filename == str(folder)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as caught, directory_aside(tmp_path / "file" / "bundle", False, "marker"):
+        pytest.fail("the block was entered")
+    assert caught.value.filename == str(tmp_path / "file" / "bundle")
+    with pytest.raises(FileNotFoundError) as caught, write_aside(path):
+        (tmp_path / "another").read_bytes()
+    assert str(caught.value.filename) == str(tmp_path / "another")

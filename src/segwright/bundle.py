@@ -16,19 +16,19 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import segwright
-from segwright.errors import BundleError
+from segwright.errors import BundleError, LabelError, UserError
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
-from segwright.storage import directory_aside, refuse_existing, write_aside, write_bytes
+from segwright.storage import directory_aside, refuse_existing, refuse_unwritable_folder, write_aside, write_bytes
 
 FORMAT_VERSION: Final = 1
 BEST: Final = "model.safetensors"
@@ -36,6 +36,7 @@ LAST: Final = "last.safetensors"
 _DESCRIPTION: Final = "bundle.json"
 
 State = Mapping[str, Tensor]
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class ClassDescription(BaseModel):
@@ -45,11 +46,15 @@ class ClassDescription(BaseModel):
 
     index: int
     name: str
-    colour: tuple[int, int, int]
+    colour: tuple[Byte, Byte, Byte]
 
 
 class Description(BaseModel):
-    """What `bundle.json` holds. Readers ignore keys that they do not know."""
+    """What `bundle.json` holds. Readers ignore keys that they do not know.
+
+    Classes stand in the order of their indices, one for each that the network knows. Raises ValidationError for
+    anything that does not fit together.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -64,6 +69,38 @@ class Description(BaseModel):
     metrics: dict[str, Any]
     """The scores of both weight files, `best` and `last`; null where a file was never validated."""
     versions: dict[str, str]
+
+    @field_validator("network")
+    @classmethod
+    def _a_mean_and_std_for_each_band(cls, network: NetworkSpec) -> NetworkSpec:
+        for name, values in (("mean", network.mean), ("std", network.std)):
+            if values is not None and len(values) != network.bands:
+                raise ValueError(f"{name} has {len(values)} numbers for {network.bands} bands")
+        return network
+
+    @field_validator("classes")
+    @classmethod
+    def _a_class_for_each_index(
+        cls, classes: tuple[ClassDescription, ...], info: ValidationInfo
+    ) -> tuple[ClassDescription, ...]:
+        network = info.data.get("network")
+        if network and [entry.index for entry in classes] != list(range(network.num_classes)):
+            raise ValueError(
+                f"with num_classes {network.num_classes}, their indices are 0 to {network.num_classes - 1} in order"
+            )
+        return classes
+
+    @field_validator("label_maps")
+    @classmethod
+    def _a_label_map_for_each_channel(cls, label_maps: dict[str, Any]) -> dict[str, Any]:
+        for channel in ("train", "validation"):
+            if channel not in label_maps:
+                raise ValueError(f"{channel} is missing")
+            try:
+                LabelMap.from_json(label_maps[channel])
+            except LabelError as error:
+                raise ValueError(f"{channel}: {error}") from error
+        return label_maps
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -98,32 +135,48 @@ class BundleWriter:
     """
 
     def __init__(self, path: Path, overwrite: bool) -> None:
-        """Raise OutputExistsError when `path` exists and may not be overwritten."""
+        """Raise OutputExistsError when `path` exists and may not be overwritten, UserError when it is not writable."""
         refuse_existing(path, overwrite, _DESCRIPTION)
-        self.path, self._overwrite = path, overwrite
+        refuse_unwritable_folder(path)
+        self.path, self._overwrite = path.resolve(), overwrite
+        self._found_older = (path / _DESCRIPTION).is_file()
         self._saved = False
+
+    @property
+    def keeps_older(self) -> bool:
+        """Whether an older bundle is still in place: there was one, and nothing has been saved yet."""
+        return self._found_older and not self._saved
 
     def save(
         self, description: Description, *, last: State, best: State | None, record: Mapping[str, Any] | None
     ) -> None:
-        """Write the last weights, the best ones where they changed, and one more line of metrics."""
-        if self._saved:
-            _fill(self.path, description, last=last, best=best, record=record)
-            return
-        with directory_aside(self.path, self._overwrite, _DESCRIPTION) as folder:
-            _fill(folder, description, last=last, best=best or last, record=record)
+        """Write the last weights, the best ones where they changed, and one more line of metrics.
+
+        Raises UserError when that fails, on a full disk for example.
+        """
+        try:
+            if self._saved:
+                _fill(self.path, description, last=last, best=best, record=record)
+                return
+            with directory_aside(self.path, self._overwrite, _DESCRIPTION) as folder:
+                _fill(folder, description, last=last, best=best or last, record=record)
+        except (SafetensorError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"the model cannot be written to {self.path}: {reason}") from error
         self._saved = True
 
 
 def read_description(path: Path) -> Description:
     """Read `bundle.json` of a bundle. Raises BundleError when it is missing, damaged or of a newer format."""
     file = path / _DESCRIPTION
-    if not path.exists():
-        raise BundleError(f"{path} does not exist; it should be the directory that a training left")
-    if not file.is_file():
-        raise BundleError(f"{path} is not a Segwright bundle: it has no bundle.json")
     try:
+        if not path.exists():
+            raise BundleError(f"{path} does not exist; it should be the directory that a training left")
+        if not file.is_file():
+            raise BundleError(f"{path} is not a Segwright bundle: it has no bundle.json")
         document = json.loads(file.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise BundleError(f"{file} is damaged: {error}") from error
     written = document.get("format_version") if isinstance(document, dict) else None
@@ -139,7 +192,8 @@ def read_description(path: Path) -> Description:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise BundleError(f"{file} is damaged at '{place}': {first['msg']}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise BundleError(f"{file} is damaged at '{place}': {reason}") from error
 
 
 def load_network(path: Path, weights: str = BEST) -> tuple[Description, SegmentationNetwork]:
@@ -181,7 +235,10 @@ def _fill(
 
 def _save_weights(path: Path, state: State) -> None:
     with write_aside(path) as aside:
+        aside.touch()
+        mode = aside.stat().st_mode  # safetensors lets nobody but the owner read
         save_file(dict(state), aside, metadata={"format": "pt"})
+        aside.chmod(mode)
 
 
 def _readme(description: Description) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -45,9 +46,11 @@ def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
     """Show how far a job of `total` units has come.
 
     On a terminal: one bar with the time left. Elsewhere: one plain line every `every` calls (0: none), because
-    a log file is read afterwards and wants few lines.
+    a log file is read afterwards and wants few lines. Where messages are switched off, nothing is shown.
     """
-    if _messages.is_terminal:
+    if not LOGGER.isEnabledFor(logging.INFO):
+        yield lambda _done, _text: None
+    elif _messages.is_terminal:
         with _bar() as bar:
             task = bar.add_task(what, total=total, text="")
             yield lambda done, text: bar.update(task, advance=done, text=text)
@@ -58,11 +61,11 @@ def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to stdout; the first column is text, the others are figures."""
     output = Console()
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for position, name in enumerate(columns):
         grid.add_column(name, justify="right" if position else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(escape, row))
     if output.is_terminal:
         output.print(grid)
     else:

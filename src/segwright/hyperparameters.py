@@ -173,7 +173,7 @@ class Hyperparameters(BaseModel):
         default=0.001,
         gt=0,
         le=1,
-        description="The learning rate at the start.",
+        description="The learning rate at the start; heads on a pretrained backbone learn ten times as fast.",
         json_schema_extra=_RATE,
     )
     lr_scheduler: Literal["poly", "step", "cosine"] = Field(

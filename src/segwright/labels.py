@@ -7,11 +7,12 @@ Source: SageMaker's contract, sections 1.3 and 1.4.
 """
 
 import colorsys
+import difflib
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -25,11 +26,12 @@ IGNORE: Final = 255
 """The class index, and in masks without a label map the pixel value, that loss and metrics leave out."""
 
 HIGHEST_CLASS: Final = 253
-"""``num_classes`` is at most 254 (contract section 3.1), so 254 is never a class and 255 stays free."""
+"""`num_classes` is at most 254 (SageMaker's contract, section 3.1), so 254 is never a class and 255 stays free."""
 
 HIGHEST_PIXEL: Final = 65535
 
 _SCALE: Final = "the scale of a label map"
+_NAMES_SHOWN: Final = 12
 _LEAVE_OUT: Final = " (a label map simply leaves out what is to be ignored)"
 Item = TypeVar("Item")
 
@@ -38,15 +40,15 @@ Item = TypeVar("Item")
 class LabelMap:
     """How pixel values in mask files become class indices: by a scale or by a list, never both.
 
-    Args:
-        scale: class = floor(pixel / scale), except for pixel 255, which is ignored.
-        values: pairs (pixel value, class index), each pixel value once; all other pixel values are ignored.
-        class_names: the names of the classes, where the label map gives them.
+    Raises LabelError for both or neither, numbers out of range, and a pixel value that is listed twice.
     """
 
     scale: int | None = None
+    """Class = floor(pixel / scale), except for pixel 255, which is ignored."""
     values: tuple[tuple[int, int], ...] | None = None
+    """Pairs (pixel value, class index), each pixel value once; all other pixel values are ignored."""
     class_names: tuple[str, ...] | None = None
+    """The names of classes 0, 1, 2, ..., where the label map gives them."""
 
     def __post_init__(self) -> None:
         if (self.scale is None) == (self.values is None):
@@ -55,6 +57,8 @@ class LabelMap:
             _whole_number(self.scale, _SCALE, 1, HIGHEST_PIXEL)
         if self.values is not None:
             _refuse_bad_values(self.values)
+            if self.class_names is not None:
+                _refuse_nameless(self.values, len(self.class_names))
 
     @classmethod
     def identity(cls) -> Self:
@@ -63,10 +67,9 @@ class LabelMap:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a label map file: JSON if its text begins with ``{`` or its name ends in .json, else text.
+        """Read a label map file: JSON if its text begins with `{` or its name ends in .json, else text.
 
-        Raises:
-            LabelError: the file cannot be read or is not a label map; the message names file and place.
+        Raises LabelError that names file and place when the file cannot be read or is no label map.
         """
         text = _read_text(path)
         try:
@@ -78,12 +81,10 @@ class LabelMap:
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
-        """Build a map from ``{"scale": k}`` or ``{"map": {"<class>": pixel or [pixels]}}``.
+        """Build a map from `{"scale": k}` or `{"map": {"<class>": pixel or [pixels]}}`.
 
-        Numbers may be strings. ``class_names``, a list, may stand beside either form.
-
-        Raises:
-            LabelError: anything else, a class beyond 253, or a pixel value named twice.
+        Numbers may be strings. `class_names`, a list, may stand beside either form. Raises LabelError for
+        anything else, a class beyond 253, and a pixel value named twice.
         """
         if not isinstance(document, Mapping) or not document.keys() <= {"scale", "map", "class_names"}:
             raise LabelError('a label map is {"scale": 3} or {"map": {"<class>": <pixel value>, ...}}')
@@ -109,14 +110,10 @@ class LabelMap:
         return document
 
     def apply(self, mask: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """Turn pixel values into class indices.
+        """Turn the pixel values of a mask file, uint8 or uint16 [H, W], into class indices, uint8 [H, W].
 
-        Args:
-            mask: uint8 or uint16 [H, W] as stored in the file.
-
-        Returns:
-            uint8 [H, W]: class indices, `IGNORE` where the map names no class. Where a scale leads beyond 253
-            the result is 254, which is never a class, so that a check of the classes finds it.
+        The result is `IGNORE` where the map names no class. Where a scale leads beyond 253 it is 254, which is
+        never a class, so that a check of the classes finds it.
         """
         table = _table(self)
         if mask.dtype == np.uint8:
@@ -137,7 +134,7 @@ class LabelMap:
         return max(index for _, index in self.values) + 1
 
     def check(self, num_classes: int) -> None:
-        """Raise LabelError when the map leads to a class that a network of ``num_classes`` does not have."""
+        """Raise LabelError when the map leads to a class that a network of `num_classes` does not have."""
         beyond = [(pixel, index) for pixel, index in self.values or () if index >= num_classes]
         if beyond:
             pixel, index = beyond[0]
@@ -146,9 +143,29 @@ class LabelMap:
                 f"Set num_classes to at least {self.class_count()} or change the map."
             )
 
+    def numbered_as(self, names: Sequence[str]) -> Self:
+        """The same map with its classes numbered in the order of `names`, which become its class names.
+
+        A text map numbers names in the order in which its lines bring them up, which need not be the order of
+        anybody else. A map without class names is returned as it is. Raises LabelError for a class name that is
+        not among `names`, and for a scale, whose classes cannot be renumbered, with names in another order.
+        """
+        if self.class_names is None:
+            return self
+        order = [_index_of(name, names) for name in self.class_names]
+        if self.values is not None:
+            values = tuple((pixel, order[index]) for pixel, index in self.values)
+            return replace(self, values=values, class_names=tuple(names))
+        if order != list(range(len(order))):
+            raise LabelError(
+                f"the label map has a scale and the class names {_enumerated(self.class_names)}, but the classes are "
+                f"{_enumerated(names)} in this order. Correct its class_names, or give a map in place of the scale."
+            )
+        return replace(self, class_names=tuple(names))
+
     @classmethod
     def _from_lines(cls, text: str) -> Self:
-        """Read the text form: a line a pixel value, then its class as an index or a name; ``#`` comments."""
+        """Read the text form: a line a pixel value, then its class as an index or a name; `#` comments."""
         lines = {number: line for number, line in enumerate(map(_without_comment, text.splitlines()), 1) if line}
         matches = {number: re.fullmatch(r"(\d{1,9})[\s,]+(\S.*)", line) for number, line in lines.items()}
         for number, match in matches.items():
@@ -157,6 +174,7 @@ class LabelMap:
                     f"line {number} is {lines[number]!r}; a line is a pixel value and a class, like '7 road'"
                 )
         entries = [(int(match[1]), match[2]) for match in matches.values() if match]
+        _refuse_mixed(lines, [name for _, name in entries])
         if all(name.isdecimal() for _, name in entries):
             return cls(values=tuple((pixel, int(name)) for pixel, name in entries))
         names = tuple(dict.fromkeys(name for _, name in entries))  # numbered by first appearance
@@ -166,10 +184,8 @@ class LabelMap:
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Read the names of the classes in order: a text file with a name a line, or a JSON list.
 
-    Blank lines and ``#`` comments of a text file are skipped.
-
-    Raises:
-        LabelError: the file cannot be read, names nothing, or names a class twice.
+    Blank lines and `#` comments of a text file are skipped. Raises LabelError when the file cannot be read,
+    names nothing, or names a class twice.
     """
     text = _read_text(path)
     try:
@@ -189,7 +205,7 @@ _COLOURS: Final = (
 
 
 def default_palette(count: int) -> NDArray[np.uint8]:
-    """Colours for ``count`` classes, uint8 [count, 3] RGB: twenty chosen ones, then golden steps of hue.
+    """Colours for `count` classes, uint8 [count, 3] RGB: twenty chosen ones, then golden steps of hue.
 
     All are distinct, saturated enough for an overlay, and the same whatever the count. Class 0, often the
     background, is a quiet slate.
@@ -271,6 +287,45 @@ def _refuse_bad_values(values: tuple[tuple[int, int], ...]) -> None:
         _whole_number(index, f"the class of pixel value {pixel}{_LEAVE_OUT}", 0, HIGHEST_CLASS)
     if (repeated := _repeated([pixel for pixel, _ in values])) is not None:
         raise LabelError(f"pixel value {repeated} is mapped twice; give it one class")
+
+
+def _refuse_nameless(values: tuple[tuple[int, int], ...], names: int) -> None:
+    for pixel, index in values:
+        if index >= names:
+            raise LabelError(
+                f"the label map turns pixel value {pixel} into class {index}, but has class names only for the "
+                f"classes 0 to {names - 1}; name all classes or none"
+            )
+
+
+def _refuse_mixed(lines: Mapping[int, str], classes: Sequence[str]) -> None:
+    """Refuse lines of which some give a class index and some a name: a name has no number to stay clear of."""
+    first, *others = [(number, name.isdecimal()) for number, name in zip(lines, classes, strict=True)] or [(0, False)]
+    for number, is_index in others:
+        if is_index != first[1]:
+            kinds = ("an index", "a name") if is_index else ("a name", "an index")
+            raise LabelError(
+                f"line {number}, {lines[number]!r}, gives the class as {kinds[0]}, but line {first[0]}, "
+                f"{lines[first[0]]!r}, as {kinds[1]}; give all classes as indices or all as names"
+            )
+
+
+def _index_of(name: str, names: Sequence[str]) -> int:
+    """The place of a class name among others, or LabelError with the nearest one."""
+    if name in names:
+        return names.index(name)
+    folded = {other.casefold(): other for other in names}
+    near = difflib.get_close_matches(name.casefold(), folded, 1)
+    guess = f' Did you mean "{folded[near[0]]}"?' if near else ""
+    raise LabelError(
+        f'the label map names a class "{name}", but the classes are {_enumerated(names)}.{guess} '
+        "Use these names, or class indices."
+    )
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, ... ({len(names)} in all)"
 
 
 def _checked_names(names: Any) -> tuple[str, ...]:

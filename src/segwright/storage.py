@@ -7,12 +7,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from segwright.errors import OutputExistsError
+from segwright.errors import OutputExistsError, UserError
 
 
 @contextmanager
@@ -21,17 +21,18 @@ def write_aside(path: Path) -> Iterator[Path]:
 
     The folder is made where it is missing, the bytes are on the disk before the name changes, and a file that
     was there is replaced. When the block raises (Ctrl-C included) the temporary file is removed and the old
-    one stays.
+    one stays. An OSError that names no file, or the temporary one, names `path` instead.
     """
     target = path.resolve()  # through a symbolic link, so that the link itself survives
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_name(target)
+    temporary = _hidden_name(target.parent, target.suffix)  # of the same suffix because some writers look at it
     try:
         yield temporary
         _sync(temporary)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name_output(error, temporary, path)
         raise
     _sync_folder(target.parent)
 
@@ -67,47 +68,95 @@ def refuse_existing(path: Path, overwrite: bool, marker: str | None = None) -> N
         )
 
 
+def refuse_unwritable_file(path: Path) -> None:
+    """Raise UserError when no file can be written to `path`; makes the folders above it."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the path of a file to write.")
+    _try_to_write(path.resolve().parent, path)
+
+
+def refuse_unwritable_folder(path: Path) -> None:
+    """Raise UserError when `directory_aside` could not write to `path`; makes the folders above it."""
+    target = path.resolve()
+    _try_to_write(target if target.is_dir() else target.parent, path)
+
+
+def _try_to_write(folder: Path, output: Path) -> None:
+    probe = _hidden_name(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"0")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{output} cannot be written: {folder}: {error.strerror}. Choose another output.") from error
+
+
 @contextmanager
 def directory_aside(path: Path, overwrite: bool, marker: str) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` to fill; it takes the name `path` when the block succeeds.
+    """Yield a temporary folder to fill; what it holds is at `path` when the block succeeds.
 
-    What was at `path` is moved out just before and removed just after, and comes back when the renaming
-    fails. When the block raises (Ctrl-C included) the temporary folder is removed. Raises OutputExistsError
-    as `refuse_existing` does, before the block is entered.
+    Where `path` does not exist, the temporary folder lies beside it and takes its name. Where it exists, the
+    temporary folder lies in it and the contents are exchanged: the folder itself may be a mount point or the
+    current directory, which cannot be renamed. When anything fails (Ctrl-C included) the temporary folder is
+    removed and the old contents are there again; an OSError that names no file, or one in the temporary folder,
+    names `path` instead. Raises OutputExistsError as `refuse_existing` does, before the block is entered.
     """
     refuse_existing(path, overwrite, marker)
     target = path.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_name(target)
-    temporary.mkdir()
+    exists = target.is_dir()
+    temporary = _hidden_name(target if exists else target.parent)
     try:
+        temporary.mkdir(parents=True)
         yield temporary
         _sync_tree(temporary)
-        _exchange(temporary, target)
-    except BaseException:
+        if exists:
+            _exchange_contents(temporary, target, marker)
+        else:
+            temporary.replace(target)
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name_output(error, temporary, path)
         raise
-    _sync_folder(target.parent)
+    _sync_folder(target if exists else target.parent)
 
 
-def _exchange(new: Path, target: Path) -> None:
-    """Give `new` the name `target`; what had it is removed afterwards, or put back when that fails."""
-    if not os.path.lexists(target):
-        new.replace(target)
-        return
-    old = _temporary_name(target)
-    target.replace(old)
+def _exchange_contents(new: Path, target: Path, marker: str) -> None:
+    """Move the entries of `new` up to `target`; what was there is removed afterwards, or put back on failure.
+
+    The marker leaves first and arrives last, so that a folder that has it is whole.
+    """
+    old = _hidden_name(target)
+    leaving = sorted(set(target.iterdir()) - {new}, key=lambda entry: entry.name != marker)
+    arriving = sorted(new.iterdir(), key=lambda entry: entry.name == marker)
+    moves = [(entry, old / entry.name) for entry in leaving] + [(entry, target / entry.name) for entry in arriving]
+    old.mkdir()
     try:
-        new.replace(target)
+        for source, destination in moves:
+            source.replace(destination)
     except BaseException:
-        old.replace(target)
+        _move_back(moves)
+        old.rmdir()
         raise
+    new.rmdir()
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _temporary_name(target: Path) -> Path:
-    """A free hidden name beside `target`, of the same suffix because some writers look at it."""
-    return target.with_name(f".{secrets.token_hex(6)}.partial{target.suffix}")
+def _move_back(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Undo those moves that were made, the last one first."""
+    for source, destination in reversed(moves):
+        if os.path.lexists(destination) and not os.path.lexists(source):
+            destination.replace(source)
+
+
+def _name_output(error: BaseException, temporary: Path, output: Path) -> None:
+    """Let an error of the system name the output that the user knows: a full disk names nothing by itself."""
+    if isinstance(error, OSError) and error.errno and str(error.filename or temporary).startswith(str(temporary)):
+        error.filename = str(output)
+
+
+def _hidden_name(folder: Path, suffix: str = "") -> Path:
+    """A free hidden name in a folder."""
+    return folder / f".{secrets.token_hex(6)}.partial{suffix}"
 
 
 def _sync(file: Path) -> None:

@@ -1,7 +1,8 @@
 """The command line: `main` runs a command and turns whatever happens into an exit status.
 
 0 is success, 2 something the user can mend (one line on stderr), 130 Ctrl-C. Anything else is a fault of
-Segwright and ends in a traceback. What the commands are is in `commands`; this module knows none of them.
+Segwright and ends in a traceback; a file that the system refuses to read or write is none. What the commands are
+is in `commands`; this module knows none of them.
 """
 
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
+from segwright.allocator import keep_freed_memory
 from segwright.cli.commands import app
 from segwright.cli.flags import with_boolean_values
 from segwright.console import set_up_logging
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     set_up_logging()
+    keep_freed_memory()
     tokens = with_boolean_values(sys.argv[1:] if arguments is None else arguments)
     try:
         app(tokens, exit_on_error=False, print_error=False)
@@ -39,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _complain(f"{error.filename}: {error.strerror}")
     return 0
 
 

@@ -51,8 +51,17 @@ Device = Annotated[
     Literal["cpu", "cuda", "mps"] | None,
     Parameter(help="Where to compute; left out, the best that is there."),
 ]
+PrecisionDtype = Annotated[
+    Literal["float32", "float16", "bfloat16", "auto"],
+    Parameter(help="The number format to compute in; auto takes the fastest that the device does well."),
+]
 Strict = Annotated[
-    bool, Parameter(negative=(), show_default=False, help="Refuse data with unpaired or unreadable files.")
+    bool,
+    Parameter(
+        negative=(),
+        show_default=False,
+        help="Refuse data with unpaired or unreadable files, or with pixel values that the label map does not name.",
+    ),
 ]
 Overwrite = Annotated[bool, Parameter(negative=(), show_default=False, help="Replace what exists at the output.")]
 Bundle = Annotated[Path, Parameter(help="A trained model: the folder that train wrote.")]
@@ -112,14 +121,20 @@ def evaluate(
     label_map: Annotated[Path | None, Parameter(help="Which pixel value of the masks means which class.")] = None,
     json: Annotated[Path | None, Parameter(help="Write the scores to this file as well.")] = None,
     device: Device = None,
+    precision_dtype: PrecisionDtype = "float32",
     strict: Strict = False,
 ) -> None:
     """Score a trained model against masks: mean IoU, pixel accuracy, and a line for each class."""
+    from segwright.storage import refuse_unwritable_file, write_json
+
+    if json:
+        refuse_unwritable_file(json)
     from segwright.evaluation import evaluate as run
     from segwright.evaluation import show
-    from segwright.storage import write_json
 
-    scores = run(bundle, images, masks, label_map=label_map, device=device, strict=strict)
+    scores = run(
+        bundle, images, masks, label_map=label_map, device=device, precision_dtype=precision_dtype, strict=strict
+    )
     show(scores, f"{bundle} on {images}")
     if json:
         write_json(json, scores.to_json())
@@ -141,7 +156,15 @@ def predict(
         Parameter(negative=(), show_default=False, help="Add STEM.npy, the probabilities, float32 [C, H, W]."),
     ] = False,
     device: Device = None,
-    overwrite: Overwrite = False,
+    precision_dtype: PrecisionDtype = "float32",
+    overwrite: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Write into a folder that holds files already; masks of the same name are replaced, others stay.",
+        ),
+    ] = False,
 ) -> None:
     """Draw the masks of images: STEM.png for each, class indices with a palette, at the image's own size."""
     from segwright.inference import predict_files
@@ -153,6 +176,7 @@ def predict(
         overlay=overlay,
         probabilities=probabilities,
         device=device,
+        precision_dtype=precision_dtype,
         overwrite=overwrite,
     )
 
@@ -162,7 +186,13 @@ def inspect(
     data: Data = None,
     /,
     *,
-    picture: Annotated[Path, Parameter(help="The picture of sample overlays to draw.")] = Path("inspect.png"),
+    picture: Annotated[
+        Path | None,
+        Parameter(
+            help="The picture of sample overlays to draw; left out, segwright-inspect.png in the current directory, "
+            "which is replaced each time."
+        ),
+    ] = None,
     train: Train = None,
     train_annotation: TrainAnnotation = None,
     validation: Validation = None,

@@ -18,6 +18,7 @@ from segwright.data.mask_rules import (
     classes_of,
     infer_num_classes,
     refuse_all_ignored,
+    refuse_class_count,
     refuse_different_sizes,
     refuse_other_classes,
     unmapped_sentence,
@@ -82,22 +83,19 @@ def check_pairs(
 ) -> DataReport:
     """Read all pairs once, in parallel, and report what they hold.
 
-    Args:
-        pairing: the pairs and the files without a partner.
-        label_map: how pixel values become classes; None means that they are the classes.
-        num_classes: None takes it from the label map, else from the largest class in the masks.
-        channel: the name of the channel, for messages.
-        strict: refuse what is otherwise left out or ignored with a warning.
-        progress: called with (pairs done, all pairs) as the reading goes on.
+    `label_map` None means that pixel values are classes. `num_classes` None takes it from the label map, else from
+    the largest class in the masks; 2 to 254 are allowed. `channel` names the channel in messages. `strict` refuses
+    what is otherwise left out or ignored with a warning. `progress` is called with (pairs done, all pairs).
 
-    Raises:
-        DataError: no pair can be read; image and mask differ in size; a mask holds a class outside
-        num_classes;
-            the masks hold nothing to learn from; anything was left out or ignored although `strict`.
-        LabelError: the label map leads to a class outside num_classes.
+    Raises DataError when no pair can be read, when image and mask differ in size, when a mask holds a class outside
+    `num_classes`, when there is nothing to learn or only one class, and, with `strict`, when anything was left out
+    or ignored. Raises LabelError when the label map leads to a class outside `num_classes`.
     """
     label_map = label_map or LabelMap.identity()
+    if num_classes is None:
+        num_classes = label_map.class_count()
     if num_classes is not None:
+        refuse_class_count(num_classes, channel)
         label_map.check(num_classes)
     readings, problems = read_all(pairing.pairs, progress)
     left_out = _left_out(pairing, problems)
@@ -127,11 +125,13 @@ def check_pairs(
 
 
 def _left_out(pairing: Pairing, problems: list[str]) -> tuple[str, ...]:
-    return (
+    """A sentence for each file left out, in plain text even where a file name is not UTF-8."""
+    sentences = (
         *problems,
         *(f"{path} has no mask." for path in pairing.unpaired_images),
         *(f"{path} has no image." for path in pairing.unpaired_masks),
     )
+    return tuple(sentence.encode(errors="backslashreplace").decode() for sentence in sentences)
 
 
 def _tell_left_out(left_out: tuple[str, ...], readable: int, channel: str, strict: bool) -> None:
@@ -184,9 +184,7 @@ def _sizes(readings: list[Reading]) -> tuple[tuple[tuple[int, int], int], ...]:
 
 
 def _palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[np.uint8] | None:
-    """The colours of all classes in the palette of one mask, [C, 3], where they are distinct and not all
-    grey.
-    """
+    """The colours of all classes in the palette of a mask, [C, 3], where they are distinct and not all grey."""
     colours = mask_palette(pair.mask.read_bytes())
     if colours is None:
         return None

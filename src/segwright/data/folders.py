@@ -96,11 +96,12 @@ class Channels:
     label_map: Path | None = field(default=None)
 
     @classmethod
-    def locate(cls, data: Path | None, **given: Path | None) -> "Channels":
+    def locate(cls, data: Path | str | None, **given: Path | None) -> "Channels":
         """Take each channel from where it was given, else from the folder of its name below `data`.
 
         Raises DataError that names every channel that is missing and the option that can point to it.
         """
+        data = None if data is None else Path(data)
         if data is not None and not data.is_dir():
             raise DataError(f"{data} is not a folder. It should hold the folders {', '.join(_PICTURE_CHANNELS)}.")
         if unknown := given.keys() - {entry.name for entry in fields(cls)}:
@@ -144,8 +145,8 @@ class Channels:
             return
         strange = [
             path.name
-            for path in sorted(self.label_map.iterdir())
-            if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES and path.name[0] != "."
+            for path in _entries(self.label_map)[0]
+            if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
         ]
         if strange:
             _logger.warning(
@@ -156,11 +157,9 @@ class Channels:
 
 
 def _refuse_missing(found: dict[str, Path], data: Path | None) -> None:
-    """Raise DataError when a channel of pictures was not found, or a channel does not exist where it should
-    be.
-    """
+    """Raise DataError when a channel of pictures was not found, or is no folder where it should be."""
     missing = [
-        f"{name} ({found[name]} does not exist)" if name in found else name
+        f"{name} ({_no_folder(found[name])})" if name in found else name
         for name in (*_PICTURE_CHANNELS, "label_map")
         if (name in found or name != "label_map") and not _is_there(found.get(name), name)
     ]
@@ -169,6 +168,10 @@ def _refuse_missing(found: dict[str, Path], data: Path | None) -> None:
     options = ", ".join(f"--{entry.split()[0].replace('_', '-')} DIR" for entry in missing)
     where = f"below {data}" if data is not None else "because no data folder was given"
     raise DataError(f"Missing {where}: {', '.join(missing)}. Put them there, or point to them with {options}.")
+
+
+def _no_folder(path: Path) -> str:
+    return f"{path} is not a folder" if path.exists() else f"{path} does not exist"
 
 
 def _is_there(path: Path | None, name: str) -> bool:
@@ -201,7 +204,7 @@ def _by_key(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 def _walk(folder: Path, skipped: frozenset[str]) -> Iterator[Path]:
     """Files below a folder in a fixed order, through symbolic links but never twice through one folder."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
+        raise DataError(f"{_no_folder(folder)}.")
     seen: set[Path] = set()
     waiting = [folder]
     while waiting:
@@ -210,9 +213,19 @@ def _walk(folder: Path, skipped: frozenset[str]) -> Iterator[Path]:
         if resolved in seen:
             continue
         seen.add(resolved)
-        entries = [path for path in sorted(current.iterdir()) if not path.name.startswith(".")]
-        yield from (path for path in entries if not path.is_dir())
-        waiting += [path for path in reversed(entries) if path.is_dir() and path.name not in skipped]
+        files, folders = _entries(current)
+        yield from files
+        waiting += [path for path in reversed(folders) if path.name not in skipped]
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files and sub-folders in a folder, sorted, without names that begin with a dot; DataError when it is closed."""
+    try:
+        entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        folders = {path: None for path in entries if path.is_dir()}  # in order, and quick to look up
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
+    return [path for path in entries if path not in folders], list(folders)
 
 
 def _foreign_names(folder: Path) -> frozenset[str]:

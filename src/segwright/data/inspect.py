@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER, table
 from segwright.data.check import DataReport
 from segwright.data.folders import Channels
-from segwright.data.loading import read_pair
+from segwright.data.pairs import read_pair
 from segwright.data.preparation import PreparedData, prepare
 from segwright.formats.images import encode_png
 from segwright.formats.overlays import contact_sheet, overlay
 from segwright.labels import LabelMap
-from segwright.storage import refuse_existing, write_bytes
+from segwright.storage import refuse_existing, refuse_unwritable_file, write_bytes
 
+_DEFAULT_PICTURE: Final = Path("segwright-inspect.png")
 _SAMPLES: Final = 6
 _TILE_WIDTH: Final = 360  # pixels
 
 
 def inspect(
     channels: Channels,
-    picture: Path,
+    picture: Path | None = None,
     *,
     num_classes: int | None = None,
     class_names: Path | None = None,
@@ -32,9 +33,14 @@ def inspect(
 ) -> PreparedData:
     """Check both channels as a training would, print what they hold, and draw samples of them to `picture`.
 
-    Raises DataError, LabelError or OutputExistsError, the same as a training.
+    Without `picture`, `segwright-inspect.png` is drawn in the current directory and replaced each time. Raises
+    DataError, LabelError or OutputExistsError, the same as a training, and UserError for a picture that cannot
+    be written.
     """
-    refuse_existing(picture, overwrite)
+    if picture:
+        refuse_existing(picture, overwrite)
+    picture = picture or _DEFAULT_PICTURE
+    refuse_unwritable_file(picture)
     data = prepare(channels, num_classes=num_classes, class_names=class_names, strict=strict)
     _show_classes(data)
     for name, report in (("train", data.train), ("validation", data.validation)):

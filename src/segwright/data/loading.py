@@ -20,9 +20,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segwright.data.augment import apply_crop, draw_crop, still_crop
 from segwright.data.folders import Pair
-from segwright.errors import DataError, UserError
-from segwright.formats.images import decode_image
-from segwright.formats.masks import decode_mask
+from segwright.data.pairs import read_pair
+from segwright.errors import UserError
 from segwright.labels import IGNORE, LabelMap
 
 
@@ -34,7 +33,7 @@ class Batch(NamedTuple):
     masks: Tensor
     """uint8 [B, H, W], class indices, 255 = ignore."""
     keys: tuple[str, ...]
-    """Which pairs these are, for messages."""
+    """Which pairs these are, stand-ins left out."""
 
 
 class Visit(NamedTuple):
@@ -53,21 +52,6 @@ class CropSettings:
     base_size: int
     crop_size: int
     augment: bool = True
-
-
-def read_pair(pair: Pair, label_map: LabelMap) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read one image, uint8 [H, W, 3], and its mask, uint8 [H, W] of class indices.
-
-    Raises DataError where a file cannot be read or the two sizes differ.
-    """
-    image = decode_image(_read(pair, "image"), str(pair.image))
-    mask = label_map.apply(decode_mask(_read(pair, "mask"), str(pair.mask)))
-    if image.shape[:2] != mask.shape:
-        raise DataError(
-            f"{pair.image} is {image.shape[1]}x{image.shape[0]} pixels but its mask {pair.mask} is "
-            f"{mask.shape[1]}x{mask.shape[0]}: they must be equal"
-        )
-    return image, mask
 
 
 def training_loader(
@@ -141,11 +125,15 @@ class TrainingLoader:
             yield batch
 
 
-class _Crops(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserError]):
+_Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str | None]
+"""Image, mask, and the pair's key unless it is a stand-in."""
+
+
+class _Crops(Dataset[_Sample | UserError]):
     def __init__(self, pairs: Sequence[Pair], label_map: LabelMap, crops: CropSettings, seed: int) -> None:
         self.pairs, self.label_map, self.crops, self.seed = pairs, label_map, crops, seed
 
-    def __getitem__(self, visit: Visit) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserError:
+    def __getitem__(self, visit: Visit) -> _Sample | UserError:
         pair = self.pairs[visit.pair]
         try:
             image, mask = read_pair(pair, self.label_map)
@@ -153,7 +141,7 @@ class _Crops(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserErro
             # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
             return error
         image, mask = self._cut(image, mask, visit)
-        return image, mask if visit.counted else np.full_like(mask, IGNORE), pair.key
+        return (image, mask, pair.key) if visit.counted else (image, np.full_like(mask, IGNORE), None)
 
     def _cut(
         self, image: NDArray[np.uint8], mask: NDArray[np.uint8], visit: Visit
@@ -166,25 +154,18 @@ class _Crops(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserErro
 
 
 def _collate(
-    samples: list[tuple[NDArray[np.uint8], NDArray[np.uint8], str] | UserError],
+    samples: list[_Sample | UserError],
 ) -> Batch | UserError:
     failed = next((sample for sample in samples if isinstance(sample, UserError)), None)
     if failed is not None:
         return failed
     images, masks, keys = zip(*samples, strict=True)
     # [B, H, W, 3] seen as [B, 3, H, W]: channels last, without moving a byte.
-    return Batch(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(masks)), keys)
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    return Batch(pixels, torch.from_numpy(np.stack(masks)), tuple(key for key in keys if key is not None))
 
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
     # Ctrl-C reaches the whole process group; only the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _read(pair: Pair, side: str) -> bytes:
-    path = pair.image if side == "image" else pair.mask
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error

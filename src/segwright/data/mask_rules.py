@@ -30,6 +30,25 @@ def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int
     return np.where(classes == IGNORE, -1, classes)
 
 
+def refuse_class_count(num_classes: int, channel: str) -> None:
+    """Refuse numbers of classes other than 2 to 254, which leave nothing to tell apart or no room for 255.
+
+    Source: SageMaker's contract, section 1.3.
+    """
+    if 2 <= num_classes <= HIGHEST_CLASS + 1:
+        return
+    cure = (
+        "A class is learnt by telling it from another one: give the rest of the picture, often called background, "
+        f"a class of its own in the label map ({_ready_map(np.array([0, IGNORE]))}) or in the class names."
+        if num_classes < 2
+        else "Let several pixel values share a class in the label map."
+    )
+    raise DataError(
+        f"{channel}: num_classes, the class names or the label map make {num_classes} "
+        f"{'class' if num_classes == 1 else 'classes'}; there must be 2 to {HIGHEST_CLASS + 1}. {cure}"
+    )
+
+
 def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
     """Refuse pairs whose image and mask are not of one size."""
     bad = [reading for reading in readings if reading.image_size != reading.mask_size]
@@ -66,9 +85,6 @@ def refuse_all_ignored(values: NDArray[np.int64], label_map: LabelMap, channel: 
 
 def infer_num_classes(values: NDArray[np.int64], label_map: LabelMap, channel: str) -> int:
     """The number of classes that masks show: the largest plus one. Refuses what looks like brightness."""
-    implied = label_map.class_count()
-    if implied is not None:
-        return implied
     classes = classes_of(values, label_map)
     count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
     if count > HIGHEST_CLASS + 1 or 2 * occurring < count:

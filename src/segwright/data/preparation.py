@@ -1,6 +1,7 @@
 """From channels to data that may be trained on: label maps, class names, colours, and both channels checked.
 
-Knows the channels and the data check. Training and `inspect` both begin here.
+Knows the channels and the data check, and settles which class has which number for all that follows. Training
+and `inspect` both begin here.
 """
 
 from dataclasses import dataclass
@@ -49,11 +50,14 @@ def prepare(
     """Find, check and describe the data of a training.
 
     `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
-    masks hold. Raises DataError and LabelError for what has to be mended before a training.
+    masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
+    of the training masks; their order numbers the classes of both label maps. Raises DataError and LabelError for
+    what has to be mended before a training.
     """
-    train_map = _shown("train", channels.train_label_map())
-    validation_map = _shown("validation", channels.validation_label_map())
+    train_map, validation_map = channels.train_label_map(), channels.validation_label_map()
     names = _names(channels, class_names, train_map)
+    train_map = _numbered("train", train_map, names)
+    validation_map = _numbered("validation", validation_map, names)
     if names and num_classes and len(names) != num_classes:
         raise LabelError(f"{len(names)} class names ({', '.join(names)}) do not fit num_classes {num_classes}")
     wanted = num_classes or (len(names) if names else None)
@@ -67,17 +71,29 @@ def prepare(
     return PreparedData(train, validation, train_map, validation_map, names, palette)
 
 
-def _names(channels: Channels, given: Path | None, label_map: LabelMap) -> tuple[str, ...] | None:
+def _names(channels: Channels, given: Path | None, label_map: LabelMap | None) -> tuple[str, ...] | None:
     file = given or channels.class_names_file()
-    return read_class_names(file) if file else label_map.class_names
+    if file:
+        return read_class_names(file)
+    return label_map.class_names if label_map else None
 
 
-def _shown(channel: str, label_map: LabelMap | None) -> LabelMap:
+def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] | None) -> LabelMap:
+    """The label map of a channel with its classes in the order of the class names, told to the reader."""
     if label_map is None:
         LOGGER.info(f"{channel}: no label map is given, pixel values are class indices")
         return LabelMap.identity()
-    LOGGER.info(f"{channel}: label map {label_map.to_json()}")
-    return label_map
+    if label_map.class_names and not names:
+        raise LabelError(
+            f"{channel}: the label map names classes ({', '.join(label_map.class_names)}), but nothing says which "
+            "numbers they have in training. List all names in their order in label_map/class_names.json."
+        )
+    try:
+        numbered = label_map.numbered_as(names or ())
+    except LabelError as error:
+        raise LabelError(f"{channel}: {error}") from None
+    LOGGER.info(f"{channel}: label map {numbered.to_json()}")
+    return numbered
 
 
 def _check(

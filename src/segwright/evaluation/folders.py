@@ -5,6 +5,7 @@ from pathlib import Path
 from segwright.console import LOGGER, progress, table
 from segwright.data.check import check_pairs
 from segwright.data.folders import find_pairs
+from segwright.errors import LabelError
 from segwright.evaluation.confusion import Scores
 from segwright.evaluation.scoring import count_pairs
 from segwright.inference.model import load
@@ -18,15 +19,17 @@ def evaluate(
     *,
     label_map: Path | str | None = None,
     device: str | None = None,
+    precision_dtype: str = "float32",
     strict: bool = False,
 ) -> Scores:
     """Score a bundle on folders of images and masks, each image whole and at its own size.
 
-    Without `label_map` the masks are read as the model's validation masks were. Raises DataError, LabelError or
-    BundleError for what is wrong with the files, exactly as before a training.
+    Without `label_map` the masks are read as the model's validation masks were; class names in it are those of the
+    model, whatever their order. Raises DataError, LabelError or BundleError for what is wrong with the files,
+    exactly as before a training.
     """
-    model = load(bundle, device)
-    rule = LabelMap.read(Path(label_map)) if label_map else model.description.label_map("validation")
+    model = load(bundle, device, precision_dtype)
+    rule = _read(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
     LOGGER.info(f"label map: {rule.to_json()}")
     pairing = find_pairs(Path(images), Path(masks))
     classes = model.description.network.num_classes
@@ -40,7 +43,14 @@ def evaluate(
             progress=lambda *_: advance(1, "pairs"),
         )
     with progress("evaluating", len(report.pairs), every=50) as advance:
-        matrix = count_pairs(model.network, report.pairs, rule, model.device, after_each=lambda: advance(1, "images"))
+        matrix = count_pairs(
+            model.network,
+            report.pairs,
+            rule,
+            model.device,
+            after_each=lambda: advance(1, "images"),
+            precision=model.precision,
+        )
     return matrix.scores(model.class_names)
 
 
@@ -60,6 +70,15 @@ def show(scores: Scores, title: str) -> None:
     table(title, ("class", "IoU %", "Dice %", "precision %", "recall %", "pixels"), rows)
     print(f"mean IoU {scores.mean_iou:.4f} over all classes, {scores.mean_iou_present:.4f} over those present")
     print(f"pixel accuracy {scores.pixel_accuracy:.4f}")
+
+
+def _read(path: Path, class_names: tuple[str, ...]) -> LabelMap:
+    """A label map whose classes are numbered as those of the model."""
+    label_map = LabelMap.read(path)
+    try:
+        return label_map.numbered_as(class_names)
+    except LabelError as error:
+        raise LabelError(f"{path}: {error}") from None
 
 
 def _percent(value: float | None) -> str:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from segwright.data.folders import Pair
-from segwright.data.loading import read_pair
+from segwright.data.pairs import read_pair
 from segwright.evaluation.confusion import ConfusionMatrix
 from segwright.inference.logits import image_mask
 from segwright.labels import LabelMap
@@ -21,8 +21,9 @@ def count_pairs(
     label_map: LabelMap,
     device: torch.device,
     after_each: Callable[[], None],
+    precision: torch.dtype = torch.float32,
 ) -> ConfusionMatrix:
-    """Predict every image whole, at its own size, in float32, and count its pixels against its mask.
+    """Predict every image whole, at its own size, and count its pixels against its mask.
 
     The network is put into evaluation mode and left there. `after_each` is called after every image; an
     exception that it raises ends the count. Raises DataError when a file cannot be read.
@@ -30,7 +31,7 @@ def count_pairs(
     network.eval()
     matrix = ConfusionMatrix(network.spec.num_classes)
     for image, mask in _read_ahead(pairs, label_map):
-        matrix.update(mask, image_mask(network, image, device=device))
+        matrix.update(mask, image_mask(network, image, device=device, precision=precision))
         after_each()
     return matrix
 

@@ -13,7 +13,8 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
     """Return the device called `name` (cpu, cuda, mps), or the best one present when it is None.
 
-    Raises UserError when this machine has no such device.
+    Of several GPUs, the process takes the one of its `local_rank`. Raises UserError when this machine has no such
+    device.
     """
     present = _present()
     name = name or present[0]
@@ -22,7 +23,7 @@ def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
             f"--device {name} is not usable here; this machine and this build of PyTorch {torch.__version__} "
             f"have: {', '.join(present)}"
         )
-    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+    return _gpu(local_rank) if name == "cuda" else torch.device(name)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -38,6 +39,17 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
             "use float32, bfloat16 or auto there"
         )
     return DTYPES[name]
+
+
+def _gpu(local_rank: int) -> torch.device:
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"process {local_rank} of this machine has no GPU of its own: there are {torch.cuda.device_count()}; "
+            "start no more processes than GPUs"
+        )
+    # Or else helper threads, such as the one that pins memory, would open a context on the first GPU.
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
 
 
 def _fastest(device: torch.device) -> torch.dtype:

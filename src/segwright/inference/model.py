@@ -1,5 +1,6 @@
 """A trained model in memory, ready to be asked: what Python users hold in their hands."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,22 @@ from numpy.typing import NDArray
 
 from segwright.bundle import Description, load_network
 from segwright.errors import DataError
-from segwright.inference.devices import choose_device
-from segwright.inference.logits import image_mask, image_probabilities
+from segwright.inference.devices import choose_device, choose_precision
+from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
 from segwright.networks import SegmentationNetwork
 
 
 class Model:
     """A network with its classes on a device."""
 
-    def __init__(self, description: Description, network: SegmentationNetwork, device: torch.device) -> None:
-        self.description = description
+    def __init__(
+        self,
+        description: Description,
+        network: SegmentationNetwork,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.description, self.precision = description, precision
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
 
@@ -36,11 +43,15 @@ class Model:
 
         Raises DataError when the image does not have the bands that the model was trained on.
         """
-        return image_mask(self.network, self._checked(image), device=self.device)
+        return image_mask(self.network, self._checked(image), device=self.device, precision=self.precision)
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probability of every class at every pixel, float32 [C, H, W], of an image as in `mask`."""
-        return image_probabilities(self.network, self._checked(image), device=self.device)
+        return image_probabilities(self.network, self._checked(image), device=self.device, precision=self.precision)
+
+    def blocks(self, image: NDArray[np.uint8]) -> Iterator[Block]:
+        """Yield the logits of an image as in `mask`, a part at a time: bounded in memory whatever the image's size."""
+        return logit_blocks(self.network, self._checked(image), device=self.device, precision=self.precision)
 
     def _checked(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         bands, dtype = self.description.network.bands, f"uint{self.description.network.bit_depth}"
@@ -52,10 +63,13 @@ class Model:
         return image
 
 
-def load(bundle: Path | str, device: str | None = None) -> Model:
+def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "float32") -> Model:
     """Load the best weights of a bundle onto a device (cpu, cuda, mps; None: the best one present).
+
+    `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto.
 
     Raises BundleError when the bundle is damaged, and UserError when the device is not there.
     """
     description, network = load_network(Path(bundle))
-    return Model(description, network, choose_device(device))
+    place = choose_device(device)
+    return Model(description, network, place, choose_precision(precision_dtype, place))

@@ -3,21 +3,22 @@
 Knows file names and what is written beside one another. Refuses to know how logits are made.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from segwright.console import LOGGER, progress
 from segwright.data.folders import list_images
-from segwright.errors import DataError, UserError
+from segwright.errors import DataError, OutputExistsError, UserError
 from segwright.formats.images import decode_image, encode_png
 from segwright.formats.masks import encode_mask
 from segwright.formats.overlays import overlay as draw_overlay
 from segwright.inference.model import Model, load
-from segwright.storage import refuse_existing, write_bytes
+from segwright.storage import refuse_existing, write_aside, write_bytes
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,14 @@ class Outputs:
 
 
 def predict_files(
-    bundle: Path,
-    inputs: Sequence[Path],
-    output: Path,
+    bundle: Path | str,
+    inputs: Sequence[Path | str],
+    output: Path | str,
     *,
     overlay: bool = False,
     probabilities: bool = False,
     device: str | None = None,
+    precision_dtype: str = "float32",
     overwrite: bool = False,
 ) -> None:
     """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders.
@@ -49,11 +51,12 @@ def predict_files(
     be read does not stop the others. Raises OutputExistsError when `output` exists and may not be written to,
     DataError when two pictures would write the same file or, at the end, when some could not be read.
     """
+    output = Path(output)
     refuse_existing(output, overwrite)
     outputs = Outputs(overlay, probabilities)
-    images = list_images(inputs)
+    images = _images([Path(path) for path in inputs], output)
     _refuse_collisions(images, outputs)
-    model = load(bundle, device)
+    model = load(bundle, device, precision_dtype)
     failed = []
     with progress("predicting", len(images), every=20) as advance:
         for stem, path in images:
@@ -74,15 +77,20 @@ def _predict_one(model: Model, path: Path, target: Path, outputs: Outputs) -> No
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     target.parent.mkdir(parents=True, exist_ok=True)
-    if outputs.probabilities:
-        probabilities = model.probabilities(image)
-        mask = probabilities.argmax(0).astype(np.uint8)
-        write_bytes(_named(target, ".npy"), _npy(probabilities))
-    else:
-        mask = model.mask(image)
+    mask = _write_probabilities(model, image, target) if outputs.probabilities else model.mask(image)
     write_bytes(_named(target, ".png"), encode_mask(mask, model.palette))
     if outputs.overlay:
         write_bytes(_named(target, ".overlay.png"), encode_png(draw_overlay(image, mask, model.palette)))
+
+
+def _images(inputs: Sequence[Path], output: Path) -> list[tuple[str, Path]]:
+    """List the pictures, without those that an earlier run left in an output folder below an input folder."""
+    place = output.resolve()
+    if place in {path.resolve() for path in inputs}:
+        raise OutputExistsError(
+            f"{output} is also the input, where masks would replace pictures: choose another output"
+        )
+    return [(stem, path) for stem, path in list_images(inputs) if not path.resolve().is_relative_to(place)]
 
 
 def _refuse_collisions(images: Sequence[tuple[str, Path]], outputs: Outputs) -> None:
@@ -101,7 +109,14 @@ def _named(target: Path, suffix: str) -> Path:
     return target.with_name(target.name + suffix)
 
 
-def _npy(array: np.typing.NDArray[np.float32]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
+def _write_probabilities(model: Model, image: NDArray[np.uint8], target: Path) -> NDArray[np.uint8]:
+    """Write the probabilities part by part, never all of them in memory; return the mask that they make."""
+    mask = np.empty(image.shape[:2], np.uint8)
+    shape = (len(model.class_names), *mask.shape)
+    with write_aside(_named(target, ".npy")) as file:
+        probabilities = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+        for block in model.blocks(image):
+            probabilities[:, block.rows, block.columns] = block.logits.softmax(0).cpu().numpy()
+            mask[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).cpu().numpy()
+        probabilities.flush()
+    return mask

@@ -8,12 +8,14 @@ from segwright.networks.gluoncv import state_dict_from_gluoncv
 from segwright.networks.network import SegmentationNetwork, build_network
 from segwright.networks.pooling import resize
 from segwright.networks.spec import Algorithm, NetworkSpec
+from segwright.networks.weights import check_backbone
 
 __all__ = [
     "Algorithm",
     "NetworkSpec",
     "SegmentationNetwork",
     "build_network",
+    "check_backbone",
     "resize",
     "state_dict_from_gluoncv",
 ]

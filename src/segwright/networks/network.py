@@ -20,6 +20,7 @@ from segwright.networks.heads import FCNHead, build_head
 from segwright.networks.pooling import resize
 from segwright.networks.single_values import single_values_allowed
 from segwright.networks.spec import NetworkSpec
+from segwright.networks.torchvision_schemas import timm
 from segwright.networks.weights import load_local, load_published
 
 _log = logging.getLogger("segwright")
@@ -91,6 +92,11 @@ class SegmentationNetwork(nn.Module):
         if images.is_floating_point():
             raise TypeError(f"the network takes integer pixels, not {images.dtype}, and normalises them itself")
         return (images.to(torch.float32) - self._mean) / self._std
+
+    def synchronise_batch_norms(self) -> None:
+        """Make every BatchNorm take its statistics over all processes of a training; they must be on GPUs then."""
+        for name, part in list(self.named_children()):
+            setattr(self, name, timm.layers.convert_sync_batchnorm(part))  # type: ignore[attr-defined, no-untyped-call]
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that may come from ImageNet."""

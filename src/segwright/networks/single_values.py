@@ -25,7 +25,7 @@ def single_values_allowed(network: nn.Module) -> Iterator[Sequence[nn.Module]]:
             norm.training = False
             held.append(norm)
 
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
+    norms = [module for module in network.modules() if _is_alone(module) and module.training]
     handles = [norm.register_forward_pre_hook(hold) for norm in norms]
     try:
         yield held
@@ -34,3 +34,8 @@ def single_values_allowed(network: nn.Module) -> Iterator[Sequence[nn.Module]]:
             handle.remove()
         for norm in held:
             norm.training = True
+
+
+def _is_alone(module: nn.Module) -> bool:
+    """Whether a module is a BatchNorm that sees the values of its own process only."""
+    return isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm)

@@ -18,13 +18,23 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from segwright.errors import UserError
-from segwright.networks.backbone import Backbone, BackbonePlan
+from segwright.networks.backbone import Backbone, BackbonePlan, timm_name
 from segwright.networks.torchvision_schemas import timm
 
 _PYTORCH_SUFFIXES = (".pth", ".pt", ".bin")
 _EXAMPLES = 3
 
 _log = logging.getLogger("segwright")
+
+
+def check_backbone(backbone: str, weights: Path | None) -> None:
+    """Refuse, before anything slow is done, a backbone that does not exist and a weight file that is not there.
+
+    Raises HyperparameterError and UserError as `build_network` would.
+    """
+    timm_name(backbone)
+    if weights is not None:
+        _refuse_missing(weights)
 
 
 def load_published(plan: BackbonePlan) -> Backbone:
@@ -69,8 +79,7 @@ def load_local(plan: BackbonePlan, path: Path) -> Backbone:
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
     """The named arrays in a file; nothing else is unpickled. Raises UserError where that cannot be done."""
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file of backbone weights.")
+    _refuse_missing(path)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return _read_safetensors(path)
@@ -154,3 +163,8 @@ def _some(names: list[str]) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _refuse_missing(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file of backbone weights.")

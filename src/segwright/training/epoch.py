@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segwright.console import LOGGER
 from segwright.data.loading import Batch
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
@@ -55,6 +56,8 @@ class Trainer:
         device: torch.device,
         precision: torch.dtype,
     ) -> None:
+        if settings.syncbn:
+            _synchronise(network, processes, device, settings.accumulation)
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.processes = settings, processes
         self.device, self.precision = device, precision
@@ -80,7 +83,7 @@ class Trainer:
     def _step(self, batch: Batch, rate: float) -> StepFigures:
         images = batch.images.to(self.device, non_blocking=True)
         masks = batch.masks.to(self.device, non_blocking=True).long()
-        pixels, pictures = self._count(masks)
+        pixels, pictures = self._count(masks, len(batch.keys))
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         mean = float(self.processes.sum(self._add_gradients(images, masks, max(pixels, 1))))
@@ -105,12 +108,12 @@ class Trainer:
             total += loss.detach()
         return total
 
-    def _count(self, masks: Tensor) -> tuple[int, int]:
+    def _count(self, masks: Tensor, pictures: int) -> tuple[int, int]:
         """Count the labelled pixels and the pictures of the global batch."""
         labelled = (masks != IGNORE).flatten(1).sum(1)
-        counts = torch.stack([labelled.sum(), torch.tensor(len(masks), device=masks.device)])
-        pixels, pictures = self.processes.sum(counts).tolist()
-        return pixels, pictures
+        counts = torch.stack([labelled.sum(), torch.tensor(pictures, device=masks.device)])
+        pixels, all_pictures = self.processes.sum(counts).tolist()
+        return pixels, all_pictures
 
     def _refuse_divergence(self, loss: float, batch: Batch, rate: float) -> None:
         if not math.isfinite(loss):
@@ -119,3 +122,15 @@ class Trainer:
                 f"{', '.join(batch.keys)}): lower --learning-rate (a tenth is a good try), "
                 "or use --precision-dtype float32"
             )
+
+
+def _synchronise(network: SegmentationNetwork, processes: Processes, device: torch.device, accumulation: int) -> None:
+    """Share batch statistics between processes, where there are several and PyTorch can do it."""
+    if device.type == "cuda" and processes.world_size > 1:
+        if accumulation > 1:
+            raise UserError(
+                "--syncbn and --accumulation do not go together: processes may hold different numbers of parts"
+            )
+        network.synchronise_batch_norms()
+    elif processes.first:
+        LOGGER.info("syncbn has no effect here: it takes several processes on GPUs")

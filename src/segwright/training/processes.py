@@ -3,18 +3,25 @@
 Knows torch.distributed. Refuses to know what is trained.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from segwright.console import LOGGER
+from segwright.errors import UserError
+
 Anything = TypeVar("Anything")
+
+_PATIENCE: Final = timedelta(hours=4)  # The others wait while the first process checks the data, which can be many.
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,28 @@ class Processes:
         return tensor
 
     def first_computes(self, compute: Callable[[], Anything]) -> Anything:
-        """Let the first process compute something, and give the result to all."""
+        """Let the first process compute something, and give the result to all.
+
+        A UserError of the first process ends all of them; only the first one tells it.
+        """
         if self.world_size == 1:
             return compute()
-        box = [compute() if self.first else None]
+        box: list[Any] = [None]
+        if self.first:
+            try:
+                box[0] = compute()
+            except UserError as error:
+                box[0] = error
         dist.broadcast_object_list(box)
+        if isinstance(box[0], UserError):
+            raise box[0] if self.first else SystemExit(2)
         return cast(Anything, box[0])
+
+    def agree(self, network: nn.Module) -> None:
+        """Give every process the running statistics of the first one, which are those that are saved."""
+        if self.world_size > 1:
+            for statistics in network.buffers():
+                dist.broadcast(statistics, 0)
 
     def averaging(self, module: nn.Module, device: torch.device) -> nn.Module:
         """Wrap a module so that its gradients are averaged over the processes."""
@@ -64,7 +87,10 @@ def join_processes() -> Iterator[Processes]:
     if world_size == 1:
         yield Processes()
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=_PATIENCE)
+    if dist.get_rank():
+        LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
     try:
         yield Processes(dist.get_rank(), int(os.environ["LOCAL_RANK"]), world_size)
     finally:

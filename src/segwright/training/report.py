@@ -11,8 +11,7 @@ def log_start(trainer: Trainer, samples: int, updates_per_epoch: int) -> None:
     """Say what is trained, on what, and how long."""
     settings, spec = trainer.settings, trainer.network.spec
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
-    if not trainer.processes.first:
-        return
+    heads = ", heads ten times that" if settings.use_pretrained_model else ""
     LOGGER.info(
         f"training {spec.algorithm} on {spec.backbone}: {parameters:,} parameters, {spec.num_classes} classes, "
         f"output stride {spec.output_stride}, crops of {settings.training_crop_size} pixels; "
@@ -20,7 +19,7 @@ def log_start(trainer: Trainer, samples: int, updates_per_epoch: int) -> None:
     )
     LOGGER.info(
         f"{settings.epochs} epochs of {samples} pairs in {updates_per_epoch} updates, {settings.optimizer} at "
-        f"{settings.learning_rate:g} ({settings.lr_scheduler}), seed {settings.seed}"
+        f"{settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}"
     )
 
 

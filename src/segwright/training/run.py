@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
+from segwright.allocator import keep_freed_memory
 from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
 from segwright.console import LOGGER, progress
 from segwright.data.folders import Channels
 from segwright.data.loading import CropSettings, TrainingLoader, training_loader
 from segwright.data.preparation import PreparedData, prepare
+from segwright.errors import UserError
 from segwright.evaluation import Scores, count_pairs
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision
-from segwright.networks import NetworkSpec, build_network
+from segwright.networks import NetworkSpec, build_network, check_backbone
 from segwright.training.epoch import EpochFigures, StepFigures, Trainer
 from segwright.training.processes import join_processes
 from segwright.training.report import log_epoch, log_start
@@ -29,7 +31,7 @@ def train(
     output: Path | str,
     hyperparameters: Hyperparameters | None = None,
     *,
-    class_names: Path | None = None,
+    class_names: Path | str | None = None,
     device: str | None = None,
     strict: bool = False,
     overwrite: bool = False,
@@ -41,12 +43,19 @@ def train(
     so far is saved.
     """
     settings = hyperparameters or Hyperparameters()
+    keep_freed_memory()
     with join_processes() as processes:
         place = choose_device(device, processes.local_rank)
         precision = choose_precision(settings.precision_dtype, place)
-        writer = BundleWriter(Path(output), overwrite) if processes.first else None
+        check_backbone(settings.backbone, settings.backbone_weights)
+        writer = processes.first_computes(lambda: BundleWriter(Path(output), overwrite))
         data = processes.first_computes(
-            lambda: prepare(channels, num_classes=settings.num_classes, class_names=class_names, strict=strict)
+            lambda: prepare(
+                channels,
+                num_classes=settings.num_classes,
+                class_names=Path(class_names) if class_names else None,
+                strict=strict,
+            )
         )
         settings = _counted(settings, data)
         torch.manual_seed(settings.seed)
@@ -54,7 +63,7 @@ def train(
         torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
         trainer = Trainer(network, settings, processes, place, precision)
         with stop_on_interrupt() as stop:
-            Run(trainer, data, writer, stop).epochs()
+            Run(trainer, data, writer if processes.first else None, stop).epochs()
 
 
 class Run:
@@ -83,6 +92,11 @@ class Run:
         except Interruption:
             self._save_interrupted()
             raise KeyboardInterrupt from None
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                "the device has too little memory: try --accumulation 2 (or 4, 8), a smaller --crop-size, "
+                f"--output-stride 16, or --precision-dtype auto ({str(error).splitlines()[0]})"
+            ) from error
         if self.writer and self.best:
             LOGGER.info(
                 f"best validation mean IoU {self.best['mean_iou']:.4f} in epoch {self.best['epoch']}; "
@@ -104,6 +118,7 @@ class Run:
             return self.trainer.epoch(self.loader.epoch(epoch), len(self.loader), after_step)
 
     def _validate(self, epoch: int) -> Scores:
+        self.processes.agree(self.trainer.network)
         share = self.data.validation.pairs[self.processes.rank :: self.processes.world_size]
         with progress(f"validation {epoch + 1}", len(share)) as advance:
 
@@ -138,7 +153,9 @@ class Run:
     def _save_interrupted(self) -> None:
         """Keep what was learnt since the last epoch ended; the best weights stay the best ones."""
         self.last = None
-        if self.writer:
+        if self.writer and self.writer.keeps_older:
+            LOGGER.warning(f"interrupted before the first epoch ended: {self.writer.path} keeps the model that it held")
+        elif self.writer:
             state = host_copy(self.trainer.network)
             best = None if self.best else state
             self.writer.save(self._description(), last=state, best=best, record=None)
@@ -147,7 +164,8 @@ class Run:
 
     def _check_stop(self) -> None:
         flag = torch.tensor(int(self.stop.made), device=self.trainer.device)
-        self.stop.made = bool(self.processes.sum(flag).item())
+        if self.processes.sum(flag).item():  # Never the other way round: a request may come in meanwhile.
+            self.stop.made = True
         self.stop.check()
 
     def _description(self) -> Description:

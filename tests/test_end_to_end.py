@@ -1,0 +1,149 @@
+"""The real commands as processes, from drawn pictures to masks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segwright.bundle import load_network, read_description
+from tests.conftest import TINY_BACKBONE
+
+SMALL = [
+    *("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu"),
+    *("--crop-size", "64", "--base-size", "96", "--mini-batch-size", "4", "--workers", "1"),
+]
+
+
+def segwright(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "segwright", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sample data set and a model trained on it for one epoch."""
+    folder = tmp_path_factory.mktemp("end to end")
+    drawn = segwright("sample", "data", "--images", "10", "--size", "96x72", "--seed", "3", cwd=folder)
+    assert drawn.returncode == 0, drawn.stderr
+    trained = segwright("train", "data", "--output", "model", "--epochs", "1", *SMALL, cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    assert "validation mean IoU" in trained.stderr and "Traceback" not in trained.stderr
+    return folder
+
+
+def test_the_bundle_carries_what_the_sample_says(folder: Path) -> None:
+    description = read_description(folder / "model")
+    assert description.class_names[:2] == ("sky", "building")
+    assert description.label_map("train").values is not None
+    palette = {entry.colour for entry in description.classes}
+    assert len(palette) == 7, "the colours come from the palette of the masks"
+
+
+def test_evaluate_writes_the_keys_that_it_promises(folder: Path) -> None:
+    done = segwright(
+        *("evaluate", "model", "--images", "data/test", "--masks", "data/test_annotation"),
+        *("--label-map", "data/label_map/train_label_map.json", "--json", "scores.json"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((folder / "scores.json").read_text())
+    assert set(scores) == {"mean_iou", "mean_iou_present", "pixel_accuracy", "per_class"}
+    keys = {"index", "name", "iou", "dice", "precision", "recall", "support"}
+    assert all(set(entry) == keys for entry in scores["per_class"])
+    assert f"{scores['mean_iou']:.4f}" in done.stdout
+
+
+def test_predict_writes_masks_at_the_images_size(folder: Path) -> None:
+    done = segwright("predict", "model", "data/test", "--output", "masks", "--overlay", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for image in (folder / "data" / "test").iterdir():
+        with Image.open(folder / "masks" / f"{image.stem}.png") as mask:
+            assert mask.size == (96, 72) and np.asarray(mask).max() < 7
+        assert (folder / "masks" / f"{image.stem}.overlay.png").is_file()
+    again = segwright("predict", "model", "data/test", "--output", "masks", cwd=folder)
+    assert again.returncode == 2 and "--overwrite" in again.stderr
+
+
+def test_inspect_draws_a_picture_and_a_table(folder: Path) -> None:
+    done = segwright("inspect", "data", "--picture", "samples.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "lane marking" in done.stdout
+    with Image.open(folder / "samples.png") as picture:
+        assert picture.width > 300
+
+
+def test_masks_of_0_and_255_meet_the_label_map_that_cures_them(folder: Path) -> None:
+    data = folder / "vessels"
+    for channel in ("train", "validation"):
+        (data / channel).mkdir(parents=True)
+        (data / f"{channel}_annotation").mkdir()
+        for index in range(2):
+            mask = np.zeros((32, 32), np.uint8)
+            mask[8:20, 4 * index :] = 255
+            Image.fromarray(np.dstack([mask] * 3)).save(data / channel / f"{index}.jpg")
+            Image.fromarray(mask).save(data / f"{channel}_annotation" / f"{index}.png")
+    refused = segwright("train", "vessels", "--output", "vessel-model", *SMALL, cwd=folder)
+    assert refused.returncode == 2
+    cure = '{"map": {"0": 0, "1": 255}}'
+    assert cure in refused.stderr and len(refused.stderr.strip().splitlines()) <= 3
+    assert not (folder / "vessel-model").exists()
+    (data / "label_map").mkdir()
+    (data / "label_map" / "train_label_map.json").write_text(cure)
+    trained = segwright("train", "vessels", "--output", "vessel-model", "--epochs", "1", *SMALL, cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    assert len(read_description(folder / "vessel-model").classes) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is a POSIX signal here")
+def test_ctrl_c_leaves_a_usable_model(folder: Path) -> None:
+    command = [sys.executable, "-m", "segwright", "train", "data", "--output", "stopped", "--epochs", "500", *SMALL]
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 150
+    while not (folder / "stopped" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the loaders get it, too
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    assert "holds a usable model" in messages and "Traceback" not in messages
+    load_network(folder / "stopped")
+    load_network(folder / "stopped", "last.safetensors")
+
+
+def test_two_processes_train_together(folder: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "segwright", "train", "data", "--output", "together", "--epochs", "1", *SMALL),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("best validation mean IoU") == 1
+    assert done.stderr.count("train: 6 pairs") == 1, "what the first process says is not said again"
+    best = read_description(folder / "together").metrics["best"]
+    alone = segwright(
+        *("evaluate", "together", "--images", "data/validation", "--masks", "data/validation_annotation"),
+        *("--json", "together.json"),
+        cwd=folder,
+    )
+    assert alone.returncode == 0, alone.stderr
+    scores = json.loads((folder / "together.json").read_text())
+    assert scores["mean_iou"] == pytest.approx(best["mean_iou"], abs=1e-9)
+
+
+def test_an_error_of_the_first_process_is_told_once(folder: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "segwright", "train", "data", "--output", "model", *SMALL),
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
+    assert done.returncode != 0
+    assert done.stderr.count("error: model exists already") == 1
