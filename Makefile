@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 	$(SEGWRIGHT) sample demo/data --images $(IMAGES) --size $(SIZE) --seed $(SEED) --overwrite
 	$(SEGWRIGHT) train demo/data --output demo/model --overwrite --device cpu --seed $(SEED) \
 		--algorithm fcn --backbone test_resnet --no-use-pretrained-model --optimizer adamw --learning-rate 0.002 \
-		--epochs 40 --mini-batch-size 8 --base-size $(LONG_SIDE) --crop-size 176 --precision-dtype auto
+		--epochs 36 --mini-batch-size 8 --base-size $(LONG_SIDE) --crop-size 176 --precision-dtype auto
 	$(SEGWRIGHT) predict demo/model demo/data/test --output demo/predictions --overlay --overwrite --device cpu
 	$(SEGWRIGHT) evaluate demo/model --images demo/data/test --masks demo/data/test_annotation \
 		--json demo/metrics.json --device cpu

@@ -16,7 +16,8 @@ from segwright.data.folders import Pair, Pairing, find_pairs
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import encode_jpeg
 from segwright.formats.masks import encode_mask
-from segwright.labels import LabelMap, default_palette
+from segwright.labels import LabelMap
+from segwright.palettes import default_palette
 
 Numbers = list[list[int]]
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.formats.masks import IGNORE_COLOUR, decode_mask, encode_mask, mask_palette
-from segwright.labels import default_palette
+from segwright.palettes import default_palette
 
 NUMBERS = np.array([[0, 1, 2, 3], [3, 2, 255, 7]], np.uint8)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from segwright.formats.overlays import contact_sheet, overlay
-from segwright.labels import IGNORE, default_palette
+from segwright.labels import IGNORE
+from segwright.palettes import default_palette
 
 PALETTE = default_palette(3)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segwright.errors import LabelError
-from segwright.labels import IGNORE, LabelMap, default_palette, read_class_names
+from segwright.labels import IGNORE, LabelMap, read_class_names
 
 PIXELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -234,18 +234,3 @@ def test_class_names_come_from_lines_or_json(tmp_path: Path) -> None:
 def test_bad_class_names_are_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(LabelError, match="names"):
         read_class_names(written(tmp_path, "names.txt", content))
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 21, 254])
-def test_palettes_are_distinct_and_do_not_depend_on_the_count(count: int) -> None:
-    palette = default_palette(count)
-    assert palette.shape == (count, 3)
-    assert palette.dtype == np.uint8
-    assert np.array_equal(palette, default_palette(254)[:count])
-    assert len({tuple(colour) for colour in palette.tolist()}) == count
-
-
-def test_the_first_twenty_colours_are_far_apart() -> None:
-    colours = default_palette(20).astype(float)
-    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2) + np.eye(20) * 1000
-    assert distances.min() > 35

@@ -15,7 +15,8 @@ from segwright.console import LOGGER, progress
 from segwright.data.check import DataReport, check_pairs
 from segwright.data.folders import Channels, find_pairs
 from segwright.errors import LabelError
-from segwright.labels import LabelMap, default_palette, read_class_names
+from segwright.labels import LabelMap, read_class_names
+from segwright.palettes import default_palette
 
 
 @dataclass(frozen=True)
