@@ -25,7 +25,7 @@ pair of double quotes round a value is dropped. SageMaker writes `workers`, `aux
 `augmentation_type` and `logging_frequency` with a leading underscore; both spellings will do. Other names
 that begin with `_` or `sagemaker_` belong to the machinery of SageMaker or MXNet (`_kvstore`,
 `_num_kv_servers`, `_hybrid`, `_tuning_objective_metric`, ...) and are ignored, with a line in the log. Any
-other unknown name is an error.
+other unknown name is an error. Some ranges are wider than SageMaker's: `momentum` and `weight_decay` may be 0.
 """
 
 

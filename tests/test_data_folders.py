@@ -76,6 +76,20 @@ def test_hidden_names_and_other_channels_are_skipped(folders: tuple[Path, Path])
     assert pairing.unpaired_masks == (masks / "b.png", masks / "c.png")
 
 
+def test_folders_that_are_left_out_are_named(folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    images, masks = folders
+    touch(images, "a.jpg", "model/b.jpg")
+    touch(masks, "a.png")
+    with caplog.at_level(logging.WARNING, "segwright"):
+        find_pairs(images, masks)
+    assert f"{images / 'model'} is left out" in caplog.text
+
+
+def test_only_masks_are_foreign_among_pictures_to_predict(tmp_path: Path) -> None:
+    touch(tmp_path, "model/a.jpg", "label_map/b.jpg", "test_annotation/c.png")
+    assert [stem for stem, _ in list_images([tmp_path])] == ["label_map/b", "model/a"]
+
+
 def test_splits_below_an_ordinary_folder_are_read(tmp_path: Path) -> None:
     touch(tmp_path, "images/train/a.jpg", "images/validation/b.jpg", "images/train_annotation/c.jpg")
     touch(tmp_path, "masks/train/a.png", "masks/validation/b.png", "masks/train_annotation/c.png")

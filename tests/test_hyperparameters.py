@@ -253,7 +253,7 @@ def test_what_is_allowed_is_said_in_words(name: str, words: str) -> None:
     ],
 )
 def test_unknown_names_get_the_nearest_one(wrong: str, right: str) -> None:
-    assert complaint(**{wrong: "1"}) == f'There is no hyperparameter "{wrong}"; did you mean {right}?'
+    assert complaint(**{wrong: "1"}) == f'There is no hyperparameter "{wrong}" (given as "1"); did you mean {right}?'
 
 
 def test_names_like_no_other_get_no_guess() -> None:

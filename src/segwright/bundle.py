@@ -76,6 +76,8 @@ class Description(BaseModel):
         for name, values in (("mean", network.mean), ("std", network.std)):
             if values is not None and len(values) != network.bands:
                 raise ValueError(f"{name} has {len(values)} numbers for {network.bands} bands")
+        if network.std is not None and min(network.std) <= 0:
+            raise ValueError("std holds a number that is not above 0")
         return network
 
     @field_validator("classes")

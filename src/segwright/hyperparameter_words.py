@@ -104,7 +104,7 @@ def _problem(name: str, item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         guess = nearest(name, model.model_fields)
         advice = f"did you mean {guess}?" if guess else "`segwright train --help` lists them all."
-        return f'There is no hyperparameter "{name}"; {advice}'
+        return f'There is no hyperparameter "{name}" (given as {_shown(item["input"])}); {advice}'
     field = model.model_fields[name]
     guess = nearest(str(item["input"]), map(str, get_args(plain_type(field))))
     return (

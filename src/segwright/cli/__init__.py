@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(sentence: str) -> int:
-    print("error: " + " ".join(sentence.split()), file=sys.stderr)
+    print("error: " + sentence.replace("\n", " "), file=sys.stderr)
     return USER_ERROR
 
 

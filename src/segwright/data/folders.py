@@ -8,7 +8,7 @@ Source: SageMaker's contract, sections 1.1 and 1.2.
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Final
@@ -191,7 +191,7 @@ def _images_at(path: Path) -> dict[str, Path]:
 def _by_key(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Files below a folder that have one of the endings, by relative path without ending."""
     found: dict[str, Path] = {}
-    for file in _walk(folder, _foreign_names(folder)):
+    for file in _walk(folder):
         if file.suffix.lower() not in suffixes:
             continue
         key = file.relative_to(folder).with_suffix("").as_posix()
@@ -201,8 +201,11 @@ def _by_key(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
-def _walk(folder: Path, skipped: frozenset[str]) -> Iterator[Path]:
-    """Files below a folder in a fixed order, through symbolic links but never twice through one folder."""
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder in a fixed order, through symbolic links but never twice through one folder.
+
+    Sub-folders that are other channels are left out, and the log says so.
+    """
     if not folder.is_dir():
         raise DataError(f"{_no_folder(folder)}.")
     seen: set[Path] = set()
@@ -215,7 +218,10 @@ def _walk(folder: Path, skipped: frozenset[str]) -> Iterator[Path]:
         seen.add(resolved)
         files, folders = _entries(current)
         yield from files
-        waiting += [path for path in reversed(folders) if path.name not in skipped]
+        foreign = [path for path in folders if _is_foreign(path, folder)]
+        if foreign:
+            _logger.warning("%s is left out, because its name is that of another channel.", _listed(map(str, foreign)))
+        waiting += [path for path in reversed(folders) if path not in foreign]
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -228,16 +234,17 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     return [path for path in entries if path not in folders], list(folders)
 
 
-def _foreign_names(folder: Path) -> frozenset[str]:
-    """Names of sub-folders that are other channels.
+def _is_foreign(folder: Path, root: Path) -> bool:
+    """Whether a sub-folder of `root` is another channel, and not part of this one.
 
-    S3 prefixes are plain string prefixes, so that the channel `train` may hold a sub-folder
-    `train_annotation`. In a folder that is no channel itself, `train` and `validation` are ordinary splits of
-    ordinary images.
+    S3 prefixes are plain string prefixes, so that the channel `train` may hold a sub-folder `train_annotation`. In a
+    folder that is no channel itself, `train` and `validation` are ordinary splits of ordinary images, and only
+    folders of masks are foreign.
     """
-    name = folder.resolve().name
-    foreign = frozenset(CHANNELS) - {name}
-    return foreign if name in CHANNELS else foreign - {"train", "validation"}
+    own = root.resolve().name
+    if own in CHANNELS:
+        return folder.name in CHANNELS and folder.name != own
+    return folder.name.endswith("_annotation")
 
 
 def _same_stem(images: dict[str, Path], masks: dict[str, Path]) -> list[tuple[str, str]]:
@@ -270,5 +277,5 @@ def _nothing_pairs(images: Path, masks: Path, image_count: int, mask_count: int)
     )
 
 
-def _listed(suffixes: tuple[str, ...]) -> str:
-    return ", ".join(suffixes)
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -19,7 +19,6 @@ from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 
 _SHOWN: Final = 3
 _LONGEST_SUGGESTION: Final = 32  # classes
-_WHERE: Final = "as label_map/train_label_map.json or with --label-map FILE"
 
 
 def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int64]:
@@ -74,7 +73,7 @@ def refuse_all_ignored(values: NDArray[np.int64], label_map: LabelMap, channel: 
         what = "nothing but 255" if len(values) == 1 else "only 0 and 255"
         raise DataError(
             f"{channel}: the masks hold {what}, and 255 means ignore: nothing would be learnt of it. "
-            f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} {_WHERE}."
+            f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} {_where(channel)}."
         )
     if (classes_of(values, label_map) < 0).all():
         raise DataError(
@@ -91,7 +90,7 @@ def infer_num_classes(values: NDArray[np.int64], label_map: LabelMap, channel: s
         labelled = values[classes >= 0]
         raise DataError(
             f"{channel}: the masks hold the values {_listed(labelled)}, which look like brightness values, "
-            f"not like {count} classes. {_suggest_map(labelled)}{_or_count(count)}"
+            f"not like {count} classes. {_suggest_map(labelled, channel)}{_or_count(count)}"
         )
     if count < 2:
         raise DataError(
@@ -116,12 +115,16 @@ def refuse_other_classes(
     shown = "; ".join(_describe(reading, outside, label_map) for reading in bad[:_SHOWN])
     needed = int(classes_of(outside, label_map).max()) + 1
     labelled = values[values != IGNORE]
-    cure = f"Set num_classes to {needed}" if needed <= HIGHEST_CLASS + 1 else "Correct the masks"
+    cure = (
+        f"Make it {needed} classes (num_classes, or the list of class names)"
+        if needed <= HIGHEST_CLASS + 1
+        else "Correct the masks"
+    )
     fitting = f" such as {_ready_map(labelled)}" if len(labelled) <= num_classes else ""
     raise DataError(
         f"{channel}: with num_classes {num_classes} the classes are 0 to {num_classes - 1} (255 is ignored), "
         f"but {_masks(len(bad))} other values: {shown}{_more(bad)}. "
-        f"{cure}, or give a label map{fitting} {_WHERE}."
+        f"{cure}, or give a label map{fitting} {_where(channel)}."
     )
 
 
@@ -146,14 +149,20 @@ def _describe(reading: Reading, outside: NDArray[np.int64], label_map: LabelMap)
     return f"{reading.pair.mask} has {', '.join(named)}{more}"
 
 
-def _suggest_map(labelled: NDArray[np.int64]) -> str:
+def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
     if len(labelled) > _LONGEST_SUGGESTION:
-        return f"Give a label map that says which value is which class, {_WHERE}"
-    return f"If each is a class, give the label map {_ready_map(labelled)} {_WHERE}"
+        return f"Give a label map that says which value is which class, {_where(channel)}"
+    return f"If each is a class, give the label map {_ready_map(labelled)} {_where(channel)}"
 
 
 def _or_count(count: int) -> str:
     return f"; if they are class numbers, add --num-classes {count}." if count <= HIGHEST_CLASS + 1 else "."
+
+
+def _where(channel: str) -> str:
+    """Where a label map for the masks of a channel goes; only training channels have a folder for it."""
+    file = f"as label_map/{channel}_label_map.json or " if channel in ("train", "validation") else ""
+    return f"{file}with --label-map FILE"
 
 
 def _ready_map(labelled: NDArray[np.int64]) -> str:

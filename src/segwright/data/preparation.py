@@ -60,13 +60,19 @@ def prepare(
     train_map = _numbered("train", train_map, names)
     validation_map = _numbered("validation", validation_map, names)
     if names and num_classes and len(names) != num_classes:
-        raise LabelError(f"{len(names)} class names ({', '.join(names)}) do not fit num_classes {num_classes}")
+        source = class_names or channels.class_names_file() or "the label map"
+        raise LabelError(
+            f"{len(names)} class names ({', '.join(names)}) from {source} do not fit num_classes {num_classes}: "
+            "correct one of the two, or leave num_classes out"
+        )
     wanted = num_classes or (len(names) if names else None)
     train = _check(channels.train, channels.train_annotation, train_map, wanted, "train", strict)
     classes = train.num_classes
     validation = _check(
         channels.validation, channels.validation_annotation, validation_map, classes, "validation", strict
     )
+    if train.fingerprint == validation.fingerprint:
+        LOGGER.warning("train and validation hold the same pairs, so scores say nothing about new pictures")
     palette = default_palette(classes) if train.palette is None else train.palette
     names = names or tuple(f"class {index}" for index in range(classes))
     return PreparedData(train, validation, train_map, validation_map, names, palette)

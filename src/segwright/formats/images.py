@@ -1,9 +1,9 @@
 """Pictures: bytes to RGB pixels and back.
 
 Knows how the usual formats become three bands of 8 bits, and how to find out cheaply whether a file is whole.
-Refuses to know masks, and refuses pictures of other depths or more bands instead of quietly squeezing them
-into 8 bits. The orientation noted by a camera (EXIF) is not applied: masks carry none, and a pair has to stay
-aligned.
+Refuses to know masks, and refuses pictures of other depths instead of quietly squeezing them into 8 bits. So far
+every picture becomes RGB: transparency is dropped, and bands other than colours are refused. The orientation noted by
+a camera (EXIF) is not applied: masks carry none, and a pair has to stay aligned.
 """
 
 import io

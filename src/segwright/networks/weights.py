@@ -147,14 +147,18 @@ def _expected_shapes(plan: BackbonePlan) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def _without_remarks() -> Iterator[None]:
-    """Keep timm from warning of arrays, such as the classifier's, that feature extractors have no use for."""
-    logger = logging.getLogger("timm.models._builder")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep timm quiet about arrays, such as the classifier's, that feature extractors have no use for, and its hub
+    client about every single attempt to connect.
+    """
+    loggers = [logging.getLogger(name) for name in ("timm.models._builder", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _some(names: list[str]) -> str:
