@@ -115,11 +115,8 @@ def refuse_other_classes(
     shown = "; ".join(_describe(reading, outside, label_map) for reading in bad[:_SHOWN])
     needed = int(classes_of(outside, label_map).max()) + 1
     labelled = values[values != IGNORE]
-    cure = (
-        f"Make it {needed} classes (num_classes, or the list of class names)"
-        if needed <= HIGHEST_CLASS + 1
-        else "Correct the masks"
-    )
+    more_classes = f"Set num_classes to {needed} (and give as many class names, if any)"
+    cure = more_classes if needed <= HIGHEST_CLASS + 1 else "Correct the masks"
     fitting = f" such as {_ready_map(labelled)}" if len(labelled) <= num_classes else ""
     raise DataError(
         f"{channel}: with num_classes {num_classes} the classes are 0 to {num_classes - 1} (255 is ignored), "
