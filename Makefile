@@ -9,6 +9,8 @@ SEED ?= 0
 SIZE ?= 320x240
 IMAGES ?= 300
 LONG_SIDE := $(shell echo $(SIZE) | tr x '\n' | sort -n | tail -1)
+# Larger pictures are trained on at a smaller scale, so that a crop still shows what surrounds things.
+BASE_SIZE := $(shell expr $(LONG_SIDE) / 2 + 128)
 
 .PHONY: help demo test check format docs clean
 
@@ -37,7 +39,7 @@ demo: $(VENV)/.installed
 	$(SEGWRIGHT) sample demo/data --images $(IMAGES) --size $(SIZE) --seed $(SEED) --overwrite
 	$(SEGWRIGHT) train demo/data --output demo/model --overwrite --device cpu --seed $(SEED) \
 		--algorithm fcn --backbone test_resnet --no-use-pretrained-model --optimizer adamw --learning-rate 0.002 \
-		--epochs 36 --mini-batch-size 8 --base-size $(LONG_SIDE) --crop-size 176 --precision-dtype auto
+		--epochs 36 --mini-batch-size 8 --base-size $(BASE_SIZE) --crop-size 176 --precision-dtype auto
 	$(SEGWRIGHT) predict demo/model demo/data/test --output demo/predictions --overlay --overwrite --device cpu
 	$(SEGWRIGHT) evaluate demo/model --images demo/data/test --masks demo/data/test_annotation \
 		--json demo/metrics.json --device cpu
