@@ -22,13 +22,9 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command and return the exit status.
 
-    Args:
-        arguments: what follows the program's name; None takes them from the process.
-
-    Returns:
-        The exit status.
+    `arguments` are what follows the program's name; None takes them from the process.
     """
     set_up_logging()
     keep_freed_memory()

@@ -55,7 +55,7 @@ def evaluate(
 
 
 def show(scores: Scores, title: str) -> None:
-    """Print scores as a table of classes and three lines of totals."""
+    """Print scores as a table of classes and two lines of totals."""
     rows = [
         (
             f"{entry.index} {entry.name}",
