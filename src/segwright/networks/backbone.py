@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segwright.errors import HyperparameterError
+from segwright.networks.depthwise import with_fast_depthwise
 from segwright.networks.torchvision_schemas import timm
 
 SAGEMAKER_BACKBONES = {"resnet-50": "resnet50s.gluon_in1k", "resnet-101": "resnet101s.gluon_in1k"}
@@ -48,7 +49,7 @@ class Backbone(nn.Module):
 
     def __init__(self, features: Any, multiple: int) -> None:
         super().__init__()
-        self.features: nn.Module = features
+        self.features = with_fast_depthwise(features)
         self.multiple = multiple
         self.channels = _last_two(features, "channels")
         self.strides = _last_two(features, "reduction")
