@@ -1,4 +1,4 @@
-"""Write docs/hyperparameters.md and docs/hyperparameters.schema.json from the definition in the code.
+"""Write docs/hyperparameters.md, docs/hyperparameters.schema.json and docs/recipes.md from the definition in the code.
 
 Usage: python scripts/write_hyperparameter_docs.py [DIRECTORY, by default docs]
 """
@@ -6,8 +6,9 @@ Usage: python scripts/write_hyperparameter_docs.py [DIRECTORY, by default docs]
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from segwright.hyperparameter_words import sections, table
+from segwright.hyperparameter_words import markdown_table, sections, table
 from segwright.hyperparameters import Hyperparameters
 
 INTRODUCTION = """\
@@ -25,25 +26,70 @@ pair of double quotes round a value is dropped. SageMaker writes `workers`, `aux
 `augmentation_type` and `logging_frequency` with a leading underscore; both spellings will do. Other names
 that begin with `_` or `sagemaker_` belong to the machinery of SageMaker or MXNet (`_kvstore`,
 `_num_kv_servers`, `_hybrid`, `_tuning_objective_metric`, ...) and are ignored, with a line in the log. Any
-other unknown name is an error. Some ranges are wider than SageMaker's: `momentum` and `weight_decay` may be 0.
+other unknown name is an error. The two columns of defaults are the two [recipes](recipes.md): `--recipe
+sagemaker` takes those of the original, and what is named besides overrides them. Some ranges are wider than
+SageMaker's: `momentum` and `weight_decay` may be 0.
 """
 
 
+RECIPES = """\
+<!-- Written by scripts/write_hyperparameter_docs.py: edit there. -->
+
+# The two recipes
+
+A recipe is a set of defaults for the [hyperparameters](hyperparameters.md). There are two: **best**, which the
+command line and Python use unless told otherwise, and **sagemaker**, which is the original's training as far as
+it is known ([compatibility.md](compatibility.md) says how far) and which a SageMaker container uses. Any value
+can be overridden (`--recipe sagemaker --epochs 50`), and the log of a training names the recipe and what was
+overridden. Values in which the two differ are **bold**.
+
+Learning rate, weight decay and head factor of `best` belong to AdamW: whoever names another optimizer, and none
+of these three, gets those of `sagemaker`.
+"""
+
+
+def defaults() -> dict[str, dict[str, Any]]:
+    """The defaults of both recipes."""
+    return {name: dict(Hyperparameters.model_validate({"recipe": name})) for name in ("best", "sagemaker")}
+
+
 def page() -> str:
-    """The Markdown page: the introduction, then a table for each section of the model."""
-    tables = [f"## {title}\n\n{table(fields)}\n" for title, fields in sections(Hyperparameters).items()]
+    """The page of hyperparameters: the introduction, then a table for each section of the model."""
+    grouped = sections(Hyperparameters)
+    del grouped["Recipe"]
+    tables = [f"## {title}\n\n{table(fields, defaults())}\n" for title, fields in grouped.items()]
     return "\n".join([INTRODUCTION, *tables])
 
 
+def recipes_page() -> str:
+    """The page of recipes: one table for each."""
+    both = defaults()
+    differ = {name for name, value in both["best"].items() if value != both["sagemaker"][name]}
+    tables = []
+    for recipe, values in both.items():
+        rows = [
+            (f"**`{name}`**" if name in differ else f"`{name}`", "none" if value is None else f"`{value}`")
+            for name, value in values.items()
+            if name != "recipe"
+        ]
+        tables.append(f"## `{recipe}`\n\n{markdown_table(('Name', 'Value'), rows)}\n")
+    return "\n".join([RECIPES, *tables])
+
+
 def schema() -> str:
-    """The JSON schema as pydantic gives it, indented."""
-    return json.dumps(Hyperparameters.model_json_schema(), indent=2) + "\n"
+    """The JSON schema as pydantic gives it, indented, with the defaults of `best` beside those of `sagemaker`."""
+    document = Hyperparameters.model_json_schema()
+    for name, value in defaults()["best"].items():
+        if value != document["properties"][name]["default"]:
+            document["properties"][name]["default_in_best"] = value
+    return json.dumps(document, indent=2) + "\n"
 
 
 def main() -> None:
-    """Write both files into the directory named on the command line."""
+    """Write the pages into the directory named on the command line."""
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     (directory / "hyperparameters.md").write_text(page(), encoding="utf-8")
+    (directory / "recipes.md").write_text(recipes_page(), encoding="utf-8")
     (directory / "hyperparameters.schema.json").write_text(schema(), encoding="utf-8")
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from segwright import bundle as bundle_module
@@ -18,8 +20,10 @@ from segwright.bundle import (
     versions,
 )
 from segwright.errors import BundleError, OutputExistsError, UserError
+from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from tests.conftest import TINY_BACKBONE
+from tests.test_labels import label_maps
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +47,14 @@ def describe(network: SegmentationNetwork) -> Description:
     )
 
 
+def save(writer: BundleWriter, network: SegmentationNetwork, *records: dict[str, Any]) -> None:
+    writer.save(describe(network), last=host_copy(network), best=host_copy(network), records=records)
+
+
 @pytest.fixture
 def bundle(tmp_path: Path, network: SegmentationNetwork) -> Path:
     path = tmp_path / "model"
-    BundleWriter(path, overwrite=False).save(describe(network), last=host_copy(network), best=None, record={"epoch": 1})
+    save(BundleWriter(path, overwrite=False), network, {"epoch": 1})
     return path
 
 
@@ -75,13 +83,105 @@ def test_what_was_written_comes_back(bundle: Path, network: SegmentationNetwork)
     }
 
 
-def test_later_saves_keep_the_best_and_add_metrics(tmp_path: Path, network: SegmentationNetwork) -> None:
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | FINITE | st.text(),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(), each, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn, most_bands: int, most_classes: int) -> NetworkSpec:
+    bands = draw(st.integers(1, most_bands))
+    std = st.floats(0, allow_infinity=False, exclude_min=True)
+    return NetworkSpec(
+        algorithm=draw(st.sampled_from(["fcn", "psp", "deeplab"])),
+        backbone=TINY_BACKBONE,
+        num_classes=draw(st.integers(1, most_classes)),
+        output_stride=draw(st.sampled_from([8, 16, 32])),
+        auxiliary=draw(st.booleans()),
+        bands=bands,
+        bit_depth=draw(st.integers(1, 16)),
+        mean=draw(st.none() | st.tuples(*[FINITE] * bands)),
+        std=draw(st.none() | st.tuples(*[std] * bands)),
+    )
+
+
+@st.composite
+def descriptions(draw: st.DrawFn, most_bands: int = 12, most_classes: int = 254) -> Description:
+    spec = draw(specs(most_bands, most_classes))
+    byte = st.integers(0, 255)
+    names = draw(st.lists(st.text(), min_size=1, max_size=5))
+    colours = draw(st.lists(st.tuples(byte, byte, byte), min_size=1, max_size=5))
+    return Description(
+        network=spec,
+        classes=tuple(
+            ClassDescription(index=index, name=names[index % len(names)], colour=colours[index % len(colours)])
+            for index in range(spec.num_classes)
+        ),
+        label_maps={channel: draw(label_maps()).to_json() for channel in ("train", "validation")},
+        hyperparameters=draw(st.dictionaries(st.text(), JSON, max_size=3)),
+        data=draw(st.dictionaries(st.text(), JSON, max_size=3)),
+        metrics={name: draw(st.none() | st.builds(lambda it: {"mean_iou": it}, FINITE)) for name in ("best", "last")},
+        versions={**versions(), **draw(st.dictionaries(st.text(), st.text(), max_size=3))},
+        started_from=draw(st.none() | st.text()),
+    )
+
+
+def bits(value: torch.Tensor) -> bytes:
+    return value.numpy().tobytes()
+
+
+@settings(max_examples=30)
+@given(descriptions(), JSON)
+def test_any_description_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, description: Description, record: Any
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    weights = {"weight": torch.ones(1)}
+    BundleWriter(path, overwrite=True).save(description, last=weights, best=weights, records=[{"epoch": record}, {}])
+    again = read_description(path)
+    assert again == description
+    assert repr(again) == repr(description)  # 1 is not 1.0, and a list no tuple
+    for channel, label_map in description.label_maps.items():
+        assert again.label_map(channel) == LabelMap.from_json(label_map)
+    lines = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"epoch": record}, {}]
+
+
+@settings(max_examples=12)
+@given(descriptions(most_bands=5, most_classes=9), st.integers(0, 2**32 - 1))
+def test_any_weights_come_back_bit_by_bit(
+    tmp_path_factory: pytest.TempPathFactory, description: Description, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+
+    def randomised(value: torch.Tensor) -> torch.Tensor:
+        """Any bits: infinities, NaN and denormal numbers too."""
+        size = (*value.shape, value.element_size())
+        return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator).view(value.dtype).squeeze(-1)
+
+    network = build_network(description.network)
+    last, best = ({name: randomised(value) for name, value in network.state_dict().items()} for _ in range(2))
+    path = tmp_path_factory.getbasetemp() / "any"
+    BundleWriter(path, overwrite=True).save(description, last=last, best=best, records=[])
+    for file, written in (("model.safetensors", best), ("last.safetensors", last)):
+        again, loaded = load_network(path, file)
+        assert again == description and not loaded.training
+        state = loaded.state_dict()
+        assert state.keys() == written.keys()
+        assert all(state[name].dtype == value.dtype for name, value in written.items())
+        assert [name for name, value in written.items() if bits(state[name]) != bits(value)] == []
+
+
+def test_later_saves_replace_weights_and_metrics(tmp_path: Path, network: SegmentationNetwork) -> None:
     path = tmp_path / "model"
     writer = BundleWriter(path, overwrite=False)
     first = host_copy(network)
     second = {name: torch.zeros_like(value) for name, value in first.items()}
-    writer.save(describe(network), last=first, best=first, record={"epoch": 1})
-    writer.save(describe(network), last=second, best=None, record={"epoch": 2})
+    writer.save(describe(network), last=first, best=first, records=[{"epoch": 1}])
+    writer.save(describe(network), last=second, best=first, records=[{"epoch": 1}, {"epoch": 2}])
     _, best = load_network(path)
     _, last = load_network(path, "last.safetensors")
     assert all(torch.equal(value, first[name]) for name, value in best.state_dict().items())
@@ -97,7 +197,7 @@ def test_an_existing_bundle_is_refused_and_replaced_only_by_a_complete_one(
     writer = BundleWriter(bundle, overwrite=True)
     assert load_network(bundle)[0].hyperparameters == {"epochs": 1}
     changed = describe(network).model_copy(update={"hyperparameters": {"epochs": 2}})
-    writer.save(changed, last=host_copy(network), best=None, record=None)
+    writer.save(changed, last=host_copy(network), best=host_copy(network), records=[])
     assert load_network(bundle)[0].hyperparameters == {"epochs": 2}
     assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
 
@@ -176,7 +276,7 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
 def test_an_older_bundle_is_kept_until_the_first_save(bundle: Path, network: SegmentationNetwork) -> None:
     writer = BundleWriter(bundle, overwrite=True)
     assert writer.keeps_older
-    writer.save(describe(network), last=host_copy(network), best=None, record=None)
+    save(writer, network)
     assert not writer.keeps_older
     (bundle.parent / "empty").mkdir()
     for path in ("empty", "new"):
@@ -192,7 +292,7 @@ def test_the_output_does_not_move_with_the_current_directory(
     writers = [BundleWriter(Path(), overwrite=False), BundleWriter(Path("../model"), overwrite=False)]
     monkeypatch.chdir(tmp_path / "there")
     for writer in writers:
-        writer.save(describe(network), last=host_copy(network), best=None, record=None)
+        save(writer, network)
     assert {path.name for path in tmp_path.iterdir()} == {"here", "there", "model"}
     for name in ("here", "model"):
         assert read_description(tmp_path / name) == describe(network)
@@ -215,7 +315,7 @@ def test_a_full_disk_is_one_clear_error_and_the_old_bundle_stays(
     writer = BundleWriter(bundle, overwrite=True)
     monkeypatch.setattr(bundle_module, "save_file", fail)
     with pytest.raises(UserError, match=f"cannot be written to {bundle}: .*full"):
-        writer.save(describe(network), last=host_copy(network), best=None, record=None)
+        save(writer, network)
     assert writer.keeps_older
     assert load_network(bundle)[0] == describe(network)
     assert [path for path in bundle.iterdir() if path.name.startswith(".")] == []

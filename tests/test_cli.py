@@ -75,7 +75,23 @@ def test_train_passes_on_what_it_was_told(calls: Calls) -> None:
     assert channels == (Path("data"), {"validation": Path("v"), "label_map": Path("map.json")})
     assert output == Path("out")
     assert settings == Hyperparameters(learning_rate=0.01, num_classes=4)
-    assert options == {"class_names": Path("names.txt"), "device": "cpu", "strict": True, "overwrite": False}
+    assert options == {
+        **{"class_names": Path("names.txt"), "device": "cpu", "strict": True, "overwrite": False},
+        **{"start_from": None, "checkpoints": None, "checkpoint_every": 600.0, "resume": False},
+    }
+
+
+def test_train_passes_on_where_it_starts_and_what_it_keeps(calls: Calls) -> None:
+    flags = ["--from", "old", "--checkpoints", "c", "--checkpoint-every", "5", "--resume"]
+    assert main(["train", "data", "--output", "out", *flags]) == 0
+    options = calls[0][1]
+    assert (options["start_from"], options["checkpoints"]) == (Path("old"), Path("c"))
+    assert (options["checkpoint_every"], options["resume"]) == (5.0, True)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "often"])
+def test_seconds_between_checkpoints_are_above_0(capsys: pytest.CaptureFixture[str], seconds: str) -> None:
+    assert "--checkpoint-every" in complaint(capsys, "train", "data", "--output", "out", "--checkpoint-every", seconds)
 
 
 def test_train_needs_no_data_folder_when_each_channel_is_named(calls: Calls) -> None:
@@ -109,7 +125,11 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         "crop_size": "100",
         "precision_dtype": "auto",
         "syncbn": "1",
-        "optimizer": "adamw",
+        "optimizer": "sgd",
+        "recipe": "sagemaker",
+        "padding": "class-0",
+        "last_batch": "rollover",
+        "update_rule": "gluoncv",
         "lr_scheduler": "cosine",
         "lr_scheduler_step": "3, 4",
         "early_stopping": "yes",
@@ -315,7 +335,8 @@ def test_the_help_says_what_a_flag_touches(capsys: pytest.CaptureFixture[str], c
 def test_the_help_of_train_gives_meaning_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "learn ten times as fast. (a number above 0 and at most 1; default 0.001)" in words
+    assert "The learning rate at its highest. (a number above 0 and at most 1; default 0.001)" in words
+    assert "(a whole number of at least 1; default 30, in recipe sagemaker 10)" in words
     assert "Hyperparameters: Early stopping" in words
     for name in Hyperparameters.model_fields:
         assert "--" + name.replace("_", "-") in words

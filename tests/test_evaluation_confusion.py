@@ -1,9 +1,12 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -18,8 +21,34 @@ def names(count: int) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(count))
 
 
-def masks(shape: tuple[int, int], classes: int) -> st.SearchStrategy[NDArray[np.uint8]]:
-    return hnp.arrays(np.uint8, shape, elements=st.sampled_from([*range(classes), IGNORE]))
+Image = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Labels, some of them 255, and predictions."""
+
+
+@st.composite
+def counted_images(draw: st.DrawFn, fewest_classes: int = 1) -> tuple[int, list[Image]]:
+    """A number of classes and images of any sizes, in which often not all classes occur."""
+    classes = draw(st.one_of(st.integers(fewest_classes, 6), st.integers(fewest_classes, 254)))
+    occurring = draw(st.lists(st.integers(0, classes - 1), min_size=1, max_size=6))
+    shapes = draw(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=4))
+
+    def drawn(values: list[int]) -> list[NDArray[np.uint8]]:
+        elements = st.sampled_from(values)
+        return [draw(hnp.arrays(np.uint8, shape, elements=elements, fill=st.nothing())) for shape in shapes]
+
+    return classes, list(zip(drawn([*occurring, IGNORE]), drawn(occurring), strict=True))
+
+
+def counted(classes: int, images: list[Image]) -> ConfusionMatrix:
+    matrix = ConfusionMatrix(classes)
+    for labels, predictions in images:
+        matrix.update(labels, predictions)
+    return matrix
+
+
+def in_a_row(images: list[Image]) -> Image:
+    labels, predictions = zip(*images, strict=True)
+    return np.concatenate([each.ravel() for each in labels]), np.concatenate([each.ravel() for each in predictions])
 
 
 def test_equals_the_recorded_gluoncv_figures() -> None:
@@ -34,17 +63,85 @@ def test_equals_the_recorded_gluoncv_figures() -> None:
     assert scores.mean_iou == pytest.approx(float(case["mean_iou"]), abs=1e-12)
 
 
-@given(st.data(), st.integers(2, 6))
-def test_counts_like_a_plain_loop(data: st.DataObject, classes: int) -> None:
-    labels = data.draw(masks((3, 5), classes))
-    predictions = np.minimum(data.draw(masks((3, 5), classes)), classes - 1)
-    matrix = ConfusionMatrix(classes)
-    matrix.update(labels, predictions)
-    expected = np.zeros((classes, classes), np.int64)
-    for label, prediction in zip(labels.ravel(), predictions.ravel(), strict=True):
-        if label != IGNORE:
-            expected[label, prediction] += 1
-    assert (matrix.counts == expected).all()
+@given(counted_images())
+@example((2, [(np.full((2, 3), IGNORE, np.uint8), np.ones((2, 3), np.uint8))]))
+def test_counts_and_scores_are_those_of_a_plain_loop(drawn: tuple[int, list[Image]]) -> None:
+    classes, images = drawn
+    matrix = counted(classes, images)
+    pairs = [(int(label), int(prediction)) for label, prediction in zip(*in_a_row(images), strict=True)]
+    pairs = [pair for pair in pairs if pair[0] != IGNORE]
+    counts = np.zeros((classes, classes), np.int64)
+    for pair in pairs:
+        counts[pair] += 1
+    assert matrix.counts.dtype == np.int64 and (matrix.counts == counts).all()
+
+    def ratio(part: int, whole: int) -> float | None:
+        return part / whole if whole else None
+
+    scores = matrix.scores(names(classes))
+    for index, entry in enumerate(scores.per_class):
+        right = pairs.count((index, index))
+        missed = sum(label == index != prediction for label, prediction in pairs)
+        invented = sum(label != index == prediction for label, prediction in pairs)
+        assert (entry.index, entry.name, entry.support) == (index, f"class {index}", right + missed)
+        assert entry.iou == ratio(right, right + missed + invented)
+        assert entry.dice == ratio(2 * right, 2 * right + missed + invented)
+        assert entry.precision == ratio(right, right + invented)
+        assert entry.recall == ratio(right, right + missed)
+    overlaps = [entry.iou or 0 for entry in scores.per_class]
+    present = [overlaps[index] for index in {label for label, _ in pairs}]
+    assert scores.mean_iou == pytest.approx(sum(overlaps) / classes)
+    assert scores.mean_iou_present == pytest.approx(sum(present) / max(len(present), 1))
+    assert scores.pixel_accuracy == sum(label == prediction for label, prediction in pairs) / max(len(pairs), 1)
+
+
+@given(counted_images(), st.randoms(use_true_random=False))
+def test_counting_in_parts_and_in_any_order_is_counting_the_whole(
+    drawn: tuple[int, list[Image]], random: Random
+) -> None:
+    classes, images = drawn
+    whole = counted(classes, [in_a_row(images)])
+    random.shuffle(images)
+    assert (counted(classes, images).counts == whole.counts).all()
+    cut = random.randint(0, len(images))
+    summed = ConfusionMatrix(classes)
+    summed.counts = counted(classes, images[:cut]).counts + counted(classes, images[cut:]).counts
+    assert summed.scores(names(classes)) == whole.scores(names(classes))
+
+
+@given(counted_images(fewest_classes=2))
+@example((2, [(np.full((2, 3), IGNORE, np.uint8), np.ones((2, 3), np.uint8))]))
+def test_agrees_with_torchmetrics(drawn: tuple[int, list[Image]]) -> None:
+    """Where the definitions agree. Torchmetrics says 0 where ours is undefined, and its macro mean is over the classes
+    that are labelled or predicted: ours are over all classes, or those labelled. (Its segmentation.MeanIoU is another
+    figure: it has no ignored pixels and averages over images.)
+    """
+    import torchmetrics.functional.classification as peer  # after Segwright, which helps torchvision to import
+
+    classes, images = drawn
+    matrix = counted(classes, images)
+    scores = matrix.scores(names(classes))
+    labels, predictions = (torch.from_numpy(each).long() for each in in_a_row(images))
+
+    def of_classes(figure: Callable[..., torch.Tensor]) -> list[float]:
+        return figure(predictions, labels, num_classes=classes, average="none", ignore_index=IGNORE).tolist()
+
+    peers_counts = peer.multiclass_confusion_matrix(predictions, labels, classes, ignore_index=IGNORE)
+    assert (matrix.counts == peers_counts.numpy()).all()
+    overlaps = of_classes(peer.multiclass_jaccard_index)
+    for ours, peers in (
+        ([entry.iou for entry in scores.per_class], overlaps),
+        ([entry.dice for entry in scores.per_class], of_classes(peer.multiclass_f1_score)),
+        ([entry.precision for entry in scores.per_class], of_classes(peer.multiclass_precision)),
+        ([entry.recall for entry in scores.per_class], of_classes(peer.multiclass_recall)),
+    ):
+        assert [figure or 0 for figure in ours] == pytest.approx(peers, abs=1e-6)
+    assert scores.mean_iou == pytest.approx(sum(overlaps) / classes, abs=1e-6)
+    accuracy = peer.multiclass_accuracy(predictions, labels, classes, average="micro", ignore_index=IGNORE)
+    assert scores.pixel_accuracy == pytest.approx(accuracy.item(), abs=1e-6)
+    if matrix.counts.sum(1)[matrix.counts.sum(0) > 0].all():  # none is only predicted
+        macro = peer.multiclass_jaccard_index(predictions, labels, classes, average="macro", ignore_index=IGNORE)
+        assert scores.mean_iou_present == pytest.approx(macro.nan_to_num().item(), abs=1e-6)
 
 
 def test_ignored_pixels_take_no_part() -> None:

@@ -50,7 +50,29 @@ UNDERSCORED_DEFAULTS: dict[str, Any] = {
     "augmentation_type": "default",
     "logging_frequency": 20,
 }
-OWN_DEFAULTS: dict[str, Any] = {"accumulation": 1, "output_stride": 8, "backbone_weights": None, "seed": 0}
+OWN_DEFAULTS: dict[str, Any] = {
+    "accumulation": 1,
+    "output_stride": 8,
+    "backbone_weights": None,
+    "seed": 0,
+    "padding": "class-0",
+    "last_batch": "rollover",
+    "head_rate_factor": 10.0,
+    "update_rule": "gluoncv",
+    "warmup": 0.0,
+}
+BEST: dict[str, Any] = {
+    "epochs": 30,
+    "mini_batch_size": 8,
+    "validation_mini_batch_size": 1,
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "padding": "ignore",
+    "last_batch": "keep",
+    "head_rate_factor": 1.0,
+    "update_rule": "mean",
+    "warmup": 0.05,
+}
 
 
 def complaint(**strings: str) -> str:
@@ -61,8 +83,33 @@ def complaint(**strings: str) -> str:
 
 def test_names_and_defaults_are_a_frozen_surface() -> None:
     expected = SAGEMAKER_DEFAULTS | UNDERSCORED_DEFAULTS | OWN_DEFAULTS
-    assert Hyperparameters().model_dump() == expected
+    assert Hyperparameters(recipe="sagemaker").model_dump() == expected | {"recipe": "sagemaker"}
+    assert Hyperparameters().model_dump() == expected | BEST | {"recipe": "best"}
     assert Hyperparameters.from_strings({}) == Hyperparameters()
+    assert Hyperparameters.from_strings({"recipe": "sagemaker"}) == Hyperparameters(recipe="sagemaker")
+
+
+def test_there_is_no_third_recipe() -> None:
+    assert complaint(recipe="fast") == 'recipe is "fast"; it takes one of best, sagemaker.'
+
+
+@given(st.sampled_from(["best", "sagemaker"]), st.sampled_from(sorted(BEST)))
+def test_any_value_of_a_recipe_can_be_overridden(recipe: str, name: str) -> None:
+    others = SAGEMAKER_DEFAULTS | OWN_DEFAULTS if recipe == "best" else BEST
+    settings = Hyperparameters.model_validate({"recipe": recipe, name: others[name]})
+    assert getattr(settings, name) == others[name]
+    assert name in settings.changes()
+
+
+def test_another_optimizer_gets_the_documented_rate_and_decay() -> None:
+    settings = Hyperparameters(optimizer="sgd", learning_rate=0.02)
+    assert (settings.learning_rate, settings.weight_decay, settings.head_rate_factor) == (0.02, 0.0001, 10.0)
+    assert settings.epochs == BEST["epochs"]
+
+
+def test_changes_are_what_differs_from_the_recipe() -> None:
+    assert Hyperparameters(recipe="sagemaker").changes() == {}
+    assert Hyperparameters(epochs=30, crop_size=320).changes() == {"crop_size": 320}
 
 
 def test_the_strings_of_a_published_job_are_read() -> None:
@@ -167,6 +214,11 @@ IN_RANGE = {
     "lr_scheduler": ("poly", "cosine"),
     "precision_dtype": ("float32", "float16", "bfloat16", "auto"),
     "augmentation_type": ("default", "none"),
+    "padding": ("ignore", "class-0"),
+    "last_batch": ("keep", "rollover"),
+    "update_rule": ("mean", "gluoncv"),
+    "warmup": ("0", "0.5"),
+    "head_rate_factor": ("0.1", "100"),
     "backbone": ("resnet-101", "tf_efficientnet_lite0"),
 }
 OUT_OF_RANGE = {
@@ -197,6 +249,9 @@ OUT_OF_RANGE = {
     "augmentation_type": ("strong",),
     "algorithm": ("unet",),
     "syncbn": ("maybe", "2"),
+    "padding": ("1",),
+    "warmup": ("-0.1", "1"),
+    "head_rate_factor": ("0", "101"),
     "backbone": ("",),
 }
 
@@ -318,5 +373,5 @@ def test_every_hyperparameter_says_what_it_means_and_where_it_belongs() -> None:
 def test_the_documentation_is_current(tmp_path: Path) -> None:
     script = ROOT / "scripts" / "write_hyperparameter_docs.py"
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
-    for name in ("hyperparameters.md", "hyperparameters.schema.json"):
+    for name in ("hyperparameters.md", "hyperparameters.schema.json", "recipes.md"):
         assert (ROOT / "docs" / name).read_text() == (tmp_path / name).read_text(), f"{name}: run make docs"

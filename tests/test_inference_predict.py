@@ -28,7 +28,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions=versions(),
     )
     path = tmp_path_factory.mktemp("bundles") / "model"
-    BundleWriter(path, overwrite=False).save(description, last=host_copy(network), best=None, record=None)
+    weights = host_copy(network)
+    BundleWriter(path, overwrite=False).save(description, last=weights, best=weights, records=[])
     return path
 
 

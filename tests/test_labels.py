@@ -1,4 +1,6 @@
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -6,12 +8,55 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from segwright.errors import LabelError
 from segwright.labels import IGNORE, LabelMap, read_class_names
 
 PIXELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+Mask = NDArray[np.uint8] | NDArray[np.uint16]
+
+PIXEL_VALUES = st.one_of(st.integers(0, 255), st.integers(0, 65535))
+CLASS_NAMES = st.text(min_size=1).map(str.strip).filter(bool)
+# What a line of text can say: no line break, no comment, no number, no comma, bracket or byte order mark in front.
+LINE_NAMES = CLASS_NAMES.filter(
+    lambda name: not re.search(r"(^|\s)#|^[,\[\ufeff]", name) and len(name.splitlines()) == 1
+)
+
+
+def named_values(names: Sequence[str]) -> st.SearchStrategy[dict[int, int]]:
+    """Classes of pixel values, none beyond the names."""
+    return st.dictionaries(PIXEL_VALUES, st.integers(0, len(names) - 1), min_size=1, max_size=30)
+
+
+@st.composite
+def label_maps(draw: st.DrawFn) -> LabelMap:
+    """Any label map: a scale or values, with names or without."""
+    names = draw(st.none() | st.lists(CLASS_NAMES, min_size=1, max_size=9, unique=True).map(tuple))
+    if draw(st.booleans()):
+        return LabelMap(scale=draw(st.integers(1, 300) | st.integers(1, 65535)), class_names=names)
+    values = draw(named_values(names or ("",) * 254))
+    return LabelMap(values=tuple(values.items()), class_names=names)
+
+
+def masks(label_map: LabelMap) -> st.SearchStrategy[Mask]:
+    """8-bit and 16-bit masks, about half of whose pixels the map names."""
+    named = [pixel for pixel, _ in label_map.values or ()] or [255]
+    narrow = st.sampled_from([pixel for pixel in named if pixel < 256] or [255]) | st.integers(0, 255)
+    shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=8)
+    return st.one_of(
+        hnp.arrays(np.uint8, shapes, elements=narrow, fill=st.nothing()),
+        hnp.arrays(np.uint16, shapes, elements=st.sampled_from(named) | PIXEL_VALUES, fill=st.nothing()),
+    )
+
+
+def class_of(pixel: int, label_map: LabelMap) -> int:
+    """What the documentation says of a single pixel."""
+    if label_map.scale is None:
+        return dict(label_map.values or ()).get(pixel, IGNORE)
+    return IGNORE if pixel == 255 else min(pixel // label_map.scale, 254)
 
 
 def written(tmp_path: Path, name: str, content: str) -> Path:
@@ -68,21 +113,55 @@ def test_a_scale_leaves_nothing_unmapped_and_implies_no_number_of_classes() -> N
     assert LabelMap.identity().class_count() is None
 
 
-@given(st.dictionaries(st.integers(0, 65535), st.integers(0, 253), min_size=1, max_size=30))
-def test_a_map_does_to_each_pixel_what_it_says_and_survives_json(pixel_to_class: dict[int, int]) -> None:
-    label_map = LabelMap(values=tuple(pixel_to_class.items()))
-    again = LabelMap.from_json(json.loads(json.dumps(label_map.to_json())))
-    mask = np.array([[*pixel_to_class, 17]], np.uint16)
-    expected = [pixel_to_class.get(int(pixel), IGNORE) for pixel in mask[0]]
-    assert label_map.apply(mask)[0].tolist() == again.apply(mask)[0].tolist() == expected
+@given(st.data(), label_maps())
+def test_a_map_does_to_each_pixel_what_it_says(data: st.DataObject, label_map: LabelMap) -> None:
+    mask = data.draw(masks(label_map))
+    expected = [[class_of(int(pixel), label_map) for pixel in row] for row in mask]
+    classes = label_map.apply(mask)
+    assert classes.dtype == np.uint8 and classes.tolist() == expected
+    left_out = [int(pixel) for pixel in mask.flat if class_of(int(pixel), label_map) == IGNORE and pixel != 255]
+    assert label_map.unmapped(mask.ravel()).tolist() == left_out
 
 
-@given(st.integers(1, 300))
-def test_8_and_16_bit_masks_with_the_same_values_become_the_same_classes(scale: int) -> None:
-    label_map = LabelMap(scale=scale)
-    narrow = label_map.apply(PIXELS)
-    assert narrow.dtype == np.uint8
-    assert np.array_equal(narrow, label_map.apply(PIXELS.astype(np.uint16)))
+@given(label_maps())
+def test_a_map_survives_json(label_map: LabelMap) -> None:
+    document = label_map.to_json()
+    again = LabelMap.from_json(json.loads(json.dumps(document)))
+    assert again.to_json() == document
+    assert (again.scale, again.class_names) == (label_map.scale, label_map.class_names)
+    assert sorted(again.values or ()) == sorted(label_map.values or ())
+
+
+@given(st.data(), st.lists(LINE_NAMES.filter(lambda name: not name.isdecimal()), min_size=1, max_size=9, unique=True))
+def test_the_text_form_says_what_the_json_form_says(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, names: list[str]
+) -> None:
+    values = data.draw(named_values(names))
+    gaps = st.sampled_from([" ", "\t", ", ", ",", " , ", "  "])
+    rests = st.sampled_from(["", "  ", " # a remark", "\n", "\n# 7 a remark\n"])
+    path = tmp_path_factory.getbasetemp() / "any.txt"
+
+    def read(classes: Sequence[object]) -> LabelMap:
+        lines = [f"{pixel}{data.draw(gaps)}{classes[index]}{data.draw(rests)}\n" for pixel, index in values.items()]
+        path.write_text("".join(lines), encoding="utf-8")
+        return LabelMap.read(path)
+
+    pixels: dict[str, list[int | str]] = {}
+    for pixel, index in values.items():
+        pixels.setdefault(str(index), []).append(str(pixel) if data.draw(st.booleans()) else pixel)
+    json_form = LabelMap.from_json({"map": {index: each if each[1:] else each[0] for index, each in pixels.items()}})
+    assert dict(read(range(254)).values or ()) == dict(json_form.values or ()) == values
+    assert dict(read(names).numbered_as(names).values or ()) == values
+
+
+@given(st.lists(LINE_NAMES, min_size=1, max_size=9, unique=True))
+def test_class_names_are_the_same_in_lines_and_in_json(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any_names.txt"
+    for content in ("\n# a remark\n".join(names), json.dumps(names), json.dumps(names, ensure_ascii=False)):
+        path.write_text(content, encoding="utf-8")
+        assert read_class_names(path) == tuple(names)
 
 
 def test_a_mask_may_be_a_view() -> None:
@@ -123,10 +202,15 @@ def test_maps_without_names_keep_their_numbers(label_map: LabelMap) -> None:
     assert label_map.numbered_as(["sky", "road"]) == label_map
 
 
-@given(st.permutations(["sky", "road", "tree", "car"]))
-def test_a_pixel_value_keeps_the_name_of_its_class_in_any_order(names: list[str]) -> None:
-    label_map = LabelMap(values=((4, 0), (7, 1), (9, 2)), class_names=("road", "car", "sky"))
-    assert [names[index] for index in applied(label_map.numbered_as(names), 4, 7, 9)] == ["road", "car", "sky"]
+@given(st.data(), st.lists(CLASS_NAMES, min_size=2, max_size=9, unique=True))
+def test_a_pixel_value_keeps_the_name_of_its_class_in_any_order(data: st.DataObject, names: list[str]) -> None:
+    own = tuple(data.draw(st.permutations(names))[: data.draw(st.integers(1, len(names)))])
+    values = data.draw(named_values(own))
+    renumbered = LabelMap(values=tuple(values.items()), class_names=own).numbered_as(names)
+    assert renumbered.class_names == tuple(names)
+    assert [(pixel, names[index]) for pixel, index in renumbered.values or ()] == [
+        (pixel, own[index]) for pixel, index in values.items()
+    ]
 
 
 @pytest.mark.parametrize(

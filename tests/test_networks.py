@@ -1,11 +1,14 @@
+import functools
 import logging
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
+from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network, resize
 
 ALGORITHMS: tuple[Algorithm, ...] = ("fcn", "psp", "deeplab")
 # strides 8 and 32, batch and layer norms, padded and not, channels first, last and from a transformer
@@ -33,23 +36,58 @@ def tiny(algorithm: Algorithm = "fcn", backbone: str = "test_efficientnet") -> S
 def test_every_network(algorithm: Algorithm, backbone: str) -> None:
     network = tiny(algorithm, backbone)
     assert network.spec.output_stride == BACKBONES[backbone]
-    takes_any_size(network.eval())
-    is_deterministic_in_any_memory_format(network)
+    is_deterministic_in_any_memory_format(network.eval())
     learns_everywhere(network.train())
     can_be_saved_and_rebuilt(network.eval())
 
 
+build_once = functools.cache(build_network)
+# tiny, odd, and next to a multiple of a stride
+LENGTHS = st.one_of(
+    st.integers(1, 9),
+    st.integers(1, 100),
+    st.builds(lambda times, more: 8 * times + more, st.integers(1, 12), st.sampled_from([-1, 0, 1])),
+)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@settings(max_examples=8)
+@given(height=LENGTHS, width=LENGTHS, stride=st.sampled_from([8, 16, 32]))
+@example(height=1, width=1, stride=8)
+@example(height=65, width=97, stride=8)
 @torch.no_grad()
-def takes_any_size(network: SegmentationNetwork) -> None:
-    for height, width in [(1, 1), (3, 50), (64, 96), (65, 97), (71, 33)]:
-        images = images_of(2, height, width)
-        logits, auxiliary = network.forward_with_auxiliary(images)
-        assert auxiliary is not None
-        assert logits.shape == auxiliary.shape == (2, 4, height, width)
-        assert logits.dtype == torch.float32
-        assert logits.isfinite().all()
-        stride = network.spec.output_stride
-        assert network.coarse_logits(images).shape[-2:] == (-(-height // stride), -(-width // stride))
+def test_every_network_takes_any_size(
+    algorithm: Algorithm, backbone: str, height: int, width: int, stride: int
+) -> None:
+    network = build_once(NetworkSpec(algorithm, backbone, num_classes=4, output_stride=stride)).eval()
+    images = images_of(2, height, width)
+    logits, auxiliary = network.forward_with_auxiliary(images)
+    assert auxiliary is not None
+    assert logits.shape == auxiliary.shape == (2, 4, height, width)
+    assert logits.dtype == auxiliary.dtype == torch.float32
+    assert logits.isfinite().all() and auxiliary.isfinite().all()
+    coarse = network.coarse_logits(images)
+    stride = network.spec.output_stride
+    assert coarse.shape == (2, 4, -(-height // stride), -(-width // stride))
+    torch.testing.assert_close(resize(coarse, (height, width)), logits)
+    torch.testing.assert_close(network(images[1:]), logits[1:], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@settings(max_examples=8)
+@given(algorithm=st.sampled_from(ALGORITHMS), batch=st.integers(1, 3), height=LENGTHS, width=LENGTHS)
+@example(algorithm="psp", batch=1, height=1, width=1)
+@example(algorithm="deeplab", batch=1, height=33, width=1)
+def test_every_network_trains_at_any_size(
+    backbone: str, algorithm: Algorithm, batch: int, height: int, width: int
+) -> None:
+    network = build_once(NetworkSpec(algorithm, backbone, num_classes=4)).train()
+    network.zero_grad()
+    main, auxiliary = network.forward_with_auxiliary(images_of(batch, height, width))
+    assert auxiliary is not None
+    torch.autograd.backward(main.square().mean() + auxiliary.square().mean())
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
 
 
 @torch.no_grad()

@@ -1,9 +1,5 @@
-import json
 import re
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,34 +14,16 @@ from segwright.networks import (
     build_network,
     state_dict_from_gluoncv,
 )
+from tests.gluoncv import FIXTURES, recorded_case, recorded_network
 
-FIXTURES = Path(__file__).parent / "data" / "gluoncv"
 LEARNT_VALUES = {"fcn": 35_433_674, "psp": 49_069_258, "deeplab": 42_119_626}
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def rule_made(name: str, shape: list[int], salt: str) -> NDArray[np.float32]:
-    rng = np.random.RandomState(zlib.crc32((salt + name).encode()))
-    count = int(np.prod(shape))
-    if name.endswith("running_var"):
-        values = 0.5 + rng.random_sample(count)
-    elif name.endswith("bn3.gamma"):
-        values = 0.1 + 0.2 * rng.random_sample(count)
-    elif name.endswith("gamma"):
-        values = 0.5 + rng.random_sample(count)
-    elif name.endswith(("running_mean", "beta", "bias")):
-        values = 0.1 * rng.standard_normal(count)
-    else:
-        values = np.sqrt(2 / np.prod(shape[1:])) * rng.standard_normal(count)
-    return np.asarray(values, dtype=np.float32).reshape(shape)
-
-
 @pytest.mark.parametrize("algorithm", ["fcn", "psp", "deeplab"])
 def test_logits_equal_gluoncv(algorithm: Algorithm) -> None:
-    case: dict[str, Any] = json.loads((FIXTURES / f"{algorithm}_resnet50_c5.json").read_text())
-    arrays = {name: rule_made(name, shape, case["salt"]) for name, shape in case["arrays"]}
-    network = build_network(NetworkSpec(algorithm, "resnet-50", num_classes=5)).eval()
-    network.load_state_dict(state_dict_from_gluoncv(arrays, network))
+    case = recorded_case(algorithm)
+    network = recorded_network(algorithm).eval()
     assert sum(parameter.numel() for parameter in network.parameters()) == LEARNT_VALUES[algorithm]
     with np.load(FIXTURES / f"{algorithm}_resnet50_c5.npz") as recorded:
         for height, width in case["sizes"]:
@@ -70,8 +48,7 @@ def network() -> SegmentationNetwork:
 
 @pytest.fixture
 def arrays() -> Arrays:
-    case = json.loads((FIXTURES / "fcn_resnet50_c5.json").read_text())
-    return {name: np.zeros(shape, dtype=np.float32) for name, shape in case["arrays"]}
+    return {name: np.zeros(shape, dtype=np.float32) for name, shape in recorded_case("fcn")["arrays"]}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.training.loss import pixel_loss
+from segwright.training.loss import Pixels, pixel_loss, weigh
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -23,14 +24,23 @@ def test_sums_over_labelled_pixels(seed: int) -> None:
     assert torch.allclose(pixel_loss(logits, masks), torch.as_tensor(expected), rtol=1e-5)
 
 
-def test_ignored_pixels_have_no_gradient() -> None:
-    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
-    masks = torch.tensor([[[0, IGNORE], [IGNORE, 2]]])
-    pixel_loss(logits, masks).backward()  # type: ignore[no-untyped-call]
-    assert logits.grad is not None
-    assert (logits.grad[0, :, 0, 1] == 0).all()
-    assert (logits.grad[0, :, 1, 0] == 0).all()
-    assert (logits.grad[0, :, 0, 0] != 0).all()
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_ignored_pixels_change_neither_value_nor_gradient(seed: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, 3, 4, 5, generator=generator).requires_grad_()
+    masks = torch.randint(0, 3, (2, 4, 5), generator=generator)
+    ignored = torch.rand(masks.shape, generator=generator) < share
+    masks[ignored] = IGNORE
+    other = logits.detach().clone()
+    other.permute(0, 2, 3, 1)[ignored] = 1e4 * torch.randn(int(ignored.sum()), 3, generator=generator)
+    other.requires_grad_()
+    values = [pixel_loss(logits, masks), pixel_loss(other, masks)]
+    torch.autograd.backward(values)
+    assert torch.equal(*values)
+    assert logits.grad is not None and other.grad is not None
+    assert torch.equal(logits.grad, other.grad)
+    assert (logits.grad.permute(0, 2, 3, 1)[ignored] == 0).all()
+    assert (logits.grad.permute(0, 2, 3, 1)[~ignored] != 0).any(-1).all()
 
 
 def test_all_ignored_is_zero() -> None:
@@ -39,3 +49,19 @@ def test_all_ignored_is_zero() -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == 0
     assert logits.grad is not None and (logits.grad == 0).all()
+
+
+SHARE, BATCH = Pixels(labelled=30, all=40), Pixels(labelled=100, all=160)
+
+
+def test_the_mean_is_over_the_labelled_pixels_of_the_whole_batch() -> None:
+    weighing = weigh(Hyperparameters(aux_weight=0.25), SHARE, BATCH)
+    assert weighing.gradient == weighing.figure == (0.01, 0.0025)
+    assert weighing.pixels == 100
+
+
+def test_gluoncv_divides_by_the_batch_once_more_and_logs_another_figure() -> None:
+    weighing = weigh(Hyperparameters(recipe="sagemaker", aux_weight=0.25, mini_batch_size=4), SHARE, BATCH)
+    assert weighing.gradient == (1 / 120, 1 / 120), "full weight of the auxiliary head, whatever aux_weight is"
+    assert weighing.figure == (1 / 160, 0.25 / 160)
+    assert weighing.pixels == 160

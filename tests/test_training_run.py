@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import segwright
-from segwright.bundle import load_network, read_description
+from segwright.bundle import Description, load_network, read_description
 from segwright.errors import DataError, LabelError, OutputExistsError
 from segwright.training.epoch import Trainer
 from tests.conftest import TINY_BACKBONE, Draw, blocks
@@ -79,7 +79,8 @@ def test_a_wrong_number_of_samples_is_reported_and_not_trusted(
     assert "num_training_samples is 100, but there are 8" in caplog.text
     last = records(bundle)[-1]
     assert last["updates"] == 4
-    assert last["learning_rate"] == pytest.approx(0.01 * (1 - 3 / 4) ** 0.9)
+    warm = 0.05 * 4
+    assert last["learning_rate"] == pytest.approx(0.01 * (1 - (3 - warm) / (4 - warm)) ** 0.9)
 
 
 def test_a_last_batch_of_one_picture_does_not_stop_pooled_heads(channels_folder: Draw, tmp_path: Path) -> None:
@@ -135,6 +136,37 @@ def test_an_interrupt_in_the_first_epoch_leaves_one_too(
     with pytest.raises(KeyboardInterrupt):
         train(channels_folder(), tmp_path / "model")
     assert segwright.load(tmp_path / "model", "cpu").mask(blocks(1)[0]).shape == (40, 48)
+
+
+def test_a_batch_larger_than_the_data_holds_them_all(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "segwright"):
+        bundle = train(channels_folder(train=5), tmp_path / "model", recipe="sagemaker", mini_batch_size="16")
+    assert "a batch holds them all" in caplog.text
+    assert [record["updates"] for record in records(bundle)] == [1, 2]
+
+
+def test_the_log_names_the_recipe_and_few_updates(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "segwright"):
+        train(channels_folder(), tmp_path / "model", recipe="sagemaker", epochs="1")
+    assert "recipe sagemaker, but " in caplog.text and "epochs 1" in caplog.text
+    assert "validation scores crops of 32 pixels from the centres" in caplog.text
+    assert "2 updates in all are few to learn from" in caplog.text and "--epochs 250" in caplog.text
+
+
+def test_validation_scores_crops_where_the_original_does(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder(train=4, validation=2, height=40, width=60)
+    crops = read_description(train(data, tmp_path / "crops", validation_mini_batch_size="2", epochs="1"))
+    whole = read_description(train(data, tmp_path / "whole", validation_mini_batch_size="1", epochs="1"))
+
+    def support(of: Description) -> int:
+        return sum(entry["support"] for entry in of.metrics["last"]["per_class"])
+
+    assert support(crops) == 2 * 32 * 32
+    assert support(whole) == 2 * 40 * 60
 
 
 def test_bad_data_leaves_an_existing_bundle_alone(channels_folder: Draw, tmp_path: Path) -> None:

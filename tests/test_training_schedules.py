@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.schedules import learning_rate
+from segwright.training.schedules import learning_rate, updates_per_epoch
 
 
 def settings(**values: object) -> Hyperparameters:
-    return Hyperparameters.model_validate({"epochs": 10, "learning_rate": 0.1, **values})
+    return Hyperparameters.model_validate({"epochs": 10, "learning_rate": 0.1, "warmup": 0, **values})
 
 
 @given(st.integers(0, 200), st.integers(1, 20))
@@ -29,3 +29,29 @@ def test_step_falls_at_each_listed_epoch() -> None:
 
 def test_never_negative_past_the_end() -> None:
     assert learning_rate(settings(), 10_000, 3) == 0
+
+
+@given(st.floats(0.01, 0.9), st.integers(1, 20), st.sampled_from(["poly", "cosine"]))
+def test_a_warm_up_grows_evenly_to_the_highest_rate_and_then_it_falls_to_0(
+    warmup: float, per_epoch: int, kind: str
+) -> None:
+    warmed = settings(warmup=warmup, lr_scheduler=kind)
+    total = 10 * per_epoch
+    rates = [learning_rate(warmed, update, per_epoch) for update in range(total + 1)]
+    warm = [rate for update, rate in enumerate(rates) if update < warmup * total]
+    assert warm == pytest.approx([0.1 * min((update + 1) / (warmup * total), 1) for update in range(len(warm))])
+    rest = rates[len(warm) :]
+    assert rest == sorted(rest, reverse=True) and max(rest) <= 0.1
+    assert rest[-1] == pytest.approx(0, abs=1e-12)
+    done = [(update - warmup * total) / (total - warmup * total) for update in range(len(warm), total + 1)]
+    assert rest == pytest.approx(
+        [0.1 * ((1 - d) ** 0.9 if kind == "poly" else (1 + math.cos(math.pi * d)) / 2) for d in done], abs=1e-9
+    )
+
+
+@given(st.integers(1, 500), st.integers(1, 64))
+def test_the_formula_counts_updates_as_its_recipe_does(samples: int, batch: int) -> None:
+    kept = updates_per_epoch(Hyperparameters(mini_batch_size=batch), samples)
+    rolled = updates_per_epoch(Hyperparameters(recipe="sagemaker", mini_batch_size=batch), samples)
+    assert kept == math.ceil(samples / batch)
+    assert rolled == max(samples // batch, 1)

@@ -13,7 +13,7 @@ Knows how a network is described and stored. Refuses to know how it is trained o
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -69,6 +69,8 @@ class Description(BaseModel):
     metrics: dict[str, Any]
     """The scores of both weight files, `best` and `last`; null where a file was never validated."""
     versions: dict[str, str]
+    started_from: str | None = None
+    """The bundle that the training started from, as it was named; None for a training from the beginning."""
 
     @field_validator("network")
     @classmethod
@@ -142,30 +144,29 @@ class BundleWriter:
         refuse_unwritable_folder(path)
         self.path, self._overwrite = path.resolve(), overwrite
         self._found_older = (path / _DESCRIPTION).is_file()
-        self._saved = False
+        self.saved = False
+        """Whether this writer has written yet."""
 
     @property
     def keeps_older(self) -> bool:
         """Whether an older bundle is still in place: there was one, and nothing has been saved yet."""
-        return self._found_older and not self._saved
+        return self._found_older and not self.saved
 
-    def save(
-        self, description: Description, *, last: State, best: State | None, record: Mapping[str, Any] | None
-    ) -> None:
-        """Write the last weights, the best ones where they changed, and one more line of metrics.
+    def save(self, description: Description, *, last: State, best: State, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write the last weights, the best ones, and the lines of metrics.
 
         Raises UserError when that fails, on a full disk for example.
         """
         try:
-            if self._saved:
-                _fill(self.path, description, last=last, best=best, record=record)
+            if self.saved:
+                _fill(self.path, description, last=last, best=best, records=records)
                 return
             with directory_aside(self.path, self._overwrite, _DESCRIPTION) as folder:
-                _fill(folder, description, last=last, best=best or last, record=record)
+                _fill(folder, description, last=last, best=best, records=records)
         except (SafetensorError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"the model cannot be written to {self.path}: {reason}") from error
-        self._saved = True
+        self.saved = True
 
 
 def read_description(path: Path) -> Description:
@@ -222,17 +223,14 @@ def _fill(
     description: Description,
     *,
     last: State,
-    best: State | None,
-    record: Mapping[str, Any] | None,
+    best: State,
+    records: Sequence[Mapping[str, Any]],
 ) -> None:
     _save_weights(folder / LAST, last)
-    if best is not None:
-        _save_weights(folder / BEST, best)
+    _save_weights(folder / BEST, best)
     write_bytes(folder / _DESCRIPTION, description.model_dump_json(indent=2).encode())
     write_bytes(folder / "README.md", _readme(description).encode())
-    if record is not None:
-        with (folder / "metrics.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
+    write_bytes(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def _save_weights(path: Path, state: State) -> None:

@@ -6,7 +6,7 @@ This module knows no hyperparameter by name.
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import annotated_types
@@ -82,13 +82,20 @@ def sections(model: type[BaseModel]) -> dict[str, dict[str, FieldInfo]]:
     return grouped
 
 
-def table(fields: dict[str, FieldInfo]) -> str:
-    """A Markdown table of fields: name, values, default, meaning."""
+def table(fields: dict[str, FieldInfo], defaults: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table of fields: name, values, the default in each of several named sets, meaning."""
     rows = [
-        f"| `{name}` | {allowed(field)} | {_shown_default(field)} | {field.description} |"
+        [f"`{name}`", allowed(field), *(_shown_default(each[name]) for each in defaults.values()), field.description]
         for name, field in fields.items()
     ]
-    return "\n".join(["| Name | Values | Default | Meaning |", "|---|---|---|---|", *rows])
+    heads = ["Name", "Values", *(f"`{name}`" for name in defaults), "Meaning"]
+    return markdown_table(heads, rows)
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:
+    """A Markdown table, a line a row."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -119,8 +126,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE_SHOWN else text[: LONGEST_VALUE_SHOWN - 3] + "..."
 
 
-def _shown_default(field: FieldInfo) -> str:
-    return "none" if field.default is None else f"`{field.default}`"
+def _shown_default(default: object) -> str:
+    return "none" if default is None else f"`{default}`"
 
 
 def _bound(field: FieldInfo, kind: type, attribute: str) -> Any:

@@ -1,8 +1,9 @@
 """Every hyperparameter, once: name, values, default and meaning.
 
 From this one definition come the parsing of SageMaker's strings, the flags of the command line with their
-help, the JSON schema and the tables in the documentation. This module refuses to know what any of them does:
-it never imports torch, opens a data set or asks timm for a backbone.
+help, the JSON schema and the tables in the documentation. The defaults that stand here are those of the recipe
+`sagemaker`; the recipe `best` replaces some of them. This module refuses to know what any of them does: it never
+imports torch, opens a data set or asks timm for a backbone.
 
 Source: SageMaker's contract, section 3 (names, ranges and the documented defaults).
 """
@@ -18,9 +19,11 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from segwright.errors import HyperparameterError
 from segwright.hyperparameter_words import describe, parse_epoch_list, parse_whole_number
+from segwright.recipes import recipe_values
 
 _log = logging.getLogger("segwright")
 
+_RECIPE: Final[JsonDict] = {"section": "Recipe"}
 _NETWORK: Final[JsonDict] = {"section": "Network"}
 _DATA: Final[JsonDict] = {"section": "Data and augmentation"}
 _TRAINING: Final[JsonDict] = {"section": "Training"}
@@ -43,6 +46,11 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
+    recipe: Literal["best", "sagemaker"] = Field(
+        default="best",
+        description="The set of defaults: best is what evidence says, sagemaker is the original.",
+        json_schema_extra=_RECIPE,
+    )
     algorithm: Literal["fcn", "psp", "deeplab"] = Field(
         default="fcn",
         description="The decoder: FCN, PSPNet (psp) or DeepLabV3 (deeplab).",
@@ -100,6 +108,11 @@ class Hyperparameters(BaseModel):
         description="Pixels of a side of the square training crop, rounded up to a multiple of 8.",
         json_schema_extra=_DATA,
     )
+    padding: Literal["ignore", "class-0"] = Field(
+        default="class-0",
+        description="What a crop learns where it is larger than the picture: nothing, or class 0, as the original.",
+        json_schema_extra=_DATA,
+    )
     augmentation_type: Literal["default", "none"] = Field(
         default="default",
         description="default: random scale, crop, flip and blur; none: fixed scale and centred crop.",
@@ -129,6 +142,12 @@ class Hyperparameters(BaseModel):
         description="Images in a training batch, over all devices together.",
         json_schema_extra=_TRAINING,
     )
+    last_batch: Literal["keep", "rollover"] = Field(
+        default="rollover",
+        description="Images that do not fill a batch: keep makes a smaller batch of them, rollover begins the next "
+        "epoch with them.",
+        json_schema_extra=_TRAINING,
+    )
     accumulation: int = Field(
         default=1,
         gt=0,
@@ -138,7 +157,7 @@ class Hyperparameters(BaseModel):
     validation_mini_batch_size: int = Field(
         default=16,
         gt=0,
-        description="Accepted for SageMaker's sake: validation always scores whole images at their own size.",
+        description="1 scores whole images at their own size; more scores crops of crop_size from their centres.",
         json_schema_extra=_TRAINING,
     )
     precision_dtype: Literal["float32", "float16", "bfloat16", "auto"] = Field(
@@ -173,12 +192,32 @@ class Hyperparameters(BaseModel):
         default=0.001,
         gt=0,
         le=1,
-        description="The learning rate at the start; heads on a pretrained backbone learn ten times as fast.",
+        description="The learning rate at its highest.",
+        json_schema_extra=_RATE,
+    )
+    head_rate_factor: float = Field(
+        default=10.0,
+        gt=0,
+        le=100,
+        description="How many times faster than the backbone the heads learn.",
+        json_schema_extra=_RATE,
+    )
+    update_rule: Literal["mean", "gluoncv"] = Field(
+        default="gluoncv",
+        description="mean: the gradient of the mean loss; gluoncv: that divided by mini_batch_size once more, with "
+        "the auxiliary head's at full weight, and momentum that holds the rate.",
         json_schema_extra=_RATE,
     )
     lr_scheduler: Literal["poly", "step", "cosine"] = Field(
         default="poly",
         description="How the learning rate falls over the training.",
+        json_schema_extra=_RATE,
+    )
+    warmup: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="The share of all updates in which the learning rate grows evenly to its highest.",
         json_schema_extra=_RATE,
     )
     lr_scheduler_factor: float = Field(
@@ -278,6 +317,24 @@ class Hyperparameters(BaseModel):
     @classmethod
     def _is_optional(cls, name: str) -> bool:
         return name in cls.model_fields and cls.model_fields[name].default is None
+
+    @property
+    def validation_crop_size(self) -> int | None:
+        """Pixels of a side of the centre crops that validation scores; None where it scores whole images."""
+        return self.training_crop_size if self.validation_mini_batch_size > 1 else None
+
+    def changes(self) -> dict[str, Any]:
+        """What differs from the defaults of the recipe, by name."""
+        usual = type(self)(recipe=self.recipe)
+        return {name: value for name, value in self if value != getattr(usual, name)}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_from_the_recipe(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        recipe = data.get("recipe", cls.model_fields["recipe"].default)
+        return {**recipe_values(recipe, data), **data}
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:

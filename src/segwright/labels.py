@@ -195,6 +195,11 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise LabelError(f"{path}: {error}") from None
 
 
+def numbered_names(count: int) -> tuple[str, ...]:
+    """The names of `count` classes that nobody has named."""
+    return tuple(f"class {index}" for index in range(count))
+
+
 @functools.lru_cache(maxsize=8)
 def _table(label_map: LabelMap) -> NDArray[np.uint8]:
     """The look-up table of a map, uint8 [65536]."""

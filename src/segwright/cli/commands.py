@@ -7,7 +7,7 @@ without torch. Nothing is computed here.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group, Parameter, validators
 
 from segwright import __version__
 from segwright.cli.flags import HyperparameterFlags, read_flags
@@ -79,6 +79,29 @@ def train(
     validation_annotation: ValidationAnnotation = None,
     label_map: LabelMapPath = None,
     class_names: ClassNames = None,
+    start_from: Annotated[
+        Path | None,
+        Parameter(name="--from", help="A trained model to start from; classes that both know keep what they learnt."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Go on from the newest checkpoint of a training that was ended; where there is none, start anew.",
+        ),
+    ] = False,
+    checkpoints: Annotated[
+        Path | None,
+        Parameter(help="The folder of checkpoints; left out, OUTPUT.checkpoints beside the trained model."),
+    ] = None,
+    checkpoint_every: Annotated[
+        float,
+        Parameter(
+            validator=validators.Number(gt=0),
+            help="Seconds between checkpoints within an epoch; the end of an epoch always writes one.",
+        ),
+    ] = 600.0,
     device: Device = None,
     strict: Strict = False,
     overwrite: Overwrite = False,
@@ -105,6 +128,10 @@ def train(
         output,
         settings,
         class_names=class_names,
+        start_from=start_from,
+        checkpoints=checkpoints,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
         device=device,
         strict=strict,
         overwrite=overwrite,

@@ -19,9 +19,11 @@ BOOLEAN_WORDS: Final = frozenset(["true", "false", "yes", "no", "on", "off", "1"
 _VALUES: Final = {bool: "BOOL", int: "INT", float: "FLOAT", str: "NAME", Path: "FILE"}
 
 
-def _flag(heading: Group, field: FieldInfo) -> Any:
+def _flag(heading: Group, name: str, field: FieldInfo) -> Any:
     """The type of one flag: an optional string with its help, `meaning (values; default)`."""
-    default = "" if field.default is None else f"; default {field.default}"
+    best, original = (getattr(Hyperparameters(recipe=recipe), name) for recipe in ("best", "sagemaker"))
+    default = "" if best is None else f"; default {best}"
+    default += f", in recipe sagemaker {original}" if name != "recipe" and original != best else ""
     value = _VALUES.get(plain_type(field), "VALUE")
     words = f"{field.description} ({allowed(field)}{default})"
     return Annotated[str | None, Parameter(help=words, group=heading, show_default=False, metavar=value)]
@@ -29,7 +31,7 @@ def _flag(heading: Group, field: FieldInfo) -> Any:
 
 def _all_flags() -> list[tuple[str, Any, Any]]:
     return [
-        (name, _flag(heading, field), dataclasses.field(default=None))
+        (name, _flag(heading, name, field), dataclasses.field(default=None))
         for position, (title, fields) in enumerate(sections(Hyperparameters).items())
         for heading in [Group(f"Hyperparameters: {title}", sort_key=10 + position)]
         for name, field in fields.items()

@@ -7,8 +7,8 @@ its numbers.
 Pixel centres lie at half-integers: pixel x of a picture scaled from W to w columns shows the source position
 (x + 0.5) W / w - 0.5.
 
-Source: GluonCV, gluoncv/data/segbase.py, `_sync_transform`. Ours pads masks with 255 (ignore) instead of
-class 0.
+Source: GluonCV, gluoncv/data/segbase.py, `_sync_transform` and `_val_sync_transform`. Where a crop is larger than
+the picture, GluonCV's mask is class 0; here the caller says what it is.
 """
 
 from dataclasses import dataclass
@@ -72,11 +72,23 @@ def still_crop(height: int, width: int, base_size: int, crop_size: int) -> Crop:
     return Crop(height, width, scaled_height, scaled_width, top, left, crop_size)
 
 
-def apply_crop(crop: Crop, image: NDArray[Pixel], mask: NDArray[np.uint8]) -> tuple[NDArray[Pixel], NDArray[np.uint8]]:
+def validation_crop(height: int, width: int, crop_size: int) -> Crop:
+    """The crop that GluonCV scores in validation: the short side becomes crop_size, the position is central."""
+    if width > height:
+        scaled_height, scaled_width = crop_size, width * crop_size // height
+    else:
+        scaled_height, scaled_width = height * crop_size // width, crop_size
+    top, left = round((scaled_height - crop_size) / 2), round((scaled_width - crop_size) / 2)
+    return Crop(height, width, scaled_height, scaled_width, top, left, crop_size)
+
+
+def apply_crop(
+    crop: Crop, image: NDArray[Pixel], mask: NDArray[np.uint8], padding: int = IGNORE
+) -> tuple[NDArray[Pixel], NDArray[np.uint8]]:
     """Cut a crop out of an image, uint8 or uint16 [H, W, bands], and its mask, uint8 [H, W].
 
     Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8
-    [size, size], nearest and 255 (ignore) in the padding.
+    [size, size], nearest and `padding` in the padding.
     """
     vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size)
     horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, crop.mirrored)
@@ -86,7 +98,7 @@ def apply_crop(crop: Crop, image: NDArray[Pixel], mask: NDArray[np.uint8]) -> tu
         pixels = np.asarray(blurred, dtype=image.dtype)
     pixels = pixels.reshape(vertical.length, horizontal.length, image.shape[2])
     classes = mask[vertical.nearest][:, horizontal.nearest]
-    return _pad(pixels, crop.size, 0), _pad(classes, crop.size, IGNORE)
+    return _pad(pixels, crop.size, 0), _pad(classes, crop.size, padding)
 
 
 def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:

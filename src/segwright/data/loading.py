@@ -52,6 +52,8 @@ class CropSettings:
     base_size: int
     crop_size: int
     augment: bool = True
+    padding: int = IGNORE
+    """The class of a crop's pixels outside the picture."""
 
 
 def training_loader(
@@ -62,13 +64,14 @@ def training_loader(
     batch_size: int,
     seed: int,
     workers: int,
+    rollover: bool = False,
     rank: int = 0,
     world_size: int = 1,
     pin_memory: bool = False,
 ) -> "TrainingLoader":
     """Make the loader of one process; `batch_size` counts over all `world_size` processes."""
     dataset: Dataset[Any] = _Crops(pairs, label_map, crops, seed)
-    sampler = EpochSampler(len(pairs), batch_size, seed, rank, world_size)
+    sampler = EpochSampler(len(pairs), batch_size, seed, rank, world_size, rollover)
     processes = min(workers, (os.cpu_count() or 1) // world_size or 1)
     loader: DataLoader[Batch] = DataLoader(
         dataset,
@@ -87,24 +90,44 @@ def training_loader(
 class EpochSampler(Sampler[list[Visit]]):
     """The order of an epoch, cut into global batches, of which this process takes its share.
 
-    Each pair is visited once an epoch; the last batch may be smaller. A process for which a batch holds no
-    pair visits one uncounted, because all processes must take every step together.
+    All epochs lie on one line of visits, and each pair is visited once in a line's stretch of `count`. Where the
+    last batch is kept, an epoch is one stretch, and its last batch may be smaller. With `rollover` every batch is
+    full: what is left of a stretch begins the next epoch (MXNet's `last_batch="rollover"`). A process for which a
+    batch holds no pair visits one uncounted, because all processes must take every step together.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, rollover: bool = False
+    ) -> None:
         self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.rollover = rank, world_size, rollover
         self.epoch = 0
+        self.skip = 0
+        """Batches of the epoch that were worked off before."""
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        start, stop = self._stretch()
+        return -(-(stop - start) // self.batch_size) - self.skip
 
     def __iter__(self) -> Iterator[list[Visit]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
-        for start in range(0, self.count, self.batch_size):
-            share = order[start : start + self.batch_size][self.rank :: self.world_size]
-            visits = [Visit(self.epoch, pair, counted=True) for pair in share]
-            yield visits or [Visit(self.epoch, order[start], counted=False)]
+        start, stop = self._stretch()
+        orders: dict[int, list[int]] = {}
+        for first in range(start + self.skip * self.batch_size, stop, self.batch_size):
+            visits = [self._visit(place, orders) for place in range(first, min(first + self.batch_size, stop))]
+            yield visits[self.rank :: self.world_size] or [visits[0]._replace(counted=False)]
+
+    def _stretch(self) -> tuple[int, int]:
+        """Where the epoch begins and ends on the line of visits."""
+        start, stop = self.epoch * self.count, (self.epoch + 1) * self.count
+        if self.rollover:
+            return start // self.batch_size * self.batch_size, stop // self.batch_size * self.batch_size
+        return start, stop
+
+    def _visit(self, place: int, orders: dict[int, list[int]]) -> Visit:
+        epoch, index = divmod(place, self.count)
+        if epoch not in orders:
+            orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
+        return Visit(epoch, orders[epoch][index], counted=True)
 
 
 class TrainingLoader:
@@ -113,12 +136,9 @@ class TrainingLoader:
     def __init__(self, loader: DataLoader[Batch], sampler: EpochSampler) -> None:
         self._loader, self._sampler = loader, sampler
 
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch. Raises DataError when a file became unreadable."""
-        self._sampler.epoch = epoch
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch, without the first `skip`. Raises DataError when a file became unreadable."""
+        self._sampler.epoch, self._sampler.skip = epoch, skip
         for batch in self._loader:
             if isinstance(batch, UserError):
                 raise batch
@@ -147,10 +167,11 @@ class _Crops(Dataset[_Sample | UserError]):
         self, image: NDArray[np.uint8], mask: NDArray[np.uint8], visit: Visit
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         sizes = (*mask.shape, self.crops.base_size, self.crops.crop_size)
-        if not self.crops.augment:
-            return apply_crop(still_crop(*sizes), image, mask)
-        generator = np.random.default_rng([self.seed, visit.epoch, visit.pair])
-        return apply_crop(draw_crop(generator, *sizes), image, mask)
+        if self.crops.augment:
+            crop = draw_crop(np.random.default_rng([self.seed, visit.epoch, visit.pair]), *sizes)
+        else:
+            crop = still_crop(*sizes)
+        return apply_crop(crop, image, mask, self.crops.padding)
 
 
 def _collate(

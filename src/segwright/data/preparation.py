@@ -15,7 +15,7 @@ from segwright.console import LOGGER, progress
 from segwright.data.check import DataReport, check_pairs
 from segwright.data.folders import Channels, find_pairs
 from segwright.errors import LabelError
-from segwright.labels import LabelMap, read_class_names
+from segwright.labels import LabelMap, numbered_names, read_class_names
 from segwright.palettes import default_palette
 
 
@@ -46,13 +46,15 @@ def prepare(
     *,
     num_classes: int | None = None,
     class_names: Path | None = None,
+    usual_names: tuple[str, ...] | None = None,
     strict: bool = False,
 ) -> PreparedData:
     """Find, check and describe the data of a training.
 
     `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
     masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
-    of the training masks; their order numbers the classes of both label maps. Raises DataError and LabelError for
+    of the training masks; their order numbers the classes of both label maps. Where nobody says anything about the
+    classes, they are those of `usual_names`, if given. Raises DataError and LabelError for
     what has to be mended before a training.
     """
     train_map, validation_map = channels.train_label_map(), channels.validation_label_map()
@@ -65,6 +67,8 @@ def prepare(
             f"{len(names)} class names ({', '.join(names)}) from {source} do not fit num_classes {num_classes}: "
             "correct one of the two, or leave num_classes out"
         )
+    if not names and not num_classes:
+        names = usual_names
     wanted = num_classes or (len(names) if names else None)
     train = _check(channels.train, channels.train_annotation, train_map, wanted, "train", strict)
     classes = train.num_classes
@@ -74,7 +78,7 @@ def prepare(
     if train.fingerprint == validation.fingerprint:
         LOGGER.warning("train and validation hold the same pairs, so scores say nothing about new pictures")
     palette = default_palette(classes) if train.palette is None else train.palette
-    names = names or tuple(f"class {index}" for index in range(classes))
+    names = names or numbered_names(classes)
     return PreparedData(train, validation, train_map, validation_map, names, palette)
 
 

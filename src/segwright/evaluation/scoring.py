@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segwright.data.augment import apply_crop, validation_crop
 from segwright.data.folders import Pair
 from segwright.data.pairs import read_pair
 from segwright.evaluation.confusion import ConfusionMatrix
@@ -22,15 +23,21 @@ def count_pairs(
     device: torch.device,
     after_each: Callable[[], None],
     precision: torch.dtype = torch.float32,
+    crop_size: int | None = None,
 ) -> ConfusionMatrix:
-    """Predict every image whole, at its own size, and count its pixels against its mask.
+    """Predict every image and count its pixels against its mask.
 
-    The network is put into evaluation mode and left there. `after_each` is called after every image; an
-    exception that it raises ends the count. Raises DataError when a file cannot be read.
+    An image is scored whole, at its own size, or with `crop_size` as GluonCV scores validation images: scaled so that
+    its short side has that many pixels, and only the square at its centre. The network is put into evaluation mode and
+    left there. `after_each` is called after every image; an exception that it raises ends the count. Raises DataError
+    when a file cannot be read.
     """
     network.eval()
     matrix = ConfusionMatrix(network.spec.num_classes)
     for image, mask in _read_ahead(pairs, label_map):
+        if crop_size is not None:
+            height, width = mask.shape
+            image, mask = apply_crop(validation_crop(height, width, crop_size), image, mask)
         matrix.update(mask, image_mask(network, image, device=device, precision=precision))
         after_each()
     return matrix

@@ -4,6 +4,7 @@
 names.
 """
 
+from segwright.networks.backbone import timm_name
 from segwright.networks.gluoncv import state_dict_from_gluoncv
 from segwright.networks.network import SegmentationNetwork, build_network
 from segwright.networks.pooling import resize
@@ -18,4 +19,5 @@ __all__ = [
     "check_backbone",
     "resize",
     "state_dict_from_gluoncv",
+    "timm_name",
 ]

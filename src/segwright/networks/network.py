@@ -107,6 +107,12 @@ class SegmentationNetwork(nn.Module):
         auxiliary = self.auxiliary_head.parameters() if self.auxiliary_head is not None else ()
         return chain(self.head.parameters(), auxiliary)
 
+    def classifier_names(self) -> list[str]:
+        """The names of those parameters, weights and biases, that have a row for each class."""
+        heads = [name for name in ("head", "auxiliary_head") if getattr(self, name) is not None]
+        last = {name: len(getattr(self, name).block) - 1 for name in heads}
+        return [f"{name}.block.{last[name]}.{part}" for name in heads for part in ("weight", "bias")]
+
 
 def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> SegmentationNetwork:
     """A new network in training mode.

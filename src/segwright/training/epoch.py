@@ -17,7 +17,7 @@ from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
-from segwright.training.loss import SummedLoss
+from segwright.training.loss import Pixels, SummedLosses, Weighing, weigh
 from segwright.training.optimizers import make_optimizer, set_rate
 from segwright.training.processes import Processes
 from segwright.training.schedules import learning_rate
@@ -28,21 +28,43 @@ class StepFigures:
     """What one update reports."""
 
     loss: float
-    """Mean over the labelled pixels of the global batch, the auxiliary term included."""
+    """The mean over `pixels` of the global batch, the auxiliary term included."""
     learning_rate: float
     pixels: int
-    """Labelled pixels in the global batch."""
+    """Pixels that the loss is the mean over."""
     images: int
     """Pictures in the global batch."""
 
 
-@dataclass(frozen=True)
-class EpochFigures:
-    """What one epoch reports."""
+@dataclass
+class EpochSums:
+    """What the steps of an epoch have added up to so far."""
 
-    train_loss: float
-    learning_rate: float
-    images_per_second: float
+    batches: int = 0
+    images: int = 0
+    pixels: int = 0
+    loss: float = 0.0
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, step: StepFigures, seconds: float) -> None:
+        """Add one step that took so many seconds."""
+        self.batches += 1
+        self.images += step.images
+        self.pixels += step.pixels
+        self.loss += step.loss * step.pixels
+        self.learning_rate = step.learning_rate
+        self.seconds += seconds
+
+    @property
+    def images_per_second(self) -> float:
+        """The speed of training so far."""
+        return self.images / max(self.seconds, 1e-9)
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss over all pixels so far."""
+        return self.loss / max(self.pixels, 1)
 
 
 class Trainer:
@@ -64,56 +86,67 @@ class Trainer:
         self.optimizer = make_optimizer(self.network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.updates = 0
-        self._loss = processes.averaging(SummedLoss(self.network, settings.aux_weight), device)
+        self._losses = processes.averaging(SummedLosses(self.network), device)
 
     def epoch(
-        self, batches: Iterable[Batch], updates_per_epoch: int, after_step: Callable[[StepFigures], None]
-    ) -> EpochFigures:
-        """Make one update a batch. Raises UserError when the loss is no longer a number."""
+        self,
+        batches: Iterable[Batch],
+        updates_per_epoch: int,
+        sums: EpochSums,
+        after_step: Callable[[StepFigures], None],
+    ) -> None:
+        """Make one update a batch, and add it to `sums`. Raises UserError when the loss is no longer a number."""
         self.network.train()
-        start, rate, total, pixels, images = time.monotonic(), 0.0, 0.0, 0, 0
+        before = time.monotonic()
         for batch in batches:
-            rate = learning_rate(self.settings, self.updates, updates_per_epoch)
-            figures = self._step(batch, rate)
-            total, pixels = total + figures.loss * figures.pixels, pixels + figures.pixels
-            images += figures.images
+            figures = self._step(batch, learning_rate(self.settings, self.updates, updates_per_epoch))
+            now = time.monotonic()
+            sums.add(figures, now - before)
+            before = now
             after_step(figures)
-        return EpochFigures(total / max(pixels, 1), rate, images / (time.monotonic() - start))
 
     def _step(self, batch: Batch, rate: float) -> StepFigures:
         images = batch.images.to(self.device, non_blocking=True)
         masks = batch.masks.to(self.device, non_blocking=True).long()
-        pixels, pictures = self._count(masks, len(batch.keys))
+        share, whole, pictures = self._count(masks, len(batch.keys))
+        weighing = weigh(self.settings, share, whole)
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
-        mean = float(self.processes.sum(self._add_gradients(images, masks, max(pixels, 1))))
+        mean = float(self.processes.sum(self._add_gradients(images, masks, weighing)))
         self._refuse_divergence(mean, batch, rate)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.updates += 1
-        return StepFigures(mean, rate, pixels, pictures)
+        return StepFigures(mean, rate, weighing.pixels, pictures)
 
-    def _add_gradients(self, images: Tensor, masks: Tensor, pixels: int) -> Tensor:
+    def _add_gradients(self, images: Tensor, masks: Tensor, weighing: Weighing) -> Tensor:
         """Add up the gradients of all parts of this process's share; return its part of the mean loss."""
+        gradient = torch.tensor(weighing.gradient, device=self.device)
+        figure = torch.tensor(weighing.figure, device=self.device)
         total = torch.zeros((), device=self.device)
         parts = list(
             zip(images.chunk(self.settings.accumulation), masks.chunk(self.settings.accumulation), strict=True)
         )
         for number, (part, labels) in enumerate(parts, start=1):
-            with self.processes.exchange(self._loss, last=number == len(parts)):
+            with self.processes.exchange(self._losses, last=number == len(parts)):
                 with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-                    loss = self._loss(part, labels) / pixels
-                # Gradients are averaged over processes, but the loss is already divided by all of their pixels.
-                self.scaler.scale(loss * self.processes.world_size).backward()
-            total += loss.detach()
+                    losses = self._losses(part, labels)
+                # Gradients are averaged over processes, but the weights already make them add up.
+                self.scaler.scale((losses * gradient).sum() * self.processes.world_size).backward()
+            total += (losses.detach() * figure).sum()
         return total
 
-    def _count(self, masks: Tensor, pictures: int) -> tuple[int, int]:
-        """Count the labelled pixels and the pictures of the global batch."""
-        labelled = (masks != IGNORE).flatten(1).sum(1)
-        counts = torch.stack([labelled.sum(), torch.tensor(pictures, device=masks.device)])
-        pixels, all_pictures = self.processes.sum(counts).tolist()
-        return pixels, all_pictures
+    def _count(self, masks: Tensor, pictures: int) -> tuple[Pixels, Pixels, int]:
+        """Count the pixels of this process's share and of the global batch, and the pictures of the latter."""
+        share = torch.stack([(masks != IGNORE).sum(), torch.tensor(pictures, device=masks.device)])
+        labelled = int(share[0])
+        all_labelled, all_pictures = self.processes.sum(share).tolist()
+        height, width = masks.shape[1:]
+        return (
+            Pixels(labelled, pictures * height * width),
+            Pixels(all_labelled, all_pictures * height * width),
+            all_pictures,
+        )
 
     def _refuse_divergence(self, loss: float, batch: Batch, rate: float) -> None:
         if not math.isfinite(loss):

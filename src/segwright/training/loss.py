@@ -1,31 +1,39 @@
-"""What training minimises: softmax cross-entropy summed over labelled pixels, with an auxiliary term."""
+"""What training minimises: softmax cross-entropy over labelled pixels, of both heads, and how it is weighed.
 
+Knows logits, masks and counts of pixels. Refuses to know batches, processes and optimizers.
+"""
+
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
 
 
-class SummedLoss(nn.Module):
-    """A network and its loss as one module, so that gradients can be averaged around both.
+class SummedLosses(nn.Module):
+    """A network and the losses of its heads as one module, so that gradients can be averaged around both.
 
-    The sum is not divided here: the number of labelled pixels of the whole batch, over all processes and all
+    The sums are not divided here: the number of labelled pixels of the whole batch, over all processes and all
     parts of it, is known only outside.
     """
 
-    def __init__(self, network: SegmentationNetwork, auxiliary_weight: float) -> None:
+    def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
-        self.network, self.auxiliary_weight = network, auxiliary_weight
+        self.network = network
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
-        """Sum the loss over the labelled pixels.
+        """Sum the loss of each head over the labelled pixels.
 
-        Images are uint8 [B, 3, H, W], masks int64 [B, H, W] with 255 = ignore; the result is a float32 scalar.
+        Images are integers [B, bands, H, W], masks int64 [B, H, W] with 255 = ignore; the result is float32 [2]: the
+        main head's sum and the auxiliary head's, 0 where there is none.
         """
         main, auxiliary = self.network.forward_with_auxiliary(images)
         loss = pixel_loss(main, masks)
-        return loss if auxiliary is None else loss + self.auxiliary_weight * pixel_loss(auxiliary, masks)
+        return torch.stack([loss, torch.zeros_like(loss) if auxiliary is None else pixel_loss(auxiliary, masks)])
 
 
 def pixel_loss(logits: Tensor, masks: Tensor) -> Tensor:
@@ -34,3 +42,42 @@ def pixel_loss(logits: Tensor, masks: Tensor) -> Tensor:
     Logits are float [B, C, H, W], masks int64 [B, H, W]. Ignored pixels touch neither value nor gradient.
     """
     return F.cross_entropy(logits.float(), masks, ignore_index=IGNORE, reduction="sum")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels of a batch or of a share of it."""
+
+    labelled: int
+    all: int
+    """Ignored pixels included."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """By what the sums of main and auxiliary head are multiplied; both then add up over processes."""
+
+    gradient: tuple[float, float]
+    figure: tuple[float, float]
+    """For the loss that is logged."""
+    pixels: int
+    """What the figure is the mean over."""
+
+
+def weigh(settings: Hyperparameters, share: Pixels, batch: Pixels) -> Weighing:
+    """Weigh the losses of one process's `share` of a global `batch`.
+
+    mean: gradient and figure are those of the mean over the labelled pixels of the global batch, the auxiliary
+    head's times `aux_weight`. gluoncv: the gradient is that of the mean over the labelled pixels of each process
+    (device) by itself, the auxiliary head's at full weight whatever `aux_weight` is, divided by `mini_batch_size`
+    once more; the figure is the mean over all pixels, to which ignored ones add 0, with `aux_weight`.
+
+    Source of gluoncv: `MixSoftmaxCrossEntropyLoss` and `Trainer.step`, as section 3 of its description has them.
+    """
+    if settings.update_rule == "gluoncv":
+        step = 1 / (max(share.labelled, 1) * settings.mini_batch_size)
+        mean = 1 / max(batch.all, 1)
+        return Weighing((step, step), (mean, settings.aux_weight * mean), batch.all)
+    mean = 1 / max(batch.labelled, 1)
+    weights = (mean, settings.aux_weight * mean)
+    return Weighing(weights, weights, batch.labelled)

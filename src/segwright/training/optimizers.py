@@ -3,27 +3,29 @@
 Source: SageMaker's contract, sections 3.1 and 3.4.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import SegmentationNetwork
-
-_NEW_LAYERS: Final = 10.0
-"""Fresh heads on a pretrained backbone learn this many times faster (`lr_mult` of GluonCV's heads)."""
+from segwright.training.momentum import RateInMomentum
 
 
 def make_optimizer(network: SegmentationNetwork, settings: Hyperparameters) -> Optimizer:
-    """Make the optimizer over all parameters of a network; the rate is set by `set_rate` before each update."""
-    faster = _NEW_LAYERS if settings.use_pretrained_model else 1.0
+    """Make the optimizer over all parameters of a network; the rate is set by `set_rate` before each update.
+
+    Weight decay acts on all parameters, biases and BatchNorms included, as MXNet's does.
+    """
     groups: list[dict[str, Any]] = [
         {"params": list(network.backbone_parameters()), "rate_factor": 1.0},
-        {"params": list(network.head_parameters()), "rate_factor": faster},
+        {"params": list(network.head_parameters()), "rate_factor": settings.head_rate_factor},
     ]
     rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
     match settings.optimizer:
+        case "sgd" if settings.update_rule == "gluoncv":
+            return RateInMomentum(groups, lr=rate, momentum=momentum, weight_decay=decay)
         case "sgd":
             return SGD(groups, lr=rate, momentum=momentum, weight_decay=decay)
         case "nag":

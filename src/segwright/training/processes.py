@@ -43,6 +43,14 @@ class Processes:
             dist.all_reduce(tensor)
         return tensor
 
+    def gather(self, value: Anything) -> list[Anything]:
+        """Collect one value of each process, in the order of their ranks; all processes get all of them."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
     def first_computes(self, compute: Callable[[], Anything]) -> Anything:
         """Let the first process compute something, and give the result to all.
 

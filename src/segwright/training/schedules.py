@@ -14,11 +14,15 @@ _POLY_POWER: Final = 0.9
 def learning_rate(settings: Hyperparameters, update: int, updates_per_epoch: int) -> float:
     """Return the rate for update n = `update`, counted from 0.
 
-    poly: base (1 - n / N)^0.9; cosine: base (1 + cos(pi n / N)) / 2; step: base times `lr_scheduler_factor` at
-    each listed epoch, counted from 0. Past the end poly and cosine stay at 0.
+    First, for `warmup` of all N updates, base (n + 1) / W with W = warmup N. Then, with d = (n - W) / (N - W):
+    poly: base (1 - d)^0.9; cosine: base (1 + cos(pi d)) / 2; step: base times `lr_scheduler_factor` at each listed
+    epoch, counted from 0. Past the end poly and cosine stay at 0.
     """
     total = settings.epochs * updates_per_epoch
-    done = min(update / total, 1.0)
+    warm = settings.warmup * total
+    if update < warm:
+        return settings.learning_rate * min((update + 1) / warm, 1.0)
+    done = min((update - warm) / (total - warm), 1.0)
     match settings.lr_scheduler:
         case "poly":
             return settings.learning_rate * float((1 - done) ** _POLY_POWER)
@@ -28,3 +32,13 @@ def learning_rate(settings: Hyperparameters, update: int, updates_per_epoch: int
             epoch = update // updates_per_epoch
             passed = sum(epoch >= step for step in settings.lr_scheduler_step or ())
             return float(settings.learning_rate * settings.lr_scheduler_factor**passed)
+
+
+def updates_per_epoch(settings: Hyperparameters, samples: int) -> int:
+    """Return the updates that an epoch of `samples` pairs has in the formula of the schedule.
+
+    The true number where the last batch is kept. Where it rolls over, floor(samples / batch), as SageMaker's
+    algorithm prints it; the true number is on average a little more.
+    """
+    batch = min(settings.mini_batch_size, samples)
+    return samples // batch if settings.last_batch == "rollover" else -(-samples // batch)

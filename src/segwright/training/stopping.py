@@ -2,9 +2,10 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from segwright.hyperparameters import Hyperparameters
 
@@ -16,6 +17,14 @@ class EarlyStopping:
         self._settings = settings
         self._best = 0.0
         self._without_gain = 0
+
+    def state(self) -> dict[str, Any]:
+        """What it has counted so far, as values that JSON can hold."""
+        return {"best": self._best, "without_gain": self._without_gain}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self._best, self._without_gain = state["best"], state["without_gain"]
 
     def ends(self, epoch: int, mean_iou: float) -> bool:
         """Say whether to stop after `epoch`, counted from 0.

@@ -1,0 +1,100 @@
+"""Checkpoints on disk: whole or not there, checked when they are read, never unpickled, and never many.
+
+A checkpoint is one safetensors file, `checkpoint-NUMBER-DIGEST.safetensors`: tensors, and facts as JSON in its header.
+It is written aside and renamed, and its name holds the SHA-256 of its bytes, so that a damaged file is noticed and the
+one before it used. Knows files. Refuses to know what is kept in them.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from segwright.console import LOGGER
+from segwright.errors import OutputExistsError, UserError
+from segwright.storage import refuse_unwritable_folder, write_bytes
+
+KEPT: Final = 2
+"""Checkpoints that stay on the disk: the newest, and one to fall back on."""
+
+_NAME: Final = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{64})\.safetensors")
+_FACTS: Final = "segwright"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is kept of a training: facts that JSON can hold, and tensors on the CPU by name."""
+
+    facts: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+
+class CheckpointFolder:
+    """The checkpoints of one training, the newest of which it goes on from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._to_replace: list[Path] = []
+
+    def newest(self) -> Checkpoint | None:
+        """Read the newest checkpoint that is whole, or None; damaged ones are passed over with a warning."""
+        for file in reversed(self._files()):
+            try:
+                return _read(file)
+            except (OSError, ValueError, SafetensorError) as error:
+                LOGGER.warning(f"{file} is damaged ({error}); the checkpoint before it is tried")
+        return None
+
+    def begin(self, overwrite: bool) -> None:
+        """Prepare for a training that starts anew; checkpoints of an earlier one go when the first is saved.
+
+        Raises OutputExistsError when there are some and `overwrite` is False, UserError when none can be written.
+        """
+        self._to_replace = self._files()
+        if self._to_replace and not overwrite:
+            raise OutputExistsError(
+                f"{self.path} holds checkpoints of an earlier training. Add --resume to go on with it, --overwrite to "
+                "start anew and replace them, or name another folder with --checkpoints."
+            )
+        refuse_unwritable_folder(self.path)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, and remove those that it makes superfluous. Raises UserError when that fails."""
+        try:
+            for file in self._to_replace:
+                file.unlink(missing_ok=True)
+            self._to_replace = []
+            files = self._files()
+            number = int(files[-1].name.split("-")[1]) + 1 if files else 1
+            data = save(dict(checkpoint.tensors), {_FACTS: json.dumps(checkpoint.facts)})
+            name = f"checkpoint-{number:08}-{hashlib.sha256(data).hexdigest()}.safetensors"
+            write_bytes(self.path / name, data)
+            for file in [*self._files()[:-KEPT], *self.path.glob(".*.partial*")]:
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"the checkpoint cannot be written to {self.path}: {error.strerror}") from error
+
+    def _files(self) -> list[Path]:
+        """All checkpoints, the oldest first."""
+        if not self.path.is_dir():
+            return []
+        return sorted(file for file in self.path.iterdir() if _NAME.fullmatch(file.name))
+
+
+def _read(file: Path) -> Checkpoint:
+    """Read a checkpoint. Raises ValueError where its bytes are not those that were written."""
+    match = _NAME.fullmatch(file.name)
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if match is None or digest != match[2]:
+        raise ValueError("its bytes do not have the digest in its name")
+    with safe_open(file, framework="pt", device="cpu") as content:
+        facts = json.loads((content.metadata() or {}).get(_FACTS, "{}"))
+        return Checkpoint(facts, {name: content.get_tensor(name) for name in content.keys()})  # noqa: SIM118

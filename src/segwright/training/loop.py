@@ -1,0 +1,232 @@
+"""The epochs of a training: train, validate, save, and stop where there is a reason to.
+
+Knows the order of things within and between epochs. Refuses to know the arithmetic of a step (epoch.py), of a score
+(evaluation), and what a checkpoint holds (state.py).
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
+from segwright.console import LOGGER, progress
+from segwright.data.loading import CropSettings, TrainingLoader, training_loader
+from segwright.data.preparation import PreparedData
+from segwright.errors import UserError
+from segwright.evaluation import Scores, count_pairs
+from segwright.labels import IGNORE
+from segwright.training.checkpoints import CheckpointFolder
+from segwright.training.epoch import EpochSums, StepFigures, Trainer
+from segwright.training.report import log_epoch, log_resumption, log_start
+from segwright.training.schedules import updates_per_epoch
+from segwright.training.state import Progress, capture
+from segwright.training.stopping import Interruption, StopRequest
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a training leaves what it learns; only the first process writes."""
+
+    writer: BundleWriter
+    checkpoints: CheckpointFolder
+    checkpoint_every: float
+    """Seconds."""
+    identity: Mapping[str, Any]
+    started_from: Path | None
+
+
+class Loop:
+    """The epochs of one training, from where `reached` says it is to its end."""
+
+    def __init__(
+        self, trainer: Trainer, data: PreparedData, reached: Progress, outputs: Outputs, stop: StopRequest
+    ) -> None:
+        self.trainer, self.data, self.reached, self.outputs, self.stop = trainer, data, reached, outputs, stop
+        self.settings, self.processes = trainer.settings, trainer.processes
+        self.loader = _loader(trainer, data)
+        self.updates_per_epoch = updates_per_epoch(self.settings, len(data.train.pairs))
+        self._checkpoint_time = time.monotonic()
+
+    def run(self) -> None:
+        """Train, validate and save, epoch after epoch."""
+        log_start(self.trainer, len(self.data.train.pairs), self.updates_per_epoch)
+        log_resumption(self.trainer, self.reached)
+        try:
+            while not self.reached.finished:
+                self._epoch()
+        except Interruption:
+            self._save_interrupted()
+            raise KeyboardInterrupt from None
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                "the device has too little memory: try --accumulation 2 (or 4, 8), a smaller --crop-size, "
+                f"--output-stride 16, or --precision-dtype auto ({str(error).splitlines()[0]})"
+            ) from error
+        self._end()
+
+    def _epoch(self) -> None:
+        self._train()
+        start = time.monotonic()
+        scores = self._validate()
+        self._keep(scores, time.monotonic() - start)
+
+    def _train(self) -> None:
+        epoch, sums = self.reached.epoch, self.reached.sums
+        pairs = len(self.data.train.pairs)
+        with progress(f"epoch {epoch + 1}/{self.settings.epochs}", pairs, self.settings.logging_frequency) as advance:
+
+            def after_step(step: StepFigures) -> None:
+                speed = f"{sums.images_per_second:.1f} images/s"
+                advance(step.images, f"loss {step.loss:.4f}, rate {step.learning_rate:.6f}, {speed}")
+                self._look_up()
+
+            self.trainer.epoch(self.loader.epoch(epoch, sums.batches), self.updates_per_epoch, sums, after_step)
+
+    def _validate(self) -> Scores:
+        self.processes.agree(self.trainer.network)
+        share = self.data.validation.pairs[self.processes.rank :: self.processes.world_size]
+        with progress(f"validation {self.reached.epoch + 1}", len(share)) as advance:
+
+            def after_each() -> None:
+                advance(1, "images")
+                if self.processes.world_size == 1:
+                    self.stop.check()
+
+            matrix = count_pairs(
+                self.trainer.network,
+                share,
+                self.data.validation_map,
+                self.trainer.device,
+                after_each,
+                crop_size=self.settings.validation_crop_size,
+            )
+        counts = torch.from_numpy(matrix.counts).to(self.trainer.device)
+        matrix.counts = self.processes.sum(counts).cpu().numpy()
+        self._look_up()
+        return matrix.scores(self.data.class_names)
+
+    def _keep(self, scores: Scores, validation_seconds: float) -> None:
+        """Note what an epoch has brought; write a checkpoint, then the bundle, which the checkpoint could replace."""
+        reached, sums = self.reached, self.reached.sums
+        reached.epoch += 1
+        reached.last = {"epoch": reached.epoch, **scores.to_json()}
+        reached.records.append(
+            {
+                "epoch": reached.epoch,
+                "updates": self.trainer.updates,
+                "train_loss": sums.mean_loss,
+                "learning_rate": sums.learning_rate,
+                "images_per_second": sums.images_per_second,
+                "seconds": round(sums.seconds + validation_seconds, 3),
+                "validation": scores.to_json(),
+            }
+        )
+        improved = reached.best is None or scores.mean_iou > reached.best["mean_iou"]
+        state = host_copy(self.trainer.network)
+        if improved:
+            reached.best, reached.best_weights = reached.last, state
+        if self.processes.first:
+            log_epoch(f"epoch {reached.epoch}/{self.settings.epochs}", sums, scores, improved)
+        reached.finished = self._is_last(scores)
+        reached.sums = EpochSums()
+        self._checkpoint()
+        self._write(state)
+
+    def _is_last(self, scores: Scores) -> bool:
+        if self.reached.stopping.ends(self.reached.epoch - 1, scores.mean_iou):
+            LOGGER.info(f"stopped early after epoch {self.reached.epoch}: the mean IoU no longer grows")
+            return True
+        return self.reached.epoch >= self.settings.epochs
+
+    def _end(self) -> None:
+        writer = self.outputs.writer
+        if not self.processes.first:
+            return
+        if not writer.saved:  # Killed after its last checkpoint, and resumed with nothing left to train.
+            self._write(host_copy(self.trainer.network))
+        if self.reached.best:
+            LOGGER.info(
+                f"best validation mean IoU {self.reached.best['mean_iou']:.4f} in epoch {self.reached.best['epoch']}; "
+                f"the model is in {writer.path}"
+            )
+
+    def _save_interrupted(self) -> None:
+        """Keep what was learnt since the last epoch ended; the best weights stay the best ones."""
+        self._checkpoint()
+        writer = self.outputs.writer
+        if self.processes.first and writer.keeps_older:
+            LOGGER.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model that it held")
+        elif self.processes.first:
+            self.reached.last = None
+            self._write(host_copy(self.trainer.network))
+            kind = "its best epoch's weights" if self.reached.best else "the weights as they are, not validated"
+            LOGGER.warning(f"interrupted: {writer.path} holds a usable model ({kind}); --resume goes on training")
+
+    def _look_up(self) -> None:
+        """Between two steps: write a checkpoint where one is due, and stop where that was asked for, all together."""
+        due = self.processes.first and time.monotonic() - self._checkpoint_time >= self.outputs.checkpoint_every
+        flags = torch.tensor([int(self.stop.made), int(due)], device=self.trainer.device)
+        stop, write = self.processes.sum(flags).tolist()
+        if write and not stop:
+            self._checkpoint()
+        if stop:  # Never the other way round: a request may come in meanwhile.
+            self.stop.made = True
+        self.stop.check()
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint; where that fails, the training goes on."""
+        checkpoint = capture(self.trainer, self.reached, self.outputs.identity)
+        if self.processes.first:
+            try:
+                self.outputs.checkpoints.save(checkpoint)
+            except UserError as error:
+                LOGGER.warning(f"{error}; the training goes on without it")
+        self._checkpoint_time = time.monotonic()
+
+    def _write(self, last: Mapping[str, torch.Tensor]) -> None:
+        """Write the bundle, where this is the process that does."""
+        if self.processes.first:
+            best = self.reached.best_weights or last
+            self.outputs.writer.save(self._description(), last=last, best=best, records=self.reached.records)
+
+    def _description(self) -> Description:
+        data, start = self.data, self.outputs.started_from
+        return Description(
+            network=self.trainer.network.spec,
+            classes=tuple(
+                ClassDescription(index=index, name=name, colour=(int(red), int(green), int(blue)))
+                for index, (name, (red, green, blue)) in enumerate(zip(data.class_names, data.palette, strict=True))
+            ),
+            label_maps={"train": data.train_map.to_json(), "validation": data.validation_map.to_json()},
+            hyperparameters=self.settings.model_dump(mode="json"),
+            data=data.to_json(),
+            metrics={"best": self.reached.best, "last": self.reached.last},
+            versions=versions(),
+            started_from=str(start) if start else None,
+        )
+
+
+def _loader(trainer: Trainer, data: PreparedData) -> TrainingLoader:
+    settings, processes = trainer.settings, trainer.processes
+    crops = CropSettings(
+        settings.base_size,
+        settings.training_crop_size,
+        augment=settings.augmentation_type == "default",
+        padding=IGNORE if settings.padding == "ignore" else 0,
+    )
+    return training_loader(
+        data.train.pairs,
+        data.train_map,
+        crops,
+        batch_size=settings.mini_batch_size,
+        seed=settings.seed,
+        workers=settings.workers,
+        rollover=settings.last_batch == "rollover",
+        rank=processes.rank,
+        world_size=processes.world_size,
+        pin_memory=trainer.device.type == "cuda",
+    )

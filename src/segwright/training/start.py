@@ -1,0 +1,116 @@
+"""What a training starts from: a new network, one with ImageNet's backbone, or a bundle whose classes may differ.
+
+Knows bundles, networks and class names. Refuses to know data, epochs and checkpoints.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segwright.bundle import Description, load_network
+from segwright.console import LOGGER
+from segwright.errors import HyperparameterError
+from segwright.hyperparameters import Hyperparameters
+from segwright.labels import numbered_names
+from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, timm_name
+
+
+def follow(settings: Hyperparameters, start: Description) -> Hyperparameters:
+    """Settings for a training that starts from a bundle: what they leave open about the network is the bundle's.
+
+    Raises HyperparameterError when they name another algorithm or backbone.
+    """
+    network = start.network
+    named = settings.model_fields_set
+    if "algorithm" in named and settings.algorithm != network.algorithm:
+        raise _changed("algorithm", settings.algorithm, network.algorithm)
+    if "backbone" in named and timm_name(settings.backbone) != timm_name(network.backbone):
+        raise _changed("backbone", settings.backbone, network.backbone)
+    update: dict[str, Any] = {"algorithm": network.algorithm, "backbone": network.backbone}
+    if "output_stride" not in named:
+        update["output_stride"] = network.output_stride
+    if "aux_loss" not in named:
+        update["aux_loss"] = network.auxiliary
+    return settings.model_copy(update=update)
+
+
+def start_network(
+    settings: Hyperparameters, class_names: Sequence[str], bundle: Path | None, *, blank: bool
+) -> SegmentationNetwork:
+    """Build the network of a training, in training mode, on the CPU.
+
+    `blank` leaves all weights random, for a training whose weights will come from a checkpoint. Raises UserError for
+    weights that cannot be had, BundleError for a bundle that is damaged.
+    """
+    if bundle is not None:
+        start, trained = load_network(bundle)
+        spec = _spec(settings, len(class_names), like=start.network)
+        network = build_network(spec)
+        if not blank:
+            _adopt(network, class_names, trained, start.class_names)
+        return network
+    spec = _spec(settings, len(class_names))
+    pretrained = settings.backbone_weights or settings.use_pretrained_model
+    return build_network(spec, pretrained=False if blank else pretrained)
+
+
+def _spec(settings: Hyperparameters, num_classes: int, like: NetworkSpec | None = None) -> NetworkSpec:
+    given = {} if like is None else {name: getattr(like, name) for name in ("bands", "bit_depth", "mean", "std")}
+    return NetworkSpec(
+        algorithm=settings.algorithm,
+        backbone=settings.backbone,
+        num_classes=num_classes,
+        output_stride=settings.output_stride,
+        auxiliary=settings.aux_loss,
+        **given,
+    )
+
+
+def _changed(name: str, wanted: str, had: str) -> HyperparameterError:
+    return HyperparameterError(
+        f"{name} is {wanted}, but the model to start from has {had}: its weights fit no other. Leave {name} out, or "
+        "train anew without --from."
+    )
+
+
+@torch.no_grad()
+def _adopt(
+    network: SegmentationNetwork,
+    names: Sequence[str],
+    trained: SegmentationNetwork,
+    trained_names: Sequence[str],
+) -> None:
+    """Give a network the weights of a trained one; of its last layers, the rows of the classes that both know."""
+    rows = _same_classes(names, trained_names)
+    wanted, had = network.state_dict(), trained.state_dict()
+    classifiers = set(network.classifier_names())
+    for name, weights in wanted.items():
+        if name not in had:
+            continue  # an auxiliary head that the trained network lacks
+        if name in classifiers:
+            for row, trained_row in rows.items():
+                weights[row].copy_(had[name][trained_row])
+        else:
+            weights.copy_(had[name])
+    _tell(names, trained_names, rows)
+
+
+def _same_classes(names: Sequence[str], trained_names: Sequence[str]) -> dict[int, int]:
+    """The index of each class in the trained network, by name, or by index where one of both has no names."""
+    nameless = any(tuple(some) == numbered_names(len(some)) for some in (names, trained_names))
+    if nameless:
+        return {index: index for index in range(min(len(names), len(trained_names)))}
+    return {index: trained_names.index(name) for index, name in enumerate(names) if name in trained_names}
+
+
+def _tell(names: Sequence[str], trained_names: Sequence[str], rows: dict[int, int]) -> None:
+    kept = [names[index] for index in rows]
+    new = [name for index, name in enumerate(names) if index not in rows]
+    dropped = [name for index, name in enumerate(trained_names) if index not in rows.values()]
+    parts = [("kept", kept), ("new", new), ("left behind", dropped)]
+    LOGGER.info(
+        "starting from a trained model; its classes: "
+        + "; ".join(f"{what} {', '.join(some)}" for what, some in parts if some)
+    )

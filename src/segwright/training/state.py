@@ -1,0 +1,188 @@
+"""All that a training is at a moment, as a checkpoint, and a training as a checkpoint says it was.
+
+What is restored goes on with the same bits: weights, running statistics, optimizer, loss scale, number of updates,
+place in the epoch, scores, early stopping, and the generators that dropout draws from. What is random about samples
+needs no place here: it is drawn from (seed, epoch, pair). Knows what counts; refuses to know files.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from segwright.bundle import State, host_copy
+from segwright.console import LOGGER
+from segwright.errors import UserError
+from segwright.training.checkpoints import Checkpoint
+from segwright.training.epoch import EpochSums, Trainer
+from segwright.training.stopping import EarlyStopping
+
+_NETWORK: Final = "network."
+_BEST: Final = "best."
+_OPTIMIZER: Final = "optimizer."
+_GENERATOR: Final = "generator."
+
+_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch")
+"""Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
+
+
+@dataclass
+class Progress:
+    """How far a training has come."""
+
+    stopping: EarlyStopping
+    epoch: int = 0
+    """Epochs that are trained and validated."""
+    sums: EpochSums = field(default_factory=EpochSums)
+    """Of the epoch that is under way."""
+    finished: bool = False
+    """Whether nothing is left to train: all epochs are done, or early stopping has ended them."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """One for each epoch, as in `metrics.jsonl`."""
+    best: dict[str, Any] | None = None
+    """The scores of the best epoch."""
+    last: dict[str, Any] | None = None
+    best_weights: State | None = None
+
+
+def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -> Checkpoint:
+    """Put a training into a checkpoint; all processes call it together.
+
+    `identity` says what it is that is trained; `restore` refuses another one.
+    """
+    generators = trainer.processes.gather(_generators(trainer.device))
+    tensors = {
+        **_prefixed(_NETWORK, host_copy(trainer.network)),
+        **_prefixed(_BEST, progress.best_weights or {}),
+        **{name: tensor.detach().cpu().contiguous() for name, tensor in _optimizer_tensors(trainer)},
+        **{
+            f"{_GENERATOR}{rank}.{name}": state
+            for rank, states in enumerate(generators)
+            for name, state in states.items()
+        },
+    }
+    facts = {
+        "identity": identity,
+        "settings": trainer.settings.model_dump(mode="json"),
+        "circumstances": _circumstances(trainer),
+        "updates": trainer.updates,
+        "scaler": trainer.scaler.state_dict(),
+        "epoch": progress.epoch,
+        "sums": asdict(progress.sums),
+        "finished": progress.finished,
+        "stopping": progress.stopping.state(),
+        "records": progress.records,
+        "best": progress.best,
+        "last": progress.last,
+    }
+    return Checkpoint(facts, tensors)
+
+
+def restore(trainer: Trainer, progress: Progress, identity: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Make a training what it was when `checkpoint` was captured.
+
+    Raises UserError when the checkpoint is of another training. Circumstances that change the bits to come are
+    warned about.
+    """
+    facts, tensors = checkpoint.facts, checkpoint.tensors
+    _refuse_another(facts, identity, trainer)
+    _tell_differences(facts, trainer)
+    trainer.network.load_state_dict(_without(_NETWORK, tensors))
+    _fill_optimizer(trainer, _without(_OPTIMIZER, tensors))
+    trainer.scaler.load_state_dict(facts["scaler"])
+    trainer.updates = facts["updates"]
+    progress.epoch, progress.sums = facts["epoch"], EpochSums(**facts["sums"])
+    stopped_early = facts["finished"] and facts["epoch"] < facts["settings"]["epochs"]
+    progress.finished = stopped_early or facts["epoch"] >= trainer.settings.epochs
+    progress.records = list(facts["records"])
+    progress.best, progress.last = facts["best"], facts["last"]
+    progress.best_weights = _without(_BEST, tensors) or None
+    progress.stopping.restore(facts["stopping"])
+    _set_generators(trainer.device, _without(f"{_GENERATOR}{trainer.processes.rank}.", tensors))
+
+
+def _refuse_another(facts: Mapping[str, Any], identity: Mapping[str, Any], trainer: Trainer) -> None:
+    settings = trainer.settings.model_dump(mode="json")
+    then = {**facts["identity"], **{name: facts["settings"][name] for name in _FIXED}}
+    now = {**identity, **{name: settings[name] for name in _FIXED}}
+    for name, value in now.items():
+        if then.get(name) != value:
+            raise UserError(
+                f"--resume: the checkpoint is of another training: its {name.replace('_', ' ')} was {then.get(name)}, "
+                f"now it is {value}. Say what was said then, start anew with --overwrite, or start from its model with "
+                "--from BUNDLE."
+            )
+
+
+def _tell_differences(facts: Mapping[str, Any], trainer: Trainer) -> None:
+    then = {**facts["settings"], **facts["circumstances"]}
+    now = {**trainer.settings.model_dump(mode="json"), **_circumstances(trainer)}
+    changed = [f"{name} {then.get(name)} -> {value}" for name, value in now.items() if then.get(name) != value]
+    if changed and trainer.processes.first:
+        LOGGER.warning(
+            f"resumed under other circumstances ({', '.join(changed)}): the result will differ from that of an "
+            "undisturbed training"
+        )
+
+
+def _circumstances(trainer: Trainer) -> dict[str, Any]:
+    """What the bits of a result depend on, beside settings and data."""
+    compiled = any(isinstance(module, torch._dynamo.OptimizedModule) for module in trainer.network.modules())
+    return {
+        "device": trainer.device.type,
+        "threads": torch.get_num_threads(),
+        "precision": str(trainer.precision).removeprefix("torch."),
+        "compilation": compiled,
+        "processes": trainer.processes.world_size,
+        "torch": torch.__version__,
+    }
+
+
+def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    for index, parameter in enumerate(_parameters(trainer)):
+        for key, value in trainer.optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                yield f"{_OPTIMIZER}{index}.{key}", value
+
+
+def _fill_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+    """Give the optimizer its state back, laid out in memory as it was: the order of sums depends on that."""
+    parameters = _parameters(trainer)
+    for name, tensor in tensors.items():
+        index, key = name.split(".")
+        parameter = parameters[int(index)]
+        like = parameter if tensor.shape == parameter.shape else tensor
+        trainer.optimizer.state[parameter][key] = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
+
+
+def _parameters(trainer: Trainer) -> list[Tensor]:
+    return [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
+
+
+def _generators(device: torch.device) -> dict[str, Tensor]:
+    """The states of the generators that this process draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def _set_generators(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    if "mps" in states and device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,232 @@
+"""A training that was killed and resumed ends with the bits of one that was not."""
+
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import segwright
+from segwright.bundle import BEST, LAST, read_description
+from segwright.errors import OutputExistsError, UserError
+from segwright.training.epoch import Trainer
+from tests.conftest import Draw
+from tests.test_training_run import records, settings
+
+
+class KilledError(Exception):
+    pass
+
+
+def train(
+    data: Path, output: Path, values: Mapping[str, str] = {}, *, resume: bool = False, overwrite: bool = False
+) -> Path:
+    segwright.train(
+        segwright.Channels.locate(data),
+        output,
+        settings(**{"epochs": "3", "crop_size": "24", **values}),
+        device="cpu",
+        resume=resume,
+        overwrite=overwrite,
+        checkpoint_every=1e-9,
+    )
+    return output
+
+
+def killed_at(
+    update: int, monkeypatch: pytest.MonkeyPatch, data: Path, output: Path, values: Mapping[str, str] = {}
+) -> None:
+    """Train until `update` updates are made; what follows never happens."""
+    step = Trainer._step
+
+    def fatal(self: Trainer, *arguments: Any) -> Any:
+        if self.updates == update:
+            raise KilledError
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Trainer, "_step", fatal)
+        train(data, output, values)
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    for name in (BEST, LAST):
+        expected, got = load_file(one / name), load_file(other / name)
+        assert expected.keys() == got.keys()
+        assert all(torch.equal(value, got[key]) for key, value in expected.items()), name
+    timed = ("seconds", "images_per_second")
+    for left, right in zip(records(one), records(other), strict=True):
+        assert {**left, **dict.fromkeys(timed)} == {**right, **dict.fromkeys(timed)}
+    assert read_description(one).metrics == read_description(other).metrics
+
+
+@pytest.mark.parametrize(
+    ("update", "values"),
+    [
+        (1, {}),
+        (2, {"_workers": "2"}),
+        (3, {"optimizer": "sgd"}),
+        (4, {"recipe": "sagemaker", "mini_batch_size": "3", "optimizer": "sgd"}),
+        (5, {"optimizer": "rmsprop", "early_stopping": "True"}),
+        (5, {"precision_dtype": "bfloat16", "optimizer": "adamw", "backbone": "test_efficientnet"}),
+    ],
+)
+def test_the_same_bits(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update: int, values: dict[str, str]
+) -> None:
+    data = channels_folder()
+    whole = train(data, tmp_path / "whole", values)
+    killed_at(update, monkeypatch, data, tmp_path / "cut", values)
+    torch.randn(5)  # whatever else the process has drawn in between
+    assert_same_end(whole, train(data, tmp_path / "cut", values, resume=True))
+
+
+def test_a_finished_training_has_nothing_left_to_do_but_its_bundle(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = channels_folder()
+    whole = train(data, tmp_path / "whole")
+    (tmp_path / "whole.checkpoints").rename(tmp_path / "lost.checkpoints")
+    with caplog.at_level(logging.INFO, "segwright"):
+        assert_same_end(whole, train(data, tmp_path / "lost", resume=True))
+    assert "nothing is left to train" in caplog.text
+
+
+def test_without_a_checkpoint_it_starts_anew(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "segwright"):
+        train(channels_folder(), tmp_path / "model", {"epochs": "1"}, resume=True)
+    assert "no usable checkpoint yet: the training starts anew" in caplog.text
+
+
+def test_checkpoints_of_an_earlier_training_are_refused_before_anything_is_read(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, output = channels_folder(), tmp_path / "model"
+    killed_at(1, monkeypatch, data, output)
+    with pytest.raises(OutputExistsError, match="--resume"):
+        train(data, output)
+    train(data, output, {"epochs": "1"}, overwrite=True)
+    assert len(records(output)) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"algorithm": "psp"}, "algorithm was fcn, now it is psp"),
+        ({"optimizer": "sgd"}, "optimizer was adam, now it is sgd"),
+        ({"mini_batch_size": "2"}, "mini batch size was 4, now it is 2"),
+    ],
+)
+def test_another_training_is_refused(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], words: str
+) -> None:
+    data, output = channels_folder(), tmp_path / "model"
+    killed_at(1, monkeypatch, data, output)
+    with pytest.raises(UserError, match=words):
+        train(data, output, values, resume=True)
+
+
+def test_other_data_are_refused_and_other_circumstances_warned_about(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, output = channels_folder(), tmp_path / "model"
+    killed_at(3, monkeypatch, data, output)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with caplog.at_level(logging.WARNING, "segwright"):
+            train(data, output, {"epochs": "2"}, resume=True)
+    finally:
+        torch.set_num_threads(threads)
+    assert f"threads {threads} -> {threads + 1}" in caplog.text and "epochs 3 -> 2" in caplog.text
+    next((data / "train").iterdir()).unlink()
+    with pytest.raises(UserError, match="training data was"):
+        train(data, output, resume=True)
+
+
+def test_early_stopping_counts_on(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {
+        **{"epochs": "9", "learning_rate": "1e-12", "early_stopping": "True", "early_stopping_min_epochs": "1"},
+        **{"early_stopping_patience": "3", "early_stopping_tolerance": "1.0"},
+    }
+    data = channels_folder()
+    whole = train(data, tmp_path / "whole", values)
+    assert len(records(whole)) < 9
+    killed_at(5, monkeypatch, data, tmp_path / "cut", values)
+    assert_same_end(whole, train(data, tmp_path / "cut", values, resume=True))
+    with caplog.at_level(logging.INFO, "segwright"):
+        train(data, tmp_path / "cut", values, resume=True)
+    assert "nothing is left to train" in caplog.text
+
+
+def test_an_interrupted_training_goes_on(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = channels_folder()
+    whole = train(data, tmp_path / "whole")
+    step = Trainer._step
+
+    def interrupted(self: Trainer, *arguments: Any) -> Any:
+        if self.updates == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_step", interrupted)
+        train(data, tmp_path / "cut")
+    assert_same_end(whole, train(data, tmp_path / "cut", resume=True))
+
+
+def test_three_kills(channels_folder: Draw, tmp_path: Path) -> None:
+    """The real command, killed three times at random moments after it has begun to write, also by its loaders' side."""
+    data = channels_folder()
+    flags = [
+        *("--backbone", "test_resnet", "--no-use-pretrained-model", "--device", "cpu", "--crop-size", "24"),
+        *("--base-size", "48", "--mini-batch-size", "2", "--workers", "1", "--epochs", "12"),
+    ]
+    command = [sys.executable, "-m", "segwright", "train", str(data), *flags]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run([*command, "--output", str(whole)], check=True, capture_output=True, timeout=200)
+    often = [*command, "--output", str(cut), "--resume", "--checkpoint-every", "0.001"]
+    chance = random.Random(0)
+    for _ in range(3):
+        before = newest(cut)
+        process = subprocess.Popen(often, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 100
+        while newest(cut) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(chance.random() * 0.5)
+        process.kill()
+        process.wait(timeout=60)
+    done = subprocess.run(often, check=False, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert_same_end(whole, cut)
+
+
+def newest(output: Path) -> str:
+    folder = output.with_name(output.name + ".checkpoints")
+    return max((file.name for file in folder.glob("checkpoint-*")), default="")
+
+
+def test_checkpoint_facts_are_plain_json(channels_folder: Draw, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    train(channels_folder(), tmp_path / "model", {"epochs": "1"})
+    (first, *_) = (tmp_path / "model.checkpoints").iterdir()
+    with safe_open(first, framework="pt") as content:
+        facts = json.loads(content.metadata()["segwright"])
+    assert facts["circumstances"].keys() == {"device", "threads", "precision", "compilation", "processes", "torch"}

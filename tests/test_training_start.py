@@ -1,0 +1,103 @@
+"""Training on from a trained model: `--from`."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import segwright
+from segwright.bundle import load_network, read_description
+from segwright.errors import HyperparameterError
+from segwright.hyperparameters import Hyperparameters
+from segwright.networks import NetworkSpec, build_network
+from segwright.training.start import follow, start_network
+from tests.conftest import TINY_BACKBONE, Draw
+from tests.test_training_run import train
+
+CLASSIFIERS = ("head.block.4.weight", "head.block.4.bias", "auxiliary_head.block.4.weight")
+
+
+@pytest.fixture
+def bundle(channels_folder: Draw, tmp_path: Path) -> Path:
+    """A model of three named classes, trained for an epoch."""
+    data = channels_folder()
+    (data / "label_map").mkdir()
+    (data / "label_map" / "class_names.txt").write_text("sky\nground\nthing\n")
+    return train(data, tmp_path / "trained", epochs="1")
+
+
+def started(bundle: Path, names: tuple[str, ...], **given: object) -> dict[str, torch.Tensor]:
+    wanted = follow(Hyperparameters.model_validate({"num_classes": len(names), **given}), read_description(bundle))
+    return start_network(wanted, names, bundle, blank=False).state_dict()
+
+
+def test_the_same_classes_start_with_the_same_weights(bundle: Path) -> None:
+    _, trained = load_network(bundle)
+    state = started(bundle, ("sky", "ground", "thing"), crop_size=320)
+    assert all(torch.equal(value, state[name]) for name, value in trained.state_dict().items())
+
+
+def test_rows_follow_the_names(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, trained = load_network(bundle)
+    with caplog.at_level(logging.INFO, "segwright"):
+        state = started(bundle, ("thing", "tree", "sky", "car"))
+    for name in CLASSIFIERS:
+        had = trained.state_dict()[name]
+        assert torch.equal(state[name][0], had[2]) and torch.equal(state[name][2], had[0])
+        assert not torch.equal(state[name][1], had[1])
+    assert torch.equal(state["head.block.0.weight"], trained.state_dict()["head.block.0.weight"])
+    assert "kept thing, sky; new tree, car; left behind ground" in caplog.text
+
+
+def test_without_names_rows_follow_the_index(bundle: Path) -> None:
+    had = load_network(bundle)[1].state_dict()["head.block.4.weight"]
+    assert torch.equal(started(bundle, ("class 0", "class 1"))["head.block.4.weight"], had[:2])
+
+
+def test_an_auxiliary_head_may_come_or_go(bundle: Path) -> None:
+    assert not any(name.startswith("auxiliary") for name in started(bundle, ("sky", "thing"), aux_loss=False))
+    again = build_network(NetworkSpec("fcn", TINY_BACKBONE, num_classes=3))
+    assert set(started(bundle, ("sky", "ground", "thing"))) == set(again.state_dict())
+
+
+def test_what_is_left_open_is_the_models(bundle: Path) -> None:
+    wanted = follow(Hyperparameters(), read_description(bundle))
+    assert (wanted.algorithm, wanted.backbone, wanted.output_stride) == ("fcn", TINY_BACKBONE, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"algorithm": "psp"}, "algorithm is psp, but the model to start from has fcn"),
+        ({"backbone": "resnet-50"}, f"backbone is resnet-50, but the model to start from has {TINY_BACKBONE}"),
+    ],
+)
+def test_another_algorithm_or_backbone_is_refused(bundle: Path, given: dict[str, str], words: str) -> None:
+    with pytest.raises(HyperparameterError, match=words):
+        follow(Hyperparameters.model_validate(given), read_description(bundle))
+
+
+def test_sagemakers_name_and_timms_are_one_backbone(bundle: Path) -> None:
+    description = read_description(bundle)
+    network = replace(description.network, backbone="resnet50s.gluon_in1k")
+    description = description.model_copy(update={"network": network})
+    assert follow(Hyperparameters(backbone="resnet-50"), description).backbone == "resnet50s.gluon_in1k"
+
+
+def test_the_whole_way(bundle: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "label_map" / "class_names.txt").unlink()
+    further = tmp_path / "further"
+    segwright.train(
+        segwright.Channels.locate(data),
+        further,
+        Hyperparameters(epochs=1, crop_size=32, base_size=48, learning_rate=1e-9, workers=0),
+        start_from=bundle,
+        device="cpu",
+    )
+    before, after = read_description(bundle), read_description(further)
+    assert after.class_names == before.class_names, "where nobody names classes, they are the model's"
+    assert after.started_from == str(bundle) and before.started_from is None
+    assert after.metrics["best"]["mean_iou"] == pytest.approx(before.metrics["best"]["mean_iou"], abs=0.2)
