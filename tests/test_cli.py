@@ -129,6 +129,7 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         "recipe": "sagemaker",
         "padding": "class-0",
         "last_batch": "rollover",
+        "class_weights": "auto",
         "update_rule": "gluoncv",
         "lr_scheduler": "cosine",
         "lr_scheduler_step": "3, 4",

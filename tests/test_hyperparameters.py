@@ -60,6 +60,7 @@ OWN_DEFAULTS: dict[str, Any] = {
     "head_rate_factor": 10.0,
     "update_rule": "gluoncv",
     "warmup": 0.0,
+    "class_weights": "none",
 }
 BEST: dict[str, Any] = {
     "epochs": 30,
@@ -216,6 +217,7 @@ IN_RANGE = {
     "augmentation_type": ("default", "none"),
     "padding": ("ignore", "class-0"),
     "last_batch": ("keep", "rollover"),
+    "class_weights": ("none", "auto"),
     "update_rule": ("mean", "gluoncv"),
     "warmup": ("0", "0.5"),
     "head_rate_factor": ("0.1", "100"),

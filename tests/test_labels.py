@@ -19,7 +19,7 @@ PIXELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
 Mask = NDArray[np.uint8] | NDArray[np.uint16]
 
 PIXEL_VALUES = st.one_of(st.integers(0, 255), st.integers(0, 65535))
-CLASS_NAMES = st.text(min_size=1).map(str.strip).filter(bool)
+CLASS_NAMES = (st.text(min_size=1) | st.text('aA7²# ,["', min_size=1)).map(str.strip).filter(bool)
 # What a line of text can say: no line break, no comment, no number, no comma, bracket or byte order mark in front.
 LINE_NAMES = CLASS_NAMES.filter(
     lambda name: not re.search(r"(^|\s)#|^[,\[\ufeff]", name) and len(name.splitlines()) == 1

@@ -1,3 +1,5 @@
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.training.loss import Pixels, pixel_loss, weigh
+from segwright.training.loss import Pixels, balancing_weights, pixel_loss, weigh
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -65,3 +67,23 @@ def test_gluoncv_divides_by_the_batch_once_more_and_logs_another_figure() -> Non
     assert weighing.gradient == (1 / 120, 1 / 120), "full weight of the auxiliary head, whatever aux_weight is"
     assert weighing.figure == (1 / 160, 0.25 / 160)
     assert weighing.pixels == 160
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=2, max_size=9).filter(any))
+def test_balancing_weights_keep_the_scale_and_favour_the_rare(counts: list[int]) -> None:
+    histogram = np.array(counts)
+    weights = balancing_weights(histogram).double().numpy()
+    assert (weights * histogram).sum() / histogram.sum() == pytest.approx(1, rel=1e-5)
+    order = np.argsort(histogram)
+    assert (np.diff(weights[order]) <= 1e-6 * weights.max()).all()
+    rare = 1e-4 * histogram.sum()
+    assert weights.max() / weights[histogram.argmax()] == pytest.approx(
+        (histogram.max() / max(histogram.min(), rare)) ** 0.5, rel=1e-5
+    )
+
+
+def test_a_weight_multiplies_the_loss_of_its_pixels() -> None:
+    logits, masks = torch.randn(1, 3, 2, 2), torch.tensor([[[0, 1], [2, IGNORE]]])
+    parts = [pixel_loss(logits, torch.where(masks == index, index, IGNORE)) for index in range(3)]
+    weighed = pixel_loss(logits, masks, torch.tensor([2.0, 3.0, 5.0]))
+    assert torch.allclose(weighed, 2 * parts[0] + 3 * parts[1] + 5 * parts[2])

@@ -160,6 +160,12 @@ class Hyperparameters(BaseModel):
         description="1 scores whole images at their own size; more scores crops of crop_size from their centres.",
         json_schema_extra=_TRAINING,
     )
+    class_weights: Literal["none", "auto"] = Field(
+        default="none",
+        description="auto: a pixel counts by one over the square root of its class's share, so that rare and thin "
+        "things are learnt; none: all pixels count alike.",
+        json_schema_extra=_TRAINING,
+    )
     precision_dtype: Literal["float32", "float16", "bfloat16", "auto"] = Field(
         default="float32",
         description="The number format of training; auto takes the fastest that the device does well.",

@@ -77,6 +77,7 @@ class Trainer:
         processes: Processes,
         device: torch.device,
         precision: torch.dtype,
+        class_weights: Tensor | None = None,
     ) -> None:
         if settings.syncbn:
             _synchronise(network, processes, device, settings.accumulation)
@@ -86,7 +87,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.updates = 0
-        self._losses = processes.averaging(SummedLosses(self.network), device)
+        self._losses = processes.averaging(SummedLosses(self.network, class_weights).to(device), device)
 
     def epoch(
         self,

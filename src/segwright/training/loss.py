@@ -4,14 +4,19 @@ Knows logits, masks and counts of pixels. Refuses to know batches, processes and
 """
 
 from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
+
+_RAREST_SHARE: Final = 1e-4
 
 
 class SummedLosses(nn.Module):
@@ -21,9 +26,12 @@ class SummedLosses(nn.Module):
     parts of it, is known only outside.
     """
 
-    def __init__(self, network: SegmentationNetwork) -> None:
+    _weights: Tensor | None
+
+    def __init__(self, network: SegmentationNetwork, class_weights: Tensor | None = None) -> None:
         super().__init__()
         self.network = network
+        self.register_buffer("_weights", class_weights, persistent=False)
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Sum the loss of each head over the labelled pixels.
@@ -32,16 +40,31 @@ class SummedLosses(nn.Module):
         main head's sum and the auxiliary head's, 0 where there is none.
         """
         main, auxiliary = self.network.forward_with_auxiliary(images)
-        loss = pixel_loss(main, masks)
-        return torch.stack([loss, torch.zeros_like(loss) if auxiliary is None else pixel_loss(auxiliary, masks)])
+        loss = pixel_loss(main, masks, self._weights)
+        if auxiliary is None:
+            return torch.stack([loss, torch.zeros_like(loss)])
+        return torch.stack([loss, pixel_loss(auxiliary, masks, self._weights)])
 
 
-def pixel_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Sum softmax cross-entropy over the pixels whose label is not 255, in float32.
+def pixel_loss(logits: Tensor, masks: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Sum softmax cross-entropy over the pixels whose label is not 255, in float32, each times its class's weight.
 
-    Logits are float [B, C, H, W], masks int64 [B, H, W]. Ignored pixels touch neither value nor gradient.
+    Logits are float [B, C, H, W], masks int64 [B, H, W], weights float32 [C]. Ignored pixels touch neither value nor
+    gradient.
     """
-    return F.cross_entropy(logits.float(), masks, ignore_index=IGNORE, reduction="sum")
+    return F.cross_entropy(logits.float(), masks, class_weights, ignore_index=IGNORE, reduction="sum")
+
+
+def balancing_weights(histogram: NDArray[np.int64]) -> Tensor:
+    """Weigh classes by one over the square root of their share of labelled pixels, [C]; float32 [C].
+
+    The mean weight of a labelled pixel is 1, so that a loss keeps its scale. A class counts as no rarer than one pixel
+    in 10,000, or a few wrong labels would rule a training.
+    """
+    shares = np.maximum(histogram / max(histogram.sum(), 1), _RAREST_SHARE)
+    weights = shares**-0.5
+    mean = (weights * histogram).sum() / max(histogram.sum(), 1)
+    return torch.from_numpy(weights / mean).float()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from segwright.networks import check_backbone
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.epoch import Trainer
 from segwright.training.loop import Loop, Outputs
+from segwright.training.loss import balancing_weights
 from segwright.training.processes import join_processes
 from segwright.training.report import log_recipe
 from segwright.training.start import follow, start_network
@@ -78,7 +79,8 @@ def train(
         torch.manual_seed(settings.seed)
         network = start_network(settings, data.class_names, start, blank=checkpoint is not None)
         torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
-        trainer = Trainer(network, settings, processes, place, precision)
+        weights = balancing_weights(data.train.histogram) if settings.class_weights == "auto" else None
+        trainer = Trainer(network, settings, processes, place, precision, weights)
         progress, identity = Progress(EarlyStopping(settings)), _identity(trainer, data)
         if checkpoint is not None:
             restore(trainer, progress, identity, checkpoint)
