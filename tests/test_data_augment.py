@@ -21,8 +21,8 @@ def coloured(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def patches(height: int, width: int, rows: int, columns: int) -> NDArray[np.uint8]:
     """A mask of single-valued patches of rows x columns pixels; across an edge an odd class follows an even one."""
-    row, column = np.indices((height, width)) // np.reshape([rows, columns], (2, 1, 1))
-    return ((row * 37 + column * 61) % 100 * 2 + (row + column) % 2).astype(np.uint8)
+    row, column = np.arange(height)[:, None] // rows, np.arange(width) // columns
+    return np.asarray((row * 37 + column * 61) % 100 * 2 + (row + column) % 2, np.uint8)
 
 
 @st.composite
@@ -115,10 +115,9 @@ def test_image_and_mask_stay_aligned_and_ignore_is_only_padding(crop: Crop) -> N
     scales = (crop.scaled_height / crop.height, crop.scaled_width / crop.width)
     reach = [math.ceil(max(scale, 1)) + 1 + blurred for scale in scales]
     # In whole numbers of the pixels that are averaged into one, so that this blurs no edge.
-    averaged = [max(int(1 / scale), 1) for scale in scales]
-    sides = [
-        math.ceil((2 * far + 5) / scale / each) * each for far, scale, each in zip(reach, scales, averaged, strict=True)
-    ]
+    averaged = (max(crop.height // crop.scaled_height, 1), max(crop.width // crop.scaled_width, 1))
+    wide = ((2 * far + 5) / scale for far, scale in zip(reach, scales, strict=True))
+    sides = [math.ceil(side / each) * each for side, each in zip(wide, averaged, strict=True)]
     mask = patches(crop.height, crop.width, *sides)
     pixels, classes = apply_crop(crop, coloured(mask), mask)
     assert pixels.shape == (crop.size, crop.size, 3) and pixels.dtype == np.uint8

@@ -359,6 +359,46 @@ def test_the_training_crop_is_rounded_up_to_a_multiple_of_8(size: int) -> None:
     assert 0 <= settings.training_crop_size - size < 8
 
 
+SPELLINGS = st.sampled_from([str, "{}".format, '"{}"'.format, " {} ".format])
+NUMBERS: dict[str, st.SearchStrategy[Any]] = {
+    "epochs": st.integers(1, 10**6),
+    "mini_batch_size": st.integers(1, 10**4),
+    "num_classes": st.integers(2, 254),
+    "crop_size": st.integers(17, 10**4),
+    "seed": st.integers(0, 2**32 - 1),
+    "learning_rate": st.floats(0, 1, exclude_min=True),
+    "momentum": st.floats(0, 1),
+    "weight_decay": st.floats(0, 1, exclude_max=True),
+    "early_stopping_tolerance": st.floats(0, 1),
+}
+CHOICES: dict[str, st.SearchStrategy[Any]] = {
+    "recipe": st.sampled_from(["best", "sagemaker"]),
+    "algorithm": st.sampled_from(["fcn", "psp", "deeplab"]),
+    "optimizer": st.sampled_from(["sgd", "nag", "adam", "adamw", "adagrad", "adadelta", "rmsprop"]),
+    "output_stride": st.sampled_from([8, 16, 32]),
+    "syncbn": st.booleans(),
+    "early_stopping": st.booleans(),
+    "lr_scheduler_step": st.sets(st.integers(1, 1000), min_size=1).map(sorted).map(tuple),
+}
+
+
+@given(st.fixed_dictionaries({}, optional=NUMBERS | CHOICES), st.data())
+def test_strings_say_what_values_say(values: dict[str, Any], data: st.DataObject) -> None:
+    strings = {}
+    for name, value in values.items():
+        text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        strings[name] = data.draw(SPELLINGS)(text)
+    assert Hyperparameters.from_strings(strings) == Hyperparameters.model_validate(values)
+
+
+@given(st.sampled_from(sorted(Hyperparameters.model_fields)), st.text(max_size=40))
+def test_any_text_is_a_value_or_one_clear_error(name: str, text: str) -> None:
+    try:
+        Hyperparameters.from_strings({name: text})
+    except HyperparameterError as error:
+        assert name in str(error)
+
+
 def test_settings_survive_json() -> None:
     settings = Hyperparameters(lr_scheduler_step=(3, 5), backbone_weights=Path("a/b"), num_classes=4)
     again = Hyperparameters.model_validate(json.loads(settings.model_dump_json()))

@@ -47,10 +47,18 @@ def test_bfloat16_keeps_its_type_and_the_weights_their_own() -> None:
         assert (got - expected).norm() < 0.02 * expected.norm()
 
 
-def test_evaluation_takes_the_plain_way_bit_for_bit() -> None:
-    plain, fast = pair(5, 2)
-    maps = torch.randn(1, 6, 11, 8)
-    assert torch.equal(plain.eval()(maps), fast.eval()(maps))
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+def test_evaluation_gives_the_same_bits(dilation: int) -> None:
+    plain, fast = pair(5, dilation)
+    maps = torch.randn(1, 6, 11, 8).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        assert torch.equal(plain.eval()(maps), fast.eval()(maps))
+
+
+def test_exported_graphs_hold_plain_convolutions() -> None:
+    _, fast = pair(5, 2)
+    graph = torch.export.export(fast.eval(), (torch.randn(1, 6, 12, 16),)).graph
+    assert [node.target.__name__ for node in graph.nodes if callable(node.target)] == ["conv2d.default"]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Depthwise convolutions that train fast on a CPU, with the numbers of ordinary ones.
 
-oneDNN has no fast kernel for the gradients of a dilated depthwise convolution, and computes that of the weights slower
-in bfloat16 than in float32. So, while training on a CPU, a convolution of dilation d is computed as an ordinary one on
-the d x d interleaved images that hold every d-th pixel, and weights get their gradient in float32. At output stride 8
-that nearly halves the time of a step (benchmarks/README.md). Elsewhere these modules are plain convolutions.
+oneDNN has no fast kernels for dilated depthwise convolutions, and computes the gradient of the weights slower in
+bfloat16 than in float32. So, on a CPU, a convolution of dilation d is computed as an ordinary one on the d x d
+interleaved images that hold every d-th pixel, and weights get their gradient in float32. At output stride 8 that nearly
+halves the time of a step (benchmarks/README.md). Elsewhere, and in exported graphs, these are plain convolutions.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps [B, C, H, W] to maps of the same shape."""
-        if not (self.training and input.device.type == "cpu"):
+        if input.device.type != "cpu" or torch.compiler.is_exporting():
             return super().forward(input)
         if torch.is_autocast_enabled("cpu"):
             input = input.to(torch.get_autocast_dtype("cpu"))
