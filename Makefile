@@ -38,8 +38,8 @@ $(VENV)/.developing: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(SEGWRIGHT) sample demo/data --images $(IMAGES) --size $(SIZE) --seed $(SEED) --overwrite
 	$(SEGWRIGHT) train demo/data --output demo/model --overwrite --device cpu --seed $(SEED) \
-		--algorithm fcn --backbone test_resnet --no-use-pretrained-model --optimizer adamw --learning-rate 0.002 \
-		--epochs 36 --mini-batch-size 8 --base-size $(BASE_SIZE) --crop-size 176 --precision-dtype auto
+		--algorithm fcn --backbone test_resnet --no-use-pretrained-model --learning-rate 0.002 --head-rate-factor 1 \
+		--epochs 36 --base-size $(BASE_SIZE) --crop-size 176 --precision-dtype auto
 	$(SEGWRIGHT) predict demo/model demo/data/test --output demo/predictions --overlay --overwrite --device cpu
 	$(SEGWRIGHT) evaluate demo/model --images demo/data/test --masks demo/data/test_annotation \
 		--json demo/metrics.json --device cpu

@@ -11,8 +11,7 @@ data=$1 weights=$2 output=$3
 here=$(cd "$(dirname "$0")" && pwd)
 
 time segwright train "$data" --output "$output/model" --class-names "$here/camvid_classes.txt" --device cpu \
-    --algorithm deeplab --backbone tf_efficientnet_lite0 --backbone-weights "$weights" --output-stride 16 \
-    --optimizer adamw --learning-rate 0.0004 --weight-decay 0.01 --epochs 28 --mini-batch-size 8 \
-    --base-size 480 --crop-size 256
+    --algorithm deeplab --backbone tf_efficientnet_lite0 --backbone-weights "$weights" --output-stride 8 \
+    --class-weights auto --epochs 27 --base-size 480 --crop-size 256 --precision-dtype bfloat16
 time segwright evaluate "$output/model" --images "$data/test" --masks "$data/test_annotation" --device cpu \
     --json "$output/scores.json"

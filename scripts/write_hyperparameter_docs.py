@@ -43,8 +43,9 @@ it is known ([compatibility.md](compatibility.md) says how far) and which a Sage
 can be overridden (`--recipe sagemaker --epochs 50`), and the log of a training names the recipe and what was
 overridden. Values in which the two differ are **bold**.
 
-Learning rate, weight decay and head factor of `best` belong to AdamW: whoever names another optimizer, and none
-of these three, gets those of `sagemaker`.
+Learning rate and weight decay of `best` belong to AdamW: whoever names another optimizer, and neither of these
+two, gets those of `sagemaker`. What the values of `best` rest on stands in
+[benchmarks/README.md](../benchmarks/README.md).
 """
 
 

@@ -67,10 +67,10 @@ BEST: dict[str, Any] = {
     "mini_batch_size": 8,
     "validation_mini_batch_size": 1,
     "optimizer": "adamw",
+    "learning_rate": 0.0004,
     "weight_decay": 0.01,
     "padding": "ignore",
     "last_batch": "keep",
-    "head_rate_factor": 1.0,
     "update_rule": "mean",
     "warmup": 0.05,
 }
@@ -103,8 +103,9 @@ def test_any_value_of_a_recipe_can_be_overridden(recipe: str, name: str) -> None
 
 
 def test_another_optimizer_gets_the_documented_rate_and_decay() -> None:
-    settings = Hyperparameters(optimizer="sgd", learning_rate=0.02)
-    assert (settings.learning_rate, settings.weight_decay, settings.head_rate_factor) == (0.02, 0.0001, 10.0)
+    settings = Hyperparameters(optimizer="sgd")
+    assert (settings.learning_rate, settings.weight_decay) == (0.001, 0.0001)
+    assert Hyperparameters(optimizer="sgd", learning_rate=0.02).learning_rate == 0.02
     assert settings.epochs == BEST["epochs"]
 
 

@@ -72,6 +72,10 @@ def test_every_network_takes_any_size(
     assert coarse.shape == (2, 4, -(-height // stride), -(-width // stride))
     torch.testing.assert_close(resize(coarse, (height, width)), logits)
     torch.testing.assert_close(network(images[1:]), logits[1:], rtol=1e-4, atol=1e-4)
+    for last in ((..., slice(-1, None), slice(None)), (..., slice(-1, None))):  # nothing is cut off
+        changed = images.clone()
+        changed[last] ^= 128
+        assert not torch.equal(network(changed), logits)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

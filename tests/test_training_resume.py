@@ -121,6 +121,18 @@ def test_checkpoints_of_an_earlier_training_are_refused_before_anything_is_read(
     assert len(records(output)) == 1
 
 
+def test_checkpoints_within_the_output_are_refused(channels_folder: Draw, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="within the output"):
+        segwright.train(
+            segwright.Channels.locate(channels_folder()),
+            tmp_path / "model",
+            settings(),
+            checkpoints=tmp_path / "model" / "checkpoints",
+            device="cpu",
+        )
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

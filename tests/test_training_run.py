@@ -155,6 +155,26 @@ def test_the_log_names_the_recipe_and_few_updates(
     assert "recipe sagemaker, but " in caplog.text and "epochs 1" in caplog.text
     assert "validation scores crops of 32 pixels from the centres" in caplog.text
     assert "2 updates in all are few to learn from" in caplog.text and "--epochs 250" in caplog.text
+    assert "--class-weights" not in caplog.text
+
+
+def test_rare_classes_are_told_and_can_be_made_to_count(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = channels_folder()
+    for mask in (data / "train_annotation").iterdir():
+        classes = np.asarray(Image.open(mask)).copy()
+        classes[classes == 2] = 1
+        classes[:6, :6] = 2
+        Image.fromarray(classes).save(mask)
+    with caplog.at_level(logging.WARNING, "segwright"):
+        train(data, tmp_path / "plain", epochs="1")
+        assert "few pixels are labelled class 2: --class-weights auto" in caplog.text
+        caplog.clear()
+        train(data, tmp_path / "weighed", epochs="1", class_weights="auto")
+    assert "--class-weights" not in caplog.text
+    losses = [records(tmp_path / name)[0]["train_loss"] for name in ("plain", "weighed")]
+    assert losses[0] != losses[1]
 
 
 def test_validation_scores_crops_where_the_original_does(channels_folder: Draw, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_what_is_left_open_is_the_models(bundle: Path) -> None:
     ("given", "words"),
     [
         ({"algorithm": "psp"}, "algorithm is psp, but the model to start from has fcn"),
+        ({"backbone_weights": "w.safetensors"}, "both give the backbone's weights"),
         ({"backbone": "resnet-50"}, f"backbone is resnet-50, but the model to start from has {TINY_BACKBONE}"),
     ],
 )

@@ -205,7 +205,7 @@ class Hyperparameters(BaseModel):
         default=10.0,
         gt=0,
         le=100,
-        description="How many times faster than the backbone the heads learn.",
+        description="How many times faster than the backbone the heads learn; without pretrained weights, 1 is better.",
         json_schema_extra=_RATE,
     )
     update_rule: Literal["mean", "gluoncv"] = Field(

@@ -12,16 +12,15 @@ _BEST: Final[Mapping[str, Any]] = {
     "epochs": 30,
     "mini_batch_size": 8,
     "optimizer": "adamw",
-    "learning_rate": 0.001,
+    "learning_rate": 0.0004,
     "weight_decay": 0.01,
-    "head_rate_factor": 1.0,
     "warmup": 0.05,
     "update_rule": "mean",
     "last_batch": "keep",
     "padding": "ignore",
     "validation_mini_batch_size": 1,
 }
-_BELONG_TO_THE_OPTIMIZER: Final = ("learning_rate", "weight_decay", "head_rate_factor")
+_BELONG_TO_THE_OPTIMIZER: Final = ("learning_rate", "weight_decay")
 
 
 def recipe_values(recipe: object, given: Mapping[str, Any]) -> dict[str, Any]:

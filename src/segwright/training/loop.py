@@ -21,7 +21,7 @@ from segwright.evaluation import Scores, count_pairs
 from segwright.labels import IGNORE
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
-from segwright.training.report import log_epoch, log_resumption, log_start
+from segwright.training.report import log_advice, log_epoch, log_resumption, log_start
 from segwright.training.schedules import updates_per_epoch
 from segwright.training.state import Progress, capture
 from segwright.training.stopping import Interruption, StopRequest
@@ -54,6 +54,7 @@ class Loop:
     def run(self) -> None:
         """Train, validate and save, epoch after epoch."""
         log_start(self.trainer, len(self.data.train.pairs), self.updates_per_epoch)
+        log_advice(self.settings, self.data, self.updates_per_epoch)
         log_resumption(self.trainer, self.reached)
         try:
             while not self.reached.finished:

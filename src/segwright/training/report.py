@@ -4,6 +4,7 @@ import sys
 from typing import Final
 
 from segwright.console import LOGGER
+from segwright.data.preparation import PreparedData
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.epoch import EpochSums, Trainer
@@ -11,6 +12,9 @@ from segwright.training.state import Progress
 
 FEW_UPDATES: Final = 500
 """With fewer updates than that, even from pretrained weights, thin and rare things are not learnt."""
+
+RARE: Final = 0.2
+"""A class with less than this part of an even share of the pixels is easily never predicted."""
 
 
 def log_recipe(settings: Hyperparameters) -> None:
@@ -36,6 +40,10 @@ def log_start(trainer: Trainer, samples: int, updates_per_epoch: int) -> None:
         f"{settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; validation scores "
         + (f"crops of {crop} pixels from the centres, as the original does" if crop else "whole images")
     )
+
+
+def log_advice(settings: Hyperparameters, data: PreparedData, updates_per_epoch: int) -> None:
+    """Say what a careful colleague would, before time is spent: too few updates, classes too rare to be learnt."""
     updates = settings.epochs * updates_per_epoch
     if updates < FEW_UPDATES:
         epochs = -(-FEW_UPDATES // updates_per_epoch)
@@ -43,6 +51,10 @@ def log_start(trainer: Trainer, samples: int, updates_per_epoch: int) -> None:
             f"{updates} updates in all are few to learn from: a small set needs more epochs; --epochs {epochs} makes "
             f"{FEW_UPDATES} updates"
         )
+    shares = data.train.histogram / max(data.train.histogram.sum(), 1)
+    rare = [name for name, share in zip(data.class_names, shares, strict=True) if 0 < share * len(shares) < RARE]
+    if rare and settings.class_weights == "none":
+        LOGGER.warning(f"few pixels are labelled {', '.join(rare)}: --class-weights auto makes them count for more")
 
 
 def log_resumption(trainer: Trainer, reached: Progress) -> None:

@@ -15,6 +15,7 @@ from segwright.bundle import BundleWriter, read_description
 from segwright.console import LOGGER
 from segwright.data.folders import Channels
 from segwright.data.preparation import PreparedData, prepare
+from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision
 from segwright.networks import check_backbone
@@ -93,6 +94,11 @@ def _outputs(
     output: Path, folder: CheckpointFolder, resume: bool, overwrite: bool
 ) -> tuple[Checkpoint | None, BundleWriter]:
     """The checkpoint to go on from, if any, and the writer of the bundle; what stands in their way is refused."""
+    if folder.path.resolve().is_relative_to(output.resolve()):
+        raise UserError(
+            f"the checkpoints ({folder.path}) would lie within the output ({output}), which is replaced as a whole: "
+            "name another folder with --checkpoints"
+        )
     checkpoint = folder.newest() if resume else None
     if checkpoint is None:
         folder.begin(overwrite or resume)

@@ -20,7 +20,7 @@ from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, 
 def follow(settings: Hyperparameters, start: Description) -> Hyperparameters:
     """Settings for a training that starts from a bundle: what they leave open about the network is the bundle's.
 
-    Raises HyperparameterError when they name another algorithm or backbone.
+    Raises HyperparameterError when they name another algorithm or backbone, or a file of backbone weights as well.
     """
     network = start.network
     named = settings.model_fields_set
@@ -28,6 +28,10 @@ def follow(settings: Hyperparameters, start: Description) -> Hyperparameters:
         raise _changed("algorithm", settings.algorithm, network.algorithm)
     if "backbone" in named and timm_name(settings.backbone) != timm_name(network.backbone):
         raise _changed("backbone", settings.backbone, network.backbone)
+    if settings.backbone_weights is not None:
+        raise HyperparameterError(
+            "backbone_weights and a model to start from both give the backbone's weights; leave one out"
+        )
     update: dict[str, Any] = {"algorithm": network.algorithm, "backbone": network.backbone}
     if "output_stride" not in named:
         update["output_stride"] = network.output_stride

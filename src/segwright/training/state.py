@@ -153,7 +153,7 @@ def _fill_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         index, key = name.split(".")
         parameter = parameters[int(index)]
-        like = parameter if tensor.shape == parameter.shape else tensor
+        like = tensor if key == "step" else parameter  # torch counts steps on the CPU
         trainer.optimizer.state[parameter][key] = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
 
 
