@@ -4,14 +4,20 @@
 #
 #   benchmarks/camvid.sh DATA BACKBONE_WEIGHTS OUTPUT
 #
+# Most epochs run at output stride 16, where a step takes half the time; the last ones at 8, where thin things appear.
+#
 # DATA holds train, train_annotation, validation, validation_annotation, test, test_annotation; BACKBONE_WEIGHTS is timm's
 # tf_efficientnet_lite0.in1k; OUTPUT receives the model and the scores.
 set -euo pipefail
 data=$1 weights=$2 output=$3
 here=$(cd "$(dirname "$0")" && pwd)
 
-time segwright train "$data" --output "$output/model" --class-names "$here/camvid_classes.txt" --device cpu \
-    --algorithm deeplab --backbone tf_efficientnet_lite0 --backbone-weights "$weights" --output-stride 8 \
-    --class-weights auto --epochs 27 --base-size 480 --crop-size 256 --precision-dtype bfloat16
-time segwright evaluate "$output/model" --images "$data/test" --masks "$data/test_annotation" --device cpu \
+common=(--class-names "$here/camvid_classes.txt" --device cpu --class-weights auto --base-size 480 --precision-dtype bfloat16)
+start=$SECONDS
+segwright train "$data" --output "$output/coarse" "${common[@]}" --algorithm deeplab --backbone tf_efficientnet_lite0 \
+    --backbone-weights "$weights" --output-stride 16 --crop-size 320 --epochs 32
+segwright train "$data" --output "$output/model" "${common[@]}" --from "$output/coarse" --output-stride 8 --crop-size 256 \
+    --epochs 8 --learning-rate 0.00015
+echo "both trainings: $((SECONDS - start)) s"
+segwright evaluate "$output/model" --images "$data/test" --masks "$data/test_annotation" --device cpu \
     --json "$output/scores.json"

@@ -18,9 +18,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+LOG = Path("kill_and_resume.log")
+"""What the trainings say."""
+
 FLAGS = (
     *("--backbone", "test_resnet", "--no-use-pretrained-model", "--device", "cpu", "--crop-size", "64"),
-    *("--base-size", "96", "--mini-batch-size", "4", "--epochs", "40"),
+    *("--base-size", "96", "--mini-batch-size", "4", "--epochs", "120"),
 )
 
 
@@ -56,10 +59,11 @@ def kill_often(command: tuple[str, ...], output: Path, kills: int, chance: rando
         while number % 5 and newest(output) == before and process.poll() is None:
             time.sleep(0.01)
         time.sleep(chance.random() * (4.0 if number % 5 == 0 else 0.6))
-        ended = process.poll() is not None
+        if process.poll() is not None:
+            raise SystemExit(f"the training ended with status {process.returncode} before kill {number}: more epochs")
         process.kill()
         process.wait()
-        print(f"kill {number}: {newest(output)[:19] or 'no checkpoint yet'}{' (it had ended)' * ended}", flush=True)
+        print(f"kill {number}: {newest(output)[:19] or 'no checkpoint yet'}", flush=True)
 
 
 def newest(output: Path) -> str:
@@ -70,7 +74,7 @@ def newest(output: Path) -> str:
 
 def segwright(*arguments: str) -> subprocess.Popen[bytes]:
     """Start a command of ours."""
-    return subprocess.Popen([sys.executable, "-m", "segwright", *arguments], stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-m", "segwright", *arguments], stderr=LOG.open("a"))
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:

@@ -39,9 +39,9 @@ RECIPES = """\
 
 A recipe is a set of defaults for the [hyperparameters](hyperparameters.md). There are two: **best**, which the
 command line and Python use unless told otherwise, and **sagemaker**, which is the original's training as far as
-it is known ([compatibility.md](compatibility.md) says how far) and which a SageMaker container uses. Any value
-can be overridden (`--recipe sagemaker --epochs 50`), and the log of a training names the recipe and what was
-overridden. Values in which the two differ are **bold**.
+it is known ([compatibility.md](compatibility.md) says how far), for jobs that come from there. Any value can be
+overridden (`--recipe sagemaker --epochs 50`), and the log of a training names the recipe and what was overridden.
+Values in which the two differ are **bold**.
 
 Learning rate and weight decay of `best` belong to AdamW: whoever names another optimizer, and neither of these
 two, gets those of `sagemaker`. What the values of `best` rest on stands in
@@ -78,11 +78,12 @@ def recipes_page() -> str:
 
 
 def schema() -> str:
-    """The JSON schema as pydantic gives it, indented, with the defaults of `best` beside those of `sagemaker`."""
+    """The JSON schema as pydantic gives it, indented, with the defaults of both recipes where they differ."""
     document = Hyperparameters.model_json_schema()
-    for name, value in defaults()["best"].items():
-        if value != document["properties"][name]["default"]:
-            document["properties"][name]["default_in_best"] = value
+    both = defaults()
+    for name, field in document["properties"].items():
+        if name != "recipe" and both["best"][name] != both["sagemaker"][name]:
+            field["default"], field["default_in_sagemaker"] = both["best"][name], both["sagemaker"][name]
     return json.dumps(document, indent=2) + "\n"
 
 

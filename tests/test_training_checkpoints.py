@@ -82,7 +82,43 @@ def test_an_empty_or_missing_folder_has_none(tmp_path: Path) -> None:
     assert CheckpointFolder(tmp_path).newest() is None
 
 
-def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["file", "file/checkpoints"])
+def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot be written"):
-        CheckpointFolder(tmp_path / "file" / "checkpoints").begin(overwrite=False)
+    with pytest.raises(UserError, match="--checkpoints"):
+        CheckpointFolder(tmp_path / place).begin(overwrite=False)
+
+
+def test_a_damaged_one_is_not_counted_as_one_to_fall_back_on(tmp_path: Path) -> None:
+    folder = filled(tmp_path, 2)
+    files(tmp_path)[-1].write_bytes(b"cut off")
+    assert number_of(folder.newest()) == 0
+    folder.save(checkpoint(2))
+    assert len(files(tmp_path)) == KEPT
+    files(tmp_path)[-1].write_bytes(b"cut off too")
+    assert number_of(folder.newest()) == 0
+
+
+def test_a_file_that_cannot_be_read_is_no_reason_to_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = filled(tmp_path, 1)
+
+    def stale(_self: Path) -> bytes:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(UserError, match="cannot be read: Stale file handle"):
+        folder.newest()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, 2)
+    folder = CheckpointFolder(tmp_path)
+    folder.begin(overwrite=True)
+
+    def full(_path: Path, _data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="No space left"):
+        patch.setattr("segwright.training.checkpoints.write_bytes", full)
+        folder.save(checkpoint(2))
+    assert len(files(tmp_path)) == 2

@@ -103,6 +103,16 @@ def test_heads_learn_faster_by_their_factor() -> None:
     assert [group["rate_factor"] for group in groups] == [1.0, 7.0]
 
 
+def test_mxnets_adadelta_knows_no_rate() -> None:
+    def rates(rule: str) -> list[float]:
+        learner = trainer(optimizer="adadelta", update_rule=rule, learning_rate=0.5, head_rate_factor=2)
+        run(learner, [batch(1)])
+        return [group["lr"] for group in learner.optimizer.param_groups]
+
+    assert rates("gluoncv") == [1.0, 1.0]
+    assert rates("mean") == [0.5, 1.0]
+
+
 @pytest.mark.parametrize("name", ["sgd", "nag", "adam", "adamw", "adagrad", "adadelta", "rmsprop"])
 def test_every_optimizer_moves_every_parameter(name: str) -> None:
     learner = trainer(optimizer=name)

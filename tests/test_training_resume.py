@@ -121,6 +121,36 @@ def test_checkpoints_of_an_earlier_training_are_refused_before_anything_is_read(
     assert len(records(output)) == 1
 
 
+def test_what_else_lies_in_the_output_stays(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, output = channels_folder(), tmp_path / "model"
+    killed_at(3, monkeypatch, data, output)
+    (output / "notes.txt").write_text("mine")
+    train(data, output, resume=True)
+    assert (output / "notes.txt").read_text() == "mine"
+
+
+def test_a_bundle_of_another_training_is_not_replaced(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, precious = channels_folder(), tmp_path / "precious"
+    killed_at(3, monkeypatch, data, tmp_path / "model")
+    train(data, precious, {"epochs": "1"})
+    description = json.loads((precious / "bundle.json").read_text())
+    description["data"]["train"]["fingerprint"] = "another"
+    (precious / "bundle.json").write_text(json.dumps(description))
+    with pytest.raises(OutputExistsError, match="precious exists already"):
+        segwright.train(
+            segwright.Channels.locate(data),
+            precious,
+            settings(),
+            checkpoints=tmp_path / "model.checkpoints",
+            resume=True,
+            device="cpu",
+        )
+
+
 def test_checkpoints_within_the_output_are_refused(channels_folder: Draw, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="within the output"):
         segwright.train(
@@ -136,16 +166,18 @@ def test_checkpoints_within_the_output_are_refused(channels_folder: Draw, tmp_pa
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"algorithm": "psp"}, "algorithm was fcn, now it is psp"),
-        ({"optimizer": "sgd"}, "optimizer was adam, now it is sgd"),
-        ({"mini_batch_size": "2"}, "mini batch size was 4, now it is 2"),
+        ({"algorithm": "psp"}, "another algorithm: it was fcn, now it is psp"),
+        ({"optimizer": "sgd"}, "another optimizer: it was adam, now it is sgd"),
+        ({"seed": "7"}, "another seed"),
+        ({"epochs": "1"}, "epochs is 1, but the checkpoint is in epoch 2"),
+        ({"mini_batch_size": "2"}, "another mini batch size: it was 4, now it is 2"),
     ],
 )
 def test_another_training_is_refused(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], words: str
 ) -> None:
     data, output = channels_folder(), tmp_path / "model"
-    killed_at(1, monkeypatch, data, output)
+    killed_at(3, monkeypatch, data, output)
     with pytest.raises(UserError, match=words):
         train(data, output, values, resume=True)
 
@@ -159,12 +191,13 @@ def test_other_data_are_refused_and_other_circumstances_warned_about(
     torch.set_num_threads(threads + 1)
     try:
         with caplog.at_level(logging.WARNING, "segwright"):
-            train(data, output, {"epochs": "2"}, resume=True)
+            train(data, output, {"epochs": "2", "_workers": "1"}, resume=True)
     finally:
         torch.set_num_threads(threads)
     assert f"threads {threads} -> {threads + 1}" in caplog.text and "epochs 3 -> 2" in caplog.text
+    assert "workers" not in caplog.text
     next((data / "train").iterdir()).unlink()
-    with pytest.raises(UserError, match="training data was"):
+    with pytest.raises(UserError, match=r"another training data\. Start anew"):
         train(data, output, resume=True)
 
 
@@ -241,4 +274,12 @@ def test_checkpoint_facts_are_plain_json(channels_folder: Draw, tmp_path: Path) 
     (first, *_) = (tmp_path / "model.checkpoints").iterdir()
     with safe_open(first, framework="pt") as content:
         facts = json.loads(content.metadata()["segwright"])
-    assert facts["circumstances"].keys() == {"device", "threads", "precision", "compilation", "processes", "torch"}
+    assert facts["circumstances"].keys() == {
+        "device",
+        "threads",
+        "precision",
+        "compilation",
+        "processes",
+        "processor",
+        "torch",
+    }

@@ -29,8 +29,9 @@ def bundle(channels_folder: Draw, tmp_path: Path) -> Path:
 
 
 def started(bundle: Path, names: tuple[str, ...], **given: object) -> dict[str, torch.Tensor]:
-    wanted = follow(Hyperparameters.model_validate({"num_classes": len(names), **given}), read_description(bundle))
-    return start_network(wanted, names, bundle, blank=False).state_dict()
+    former = read_description(bundle)
+    wanted = follow(Hyperparameters.model_validate({"num_classes": len(names), **given}), former)
+    return start_network(wanted, names, bundle, former, blank=False).state_dict()
 
 
 def test_the_same_classes_start_with_the_same_weights(bundle: Path) -> None:
@@ -48,12 +49,14 @@ def test_rows_follow_the_names(bundle: Path, caplog: pytest.LogCaptureFixture) -
         assert torch.equal(state[name][0], had[2]) and torch.equal(state[name][2], had[0])
         assert not torch.equal(state[name][1], had[1])
     assert torch.equal(state["head.block.0.weight"], trained.state_dict()["head.block.0.weight"])
-    assert "kept thing, sky; new tree, car; left behind ground" in caplog.text
+    assert "kept by name: thing, sky; new: tree, car; left behind: ground" in caplog.text
 
 
-def test_without_names_rows_follow_the_index(bundle: Path) -> None:
+def test_without_names_rows_follow_the_index(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
     had = load_network(bundle)[1].state_dict()["head.block.4.weight"]
-    assert torch.equal(started(bundle, ("class 0", "class 1"))["head.block.4.weight"], had[:2])
+    with caplog.at_level(logging.INFO, "segwright"):
+        assert torch.equal(started(bundle, ("class 0", "class 1"))["head.block.4.weight"], had[:2])
+    assert "kept by index, because not all have names: class 0, class 1; left behind: thing" in caplog.text
 
 
 def test_an_auxiliary_head_may_come_or_go(bundle: Path) -> None:
@@ -87,14 +90,15 @@ def test_sagemakers_name_and_timms_are_one_backbone(bundle: Path) -> None:
     assert follow(Hyperparameters(backbone="resnet-50"), description).backbone == "resnet50s.gluon_in1k"
 
 
-def test_the_whole_way(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_the_whole_way(bundle: Path, tmp_path: Path, num_classes: int | None) -> None:
     data = tmp_path / "data"
     (data / "label_map" / "class_names.txt").unlink()
     further = tmp_path / "further"
     segwright.train(
         segwright.Channels.locate(data),
         further,
-        Hyperparameters(epochs=1, crop_size=32, base_size=48, learning_rate=1e-9, workers=0),
+        Hyperparameters(num_classes=num_classes, epochs=1, crop_size=32, base_size=48, learning_rate=1e-9, workers=0),
         start_from=bundle,
         device="cpu",
     )

@@ -147,9 +147,8 @@ def train_both(arguments: argparse.Namespace, weights: Path, setup: Setup) -> Cu
                 if framework == GLUONCV
                 else train_segwright(seed, weights, arguments.data, setup)
             )
-            if losses:
-                curves[framework][seed] = losses
-                seconds[framework][seed] = round(time.monotonic() - start, 1)
+            curves[framework][seed] = losses
+            seconds[framework][seed] = round(time.monotonic() - start, 1)
             content = {"setup": asdict(setup), "seconds": seconds, "curves": curves}
             (arguments.output / "curves.json").write_text(json.dumps(content))
     return curves
@@ -164,7 +163,6 @@ def table(curves: Curves, steps: int) -> str:
             seed: [statistics.fmean(losses[start:end]) for start, end in windows] for seed, losses in by_seed.items()
         }
         for framework, by_seed in curves.items()
-        if by_seed
     }
     rows = [row("mean loss of steps", [f"{start + 1}-{end}" for start, end in windows])]
     for framework, by_seed in means.items():
@@ -172,7 +170,7 @@ def table(curves: Curves, steps: int) -> str:
     columns = {framework: list(zip(*by_seed.values(), strict=True)) for framework, by_seed in means.items()}
     for framework, values in columns.items():
         rows.append(row(f"{framework}, lowest to highest", [f"{min(each):.3f}-{max(each):.3f}" for each in values]))
-    return "\n".join(rows + (_beside(columns[GLUONCV], columns[SEGWRIGHT]) if len(columns) == 2 else []))
+    return "\n".join(rows + _beside(columns[GLUONCV], columns[SEGWRIGHT]))
 
 
 def _beside(theirs: list[tuple[float, ...]], ours: list[tuple[float, ...]]) -> list[str]:

@@ -33,7 +33,7 @@ from segwright.storage import directory_aside, refuse_existing, refuse_unwritabl
 FORMAT_VERSION: Final = 1
 BEST: Final = "model.safetensors"
 LAST: Final = "last.safetensors"
-_DESCRIPTION: Final = "bundle.json"
+DESCRIPTION: Final = "bundle.json"
 
 State = Mapping[str, Tensor]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -67,7 +67,8 @@ class Description(BaseModel):
     data: dict[str, Any]
     """The data reports of both channels: counts, sizes, class histogram, fingerprint."""
     metrics: dict[str, Any]
-    """The scores of both weight files, `best` and `last`; null where a file was never validated."""
+    """The validation scores of both weight files, `best` and `last`, computed in the training's number format; null
+    where a file was never validated."""
     versions: dict[str, str]
     started_from: str | None = None
     """The bundle that the training started from, as it was named; None for a training from the beginning."""
@@ -138,14 +139,18 @@ class BundleWriter:
     that fails early leaves it as it was. Later saves replace one file at a time.
     """
 
-    def __init__(self, path: Path, overwrite: bool) -> None:
-        """Raise OutputExistsError when `path` exists and may not be overwritten, UserError when it is not writable."""
-        refuse_existing(path, overwrite, _DESCRIPTION)
+    def __init__(self, path: Path, overwrite: bool, goes_on: bool = False) -> None:
+        """Raise OutputExistsError when `path` exists and may not be overwritten, UserError when it is not writable.
+
+        `goes_on` says that the bundle there is the writer's own, from an earlier process.
+        """
+        if not goes_on:
+            refuse_existing(path, overwrite, DESCRIPTION)
         refuse_unwritable_folder(path)
         self.path, self._overwrite = path.resolve(), overwrite
-        self._found_older = (path / _DESCRIPTION).is_file()
-        self.saved = False
-        """Whether this writer has written yet."""
+        self._found_older = (path / DESCRIPTION).is_file()
+        self.saved = goes_on
+        """Whether the bundle at `path` is this writer's."""
 
     @property
     def keeps_older(self) -> bool:
@@ -161,7 +166,7 @@ class BundleWriter:
             if self.saved:
                 _fill(self.path, description, last=last, best=best, records=records)
                 return
-            with directory_aside(self.path, self._overwrite, _DESCRIPTION) as folder:
+            with directory_aside(self.path, self._overwrite, DESCRIPTION) as folder:
                 _fill(folder, description, last=last, best=best, records=records)
         except (SafetensorError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -171,7 +176,7 @@ class BundleWriter:
 
 def read_description(path: Path) -> Description:
     """Read `bundle.json` of a bundle. Raises BundleError when it is missing, damaged or of a newer format."""
-    file = path / _DESCRIPTION
+    file = path / DESCRIPTION
     try:
         if not path.exists():
             raise BundleError(f"{path} does not exist; it should be the directory that a training left")
@@ -228,7 +233,7 @@ def _fill(
 ) -> None:
     _save_weights(folder / LAST, last)
     _save_weights(folder / BEST, best)
-    write_bytes(folder / _DESCRIPTION, description.model_dump_json(indent=2).encode())
+    write_bytes(folder / DESCRIPTION, description.model_dump_json(indent=2).encode())
     write_bytes(folder / "README.md", _readme(description).encode())
     write_bytes(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
 

@@ -168,7 +168,7 @@ class Hyperparameters(BaseModel):
     )
     precision_dtype: Literal["float32", "float16", "bfloat16", "auto"] = Field(
         default="float32",
-        description="The number format of training; auto takes the fastest that the device does well.",
+        description="The number format of training and its validation; auto: the fastest that the device does well.",
         json_schema_extra=_TRAINING,
     )
     syncbn: bool = Field(

@@ -106,22 +106,21 @@ class EpochSampler(Sampler[list[Visit]]):
         """Batches of the epoch that were worked off before."""
 
     def __len__(self) -> int:
-        start, stop = self._stretch()
-        return -(-(stop - start) // self.batch_size) - self.skip
+        return -(-len(self.places()) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Visit]]:
-        start, stop = self._stretch()
         orders: dict[int, list[int]] = {}
-        for first in range(start + self.skip * self.batch_size, stop, self.batch_size):
+        start, stop = self.places().start, self.places().stop
+        for first in range(start, stop, self.batch_size):
             visits = [self._visit(place, orders) for place in range(first, min(first + self.batch_size, stop))]
             yield visits[self.rank :: self.world_size] or [visits[0]._replace(counted=False)]
 
-    def _stretch(self) -> tuple[int, int]:
-        """Where the epoch begins and ends on the line of visits."""
+    def places(self) -> range:
+        """The part of the line of visits that the epoch still has, over all processes."""
         start, stop = self.epoch * self.count, (self.epoch + 1) * self.count
         if self.rollover:
-            return start // self.batch_size * self.batch_size, stop // self.batch_size * self.batch_size
-        return start, stop
+            start, stop = (place // self.batch_size * self.batch_size for place in (start, stop))
+        return range(min(start + self.skip * self.batch_size, stop), stop)
 
     def _visit(self, place: int, orders: dict[int, list[int]]) -> Visit:
         epoch, index = divmod(place, self.count)
@@ -135,6 +134,11 @@ class TrainingLoader:
 
     def __init__(self, loader: DataLoader[Batch], sampler: EpochSampler) -> None:
         self._loader, self._sampler = loader, sampler
+
+    def visits(self, epoch: int, skip: int = 0) -> int:
+        """How many pairs one epoch visits after its first `skip` batches, over all processes."""
+        self._sampler.epoch, self._sampler.skip = epoch, skip
+        return len(self._sampler.places())
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch, without the first `skip`. Raises DataError when a file became unreadable."""

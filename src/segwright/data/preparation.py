@@ -54,7 +54,7 @@ def prepare(
     `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
     masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
     of the training masks; their order numbers the classes of both label maps. Where nobody says anything about the
-    classes, they are those of `usual_names`, if given. Raises DataError and LabelError for
+    classes, or only their right number, they are those of `usual_names`, if given. Raises DataError and LabelError for
     what has to be mended before a training.
     """
     train_map, validation_map = channels.train_label_map(), channels.validation_label_map()
@@ -67,7 +67,7 @@ def prepare(
             f"{len(names)} class names ({', '.join(names)}) from {source} do not fit num_classes {num_classes}: "
             "correct one of the two, or leave num_classes out"
         )
-    if not names and not num_classes:
+    if not names and usual_names and _may_be_usual(usual_names, num_classes, train_map):
         names = usual_names
     wanted = num_classes or (len(names) if names else None)
     train = _check(channels.train, channels.train_annotation, train_map, wanted, "train", strict)
@@ -87,6 +87,11 @@ def _names(channels: Channels, given: Path | None, label_map: LabelMap | None) -
     if file:
         return read_class_names(file)
     return label_map.class_names if label_map else None
+
+
+def _may_be_usual(names: tuple[str, ...], num_classes: int | None, label_map: LabelMap | None) -> bool:
+    counted = num_classes or (label_map.class_count() if label_map else None)
+    return counted in (None, len(names))
 
 
 def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] | None) -> LabelMap:

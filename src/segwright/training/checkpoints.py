@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from segwright.console import LOGGER
@@ -44,12 +44,18 @@ class CheckpointFolder:
         self._to_replace: list[Path] = []
 
     def newest(self) -> Checkpoint | None:
-        """Read the newest checkpoint that is whole, or None; damaged ones are passed over with a warning."""
+        """Read the newest checkpoint that is whole, or None; damaged ones are passed over with a warning.
+
+        Raises UserError when a file cannot be read for a reason that has nothing to do with what is in it.
+        """
         for file in reversed(self._files()):
             try:
                 return _read(file)
-            except (OSError, ValueError, SafetensorError) as error:
+            except (ValueError, SafetensorError) as error:
                 LOGGER.warning(f"{file} is damaged ({error}); the checkpoint before it is tried")
+                self._to_replace.append(file)
+            except OSError as error:
+                raise UserError(f"the checkpoint {file} cannot be read: {error.strerror}") from error
         return None
 
     def begin(self, overwrite: bool) -> None:
@@ -63,21 +69,26 @@ class CheckpointFolder:
                 f"{self.path} holds checkpoints of an earlier training. Add --resume to go on with it, --overwrite to "
                 "start anew and replace them, or name another folder with --checkpoints."
             )
-        refuse_unwritable_folder(self.path)
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is no folder; name one for checkpoints with --checkpoints.")
+        try:
+            refuse_unwritable_folder(self.path)
+        except UserError as error:
+            raise UserError(f"No checkpoints: {error} --checkpoints names another folder for them.") from error
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, and remove those that it makes superfluous. Raises UserError when that fails."""
+        """Write a checkpoint, then remove those that it makes superfluous. Raises UserError when that fails."""
+        data = save(dict(checkpoint.tensors), {_FACTS: json.dumps(checkpoint.facts)})
         try:
-            for file in self._to_replace:
-                file.unlink(missing_ok=True)
-            self._to_replace = []
             files = self._files()
             number = int(files[-1].name.split("-")[1]) + 1 if files else 1
-            data = save(dict(checkpoint.tensors), {_FACTS: json.dumps(checkpoint.facts)})
             name = f"checkpoint-{number:08}-{hashlib.sha256(data).hexdigest()}.safetensors"
             write_bytes(self.path / name, data)
-            for file in [*self._files()[:-KEPT], *self.path.glob(".*.partial*")]:
+            sound = [file for file in self._files() if file not in self._to_replace]
+            left_by_kills = self.path.glob(".*.partial.safetensors")
+            for file in [*self._to_replace, *sound[:-KEPT], *left_by_kills]:
                 file.unlink(missing_ok=True)
+            self._to_replace = []
         except OSError as error:
             raise UserError(f"the checkpoint cannot be written to {self.path}: {error.strerror}") from error
 
@@ -90,11 +101,8 @@ class CheckpointFolder:
 
 def _read(file: Path) -> Checkpoint:
     """Read a checkpoint. Raises ValueError where its bytes are not those that were written."""
-    match = _NAME.fullmatch(file.name)
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if match is None or digest != match[2]:
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() not in file.name:
         raise ValueError("its bytes do not have the digest in its name")
-    with safe_open(file, framework="pt", device="cpu") as content:
-        facts = json.loads((content.metadata() or {}).get(_FACTS, "{}"))
-        return Checkpoint(facts, {name: content.get_tensor(name) for name in content.keys()})  # noqa: SIM118
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return Checkpoint(json.loads(header["__metadata__"][_FACTS]), load(data))

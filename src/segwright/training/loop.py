@@ -7,7 +7,6 @@ Knows the order of things within and between epochs. Refuses to know the arithme
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +35,7 @@ class Outputs:
     checkpoint_every: float
     """Seconds."""
     identity: Mapping[str, Any]
-    started_from: Path | None
+    """What it is that is trained, for checkpoints."""
 
 
 class Loop:
@@ -54,8 +53,11 @@ class Loop:
     def run(self) -> None:
         """Train, validate and save, epoch after epoch."""
         log_start(self.trainer, len(self.data.train.pairs), self.updates_per_epoch)
-        log_advice(self.settings, self.data, self.updates_per_epoch)
         log_resumption(self.trainer, self.reached)
+        if self.reached.finished:  # The process before may have been killed before it wrote this.
+            self._write(host_copy(self.trainer.network))
+        else:
+            log_advice(self.settings, self.data, self.updates_per_epoch)
         try:
             while not self.reached.finished:
                 self._epoch()
@@ -77,8 +79,8 @@ class Loop:
 
     def _train(self) -> None:
         epoch, sums = self.reached.epoch, self.reached.sums
-        pairs = len(self.data.train.pairs)
-        with progress(f"epoch {epoch + 1}/{self.settings.epochs}", pairs, self.settings.logging_frequency) as advance:
+        visits = self.loader.visits(epoch, sums.batches)
+        with progress(f"epoch {epoch + 1}/{self.settings.epochs}", visits, self.settings.logging_frequency) as advance:
 
             def after_step(step: StepFigures) -> None:
                 speed = f"{sums.images_per_second:.1f} images/s"
@@ -103,6 +105,7 @@ class Loop:
                 self.data.validation_map,
                 self.trainer.device,
                 after_each,
+                precision=self.trainer.precision,
                 crop_size=self.settings.validation_crop_size,
             )
         counts = torch.from_numpy(matrix.counts).to(self.trainer.device)
@@ -144,28 +147,23 @@ class Loop:
         return self.reached.epoch >= self.settings.epochs
 
     def _end(self) -> None:
-        writer = self.outputs.writer
-        if not self.processes.first:
-            return
-        if not writer.saved:  # Killed after its last checkpoint, and resumed with nothing left to train.
-            self._write(host_copy(self.trainer.network))
-        if self.reached.best:
+        if self.processes.first and self.reached.best:
             LOGGER.info(
                 f"best validation mean IoU {self.reached.best['mean_iou']:.4f} in epoch {self.reached.best['epoch']}; "
-                f"the model is in {writer.path}"
+                f"the model is in {self.outputs.writer.path}"
             )
 
     def _save_interrupted(self) -> None:
         """Keep what was learnt since the last epoch ended; the best weights stay the best ones."""
-        self._checkpoint()
+        advice = "; --resume goes on training" if self._checkpoint() else ""
         writer = self.outputs.writer
         if self.processes.first and writer.keeps_older:
-            LOGGER.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model that it held")
+            LOGGER.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model it held{advice}")
         elif self.processes.first:
             self.reached.last = None
             self._write(host_copy(self.trainer.network))
             kind = "its best epoch's weights" if self.reached.best else "the weights as they are, not validated"
-            LOGGER.warning(f"interrupted: {writer.path} holds a usable model ({kind}); --resume goes on training")
+            LOGGER.warning(f"interrupted: {writer.path} holds a usable model ({kind}){advice}")
 
     def _look_up(self) -> None:
         """Between two steps: write a checkpoint where one is due, and stop where that was asked for, all together."""
@@ -178,15 +176,18 @@ class Loop:
             self.stop.made = True
         self.stop.check()
 
-    def _checkpoint(self) -> None:
-        """Write a checkpoint; where that fails, the training goes on."""
+    def _checkpoint(self) -> bool:
+        """Write a checkpoint; where that fails, the training goes on. Return whether it was written."""
         checkpoint = capture(self.trainer, self.reached, self.outputs.identity)
-        if self.processes.first:
-            try:
-                self.outputs.checkpoints.save(checkpoint)
-            except UserError as error:
-                LOGGER.warning(f"{error}; the training goes on without it")
         self._checkpoint_time = time.monotonic()
+        if checkpoint is None:
+            return False
+        try:
+            self.outputs.checkpoints.save(checkpoint)
+        except UserError as error:
+            LOGGER.warning(f"{error}; the training goes on without it")
+            return False
+        return True
 
     def _write(self, last: Mapping[str, torch.Tensor]) -> None:
         """Write the bundle, where this is the process that does."""
@@ -195,7 +196,7 @@ class Loop:
             self.outputs.writer.save(self._description(), last=last, best=best, records=self.reached.records)
 
     def _description(self) -> Description:
-        data, start = self.data, self.outputs.started_from
+        data = self.data
         return Description(
             network=self.trainer.network.spec,
             classes=tuple(
@@ -207,7 +208,7 @@ class Loop:
             data=data.to_json(),
             metrics={"best": self.reached.best, "last": self.reached.last},
             versions=versions(),
-            started_from=str(start) if start else None,
+            started_from=self.reached.started_from,
         )
 
 

@@ -38,6 +38,8 @@ def make_optimizer(network: SegmentationNetwork, settings: Hyperparameters) -> O
         case "adagrad":
             return Adagrad(groups, lr=rate, weight_decay=decay, eps=1e-7)
         case "adadelta":
+            if settings.update_rule == "gluoncv":  # MXNet's knows no learning rate
+                groups = [{**group, "fixed_rate": 1.0} for group in groups]
             return Adadelta(groups, lr=rate, weight_decay=decay, rho=0.9, eps=1e-5)
         case "rmsprop":
             # gamma2 acts in MXNet only when the gradient is centred, which is not its default.
@@ -45,6 +47,6 @@ def make_optimizer(network: SegmentationNetwork, settings: Hyperparameters) -> O
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group: `rate` times the group's own factor."""
+    """Set the learning rate of every group: `rate` times the group's own factor, unless the group's rate is fixed."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["rate_factor"]
+        group["lr"] = group.get("fixed_rate", rate * group["rate_factor"])

@@ -1,4 +1,4 @@
-"""What a training tells its reader: how it begins, and one entry an epoch."""
+"""What a training tells its reader: how it begins, advice, and one entry an epoch. Decides nothing."""
 
 import sys
 from typing import Final
@@ -49,7 +49,7 @@ def log_advice(settings: Hyperparameters, data: PreparedData, updates_per_epoch:
         epochs = -(-FEW_UPDATES // updates_per_epoch)
         LOGGER.warning(
             f"{updates} updates in all are few to learn from: a small set needs more epochs; --epochs {epochs} makes "
-            f"{FEW_UPDATES} updates"
+            f"at least {FEW_UPDATES}"
         )
     shares = data.train.histogram / max(data.train.histogram.sum(), 1)
     rare = [name for name, share in zip(data.class_names, shares, strict=True) if 0 < share * len(shares) < RARE]

@@ -3,6 +3,7 @@
 Refuses to know epochs (loop.py), steps (epoch.py), scores (evaluation) and what a checkpoint holds (state.py).
 """
 
+import functools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from segwright.allocator import keep_freed_memory
-from segwright.bundle import BundleWriter, read_description
+from segwright.bundle import DESCRIPTION, BundleWriter, read_description
 from segwright.console import LOGGER
 from segwright.data.folders import Channels
 from segwright.data.preparation import PreparedData, prepare
@@ -26,7 +27,7 @@ from segwright.training.loss import balancing_weights
 from segwright.training.processes import join_processes
 from segwright.training.report import log_recipe
 from segwright.training.start import follow, start_network
-from segwright.training.state import Progress, restore
+from segwright.training.state import Progress, refuse_another, restore
 from segwright.training.stopping import EarlyStopping, stop_on_interrupt
 
 CHECKPOINT_EVERY: Final = 600.0
@@ -57,12 +58,12 @@ def train(
     """
     settings = hyperparameters or Hyperparameters()
     output, start = Path(output), Path(start_from) if start_from else None
-    folder = CheckpointFolder(Path(checkpoints) if checkpoints else output.with_name(output.name + ".checkpoints"))
+    folder = CheckpointFolder(Path(checkpoints) if checkpoints else _beside(output))
     keep_freed_memory()
     with join_processes() as processes:
         place = choose_device(device, processes.local_rank)
         precision = choose_precision(settings.precision_dtype, place)
-        former = read_description(start) if start else None
+        former = processes.first_computes(lambda: read_description(start)) if start else None
         settings = follow(settings, former) if former else settings
         check_backbone(settings.backbone, settings.backbone_weights)
         log_recipe(settings)
@@ -78,16 +79,24 @@ def train(
         )
         settings = _counted(settings, data)
         torch.manual_seed(settings.seed)
-        network = start_network(settings, data.class_names, start, blank=checkpoint is not None)
+        network = start_network(settings, data.class_names, start, former, blank=checkpoint is not None)
         torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
         weights = balancing_weights(data.train.histogram) if settings.class_weights == "auto" else None
         trainer = Trainer(network, settings, processes, place, precision, weights)
-        progress, identity = Progress(EarlyStopping(settings)), _identity(trainer, data)
+        progress = Progress(EarlyStopping(settings), started_from=str(start) if start else None)
+        identity = _identity(trainer, data)
         if checkpoint is not None:
-            restore(trainer, progress, identity, checkpoint)
+            processes.first_computes(functools.partial(refuse_another, checkpoint, identity, settings))
+            restore(trainer, progress, checkpoint)
+            checkpoint = None  # it holds all weights once more
         with stop_on_interrupt() as stop:
-            outputs = Outputs(writer, folder, checkpoint_every, identity, start)
+            outputs = Outputs(writer, folder, checkpoint_every, identity)
             Loop(trainer, data, progress, outputs, stop).run()
+
+
+def _beside(output: Path) -> Path:
+    target = output.resolve()
+    return target.with_name(target.name + ".checkpoints")
 
 
 def _outputs(
@@ -105,7 +114,17 @@ def _outputs(
     if resume:
         where = "no usable checkpoint yet: the training starts anew" if checkpoint is None else "resuming"
         LOGGER.info(f"{folder.path}: {where}")
-    return checkpoint, BundleWriter(output, overwrite or checkpoint is not None)
+    return checkpoint, BundleWriter(output, overwrite, goes_on=checkpoint is not None and _is_of(checkpoint, output))
+
+
+def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
+    """Whether a bundle was written by the training that a checkpoint is of."""
+    if not (bundle / DESCRIPTION).is_file():
+        return False
+    description, identity = read_description(bundle), checkpoint.facts.get("identity", {})
+    return identity.get("training_data") == description.data.get("train", {}).get("fingerprint") and (
+        identity.get("class_names") == list(description.class_names)
+    )
 
 
 def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
@@ -135,5 +154,6 @@ def _identity(trainer: Trainer, data: PreparedData) -> dict[str, Any]:
         **json.loads(json.dumps(asdict(trainer.network.spec))),
         "class_names": list(data.class_names),
         "training_data": data.train.fingerprint,
-        "label_map": data.train_map.to_json(),
+        "validation_data": data.validation.fingerprint,
+        "label_maps": [data.train_map.to_json(), data.validation_map.to_json()],
     }

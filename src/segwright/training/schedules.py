@@ -38,7 +38,8 @@ def updates_per_epoch(settings: Hyperparameters, samples: int) -> int:
     """Return the updates that an epoch of `samples` pairs has in the formula of the schedule.
 
     The true number where the last batch is kept. Where it rolls over, floor(samples / batch), as SageMaker's
-    algorithm prints it; the true number is on average a little more.
+    algorithm prints it; the true number is on average a little more. A batch is no larger than the samples.
     """
-    batch = min(settings.mini_batch_size, samples)
-    return samples // batch if settings.last_batch == "rollover" else -(-samples // batch)
+    if settings.last_batch == "rollover":
+        return samples // settings.mini_batch_size
+    return -(-samples // settings.mini_batch_size)

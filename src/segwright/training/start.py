@@ -41,23 +41,28 @@ def follow(settings: Hyperparameters, start: Description) -> Hyperparameters:
 
 
 def start_network(
-    settings: Hyperparameters, class_names: Sequence[str], bundle: Path | None, *, blank: bool
+    settings: Hyperparameters,
+    class_names: Sequence[str],
+    bundle: Path | None,
+    former: Description | None,
+    *,
+    blank: bool,
 ) -> SegmentationNetwork:
     """Build the network of a training, in training mode, on the CPU.
 
-    `blank` leaves all weights random, for a training whose weights will come from a checkpoint. Raises UserError for
-    weights that cannot be had, BundleError for a bundle that is damaged.
+    `bundle` is what to start from, `former` its description. `blank` leaves all weights random, for a training whose
+    weights will come from a checkpoint. Raises UserError for weights that cannot be had, BundleError for a bundle that
+    is damaged.
     """
-    if bundle is not None:
-        start, trained = load_network(bundle)
-        spec = _spec(settings, len(class_names), like=start.network)
-        network = build_network(spec)
-        if not blank:
-            _adopt(network, class_names, trained, start.class_names)
-        return network
-    spec = _spec(settings, len(class_names))
-    pretrained = settings.backbone_weights or settings.use_pretrained_model
-    return build_network(spec, pretrained=False if blank else pretrained)
+    spec = _spec(settings, len(class_names), like=former.network if former else None)
+    if bundle is None:
+        pretrained = settings.backbone_weights or settings.use_pretrained_model
+        return build_network(spec, pretrained=False if blank else pretrained)
+    network = build_network(spec)
+    if not blank:
+        description, trained = load_network(bundle)
+        _adopt(network, class_names, trained, description.class_names)
+    return network
 
 
 def _spec(settings: Hyperparameters, num_classes: int, like: NetworkSpec | None = None) -> NetworkSpec:
@@ -103,18 +108,22 @@ def _adopt(
 
 def _same_classes(names: Sequence[str], trained_names: Sequence[str]) -> dict[int, int]:
     """The index of each class in the trained network, by name, or by index where one of both has no names."""
-    nameless = any(tuple(some) == numbered_names(len(some)) for some in (names, trained_names))
-    if nameless:
+    if _nameless(names) or _nameless(trained_names):
         return {index: index for index in range(min(len(names), len(trained_names)))}
     return {index: trained_names.index(name) for index, name in enumerate(names) if name in trained_names}
 
 
+def _nameless(names: Sequence[str]) -> bool:
+    return tuple(names) == numbered_names(len(names))
+
+
 def _tell(names: Sequence[str], trained_names: Sequence[str], rows: dict[int, int]) -> None:
+    way = "by index, because not all have names" if _nameless(names) != _nameless(trained_names) else "by name"
     kept = [names[index] for index in rows]
     new = [name for index, name in enumerate(names) if index not in rows]
     dropped = [name for index, name in enumerate(trained_names) if index not in rows.values()]
-    parts = [("kept", kept), ("new", new), ("left behind", dropped)]
+    parts = [(f"kept {way}", kept), ("new", new), ("left behind", dropped)]
     LOGGER.info(
         "starting from a trained model; its classes: "
-        + "; ".join(f"{what} {', '.join(some)}" for what, some in parts if some)
+        + "; ".join(f"{what}: {', '.join(some)}" for what, some in parts if some)
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 from segwright.bundle import State, host_copy
 from segwright.console import LOGGER
 from segwright.errors import UserError
+from segwright.hyperparameters import Hyperparameters
 from segwright.training.checkpoints import Checkpoint
 from segwright.training.epoch import EpochSums, Trainer
 from segwright.training.stopping import EarlyStopping
@@ -24,8 +25,13 @@ _BEST: Final = "best."
 _OPTIMIZER: Final = "optimizer."
 _GENERATOR: Final = "generator."
 
-_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch")
+_FORMAT_VERSION: Final = 1
+
+_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
 """Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
+
+_WITHOUT_EFFECT: Final = frozenset(["workers", "logging_frequency", "use_pretrained_model", "backbone_weights"])
+"""Settings that change nothing in what is still to come."""
 
 
 @dataclass
@@ -44,15 +50,21 @@ class Progress:
     best: dict[str, Any] | None = None
     """The scores of the best epoch."""
     last: dict[str, Any] | None = None
+    """The scores of the last epoch; None once the weights have moved on from it and the training ended."""
     best_weights: State | None = None
+    """On the CPU."""
+    started_from: str | None = None
+    """The bundle that the first weights came from."""
 
 
-def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -> Checkpoint:
-    """Put a training into a checkpoint; all processes call it together.
+def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -> Checkpoint | None:
+    """Put a training into a checkpoint; all processes call it together, and the first one gets it.
 
-    `identity` says what it is that is trained; `restore` refuses another one.
+    `identity` says what it is that is trained; `refuse_another` compares it.
     """
     generators = trainer.processes.gather(_generators(trainer.device))
+    if not trainer.processes.first:
+        return None
     tensors = {
         **_prefixed(_NETWORK, host_copy(trainer.network)),
         **_prefixed(_BEST, progress.best_weights or {}),
@@ -64,6 +76,7 @@ def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -
         },
     }
     facts = {
+        "format_version": _FORMAT_VERSION,
         "identity": identity,
         "settings": trainer.settings.model_dump(mode="json"),
         "circumstances": _circumstances(trainer),
@@ -76,51 +89,58 @@ def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -
         "records": progress.records,
         "best": progress.best,
         "last": progress.last,
+        "started_from": progress.started_from,
     }
     return Checkpoint(facts, tensors)
 
 
-def restore(trainer: Trainer, progress: Progress, identity: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """Make a training what it was when `checkpoint` was captured.
+def refuse_another(checkpoint: Checkpoint, identity: Mapping[str, Any], settings: Hyperparameters) -> None:
+    """Raise UserError when a checkpoint is not one of the training that `identity` and `settings` describe."""
+    facts = checkpoint.facts
+    advice = "Start anew with --overwrite, or from the model of the earlier training with --from."
+    if facts.get("format_version") != _FORMAT_VERSION:
+        raise UserError(f"--resume: the checkpoint was written by another version of Segwright. {advice}")
+    then = {**facts["identity"], **facts["settings"]}
+    now = {**identity, **{name: getattr(settings, name) for name in _FIXED}}
+    for name, value in now.items():
+        if then[name] != value:
+            what = name.replace("_", " ")
+            values = "" if name.endswith("data") else f": it was {then[name]}, now it is {value}"
+            raise UserError(f"--resume: the checkpoint is of a training with another {what}{values}. {advice}")
+    reached = facts["epoch"] + bool(facts["sums"]["batches"])
+    if settings.epochs < reached:
+        raise UserError(f"--resume: epochs is {settings.epochs}, but the checkpoint is in epoch {reached}.")
 
-    Raises UserError when the checkpoint is of another training. Circumstances that change the bits to come are
-    warned about.
-    """
+
+def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> None:
+    """Make a training what it was when `checkpoint` was captured; circumstances that have changed are told."""
     facts, tensors = checkpoint.facts, checkpoint.tensors
-    _refuse_another(facts, identity, trainer)
     _tell_differences(facts, trainer)
     trainer.network.load_state_dict(_without(_NETWORK, tensors))
     _fill_optimizer(trainer, _without(_OPTIMIZER, tensors))
-    trainer.scaler.load_state_dict(facts["scaler"])
+    if facts["scaler"]:  # empty where the checkpoint's precision needed none
+        trainer.scaler.load_state_dict(facts["scaler"])
     trainer.updates = facts["updates"]
     progress.epoch, progress.sums = facts["epoch"], EpochSums(**facts["sums"])
     stopped_early = facts["finished"] and facts["epoch"] < facts["settings"]["epochs"]
-    progress.finished = stopped_early or facts["epoch"] >= trainer.settings.epochs
+    progress.finished = facts["epoch"] >= trainer.settings.epochs or (stopped_early and trainer.settings.early_stopping)
     progress.records = list(facts["records"])
     progress.best, progress.last = facts["best"], facts["last"]
-    progress.best_weights = _without(_BEST, tensors) or None
+    progress.best_weights = {name: value.clone() for name, value in _without(_BEST, tensors).items()} or None
+    progress.started_from = facts["started_from"]
     progress.stopping.restore(facts["stopping"])
     _set_generators(trainer.device, _without(f"{_GENERATOR}{trainer.processes.rank}.", tensors))
-
-
-def _refuse_another(facts: Mapping[str, Any], identity: Mapping[str, Any], trainer: Trainer) -> None:
-    settings = trainer.settings.model_dump(mode="json")
-    then = {**facts["identity"], **{name: facts["settings"][name] for name in _FIXED}}
-    now = {**identity, **{name: settings[name] for name in _FIXED}}
-    for name, value in now.items():
-        if then.get(name) != value:
-            raise UserError(
-                f"--resume: the checkpoint is of another training: its {name.replace('_', ' ')} was {then.get(name)}, "
-                f"now it is {value}. Say what was said then, start anew with --overwrite, or start from its model with "
-                "--from BUNDLE."
-            )
 
 
 def _tell_differences(facts: Mapping[str, Any], trainer: Trainer) -> None:
     then = {**facts["settings"], **facts["circumstances"]}
     now = {**trainer.settings.model_dump(mode="json"), **_circumstances(trainer)}
-    changed = [f"{name} {then.get(name)} -> {value}" for name, value in now.items() if then.get(name) != value]
-    if changed and trainer.processes.first:
+    changed = [
+        f"{name} {then.get(name)} -> {value}"
+        for name, value in now.items()
+        if then.get(name) != value and name not in _WITHOUT_EFFECT
+    ]
+    if changed:
         LOGGER.warning(
             f"resumed under other circumstances ({', '.join(changed)}): the result will differ from that of an "
             "undisturbed training"
@@ -129,12 +149,12 @@ def _tell_differences(facts: Mapping[str, Any], trainer: Trainer) -> None:
 
 def _circumstances(trainer: Trainer) -> dict[str, Any]:
     """What the bits of a result depend on, beside settings and data."""
-    compiled = any(isinstance(module, torch._dynamo.OptimizedModule) for module in trainer.network.modules())
     return {
         "device": trainer.device.type,
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision).removeprefix("torch."),
-        "compilation": compiled,
+        "compilation": "none",
+        "processor": torch.backends.cpu.get_cpu_capability(),
         "processes": trainer.processes.world_size,
         "torch": torch.__version__,
     }
@@ -148,7 +168,7 @@ def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
 
 
 def _fill_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
-    """Give the optimizer its state back, laid out in memory as it was: the order of sums depends on that."""
+    """Give the optimizer its state back, laid out in memory as it was, so that updates take the same instructions."""
     parameters = _parameters(trainer)
     for name, tensor in tensors.items():
         index, key = name.split(".")
