@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
@@ -150,7 +150,8 @@ def test_any_description_comes_back(
     assert [json.loads(line) for line in lines] == [{"epoch": record}, {}]
 
 
-@settings(max_examples=12)
+# Without shrinking, which for networks takes minutes and gigabytes.
+@settings(max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(specs(most_bands=5, most_classes=9), st.integers(0, 2**32 - 1))
 def test_any_weights_come_back_bit_by_bit(
     tmp_path_factory: pytest.TempPathFactory, spec: NetworkSpec, seed: int

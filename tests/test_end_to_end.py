@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from segwright.bundle import load_network, read_description
@@ -137,6 +138,35 @@ def test_two_processes_train_together(folder: Path) -> None:
     assert alone.returncode == 0, alone.stderr
     scores = json.loads((folder / "together.json").read_text())
     assert scores["mean_iou"] == pytest.approx(best["mean_iou"], abs=1e-9)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path) -> None:
+    def command(output: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *("-m", "segwright", "train", "data", "--output", output, "--epochs", "4", *SMALL),
+            *("--resume", "--checkpoint-every", "0.001"),
+        ]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole = subprocess.run(command("whole2"), cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        command("cut2"), cwd=folder, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
+    )
+    deadline = time.monotonic() + 150
+    while not list(folder.glob("cut2.checkpoints/checkpoint-00000003-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    again = subprocess.run(command("cut2"), cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
+    assert again.returncode == 0, again.stderr
+    assert "going on after" in again.stderr
+    _, expected = load_network(folder / "whole2", "last.safetensors")
+    _, got = load_network(folder / "cut2", "last.safetensors")
+    state = got.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in expected.state_dict().items())
 
 
 def test_an_error_of_the_first_process_is_told_once(folder: Path) -> None:

@@ -122,9 +122,8 @@ def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
     if not (bundle / DESCRIPTION).is_file():
         return False
     description, identity = read_description(bundle), checkpoint.facts.get("identity", {})
-    return identity.get("training_data") == description.data.get("train", {}).get("fingerprint") and (
-        identity.get("class_names") == list(description.class_names)
-    )
+    theirs = (description.data.get("train", {}).get("fingerprint"), list(description.class_names))
+    return bool(theirs == (identity.get("training_data"), identity.get("class_names")))
 
 
 def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
