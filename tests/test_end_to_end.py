@@ -93,7 +93,7 @@ def test_masks_of_0_and_255_meet_the_label_map_that_cures_them(folder: Path) -> 
     refused = segwright("train", "vessels", "--output", "vessel-model", *SMALL, cwd=folder)
     assert refused.returncode == 2
     cure = '{"map": {"0": 0, "1": 255}}'
-    assert cure in refused.stderr and len(refused.stderr.strip().splitlines()) <= 3
+    assert cure in refused.stderr and len(refused.stderr.strip().splitlines()) <= 4
     assert not (folder / "vessel-model").exists()
     (data / "label_map").mkdir()
     (data / "label_map" / "train_label_map.json").write_text(cure)
@@ -140,25 +140,23 @@ def test_two_processes_train_together(folder: Path) -> None:
     assert scores["mean_iou"] == pytest.approx(best["mean_iou"], abs=1e-9)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path) -> None:
     def command(output: str) -> list[str]:
         return [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("-m", "segwright", "train", "data", "--output", output, "--epochs", "4", *SMALL),
+            *("-m", "segwright", "train", "data", "--output", output, "--epochs", "12", *SMALL),
             *("--resume", "--checkpoint-every", "0.001"),
         ]
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole = subprocess.run(command("whole2"), cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(
-        command("cut2"), cwd=folder, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
-    )
+    process = subprocess.Popen(command("cut2"), cwd=folder, stderr=subprocess.DEVNULL, env=environment)
     deadline = time.monotonic() + 150
-    while not list(folder.glob("cut2.checkpoints/checkpoint-00000003-*")) and time.monotonic() < deadline:
+    while not any(file.name > "checkpoint-00000005" for file in folder.glob("cut2.checkpoints/checkpoint-*")):
+        assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.terminate()  # torchrun's processes are not in its group; this ends them at once, without a chance to save
     process.wait(timeout=60)
     again = subprocess.run(command("cut2"), cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
     assert again.returncode == 0, again.stderr
@@ -176,4 +174,4 @@ def test_an_error_of_the_first_process_is_told_once(folder: Path) -> None:
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
     assert done.returncode != 0
-    assert done.stderr.count("error: model exists already") == 1
+    assert done.stderr.count("error: ") == done.stderr.count("model.checkpoints holds checkpoints of an earlier") == 1

@@ -310,6 +310,10 @@ def test_class_names_come_from_lines_or_json(tmp_path: Path) -> None:
     lines = written(tmp_path, "names.txt", "# order of the classes\nsky\n\nroad #2\nC#\n")
     assert read_class_names(lines) == ("sky", "road", "C#")
     assert read_class_names(written(tmp_path, "names.json", '["sky", "road "]')) == ("sky", "road")
+    assert read_class_names(written(tmp_path, "names.txt", ' [ "sky"]')) == ("sky",)
+    assert read_class_names(written(tmp_path, "names.txt", "[unlabelled]\nroad")) == ("[unlabelled]", "road")
+    with pytest.raises(LabelError, match="lone surrogate"):
+        read_class_names(written(tmp_path, "names.json", '["\\ud800"]'))
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """
     text = _read_text(path)
     try:
-        if path.suffix.lower() == ".json" or text.lstrip().startswith("["):
+        # a name may begin with a bracket, too: [unlabelled]
+        if path.suffix.lower() == ".json" or re.match(r'\s*\[\s*["\]]', text):
             return _checked_names(_parse_json(text))
         return _checked_names([line for line in map(_without_comment, text.splitlines()) if line])
     except LabelError as error:
@@ -315,6 +316,8 @@ def _checked_names(names: Any) -> tuple[str, ...]:
     if not 1 <= len(names) <= HIGHEST_CLASS + 1:
         raise LabelError(f"there are {len(names)} class names; 1 to {HIGHEST_CLASS + 1} are allowed")
     stripped = tuple(name.strip() for name in names)
+    if any("\ud800" <= character <= "\udfff" for name in stripped for character in name):
+        raise LabelError("a class name holds half a character, a lone surrogate, which no file can hold; correct it")
     if (repeated := _repeated(stripped)) is not None:
         raise LabelError(f'the class name "{repeated}" occurs twice; each class needs a name of its own')
     return stripped
