@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def test_without_a_checkpoint_it_starts_anew(
 ) -> None:
     with caplog.at_level(logging.INFO, "segwright"):
         train(channels_folder(), tmp_path / "model", {"epochs": "1"}, resume=True)
-    assert "no usable checkpoint yet: the training starts anew" in caplog.text
+    assert "no usable checkpoint: the training starts anew" in caplog.text
 
 
 def test_checkpoints_of_an_earlier_training_are_refused_before_anything_is_read(
@@ -163,13 +164,29 @@ def test_checkpoints_within_the_output_are_refused(channels_folder: Draw, tmp_pa
     assert not (tmp_path / "model").exists()
 
 
+def test_what_is_resumed_needs_no_model_to_start_from(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    channels = segwright.Channels.locate(channels_folder())
+    first, second = tmp_path / "first", tmp_path / "second"
+    few = segwright.Hyperparameters(epochs=2, mini_batch_size=4, crop_size=24, base_size=48, workers=0)
+    segwright.train(channels, first, settings(epochs="1"), device="cpu")
+    segwright.train(channels, second, few.model_copy(update={"epochs": 1}), start_from=first, device="cpu")
+    shutil.rmtree(first)
+    with caplog.at_level(logging.INFO, "segwright"):
+        segwright.train(channels, second, few, resume=True, device="cpu")
+        assert read_description(second).started_from == str(first)
+        segwright.train(channels, second, few, start_from=tmp_path / "other", resume=True, device="cpu")
+    assert "other is not used: what is resumed started from" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"algorithm": "psp"}, "another algorithm: it was fcn, now it is psp"),
         ({"optimizer": "sgd"}, "another optimizer: it was adam, now it is sgd"),
         ({"seed": "7"}, "another seed"),
-        ({"epochs": "1"}, "epochs is 1, but the checkpoint is in epoch 2"),
+        ({"epochs": "1"}, "epochs is 1, but epoch 2 has begun; it takes at least 2"),
         ({"mini_batch_size": "2"}, "another mini batch size: it was 4, now it is 2"),
     ],
 )
@@ -197,7 +214,7 @@ def test_other_data_are_refused_and_other_circumstances_warned_about(
     assert f"threads {threads} -> {threads + 1}" in caplog.text and "epochs 3 -> 2" in caplog.text
     assert "workers" not in caplog.text
     next((data / "train").iterdir()).unlink()
-    with pytest.raises(UserError, match=r"another training data\. Start anew"):
+    with pytest.raises(UserError, match=r"another training data\. Give it back"):
         train(data, output, resume=True)
 
 

@@ -12,7 +12,7 @@ from segwright.bundle import load_network, read_description
 from segwright.errors import HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.start import follow, start_network
+from segwright.training.start import Former, follow, refuse_other_network, start_network
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.test_training_run import train
 
@@ -30,8 +30,9 @@ def bundle(channels_folder: Draw, tmp_path: Path) -> Path:
 
 def started(bundle: Path, names: tuple[str, ...], **given: object) -> dict[str, torch.Tensor]:
     former = read_description(bundle)
-    wanted = follow(Hyperparameters.model_validate({"num_classes": len(names), **given}), former)
-    return start_network(wanted, names, bundle, former, blank=False).state_dict()
+    wanted = follow(Hyperparameters.model_validate({"num_classes": len(names), **given}), former.network)
+    like = Former(former.network, former.class_names)
+    return start_network(wanted, names, bundle, like, blank=False).state_dict()
 
 
 def test_the_same_classes_start_with_the_same_weights(bundle: Path) -> None:
@@ -56,7 +57,10 @@ def test_without_names_rows_follow_the_index(bundle: Path, caplog: pytest.LogCap
     had = load_network(bundle)[1].state_dict()["head.block.4.weight"]
     with caplog.at_level(logging.INFO, "segwright"):
         assert torch.equal(started(bundle, ("class 0", "class 1"))["head.block.4.weight"], had[:2])
-    assert "kept by index, because not all have names: class 0, class 1; left behind: thing" in caplog.text
+    assert (
+        "kept by index, because not all have names: class 0 (was sky), class 1 (was ground); left behind: thing"
+        in caplog.text
+    )
 
 
 def test_an_auxiliary_head_may_come_or_go(bundle: Path) -> None:
@@ -66,7 +70,7 @@ def test_an_auxiliary_head_may_come_or_go(bundle: Path) -> None:
 
 
 def test_what_is_left_open_is_the_models(bundle: Path) -> None:
-    wanted = follow(Hyperparameters(), read_description(bundle))
+    wanted = follow(Hyperparameters(), read_description(bundle).network)
     assert (wanted.algorithm, wanted.backbone, wanted.output_stride) == ("fcn", TINY_BACKBONE, 8)
 
 
@@ -80,14 +84,13 @@ def test_what_is_left_open_is_the_models(bundle: Path) -> None:
 )
 def test_another_algorithm_or_backbone_is_refused(bundle: Path, given: dict[str, str], words: str) -> None:
     with pytest.raises(HyperparameterError, match=words):
-        follow(Hyperparameters.model_validate(given), read_description(bundle))
+        network = read_description(bundle).network
+        refuse_other_network(follow(Hyperparameters.model_validate(given), network), network)
 
 
 def test_sagemakers_name_and_timms_are_one_backbone(bundle: Path) -> None:
-    description = read_description(bundle)
-    network = replace(description.network, backbone="resnet50s.gluon_in1k")
-    description = description.model_copy(update={"network": network})
-    assert follow(Hyperparameters(backbone="resnet-50"), description).backbone == "resnet50s.gluon_in1k"
+    network = replace(read_description(bundle).network, backbone="resnet50s.gluon_in1k")
+    refuse_other_network(Hyperparameters(backbone="resnet-50"), network)
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])

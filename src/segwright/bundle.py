@@ -256,7 +256,7 @@ def _readme(description: Description) -> str:
         f"{network.backbone}, {score}.\n\n"
         f"Classes: {names}.\n\n"
         "```sh\nsegwright predict THIS_DIRECTORY PICTURES --output MASKS --overlay\n```\n\n"
-        "`model.safetensors` holds the best weights, `last.safetensors` those after the last epoch, "
+        "`model.safetensors` holds the best weights by validation, `last.safetensors` those at the end, "
         "`bundle.json` all that is needed to use them, `metrics.jsonl` a line an epoch.\n"
     )
 

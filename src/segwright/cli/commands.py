@@ -88,7 +88,8 @@ def train(
         Parameter(
             negative=(),
             show_default=False,
-            help="Go on from the newest checkpoint of a training that was ended; where there is none, start anew.",
+            help="Go on from the newest checkpoint of a training that was ended, also with --overwrite; where there is "
+            "none, start anew.",
         ),
     ] = False,
     checkpoints: Annotated[

@@ -52,7 +52,7 @@ class CheckpointFolder:
             try:
                 return _read(file)
             except (ValueError, SafetensorError) as error:
-                LOGGER.warning(f"{file} is damaged ({error}); the checkpoint before it is tried")
+                LOGGER.warning(f"{file} is damaged ({error}) and passed over")
                 self._to_replace.append(file)
             except OSError as error:
                 raise UserError(f"the checkpoint {file} cannot be read: {error.strerror}") from error

@@ -26,8 +26,8 @@ from segwright.training.loop import Loop, Outputs
 from segwright.training.loss import balancing_weights
 from segwright.training.processes import join_processes
 from segwright.training.report import log_recipe
-from segwright.training.start import follow, start_network
-from segwright.training.state import Progress, refuse_another, restore
+from segwright.training.start import Former, follow, refuse_other_network, start_network
+from segwright.training.state import Progress, former_of, refuse_another, restore
 from segwright.training.stopping import EarlyStopping, stop_on_interrupt
 
 CHECKPOINT_EVERY: Final = 600.0
@@ -63,11 +63,13 @@ def train(
     with join_processes() as processes:
         place = choose_device(device, processes.local_rank)
         precision = choose_precision(settings.precision_dtype, place)
-        former = processes.first_computes(lambda: read_description(start)) if start else None
-        settings = follow(settings, former) if former else settings
-        check_backbone(settings.backbone, settings.backbone_weights)
         log_recipe(settings)
         checkpoint, writer = processes.first_computes(lambda: _outputs(output, folder, resume, overwrite))
+        former = processes.first_computes(functools.partial(_former, checkpoint, start))
+        settings = follow(settings, former.network) if former else settings
+        if former and checkpoint is None:
+            refuse_other_network(settings, former.network)
+        check_backbone(settings.backbone, settings.backbone_weights)
         data = processes.first_computes(
             lambda: prepare(
                 channels,
@@ -89,6 +91,8 @@ def train(
             processes.first_computes(functools.partial(refuse_another, checkpoint, identity, settings))
             restore(trainer, progress, checkpoint)
             checkpoint = None  # it holds all weights once more
+            if start and progress.started_from != str(start):
+                LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
         with stop_on_interrupt() as stop:
             outputs = Outputs(writer, folder, checkpoint_every, identity)
             Loop(trainer, data, progress, outputs, stop).run()
@@ -111,10 +115,21 @@ def _outputs(
     checkpoint = folder.newest() if resume else None
     if checkpoint is None:
         folder.begin(overwrite or resume)
+    writer = BundleWriter(output, overwrite, goes_on=checkpoint is not None and _is_of(checkpoint, output))
     if resume:
-        where = "no usable checkpoint yet: the training starts anew" if checkpoint is None else "resuming"
+        where = "no usable checkpoint: the training starts anew" if checkpoint is None else "resuming"
         LOGGER.info(f"{folder.path}: {where}")
-    return checkpoint, BundleWriter(output, overwrite, goes_on=checkpoint is not None and _is_of(checkpoint, output))
+    return checkpoint, writer
+
+
+def _former(checkpoint: Checkpoint | None, start: Path | None) -> Former | None:
+    """What an earlier training says of the network: the one that is resumed, or the one that is started from."""
+    if checkpoint is not None:
+        return former_of(checkpoint)
+    if start is None:
+        return None
+    description = read_description(start)
+    return Former(description.network, description.class_names)
 
 
 def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:

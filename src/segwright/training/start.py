@@ -4,12 +4,12 @@ Knows bundles, networks and class names. Refuses to know data, epochs and checkp
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from segwright.bundle import Description, load_network
+from segwright.bundle import load_network
 from segwright.console import LOGGER
 from segwright.errors import HyperparameterError
 from segwright.hyperparameters import Hyperparameters
@@ -17,51 +17,61 @@ from segwright.labels import numbered_names
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, timm_name
 
 
-def follow(settings: Hyperparameters, start: Description) -> Hyperparameters:
-    """Settings for a training that starts from a bundle: what they leave open about the network is the bundle's.
+@dataclass(frozen=True)
+class Former:
+    """What an earlier training, known by its bundle or by a checkpoint, says of its network."""
 
-    Raises HyperparameterError when they name another algorithm or backbone, or a file of backbone weights as well.
+    network: NetworkSpec
+    class_names: tuple[str, ...]
+
+
+def follow(settings: Hyperparameters, network: NetworkSpec) -> Hyperparameters:
+    """Settings in which what they leave open about the network is as in `network`, an earlier training's."""
+    given = settings.model_dump(include=settings.model_fields_set)
+    usual = {
+        "algorithm": network.algorithm,
+        "backbone": network.backbone,
+        "output_stride": network.output_stride,
+        "aux_loss": network.auxiliary,
+    }
+    return settings.model_copy(update={name: value for name, value in usual.items() if name not in given})
+
+
+def refuse_other_network(settings: Hyperparameters, network: NetworkSpec) -> None:
+    """Raise HyperparameterError when a training that starts from a bundle's `network` asks for another one, or for
+    backbone weights from a file as well.
     """
-    network = start.network
-    named = settings.model_fields_set
-    if "algorithm" in named and settings.algorithm != network.algorithm:
+    if settings.algorithm != network.algorithm:
         raise _changed("algorithm", settings.algorithm, network.algorithm)
-    if "backbone" in named and timm_name(settings.backbone) != timm_name(network.backbone):
+    if timm_name(settings.backbone) != timm_name(network.backbone):
         raise _changed("backbone", settings.backbone, network.backbone)
     if settings.backbone_weights is not None:
         raise HyperparameterError(
             "backbone_weights and a model to start from both give the backbone's weights; leave one out"
         )
-    update: dict[str, Any] = {"algorithm": network.algorithm, "backbone": network.backbone}
-    if "output_stride" not in named:
-        update["output_stride"] = network.output_stride
-    if "aux_loss" not in named:
-        update["aux_loss"] = network.auxiliary
-    return settings.model_copy(update=update)
 
 
 def start_network(
     settings: Hyperparameters,
     class_names: Sequence[str],
     bundle: Path | None,
-    former: Description | None,
+    former: Former | None,
     *,
     blank: bool,
 ) -> SegmentationNetwork:
     """Build the network of a training, in training mode, on the CPU.
 
-    `bundle` is what to start from, `former` its description. `blank` leaves all weights random, for a training whose
-    weights will come from a checkpoint. Raises UserError for weights that cannot be had, BundleError for a bundle that
-    is damaged.
+    `bundle` is what to start from, `former` what an earlier training says of the network. `blank` leaves all weights
+    random, for a training whose weights will come from a checkpoint. Raises UserError for weights that cannot be had,
+    BundleError for a bundle that is damaged.
     """
     spec = _spec(settings, len(class_names), like=former.network if former else None)
-    if bundle is None:
+    if bundle is None or blank:
         pretrained = settings.backbone_weights or settings.use_pretrained_model
         return build_network(spec, pretrained=False if blank else pretrained)
     network = build_network(spec)
-    if not blank:
-        description, trained = load_network(bundle)
-        _adopt(network, class_names, trained, description.class_names)
+    description, trained = load_network(bundle)
+    _adopt(network, class_names, trained, description.class_names)
     return network
 
 
@@ -118,8 +128,9 @@ def _nameless(names: Sequence[str]) -> bool:
 
 
 def _tell(names: Sequence[str], trained_names: Sequence[str], rows: dict[int, int]) -> None:
-    way = "by index, because not all have names" if _nameless(names) != _nameless(trained_names) else "by name"
-    kept = [names[index] for index in rows]
+    by_index = _nameless(names) != _nameless(trained_names)
+    way = "by index, because not all have names" if by_index else "by name"
+    kept = [f"{names[row]} (was {trained_names[old]})" if by_index else names[row] for row, old in rows.items()]
     new = [name for index, name in enumerate(names) if index not in rows]
     dropped = [name for index, name in enumerate(trained_names) if index not in rows.values()]
     parts = [(f"kept {way}", kept), ("new", new), ("left behind", dropped)]

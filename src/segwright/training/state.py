@@ -6,7 +6,7 @@ needs no place here: it is drawn from (seed, epoch, pair). Knows what counts; re
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 import torch
@@ -16,8 +16,10 @@ from segwright.bundle import State, host_copy
 from segwright.console import LOGGER
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
+from segwright.networks import NetworkSpec
 from segwright.training.checkpoints import Checkpoint
 from segwright.training.epoch import EpochSums, Trainer
+from segwright.training.start import Former
 from segwright.training.stopping import EarlyStopping
 
 _NETWORK: Final = "network."
@@ -94,12 +96,27 @@ def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -
     return Checkpoint(facts, tensors)
 
 
+def former_of(checkpoint: Checkpoint) -> Former:
+    """What a checkpoint says of the network. Raises UserError for one that another version of Segwright wrote."""
+    facts = checkpoint.facts
+    if facts.get("format_version") != _FORMAT_VERSION:
+        raise UserError(
+            "--resume: the checkpoint was written by another version of Segwright: go on with that, or start anew, "
+            "without --resume and with --overwrite"
+        )
+    identity = facts["identity"]
+    lists = {name: tuple(identity[name]) for name in ("mean", "std")}
+    spec = {spec_field.name: identity[spec_field.name] for spec_field in fields(NetworkSpec)}
+    return Former(NetworkSpec(**{**spec, **lists}), tuple(identity["class_names"]))
+
+
 def refuse_another(checkpoint: Checkpoint, identity: Mapping[str, Any], settings: Hyperparameters) -> None:
     """Raise UserError when a checkpoint is not one of the training that `identity` and `settings` describe."""
     facts = checkpoint.facts
-    advice = "Start anew with --overwrite, or from the model of the earlier training with --from."
-    if facts.get("format_version") != _FORMAT_VERSION:
-        raise UserError(f"--resume: the checkpoint was written by another version of Segwright. {advice}")
+    advice = (
+        "Give it back what it had; or start anew, without --resume and with --overwrite; or start another training "
+        "from the model of this one, with --from."
+    )
     then = {**facts["identity"], **facts["settings"]}
     now = {**identity, **{name: getattr(settings, name) for name in _FIXED}}
     for name, value in now.items():
@@ -109,7 +126,9 @@ def refuse_another(checkpoint: Checkpoint, identity: Mapping[str, Any], settings
             raise UserError(f"--resume: the checkpoint is of a training with another {what}{values}. {advice}")
     reached = facts["epoch"] + bool(facts["sums"]["batches"])
     if settings.epochs < reached:
-        raise UserError(f"--resume: epochs is {settings.epochs}, but the checkpoint is in epoch {reached}.")
+        raise UserError(
+            f"--resume: epochs is {settings.epochs}, but epoch {reached} has begun; it takes at least {reached}"
+        )
 
 
 def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> None:
