@@ -3,8 +3,8 @@
 oneDNN has no fast kernels for dilated depthwise convolutions, and computes the gradient of the weights slower in
 bfloat16 than in float32. So, on a CPU, a convolution of dilation d is computed as an ordinary one on the d x d
 interleaved images that hold every d-th pixel, and weights get their gradient in float32. At output stride 8 that nearly
-halves the time of a step in bfloat16 (benchmarks/README.md). On other devices, and where `torch.export` looks, these are plain
-convolutions.
+halves the time of a step in bfloat16 (benchmarks/README.md). On other devices, and where `torch.export` looks, these
+are plain convolutions.
 """
 
 from typing import Any
