@@ -153,34 +153,32 @@ def port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_two_processes_make_the_update_of_one(tmp_path: Path, port: int) -> None:
-    # Unequal shares with unequal numbers of labelled pixels: the mean of means would differ.
+def _train_in_two(folder: Path, port: int, rule: str) -> list[torch.Tensor]:
+    """The weights of both processes after one step on unequal shares, of five pictures and of one."""
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_one_of_two, args=(rank, port, tmp_path, (5, 1), "mean")) for rank in range(2)]
+    workers = [context.Process(target=_one_of_two, args=(rank, port, folder, (5, 1), rule)) for rank in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+def test_two_processes_make_the_update_of_one(tmp_path: Path, port: int) -> None:
+    # Unequal numbers of labelled pixels: the mean of means would differ.
     alone = trainer()
     run(alone, [batch(6)])
-    for rank in range(2):
-        assert torch.allclose(torch.load(tmp_path / f"{rank}.pt"), weights(alone), atol=1e-5)
+    for trained in _train_in_two(tmp_path, port, "mean"):
+        assert torch.allclose(trained, weights(alone), atol=1e-5)
 
 
 def test_gluoncv_adds_the_means_of_its_devices(tmp_path: Path, port: int) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_one_of_two, args=(rank, port, tmp_path, (5, 1), "gluoncv")) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-        assert worker.exitcode == 0
     start = weights(trainer())
     expected = start * (1 - 0.01 * 0.0001)  # weight decay acts once
     for share in (batch(5), batch(1, first=5)):
         alone = trainer(update_rule="gluoncv", mini_batch_size=6, weight_decay=0)
         run(alone, [share])
         expected += weights(alone) - start
-    for rank in range(2):
-        assert torch.allclose(torch.load(tmp_path / f"{rank}.pt"), expected, atol=1e-6)
+    for trained in _train_in_two(tmp_path, port, "gluoncv"):
+        assert torch.allclose(trained, expected, atol=1e-6)
