@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEGWRIGHT := $(BIN)/segwright
 
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+
 # The demo's knobs: any seed, any picture size.
 SEED ?= 0
 SIZE ?= 320x240
@@ -12,11 +14,12 @@ LONG_SIDE := $(shell echo $(SIZE) | tr x '\n' | sort -n | tail -1)
 # Larger pictures are trained on at a smaller scale, so that a crop still shows what surrounds things.
 BASE_SIZE := $(shell expr $(LONG_SIDE) / 2 + 128)
 
-.PHONY: help demo test check format docs clean
+.PHONY: help demo test test-browser check format docs clean
 
 help:
 	@echo "make demo    draw street scenes, train on them, evaluate and predict (SEED=0 SIZE=320x240 IMAGES=300)"
 	@echo "make test    run all tests"
+	@echo "make test-browser  open the pages that are made in a real browser (Chromium is installed where that is possible)"
 	@echo "make check   lint, types, and the direction of imports"
 	@echo "make format  let ruff format and fix"
 	@echo "make docs    write the generated pages of docs/"
@@ -49,6 +52,14 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 2
+
+# A Chromium or Chrome that is there will do; else Debian's is installed, which takes root.
+test-browser: $(VENV)/.developing
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null || \
+		{ echo "The browser tests need Chromium or Chrome on the PATH; on Debian: sudo apt-get install chromium"; exit 1; }
+	$(BIN)/python -m pytest browser_tests
 
 check: $(VENV)/.developing
 	$(BIN)/ruff check

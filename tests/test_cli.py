@@ -14,10 +14,11 @@ from segwright.cli import main
 from segwright.cli.flags import with_boolean_values
 from segwright.errors import DataError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
+from segwright.storage import Cache
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 
-COMMANDS = ("train", "evaluate", "predict", "inspect", "sample")
+COMMANDS = ("train", "evaluate", "predict", "inspect", "sample", "import-data", "pipe")
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +31,8 @@ def undisturbed_logging() -> Iterator[None]:
 
 class Channels:
     @staticmethod
-    def locate(data: Path | None, **given: Path | None) -> tuple[Path | None, dict[str, Path]]:
-        return data, {name: path for name, path in given.items() if path}
+    def locate(data: str | None, **given: Any) -> tuple[str | None, dict[str, Any]]:
+        return data, {name: value for name, value in given.items() if value and value != "File"}
 
 
 @pytest.fixture
@@ -47,8 +48,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         "segwright.training": {"train": record},
         "segwright.evaluation": {"evaluate": record, "show": lambda scores, title: print(title)},
         "segwright.inference": {"predict_files": record},
-        "segwright.data.folders": {"Channels": Channels},
-        "segwright.data.inspect": {"inspect": record},
+        "segwright.data.channels": {"Channels": Channels},
+        "segwright.data.inspection": {"inspect": record},
+        "segwright.data.piping": {"serve": record},
         "segwright.data.sample": {"write_sample": record},
     }
     for name, contents in rooms.items():
@@ -72,7 +74,7 @@ def test_train_passes_on_what_it_was_told(calls: Calls) -> None:
     flags = ["--learning-rate", "0.01", "--num-classes=4", "--device", "cpu", "--strict"]
     assert main(["train", "data", "--output", "out", *files, *flags]) == 0
     ((channels, output, settings), options) = calls[0]
-    assert channels == (Path("data"), {"validation": Path("v"), "label_map": Path("map.json")})
+    assert channels == ("data", {"validation": "v", "label_map": "map.json"})
     assert output == Path("out")
     assert settings == Hyperparameters(learning_rate=0.01, num_classes=4)
     assert options == {
@@ -134,6 +136,7 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         "lr_scheduler": "cosine",
         "lr_scheduler_step": "3, 4",
         "early_stopping": "yes",
+        "apply_exif_orientation": "yes",
     }.get(name, "0.25" if isinstance(Hyperparameters.model_fields[name].default, float) else "7")
     assert main(["train", "data", "--output", "out", "--" + name.replace("_", "-"), value]) == 0
     settings = calls[0][0][2]
@@ -168,7 +171,7 @@ def test_evaluate_shows_scores_and_writes_them(
 ) -> None:
     file = tmp_path / "scores.json"
     assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 0
-    assert calls[0][0] == (Path("bundle"), Path("i"), Path("m"))
+    assert calls[0][0] == (Path("bundle"), "i", "m")
     assert calls[0][1] == {"label_map": None, "device": None, "precision_dtype": "float32", "strict": False}
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
     assert "bundle on i" in capsys.readouterr().out
@@ -176,7 +179,7 @@ def test_evaluate_shows_scores_and_writes_them(
 
 def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
-    assert calls[0][0] == (Path("bundle"), [Path("a.jpg"), Path("folder")], Path("o"))
+    assert calls[0][0] == (Path("bundle"), ["a.jpg", "folder"], Path("o"))
     flags = {"overlay": True, "probabilities": True, "device": None, "overwrite": False}
     assert calls[0][1] == {**flags, "precision_dtype": "float32"}
 
@@ -201,14 +204,38 @@ def test_scores_that_cannot_be_written_are_refused_before_the_evaluation(
     assert calls == []
 
 
-def test_inspect_checks_num_classes_like_a_training(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", "data", "--picture", "p.png", "--num-classes", "3"]) == 0
-    assert calls[0][0] == ((Path("data"), {}), Path("p.png"))
-    assert calls[0][1]["num_classes"] == 3
+def test_inspect_checks_hyperparameters_like_a_training(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--num-classes", "3", "--base-size", "300", "--crop-size", "160"]
+    assert main(["inspect", "data", "--html", "p.html", "--json", "p.json", *sizes, "--apply-exif-orientation"]) == 0
+    (channels, settings), options = calls[0]
+    assert channels == ("data", {})
+    assert settings == Hyperparameters(num_classes=3, base_size=300, crop_size=160, apply_exif_orientation=True)
+    assert (options["html"], options["json"]) == (Path("p.html"), Path("p.json"))
     assert main(["inspect", "data"]) == 0
-    assert calls[1][0][1] is None
-    assert calls[1][1]["num_classes"] is None
+    assert calls[1][0][1] == Hyperparameters() and calls[1][1]["html"] is None
     assert "from 2 to 254" in complaint(capsys, "inspect", "data", "--num-classes", "1")
+
+
+def test_train_passes_on_how_data_come(calls: Calls, tmp_path: Path) -> None:
+    flags = ["--attributes", "source-ref, road-ref", "--input-mode", "Pipe"]
+    cache = ["--cache", str(tmp_path / "c"), "--cache-size", "2", "--cache-masks"]
+    assert main(["train", "s3://bucket/data", "--output", "out", *flags, *cache]) == 0
+    (data, given), _, _ = calls[0][0]
+    assert data == "s3://bucket/data" and given["input_mode"] == "Pipe" and given["keep_masks"]
+    assert given["attributes"] == ("source-ref", "road-ref")
+    assert given["cache"] == Cache(tmp_path / "c", 2 * 10**9) and (tmp_path / "c").is_dir()
+
+
+def test_masks_are_kept_in_a_cache_only(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    message = complaint(capsys, "train", "data", "--output", "out", "--cache-masks")
+    assert message == "--cache-masks keeps decoded masks in --cache, which is missing: name a folder."
+
+
+def test_pipe_serves_one_manifest_as_both_channels(calls: Calls) -> None:
+    assert main(["pipe", "a.manifest", "pipes", "--shuffle-seed", "3"]) == 0
+    ((positional, named),) = calls
+    assert positional == ({"train": Path("a.manifest"), "validation": Path("a.manifest")}, Path("pipes"))
+    assert (named["shuffle_seed"], named["attributes"]) == (3, None)
 
 
 def test_sample_reads_the_size(calls: Calls) -> None:
@@ -236,7 +263,9 @@ def test_a_bad_size_is_refused(capsys: pytest.CaptureFixture[str], size: str) ->
         ("train data --output out --epochs 1 --epochs 2", "--epochs specified multiple times"),
         ("train data --output out --device gpu", '"cpu", "cuda", "mps"'),
         ("predict bundle --output out", "IMAGE_OR_DIR is missing"),
-        ("evaluate bundle --images i", "--masks is missing"),
+        ("evaluate bundle", "--images is missing"),
+        ("pipe a.manifest", "DIR is missing"),
+        ("train data --output out --input-mode pip", '"File", "Pipe"'),
         ("sample", "DIR is missing"),
         ("sample folder --images many", "--images"),
         ("--bogus", "--bogus"),
@@ -325,7 +354,7 @@ def test_each_command_has_a_usage_line(capsys: pytest.CaptureFixture[str], comma
         ("train", "pixel values that the label map does not name"),
         ("evaluate", "pixel values that the label map does not name"),
         ("predict", "masks of the same name are replaced"),
-        ("inspect", "segwright-inspect.png in the current directory"),
+        ("inspect", "segwright-inspect.html in the current directory"),
     ],
 )
 def test_the_help_says_what_a_flag_touches(capsys: pytest.CaptureFixture[str], command: str, words: str) -> None:

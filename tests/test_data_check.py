@@ -12,12 +12,15 @@ from PIL import Image
 
 from segwright.data import readings
 from segwright.data.check import DataReport, check_pairs
-from segwright.data.folders import Pair, Pairing, find_pairs
+from segwright.data.folders import find_pairs
+from segwright.data.forms import FormWish
+from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import encode_jpeg
 from segwright.formats.masks import encode_mask
 from segwright.labels import LabelMap
 from segwright.palettes import default_palette
+from segwright.storage import FileBlob
 
 Numbers = list[list[int]]
 
@@ -127,8 +130,8 @@ def test_file_names_that_are_not_utf_8_are_told_in_plain_text(folder: Folder) ->
     folder.add("a", [[0, 1]])
     odd = os.fsdecode(b"caf\xe9")
     pairing = find_pairs(folder.images, folder.masks)
-    lost = Pair(odd, folder.images / f"{odd}.jpg", folder.masks / f"{odd}.png")
-    odd_pairing = Pairing((*pairing.pairs, lost), (folder.images / f"{odd}-2.jpg",), (folder.masks / f"{odd}-3.png",))
+    lost = Pair(odd, FileBlob(folder.images / f"{odd}.jpg"), FileBlob(folder.masks / f"{odd}.png"))
+    odd_pairing = Pairing((*pairing.pairs, lost), (f"{odd}-2.jpg",), (f"{odd}-3.png",))
     report = check_pairs(odd_pairing, None, None, channel="train")
     assert len(report.left_out) == 3
     assert all(r"caf\udce9" in sentence for sentence in report.left_out)
@@ -142,7 +145,44 @@ def test_different_sizes_are_refused_with_both_sizes(folder: Folder) -> None:
     assert "one pair" in message and "wrong.jpg is 7x5" in message and "wrong.png is 3x1" in message
     assert "EXIF" not in message
     folder.add("turned", [[0, 1, 1]], (3, 1))
-    assert "2 pairs" in folder.refusal() and "EXIF" in folder.refusal()
+    assert "2 pairs" in folder.refusal() and "turned by 90 degrees" in folder.refusal()
+
+
+def test_a_rotation_that_the_camera_noted_is_named_and_honoured_on_request(folder: Folder) -> None:
+    folder.add("a", [[0, 1, 1]])
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (1, 3)).save(folder.images / "a.jpg", exif=exif)
+    message = folder.refusal()
+    assert "EXIF orientation 6 in" in message and "a.jpg" in message and "--apply-exif-orientation" in message
+    pairing = find_pairs(folder.images, folder.masks)
+    report = check_pairs(pairing, None, None, channel="train", wish=FormWish(upright=True))
+    assert report.form.upright and report.sizes == (((1, 3), 1),)
+
+
+def test_images_of_other_kinds_bring_their_own_statistics(folder: Folder) -> None:
+    mask = [[0, 1], [1, 0]]
+    for name, value in (("a", 1000), ("b", 3000)):
+        folder.add(name, mask)
+        (folder.images / f"{name}.jpg").unlink()
+        Image.fromarray(np.full((2, 2), value, np.uint16)).save(folder.images / f"{name}.png")
+    report = folder.check()
+    assert (report.form.bands, report.form.bit_depth) == (1, 16)
+    assert report.bands is not None
+    assert report.bands.mean == pytest.approx((2000 / 65535,)) and report.bands.std == pytest.approx((1000 / 65535,))
+    folder.add("c", mask)
+    message = folder.refusal()
+    assert "2 have 1 band of 16 bits" in message and "1 have 3 bands of 8 bits" in message and "c.jpg" in message
+
+
+def test_bands_that_a_file_does_not_have_are_refused(folder: Folder) -> None:
+    folder.add("a", [[0, 1], [1, 0]])
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        check_pairs(
+            find_pairs(folder.images, folder.masks), None, None, channel="train", wish=FormWish(bands=7)
+        )
+    report = check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train", wish=FormWish(bands=1))
+    assert report.form.bands == 1 and report.bands is not None and len(report.bands.mean) == 1
 
 
 def test_many_files_are_counted_and_three_named(folder: Folder) -> None:
@@ -320,7 +360,7 @@ def test_an_interruption_ends_the_reading(folder: Folder, monkeypatch: pytest.Mo
         folder.add(f"p{index:02}", [[0, 1]])
     started: list[str] = []
 
-    def slow(pair: Pair) -> str:
+    def slow(pair: Pair, wish: FormWish) -> str:
         started.append(pair.key)
         time.sleep(0.02)
         return "not read"
@@ -328,7 +368,7 @@ def test_an_interruption_ends_the_reading(folder: Folder, monkeypatch: pytest.Mo
     def stop(_done: int, _total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(readings, "_read", slow)
+    monkeypatch.setattr(readings, "read_one", slow)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with pytest.raises(KeyboardInterrupt):
         folder.check(progress=stop)

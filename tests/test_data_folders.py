@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from segwright.data.folders import Channels, find_pairs, list_images
-from segwright.errors import DataError, LabelError
+from segwright.data.folders import find_pairs, list_images
+from segwright.errors import DataError
+from segwright.storage import FileBlob
 
 
 def touch(root: Path, *names: str) -> None:
@@ -30,8 +31,8 @@ def test_pairs_by_relative_path_sorted_whatever_the_ending(folders: tuple[Path, 
     touch(masks, "b.png", "a.PNG", "sub/a.tiff", "c d.bmp", "e.tif", "f.png", "b.txt")
     pairing = find_pairs(images, masks)
     assert [pair.key for pair in pairing.pairs] == ["a", "b", "c d", "e", "f", "sub/a"]
-    assert pairing.pairs[5].image == images / "sub" / "a.tif"
-    assert pairing.pairs[5].mask == masks / "sub" / "a.tiff"
+    assert pairing.pairs[5].image == FileBlob(images / "sub" / "a.tif")
+    assert pairing.pairs[5].mask == FileBlob(masks / "sub" / "a.tiff")
     assert pairing.unpaired_images == () and pairing.unpaired_masks == ()
 
 
@@ -47,7 +48,7 @@ def test_what_has_no_partner_is_told(folders: tuple[Path, Path]) -> None:
     touch(images, "a.jpg", "b.jpg")
     touch(masks, "a.png", "c.png")
     pairing = find_pairs(images, masks)
-    assert pairing.unpaired_images == (images / "b.jpg",) and pairing.unpaired_masks == (masks / "c.png",)
+    assert pairing.unpaired_images == (str(images / "b.jpg"),) and pairing.unpaired_masks == (str(masks / "c.png"),)
 
 
 def test_files_in_other_sub_folders_pair_by_name_where_it_is_unique(folders: tuple[Path, Path]) -> None:
@@ -55,7 +56,7 @@ def test_files_in_other_sub_folders_pair_by_name_where_it_is_unique(folders: tup
     touch(images, "x/1.jpg", "x/2.jpg", "y/2.jpg", "3.jpg")
     touch(masks, "masks/1.png", "masks/2.png", "deep/3.png", "deeper/3.png")
     pairing = find_pairs(images, masks)
-    assert [(pair.key, pair.mask) for pair in pairing.pairs] == [("x/1", masks / "masks/1.png")]
+    assert [(pair.key, pair.mask) for pair in pairing.pairs] == [("x/1", FileBlob(masks / "masks/1.png"))]
     assert len(pairing.unpaired_images) == 3 and len(pairing.unpaired_masks) == 3
 
 
@@ -71,9 +72,9 @@ def test_hidden_names_and_other_channels_are_skipped(folders: tuple[Path, Path])
     )
     touch(masks, "a.png", "b.png", "c.png", "train/a.png")
     pairing = find_pairs(images, masks)
-    assert [pair.image for pair in pairing.pairs] == [images / "a.jpg"]
+    assert [pair.image for pair in pairing.pairs] == [FileBlob(images / "a.jpg")]
     assert pairing.unpaired_images == ()
-    assert pairing.unpaired_masks == (masks / "b.png", masks / "c.png")
+    assert pairing.unpaired_masks == (str(masks / "b.png"), str(masks / "c.png"))
 
 
 def test_folders_that_are_left_out_are_named(folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
@@ -135,9 +136,9 @@ def test_nothing_pairs_says_what_was_looked_for(folders: tuple[Path, Path], tmp_
 def test_images_to_predict_come_from_files_and_folders(tmp_path: Path) -> None:
     touch(tmp_path, "one.dat", "folder/b.jpg", "folder/sub/c.PNG", "folder/.d.jpg", "folder/e.txt")
     assert list_images([tmp_path / "one.dat", tmp_path / "folder"]) == [
-        ("one", tmp_path / "one.dat"),
-        ("b", tmp_path / "folder/b.jpg"),
-        ("sub/c", tmp_path / "folder/sub/c.PNG"),
+        ("one", FileBlob(tmp_path / "one.dat")),
+        ("b", FileBlob(tmp_path / "folder/b.jpg")),
+        ("sub/c", FileBlob(tmp_path / "folder/sub/c.PNG")),
     ]
 
 
@@ -149,76 +150,3 @@ def test_images_that_cannot_be_listed_are_refused(tmp_path: Path) -> None:
         list_images([tmp_path / "empty"])
     with pytest.raises(DataError, match="nowhere does not exist"):
         list_images([tmp_path / "nowhere"])
-
-
-PICTURES = ("train", "train_annotation", "validation", "validation_annotation")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    for name in PICTURES:
-        (tmp_path / "data" / name).mkdir(parents=True)
-    return tmp_path / "data"
-
-
-def test_channels_are_found_below_the_data_folder_or_where_they_are_given(data: Path, tmp_path: Path) -> None:
-    channels = Channels.locate(data)
-    assert channels == Channels(*(data / name for name in PICTURES))
-    (data / "label_map").mkdir()
-    assert Channels.locate(data).label_map == data / "label_map"
-    other = tmp_path / "masks"
-    other.mkdir()
-    assert Channels.locate(data, train_annotation=other, validation=None).train_annotation == other
-    everywhere = {name: data / name for name in PICTURES}
-    assert Channels.locate(None, **everywhere) == channels
-
-
-def test_every_missing_channel_is_named_with_its_option(data: Path, tmp_path: Path) -> None:
-    (data / "train_annotation").rmdir()
-    with pytest.raises(DataError) as error:
-        Channels.locate(data, validation=tmp_path / "nowhere", label_map=tmp_path / "map.json")
-    message = str(error.value)
-    assert "--train-annotation DIR, --validation DIR, --label-map" in message
-    assert "nowhere" in message and "map.json" in message and "--train DIR" not in message
-    with pytest.raises(DataError, match="is not a folder"):
-        Channels.locate(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no data folder was given"):
-        Channels.locate(None)
-
-
-def test_label_maps_of_both_channels(data: Path) -> None:
-    assert Channels.locate(data).train_label_map() is None
-    touch(data, "label_map/class_names.txt")
-    (data / "label_map/train_label_map.txt").write_text("7 0\n8 1\n")
-    channels = Channels.locate(data)
-    train = channels.train_label_map()
-    assert train is not None and train.values == ((7, 0), (8, 1))
-    assert channels.validation_label_map() == train
-    (data / "label_map/validation_label_map.json").write_text('{"scale": "3"}')
-    validation = channels.validation_label_map()
-    assert validation is not None and validation.scale == 3 and channels.train_label_map() == train
-    assert channels.class_names_file() == data / "label_map/class_names.txt"
-
-
-def test_a_single_label_map_file_serves_both(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "any.json").write_text('{"scale": 2}')
-    channels = Channels.locate(data, label_map=tmp_path / "any.json")
-    train = channels.train_label_map()
-    assert train is not None and train.scale == 2 and channels.validation_label_map() == train
-    assert channels.class_names_file() is None
-
-
-def test_two_label_maps_for_one_channel_are_refused(data: Path) -> None:
-    touch(data, "label_map/train_label_map.txt", "label_map/train_label_map.json")
-    with pytest.raises(LabelError, match=r"train_label_map\.json and .*train_label_map\.txt"):
-        Channels.locate(data).train_label_map()
-
-
-def test_label_maps_of_other_names_are_not_passed_over_in_silence(data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    touch(data, "label_map/train_label_map.json")
-    with caplog.at_level(logging.WARNING, "segwright"):
-        Channels.locate(data)
-        assert not caplog.records
-        touch(data, "label_map/labels.json")
-        Channels.locate(data)
-    assert "labels.json is not used" in caplog.text and "train_label_map.json" in caplog.text

@@ -4,10 +4,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.data.folders import Pair, find_pairs
-from segwright.data.loading import CropSettings, EpochSampler, training_loader
+from segwright.data.folders import find_pairs
+from segwright.data.loading import CropSettings, LoaderSettings, TrainingLoader, training_loader
+from segwright.data.pairs import Pair
+from segwright.data.sampling import EpochSampler
 from segwright.errors import DataError
 from segwright.labels import IGNORE, LabelMap
+from segwright.storage import FileBlob
 from tests.conftest import Draw
 
 IDENTITY = LabelMap.identity()
@@ -20,12 +23,16 @@ def pairs(channels_folder: Draw) -> tuple[Pair, ...]:
     return find_pairs(data / "train", data / "train_annotation").pairs
 
 
+def loader_of(pairs: tuple[Pair, ...], crops: CropSettings, **values: int) -> TrainingLoader:
+    return training_loader(pairs, IDENTITY, crops, LoaderSettings(**values))  # type: ignore[arg-type]
+
+
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 5), st.integers(0, 3))
 def test_an_epoch_visits_each_pair_once_over_all_processes(count: int, batch: int, world: int, epoch: int) -> None:
     visited: list[int] = []
     lengths = set()
     for rank in range(world):
-        sampler = EpochSampler(count, batch, seed=1, rank=rank, world_size=world)
+        sampler = EpochSampler(range(count), batch, seed=1, rank=rank, world_size=world)
         sampler.epoch = epoch
         batches = list(sampler)
         lengths.add(len(batches))
@@ -39,7 +46,7 @@ def test_an_epoch_visits_each_pair_once_over_all_processes(count: int, batch: in
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 5))
 def test_what_rolls_over_begins_the_next_epoch(count: int, batch: int, epochs: int) -> None:
     batch = min(batch, count)
-    sampler = EpochSampler(count, batch, seed=1, rollover=True)
+    sampler = EpochSampler(range(count), batch, seed=1, rollover=True)
     visits: list[tuple[int, int]] = []
     for epoch in range(epochs):
         sampler.epoch = epoch
@@ -54,7 +61,7 @@ def test_what_rolls_over_begins_the_next_epoch(count: int, batch: int, epochs: i
 
 @given(st.integers(1, 40), st.integers(1, 9), st.booleans(), st.integers(0, 3), st.integers(0, 5))
 def test_the_rest_of_an_epoch_is_the_rest_of_it(count: int, batch: int, rollover: bool, epoch: int, skip: int) -> None:
-    sampler = EpochSampler(count, min(batch, count), seed=1, rollover=rollover)
+    sampler = EpochSampler(range(count), min(batch, count), seed=1, rollover=rollover)
     sampler.epoch = epoch
     whole = list(sampler)
     sampler.skip = min(skip, len(whole))
@@ -65,7 +72,7 @@ def test_the_rest_of_an_epoch_is_the_rest_of_it(count: int, batch: int, rollover
 def test_padding_is_what_the_caller_says(pairs: tuple[Pair, ...]) -> None:
     def masks(padding: int) -> torch.Tensor:
         crops = CropSettings(base_size=48, crop_size=128, padding=padding)
-        return next(training_loader(pairs, IDENTITY, crops, batch_size=5, seed=0, workers=0).epoch(0)).masks
+        return next(loader_of(pairs, crops, batch_size=5, seed=0, workers=0).epoch(0)).masks
 
     ignored, zero = masks(IGNORE), masks(0)
     assert (ignored == IGNORE).any() and not (zero == IGNORE).any()
@@ -73,15 +80,15 @@ def test_padding_is_what_the_caller_says(pairs: tuple[Pair, ...]) -> None:
 
 
 def test_the_global_batch_does_not_depend_on_the_number_of_processes() -> None:
-    alone = [sorted(visit.pair for visit in batch) for batch in EpochSampler(20, 6, seed=3)]
-    two = [EpochSampler(20, 6, seed=3, rank=rank, world_size=2) for rank in range(2)]
+    alone = [sorted(visit.pair for visit in batch) for batch in EpochSampler(range(20), 6, seed=3)]
+    two = [EpochSampler(range(20), 6, seed=3, rank=rank, world_size=2) for rank in range(2)]
     together = [sorted(visit.pair for visit in [*first, *second]) for first, second in zip(*two, strict=True)]
     assert alone == together
 
 
 def test_epochs_differ_and_repeat_by_seed(pairs: tuple[Pair, ...]) -> None:
     def epoch(seed: int, number: int) -> torch.Tensor:
-        loader = training_loader(pairs, IDENTITY, CROPS, batch_size=5, seed=seed, workers=0)
+        loader = loader_of(pairs, CROPS, batch_size=5, seed=seed, workers=0)
         return next(loader.epoch(number)).images
 
     assert torch.equal(epoch(0, 1), epoch(0, 1))
@@ -91,7 +98,7 @@ def test_epochs_differ_and_repeat_by_seed(pairs: tuple[Pair, ...]) -> None:
 
 def test_workers_change_nothing(pairs: tuple[Pair, ...]) -> None:
     def batches(workers: int) -> list[torch.Tensor]:
-        loader = training_loader(pairs, IDENTITY, CROPS, batch_size=2, seed=0, workers=workers)
+        loader = loader_of(pairs, CROPS, batch_size=2, seed=0, workers=workers)
         return [batch.images.clone() for epoch in range(2) for batch in loader.epoch(epoch)]
 
     for alone, helped in zip(batches(0), batches(2), strict=True):
@@ -99,7 +106,7 @@ def test_workers_change_nothing(pairs: tuple[Pair, ...]) -> None:
 
 
 def test_batches_are_integers_channels_last(pairs: tuple[Pair, ...]) -> None:
-    loader = training_loader(pairs, IDENTITY, CROPS, batch_size=2, seed=0, workers=0)
+    loader = loader_of(pairs, CROPS, batch_size=2, seed=0, workers=0)
     batch = next(loader.epoch(0))
     assert batch.images.dtype == batch.masks.dtype == torch.uint8
     assert batch.images.shape == (2, 3, 32, 32) and batch.masks.shape == (2, 32, 32)
@@ -109,14 +116,16 @@ def test_batches_are_integers_channels_last(pairs: tuple[Pair, ...]) -> None:
 
 
 def test_a_stand_in_has_nothing_to_learn(pairs: tuple[Pair, ...]) -> None:
-    loader = training_loader(pairs[:1], IDENTITY, CROPS, batch_size=2, seed=0, workers=0, rank=1, world_size=2)
+    loader = loader_of(pairs[:1], CROPS, batch_size=2, seed=0, workers=0, rank=1, world_size=2)
     assert (next(loader.epoch(0)).masks == IGNORE).all()
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_gone_bad_is_one_clear_error(pairs: tuple[Pair, ...], workers: int) -> None:
-    pairs[2].image.write_bytes(b"not a picture")
-    loader = training_loader(pairs, IDENTITY, CROPS, batch_size=2, seed=0, workers=workers)
-    with pytest.raises(DataError, match=pairs[2].image.name) as caught:
+    bad = pairs[2].image
+    assert isinstance(bad, FileBlob)
+    bad.path.write_bytes(b"not a picture")
+    loader = loader_of(pairs, CROPS, batch_size=2, seed=0, workers=workers)
+    with pytest.raises(DataError, match=bad.path.name) as caught:
         list(loader.epoch(0))
     assert "Traceback" not in str(caught.value)

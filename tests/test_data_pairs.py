@@ -1,20 +1,30 @@
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segwright.data.folders import Pair
-from segwright.data.pairs import read_pair
+from segwright.data.augment import apply_crop, still_crop
+from segwright.data.pairs import Pair, read_crop, read_mask, read_pair
+from segwright.data.pairs import _packed as packed
 from segwright.errors import DataError
+from segwright.formats.images import RGB, encode_jpeg
 from segwright.labels import IGNORE, LabelMap
+from segwright.storage import Blob, Cache, FileBlob, HeldBlob
+
+
+def path_of(blob: Blob) -> Path:
+    assert isinstance(blob, FileBlob)
+    return blob.path
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     Image.new("RGB", (5, 4), (10, 20, 30)).save(tmp_path / "a.png")
     Image.fromarray(np.array([[7, 9, 7, 255, 7]] * 4, np.uint8)).save(tmp_path / "a_mask.png")
-    return Pair("a", tmp_path / "a.png", tmp_path / "a_mask.png")
+    return Pair("a", FileBlob(tmp_path / "a.png"), FileBlob(tmp_path / "a_mask.png"))
 
 
 def test_pixels_and_classes(pair: Pair) -> None:
@@ -24,14 +34,51 @@ def test_pixels_and_classes(pair: Pair) -> None:
 
 
 def test_sizes_that_differ_name_both_files(pair: Pair) -> None:
-    Image.new("L", (5, 6)).save(pair.mask)
+    Image.new("L", (5, 6)).save(path_of(pair.mask))
     with pytest.raises(DataError, match=r"5x4 .* 5x6"):
         read_pair(pair, LabelMap.identity())
 
 
 @pytest.mark.parametrize("side", ["image", "mask"])
 def test_a_file_that_went_away_is_named(pair: Pair, side: str) -> None:
-    gone = pair.image if side == "image" else pair.mask
+    gone = path_of(pair.image if side == "image" else pair.mask)
     gone.unlink()
     with pytest.raises(DataError, match=gone.name):
         read_pair(pair, LabelMap.identity())
+
+
+def test_a_class_that_nobody_checked_before_is_refused(pair: Pair) -> None:
+    with pytest.raises(DataError, match=r"a_mask\.png holds a class outside 0 to 6"):
+        read_pair(pair, LabelMap.identity(), num_classes=7)
+    read_pair(pair, LabelMap.identity(), num_classes=10)
+
+
+def test_decoded_masks_are_kept_until_the_file_changes(pair: Pair, tmp_path: Path) -> None:
+    keeping = replace(pair, kept_masks=Cache(tmp_path / "cache", 10**6))
+    (tmp_path / "cache").mkdir()
+    first = read_mask(keeping)
+    kept = [path for path in (tmp_path / "cache").iterdir()]
+    assert len(kept) == 1
+    kept[0].write_bytes(packed(np.full((4, 5), 3, np.uint8)))
+    assert (read_mask(keeping) == 3).all(), "it is not decoded again"
+    Image.new("L", (7, 7)).save(path_of(pair.mask))
+    assert read_mask(keeping).shape == (7, 7) != first.shape
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 400), (643, 397)])
+def test_a_crop_of_a_reduced_jpeg_shows_what_the_whole_one_would(width: int, height: int) -> None:
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 255, (10, 16, 3)).astype(np.uint8)
+    image = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    mask = (np.arange(height)[:, None] * 3 // height + np.zeros((1, width))).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(mask).save(stream, "PNG")
+    pair = Pair("a", HeldBlob("a.jpg", encode_jpeg(image, 98)), HeldBlob("a.png", stream.getvalue()))
+    whole, classes = read_pair(pair, LabelMap.identity())
+    crop = still_crop(height, width, base_size=150, crop_size=96)
+    assert crop.reduction == 4
+    pixels, cut = read_crop(pair, LabelMap.identity(), RGB, lambda *_: crop)
+    expected, expected_mask = apply_crop(crop, whole, classes)
+    assert (cut == expected_mask).all()
+    difference = np.abs(pixels.astype(int) - expected.astype(int))
+    assert difference.mean() < 1.5 and difference.max() < 20

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segwright.data.folders import Channels
+from segwright.data.channels import Channels
 from segwright.data.preparation import PreparedData, prepare
 from segwright.errors import DataError, LabelError
 from segwright.evaluation import folders as evaluation
 from segwright.evaluation.confusion import ConfusionMatrix
+from segwright.formats.images import RGB
 from segwright.labels import LabelMap
 
 # In every mask 10 is three pixels of sky, 20 is two of road, 30 is one of tree.
@@ -120,7 +121,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> list[LabelMap]:
         return ConfusionMatrix(3)
 
     description = SimpleNamespace(network=SimpleNamespace(num_classes=3), label_map=lambda _: LabelMap(scale=10))
-    model = Mock(description=description, class_names=("road", "tree", "sky"))
+    model = Mock(description=description, class_names=("road", "tree", "sky"), form=RGB)
     monkeypatch.setattr(evaluation, "load", lambda *_: model)
     monkeypatch.setattr(evaluation, "count_pairs", count_pairs)
     return used

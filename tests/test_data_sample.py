@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segwright.data import inspect, sample
-from segwright.data.folders import Channels
+from segwright.data import sample
 from segwright.data.sample import write_sample
 from segwright.data.scenes import CLASS_NAMES, cast, draw_scene
 from segwright.data.scenes.people import Person
@@ -140,30 +139,6 @@ def test_a_sample_can_be_drawn_where_one_stands(tmp_path: Path, monkeypatch: pyt
     write_sample(Path(), images=3, width=64, height=64, seed=0, overwrite=False)
     assert {"sample.json", "train", "label_map"} < {path.name for path in Path().iterdir()}
     assert not any(path.name.startswith(".") for path in Path().iterdir())
-
-
-def test_inspecting_again_replaces_the_default_picture_and_no_other(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    channels = Channels.locate(folder)
-    picture = Path("segwright-inspect.png")
-    picture.write_bytes(b"old")
-    inspect.inspect(channels)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
-        inspect.inspect(channels, picture)
-
-
-@pytest.mark.parametrize("name", ["folder", "file/picture.png"])
-def test_a_picture_that_cannot_be_written_is_refused_before_the_data_are_read(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(inspect, "prepare", lambda *_, **__: pytest.fail("the data were read"))
-    with pytest.raises(UserError, match=name):
-        inspect.inspect(Channels.locate(folder), tmp_path / name, overwrite=True)
 
 
 def test_progress_counts_to_the_end(tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ def test_predict_writes_masks_at_the_images_size(folder: Path) -> None:
     assert again.returncode == 2 and "--overwrite" in again.stderr
 
 
-def test_inspect_draws_a_picture_and_a_table(folder: Path) -> None:
-    done = segwright("inspect", "data", "--picture", "samples.png", cwd=folder)
+def test_inspect_prints_a_table_and_writes_a_page(folder: Path) -> None:
+    done = segwright("inspect", "data", "--json", "found.json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "lane marking" in done.stdout
-    with Image.open(folder / "samples.png") as picture:
-        assert picture.width > 300
+    assert "lane marking" in done.stdout and "note: train: there are only 6 pairs" in done.stdout
+    assert "lane marking" in (folder / "segwright-inspect.html").read_text()
+    assert json.loads((folder / "found.json").read_text())["refused"] is False
 
 
 def test_masks_of_0_and_255_meet_the_label_map_that_cures_them(folder: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segwright.formats.overlays import contact_sheet, overlay
+from segwright.formats.overlays import contact_sheet, displayable, overlay
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
 
@@ -72,3 +72,34 @@ def test_names_of_the_legend_are_written() -> None:
 def test_a_sheet_of_few_tiles_leaves_no_empty_columns() -> None:
     tile = np.zeros((20, 30, 3), np.uint8)
     assert contact_sheet([tile], [], columns=4).shape == contact_sheet([tile], [], columns=1).shape
+
+
+def test_colours_of_8_bits_are_shown_as_they_are() -> None:
+    image = np.random.default_rng(0).integers(0, 90, (20, 30, 3), dtype=np.uint8)
+    assert (displayable(image) == image).all()
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 13])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_any_bands_are_shown(bands: int, dtype: type[np.uint8] | type[np.uint16]) -> None:
+    ramp = np.arange(20, 121).astype(dtype)
+    image = np.stack([np.roll(ramp, 7 * band) for band in range(bands)], axis=-1)[None]
+    shown = displayable(image)
+    assert shown.shape == (1, 101, 3) and shown.dtype == np.uint8
+    if (bands, dtype) == (3, np.uint8):
+        return
+    sources = [0] * 3 if bands == 1 else [0, 1, 1] if bands == 2 else [0, 1, 2]
+    for place, band in enumerate(sources):
+        expected = np.clip((image[0, :, band].astype(float) - 22) / 96 * 255, 0, 255)
+        assert np.abs(shown[0, :, place] - expected).max() <= 0.51
+
+
+def test_outliers_do_not_darken_what_is_shown() -> None:
+    image = np.random.default_rng(0).integers(1000, 1200, (50, 50, 1)).astype(np.uint16)
+    image[0, 0] = 65535
+    assert 90 < displayable(image).mean() < 165
+
+
+@pytest.mark.parametrize("value", [0, 77, 65535])
+def test_a_band_of_one_value_is_shown_black(value: int) -> None:
+    assert not displayable(np.full((5, 6, 4), value, np.uint16)).any()

@@ -61,6 +61,8 @@ OWN_DEFAULTS: dict[str, Any] = {
     "update_rule": "gluoncv",
     "warmup": 0.0,
     "class_weights": "none",
+    "bands": None,
+    "apply_exif_orientation": False,
 }
 BEST: dict[str, Any] = {
     "epochs": 30,

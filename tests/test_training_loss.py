@@ -85,5 +85,25 @@ def test_balancing_weights_keep_the_scale_and_favour_the_rare(counts: list[int])
 def test_a_weight_multiplies_the_loss_of_its_pixels() -> None:
     logits, masks = torch.randn(1, 3, 2, 2), torch.tensor([[[0, 1], [2, IGNORE]]])
     parts = [pixel_loss(logits, torch.where(masks == index, index, IGNORE)) for index in range(3)]
-    weighed = pixel_loss(logits, masks, torch.tensor([2.0, 3.0, 5.0]))
+    weights = torch.tensor([2.0, 3.0, 5.0])
+    weighed = pixel_loss(logits - weights.log()[:, None, None] / 2, masks, weights)
     assert torch.allclose(weighed, 2 * parts[0] + 3 * parts[1] + 5 * parts[2])
+
+
+def test_weights_shift_what_is_learnt_by_half_of_their_logarithm() -> None:
+    """One pixel value that is class 0 in 90 of 100 pixels: what the best constant logits say of the odds."""
+    masks = torch.zeros(1, 10, 10, dtype=torch.long)
+    masks[0, 0] = 1
+    weights = torch.tensor([0.5, 8.0])
+    logits = torch.zeros(1, 2, 1, 1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=100)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = pixel_loss(logits.expand(1, 2, 10, 10), masks, weights)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    odds = float((logits[0, 1] - logits[0, 0]).detach().exp())
+    assert odds == pytest.approx(10 / 90 * (8.0 / 0.5) ** 0.5, rel=1e-3)

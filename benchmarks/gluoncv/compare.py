@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from segwright.data.folders import find_pairs
-from segwright.data.loading import Batch, CropSettings, training_loader
+from segwright.data.loading import Batch, CropSettings, LoaderSettings, training_loader
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, build_network, state_dict_from_gluoncv
@@ -107,15 +107,8 @@ def batches(data: Path, settings: Hyperparameters) -> Iterator[Batch]:
     """Our batches without end; as in GluonCV, the rest of an epoch rolls over and padding is class 0."""
     pairs = find_pairs(data / "train", data / "train_annotation").pairs
     crops = CropSettings(settings.base_size, settings.training_crop_size, padding=0)
-    loader = training_loader(
-        pairs,
-        LabelMap.identity(),
-        crops,
-        batch_size=settings.mini_batch_size,
-        seed=settings.seed,
-        workers=0,
-        rollover=True,
-    )
+    loading = LoaderSettings(settings.mini_batch_size, settings.seed, workers=0, rollover=True)
+    loader = training_loader(pairs, LabelMap.identity(), crops, loading)
     for epoch in itertools.count():
         yield from loader.epoch(epoch)
 

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from segwright.data.folders import Channels
+    from segwright.data.channels import Channels
     from segwright.errors import UserError
     from segwright.evaluation import Scores, evaluate
     from segwright.hyperparameters import Hyperparameters
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segwright.training import train
 
 _HOMES = {
-    "Channels": "segwright.data.folders",
+    "Channels": "segwright.data.channels",
     "Hyperparameters": "segwright.hyperparameters",
     "Model": "segwright.inference",
     "Scores": "segwright.evaluation",

@@ -26,6 +26,7 @@ from torch import Tensor
 
 import segwright
 from segwright.errors import BundleError, LabelError, UserError
+from segwright.formats.images import PixelForm
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from segwright.storage import directory_aside, refuse_existing, refuse_unwritable_folder, write_aside, write_bytes
@@ -106,6 +107,11 @@ class Description(BaseModel):
             except LabelError as error:
                 raise ValueError(f"{channel}: {error}") from error
         return label_maps
+
+    @property
+    def form(self) -> PixelForm:
+        """What the pixels of images have to be."""
+        return PixelForm(self.network.bands, self.network.bit_depth, self.network.upright)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -108,6 +108,18 @@ class Hyperparameters(BaseModel):
         description="Pixels of a side of the square training crop, rounded up to a multiple of 8.",
         json_schema_extra=_DATA,
     )
+    bands: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Bands of the images; left out, 3 for ordinary pictures, else as many as the files have.",
+        json_schema_extra=_DATA,
+    )
+    apply_exif_orientation: bool = Field(
+        default=False,
+        description="Turn pictures as their camera noted (EXIF), in training and in prediction alike.",
+        json_schema_extra=_DATA,
+    )
     padding: Literal["ignore", "class-0"] = Field(
         default="class-0",
         description="What a crop learns where it is larger than the picture: nothing, or class 0, as the original.",

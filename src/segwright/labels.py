@@ -66,17 +66,21 @@ class LabelMap:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a label map file: JSON if its text begins with `{` or its name ends in .json, else text.
+        """Read a label map file. Raises LabelError as `parse` does, and when the file cannot be read."""
+        return cls.parse(_read_text(path), str(path))
 
-        Raises LabelError that names file and place when the file cannot be read or is no label map.
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """The label map in a file's text: JSON if it begins with `{` or the file's name ends in .json, else lines.
+
+        Raises LabelError that names file and place when it is no label map.
         """
-        text = _read_text(path)
         try:
-            if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
+            if name.lower().endswith(".json") or text.lstrip().startswith("{"):
                 return cls.from_json(_parse_json(text))
             return cls._from_lines(text)
         except LabelError as error:
-            raise LabelError(f"{path}: {error}") from None
+            raise LabelError(f"{name}: {error}") from None
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
@@ -181,19 +185,23 @@ class LabelMap:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Read the names of the classes in order: a text file with a name a line, or a JSON list.
+    """Read the names of the classes. Raises LabelError as `parse_class_names` does, and when the file cannot be read."""
+    return parse_class_names(_read_text(path), str(path))
 
-    Blank lines and `#` comments of a text file are skipped. Raises LabelError when the file cannot be read,
-    names nothing, or names a class twice.
+
+def parse_class_names(text: str, name: str) -> tuple[str, ...]:
+    """The names of the classes in order, in a file's text: a name a line, or a JSON list.
+
+    Blank lines and `#` comments of a text file are skipped. Raises LabelError, with the file's `name`, for a text that
+    names nothing, or a class twice.
     """
-    text = _read_text(path)
     try:
         # a name may begin with a bracket, too: [unlabelled]
-        if path.suffix.lower() == ".json" or re.match(r'\s*\[\s*["\]]', text):
+        if name.lower().endswith(".json") or re.match(r'\s*\[\s*["\]]', text):
             return _checked_names(_parse_json(text))
         return _checked_names([line for line in map(_without_comment, text.splitlines()) if line])
     except LabelError as error:
-        raise LabelError(f"{path}: {error}") from None
+        raise LabelError(f"{name}: {error}") from None
 
 
 def numbered_names(count: int) -> tuple[str, ...]:

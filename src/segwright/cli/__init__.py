@@ -1,8 +1,8 @@
 """The command line: `main` runs a command and turns whatever happens into an exit status.
 
 0 is success, 2 something the user can mend (one line on stderr), 130 Ctrl-C. Anything else is a fault of
-Segwright and ends in a traceback; a file that the system refuses to read or write is none. What the commands are
-is in `commands`; this module knows none of them.
+Segwright and ends in a traceback; a file that the system refuses to read or write is none. This module knows none of
+the commands.
 """
 
 import sys
@@ -12,10 +12,14 @@ from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from segwright.allocator import keep_freed_memory
-from segwright.cli.commands import app
+from segwright.cli import commands, data_commands, importing
 from segwright.cli.flags import with_boolean_values
+from segwright.cli.shared import app
 from segwright.console import set_up_logging
 from segwright.errors import UserError
+
+COMMANDS = (commands, data_commands, importing)
+"""The modules whose import tells the application its commands."""
 
 USER_ERROR = 2
 INTERRUPTED = 130

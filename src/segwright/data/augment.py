@@ -46,6 +46,11 @@ class Crop:
     blur: float = 0.0
     """Standard deviation of the Gaussian blur; 0 for none."""
 
+    @property
+    def reduction(self) -> int:
+        """How many times smaller, in whole numbers, the picture may be decoded without showing less in the crop."""
+        return max(min(self.height // self.scaled_height, self.width // self.scaled_width), 1)
+
 
 def draw_crop(rng: np.random.Generator, height: int, width: int, base_size: int, crop_size: int) -> Crop:
     """Draw a random crop of a picture of `height` x `width` pixels.
@@ -83,15 +88,18 @@ def validation_crop(height: int, width: int, crop_size: int) -> Crop:
 
 
 def apply_crop(
-    crop: Crop, image: NDArray[Pixel], mask: NDArray[np.uint8], padding: int = IGNORE
+    crop: Crop, image: NDArray[Pixel], mask: NDArray[np.uint8], padding: int = IGNORE, reduction: int = 1
 ) -> tuple[NDArray[Pixel], NDArray[np.uint8]]:
     """Cut a crop out of an image, uint8 or uint16 [H, W, bands], and its mask, uint8 [H, W].
+
+    The image may have been decoded `reduction` times smaller, [ceil(H / reduction), ceil(W / reduction), bands], each of
+    its pixels the average of a block.
 
     Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8
     [size, size], nearest and `padding` in the padding.
     """
-    vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size)
-    horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, crop.mirrored)
+    vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size, reduction)
+    horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, reduction, crop.mirrored)
     pixels = _warp(image, vertical, horizontal)
     if crop.blur:
         blurred = cv2.GaussianBlur(pixels, (0, 0), crop.blur, borderType=cv2.BORDER_REPLICATE)
@@ -116,9 +124,9 @@ class _Axis:
     """Pixels of the crop inside the picture; the rest is padding."""
     start: int
     stop: int
-    """The source pixels that are needed, with a margin for the interpolation."""
+    """The pixels of the decoded image that are needed, with a margin for the interpolation."""
     factor: int
-    """How many source pixels are averaged into one before the interpolation, so that nothing aliases."""
+    """How many of those are averaged into one before the interpolation, so that nothing aliases."""
     slope: float
     offset: float
     """Position in the averaged pixels from `start` on: slope * (pixel of the crop) + offset."""
@@ -126,7 +134,7 @@ class _Axis:
     """The source pixel nearest to each pixel of the crop."""
 
     @classmethod
-    def along(cls, source: int, scaled: int, first: int, size: int, mirrored: bool = False) -> "_Axis":
+    def along(cls, source: int, scaled: int, first: int, size: int, reduction: int, mirrored: bool = False) -> "_Axis":
         """The axis of a picture scaled from `source` to `scaled` pixels, from pixel `first` on."""
         length = min(size, scaled - first)
         # (x + 0.5) * source / scaled, rounded down, in whole numbers
@@ -135,10 +143,12 @@ class _Axis:
         offset = (first + 0.5) * slope - 0.5
         if mirrored:
             nearest, slope, offset = source - 1 - nearest, -slope, source - 1 - offset
-        factor = max(int(source / scaled), 1)
+        slope, offset = slope / reduction, (offset + 0.5) / reduction - 0.5
+        decoded = -(-source // reduction)
+        factor = max(source // (scaled * reduction), 1)
         low, high = sorted((offset, offset + slope * (length - 1)))
         start = max((int(low) // factor - 1) * factor, 0)
-        stop = min((int(high) // factor + 3) * factor, source)
+        stop = min((int(high) // factor + 3) * factor, decoded)
         return cls(length, start, stop, factor, slope / factor, (offset - start + 0.5) / factor - 0.5, nearest)
 
 

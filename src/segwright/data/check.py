@@ -7,13 +7,13 @@ told. The rules for pixel values live in `mask_rules`, the reading in `readings`
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.folders import Pair, Pairing
+from segwright.data.forms import BandStatistics, FormWish, band_statistics, settle_form
 from segwright.data.mask_rules import (
     classes_of,
     infer_num_classes,
@@ -23,12 +23,15 @@ from segwright.data.mask_rules import (
     refuse_other_classes,
     unmapped_sentence,
 )
+from segwright.data.pairs import Pair, Pairing
 from segwright.data.readings import Reading, combine, fingerprint, read_all
 from segwright.errors import DataError
+from segwright.formats.images import PixelForm
 from segwright.formats.masks import mask_palette
 from segwright.labels import LabelMap
 
 _NAMED: Final = 5
+_AS_THEY_ARE: Final = FormWish()
 
 _logger = logging.getLogger("segwright")
 
@@ -55,12 +58,24 @@ class DataReport:
     palette: NDArray[np.uint8] | None
     """The colours of the classes in the masks' own palette, [C, 3]; None without a usable one."""
     fingerprint: str
-    """A hash over keys and file bytes, whatever the order and place of the files."""
+    """A hash over keys and file bytes, whatever the order and place of the files; empty for a stream."""
+    form: PixelForm
+    """What the pixels of the images are read as."""
+    bands: BandStatistics | None
+    """Mean and spread of the bands, where they are not plain 8-bit colour."""
+    readings: tuple[Reading, ...] = ()
+    """What was found in each pair, in the order of `pairs`; kept for `inspect` only."""
+    complete: bool = True
+    """Whether all pairs were read: False for a stream, of which only the first were."""
+
+    def of_a_stream(self) -> "DataReport":
+        """The same report where these pairs are the first of a stream, which will deliver them once more."""
+        return replace(self, pairs=(), fingerprint="", readings=(), complete=False)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values, with the number of pairs in place of the pairs."""
         return {
-            "pairs": len(self.pairs),
+            "pairs": len(self.pairs) if self.complete else None,
             "left_out": list(self.left_out),
             "sizes": [{"height": h, "width": w, "pairs": count} for (h, w), count in self.sizes],
             "num_classes": self.num_classes,
@@ -69,6 +84,9 @@ class DataReport:
             "unmapped": {str(value): count for value, count in self.unmapped.items()},
             "absent_classes": list(self.absent_classes),
             "fingerprint": self.fingerprint,
+            "bands": self.form.bands,
+            "bit_depth": self.form.bit_depth,
+            "complete": self.complete,
         }
 
 
@@ -78,6 +96,7 @@ def check_pairs(
     num_classes: int | None,
     *,
     channel: str,
+    wish: FormWish = _AS_THEY_ARE,
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:
@@ -87,7 +106,7 @@ def check_pairs(
     the largest class in the masks; 2 to 254 are allowed. `channel` names the channel in messages. `strict` refuses
     what is otherwise left out or ignored with a warning. `progress` is called with (pairs done, all pairs).
 
-    Raises DataError when no pair can be read, when image and mask differ in size, when a mask holds a class outside
+    Raises DataError when no pair can be read, when images are not of one kind, when image and mask differ in size, when a mask holds a class outside
     `num_classes`, when there is nothing to learn or only one class, and, with `strict`, when anything was left out
     or ignored. Raises LabelError when the label map leads to a class outside `num_classes`.
     """
@@ -97,9 +116,11 @@ def check_pairs(
     if num_classes is not None:
         refuse_class_count(num_classes, channel)
         label_map.check(num_classes)
-    readings, problems = read_all(pairing.pairs, progress)
+    readings, problems = read_all(pairing.pairs, wish, progress)
     left_out = _left_out(pairing, problems)
     _tell_left_out(left_out, len(readings), channel, strict)
+    _tell_repaired(readings, channel)
+    form = settle_form(readings, channel)
     refuse_different_sizes(readings, channel)
     values, counts = combine(readings)
     refuse_all_ignored(values, label_map, channel)
@@ -119,8 +140,11 @@ def check_pairs(
         ignored_pixels=int(counts.sum() - histogram.sum()),
         unmapped=unmapped,
         absent_classes=absent,
-        palette=_palette(readings[0].pair, label_map, num_classes),
+        palette=masks_palette(readings[0].pair, label_map, num_classes),
         fingerprint=fingerprint(readings),
+        form=form,
+        bands=band_statistics(readings),
+        readings=tuple(readings),
     )
 
 
@@ -128,8 +152,8 @@ def _left_out(pairing: Pairing, problems: list[str]) -> tuple[str, ...]:
     """A sentence for each file left out, in plain text even where a file name is not UTF-8."""
     sentences = (
         *problems,
-        *(f"{path} has no mask." for path in pairing.unpaired_images),
-        *(f"{path} has no image." for path in pairing.unpaired_masks),
+        *(f"{name} has no mask." for name in pairing.unpaired_images),
+        *(f"{name} has no image." for name in pairing.unpaired_masks),
     )
     return tuple(sentence.encode(errors="backslashreplace").decode() for sentence in sentences)
 
@@ -146,6 +170,18 @@ def _tell_left_out(left_out: tuple[str, ...], readable: int, channel: str, stric
     if strict:
         raise DataError(f"{what} without a partner or unreadable, which --strict refuses. {named}")
     _logger.warning("%s left out. %s", what, named)
+
+
+def _tell_repaired(readings: list[Reading], channel: str) -> None:
+    repaired = [reading for reading in readings if reading.repaired]
+    if repaired:
+        _logger.warning(
+            "%s: in %d of %d masks indices and colours disagree with the colour map; the colours are believed (%s, ...).",
+            channel,
+            len(repaired),
+            len(readings),
+            repaired[0].pair.mask.name,
+        )
 
 
 def _unmapped(
@@ -183,9 +219,9 @@ def _sizes(readings: list[Reading]) -> tuple[tuple[tuple[int, int], int], ...]:
     return tuple(sorted(counted.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
-def _palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[np.uint8] | None:
+def masks_palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[np.uint8] | None:
     """The colours of all classes in the palette of a mask, [C, 3], where they are distinct and not all grey."""
-    colours = mask_palette(pair.mask.read_bytes())
+    colours = mask_palette(pair.mask.read())
     if colours is None:
         return None
     classes = classes_of(np.arange(256), label_map)

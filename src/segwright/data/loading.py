@@ -1,15 +1,18 @@
-"""From pairs of files to batches of integers, in the order of an epoch.
+"""From pairs of bytes to batches of integers, in the order of an epoch.
 
-Knows files, label maps and augmentation. Refuses to know networks, losses and devices: pixels leave as uint8.
-All that is random about a sample is drawn from (seed, epoch, index of the pair), so that neither the number of
+Knows pairs, label maps and augmentation. Refuses to know networks, losses and devices: pixels leave as integers.
+All that is random about a sample is drawn from (seed, epoch, number of the pair), so that neither the number of
 workers nor the number of processes changes what a network sees.
 """
 
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,31 +21,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segwright.data.augment import apply_crop, draw_crop, still_crop
-from segwright.data.folders import Pair
-from segwright.data.pairs import read_pair
-from segwright.errors import UserError
+from segwright.data.augment import Crop, draw_crop, still_crop
+from segwright.data.feed import Feed
+from segwright.data.pairs import Pair, read_crop
+from segwright.data.passing import Passing
+from segwright.data.sampling import EpochSampler, Visit
+from segwright.errors import DataError, UserError
+from segwright.formats.images import RGB, PixelForm, Pixels
 from segwright.labels import IGNORE, LabelMap
+from segwright.storage import HeldBlob
+
+_logger = logging.getLogger("segwright")
+
+_IN_FLIGHT: Final = 16  # objects that one worker fetches at a time
 
 
 class Batch(NamedTuple):
     """What one process computes of one step."""
 
     images: Tensor
-    """uint8 [B, 3, H, W], channels last in memory."""
+    """uint8 or uint16 [B, bands, H, W], channels last in memory."""
     masks: Tensor
     """uint8 [B, H, W], class indices, 255 = ignore."""
     keys: tuple[str, ...]
     """Which pairs these are, stand-ins left out."""
-
-
-class Visit(NamedTuple):
-    """One look at one pair."""
-
-    epoch: int
-    pair: int
-    counted: bool
-    """False for a stand-in that keeps a process without a sample in step: its mask is all ignore."""
+    skipped: tuple[str, ...] = ()
+    """Why pairs of a stream were skipped, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -56,84 +60,87 @@ class CropSettings:
     """The class of a crop's pixels outside the picture."""
 
 
+@dataclass(frozen=True)
+class LoaderSettings:
+    """How batches are made; `batch_size` counts over all `world_size` processes."""
+
+    batch_size: int
+    seed: int
+    workers: int
+    rollover: bool = False
+    rank: int = 0
+    world_size: int = 1
+    pin_memory: bool = False
+
+
 def training_loader(
     pairs: Sequence[Pair],
     label_map: LabelMap,
     crops: CropSettings,
-    *,
-    batch_size: int,
-    seed: int,
-    workers: int,
-    rollover: bool = False,
-    rank: int = 0,
-    world_size: int = 1,
-    pin_memory: bool = False,
+    settings: LoaderSettings,
+    form: PixelForm = RGB,
 ) -> "TrainingLoader":
-    """Make the loader of one process; `batch_size` counts over all `world_size` processes."""
-    dataset: Dataset[Any] = _Crops(pairs, label_map, crops, seed)
-    sampler = EpochSampler(len(pairs), batch_size, seed, rank, world_size, rollover)
-    processes = min(workers, (os.cpu_count() or 1) // world_size or 1)
-    loader: DataLoader[Batch] = DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        collate_fn=_collate,
-        num_workers=processes,
-        persistent_workers=processes > 0,
-        worker_init_fn=_start_worker,
-        pin_memory=pin_memory,
-        # Its own, or the loader would draw from the one that dropout draws from.
-        generator=torch.Generator().manual_seed(seed),
+    """Make the loader of one process for pairs that were all checked before."""
+    sampler = EpochSampler(
+        pairs, settings.batch_size, settings.seed, settings.rank, settings.world_size, settings.rollover
     )
-    return TrainingLoader(loader, sampler)
+    return TrainingLoader(_Crops(label_map, crops, settings.seed, form), sampler, settings)
 
 
-class EpochSampler(Sampler[list[Visit]]):
-    """The order of an epoch, cut into global batches, of which this process takes its share.
+def stream_loader(
+    feed: Feed, expected: int, label_map: LabelMap, crops: CropSettings, settings: LoaderSettings, passing: Passing
+) -> "TrainingLoader":
+    """Make the loader of one process for a stream, which is said to hold `expected` pairs."""
+    dataset = _Crops(label_map, crops, settings.seed, passing.form, passing)
+    return TrainingLoader(dataset, StreamSampler(feed, expected, settings.batch_size), settings)
 
-    All epochs lie on one line of visits, and each pair is visited once in a line's stretch of `count`. Where the
-    last batch is kept, an epoch is one stretch, and its last batch may be smaller. With `rollover` every batch is
-    full: what is left of a stretch begins the next epoch (MXNet's `last_batch="rollover"`). A process for which a
-    batch holds no pair visits one uncounted, because all processes must take every step together.
-    """
 
-    def __init__(
-        self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, rollover: bool = False
-    ) -> None:
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.rank, self.world_size, self.rollover = rank, world_size, rollover
+class StreamSampler(Sampler[list[Visit[Pair]]]):
+    """The shares of a stream's batches, as a loader takes them."""
+
+    def __init__(self, feed: Feed, expected: int, batch_size: int) -> None:
+        self._feed, self._expected, self._batch_size = feed, expected, batch_size
         self.epoch = 0
         self.skip = 0
         """Batches of the epoch that were worked off before."""
 
-    def __len__(self) -> int:
-        return -(-len(self.places()) // self.batch_size)
+    @property
+    def count(self) -> int:
+        """How many pairs a pass holds: counted in the last one, else what was said."""
+        return self._feed.pairs_seen or self._expected
 
-    def __iter__(self) -> Iterator[list[Visit]]:
-        orders: dict[int, list[int]] = {}
-        start, stop = self.places().start, self.places().stop
-        for first in range(start, stop, self.batch_size):
-            visits = [self._visit(place, orders) for place in range(first, min(first + self.batch_size, stop))]
-            yield visits[self.rank :: self.world_size] or [visits[0]._replace(counted=False)]
+    def __iter__(self) -> Iterator[list[Visit[Pair]]]:
+        return self._feed.batches(self.epoch, self.skip)
 
     def places(self) -> range:
-        """The part of the line of visits that the epoch still has, over all processes."""
-        start, stop = self.epoch * self.count, (self.epoch + 1) * self.count
-        if self.rollover:
-            start, stop = (place // self.batch_size * self.batch_size for place in (start, stop))
-        return range(min(start + self.skip * self.batch_size, stop), stop)
-
-    def _visit(self, place: int, orders: dict[int, list[int]]) -> Visit:
-        epoch, index = divmod(place, self.count)
-        if epoch not in orders:
-            orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
-        return Visit(epoch, orders[epoch][index], counted=True)
+        """Stands for the visits that the epoch still has, over all processes."""
+        return range(max(self.count - self.skip * self._batch_size, 0))
 
 
 class TrainingLoader:
     """Batches of one epoch after the other."""
 
-    def __init__(self, loader: DataLoader[Batch], sampler: EpochSampler) -> None:
-        self._loader, self._sampler = loader, sampler
+    def __init__(
+        self, dataset: "_Crops", sampler: EpochSampler[Pair] | StreamSampler, settings: LoaderSettings
+    ) -> None:
+        processes = min(settings.workers, (os.cpu_count() or 1) // settings.world_size or 1)
+        self._sampler = sampler
+        self._loader: DataLoader[Batch] = DataLoader(
+            _as_dataset(dataset),
+            batch_sampler=sampler,
+            collate_fn=_collate,
+            num_workers=processes,
+            persistent_workers=processes > 0,
+            worker_init_fn=_start_worker,
+            pin_memory=settings.pin_memory,
+            # Its own, or the loader would draw from the one that dropout draws from.
+            generator=torch.Generator().manual_seed(settings.seed),
+        )
+
+    @property
+    def count(self) -> int:
+        """How many pairs there are, as far as that is known."""
+        return self._sampler.count
 
     def visits(self, epoch: int, skip: int = 0) -> int:
         """How many pairs one epoch visits after its first `skip` batches, over all processes."""
@@ -141,53 +148,111 @@ class TrainingLoader:
         return len(self._sampler.places())
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of one epoch, without the first `skip`. Raises DataError when a file became unreadable."""
+        """Yield the batches of one epoch, without the first `skip`. Raises DataError when bytes became unreadable."""
         self._sampler.epoch, self._sampler.skip = epoch, skip
+        skipped = 0
         for batch in self._loader:
             if isinstance(batch, UserError):
                 raise batch
+            for sentence in batch.skipped:
+                _logger.warning("skipped: %s", sentence)
+            skipped += len(batch.skipped)
             yield batch
+        if skipped:
+            _logger.warning("%d pairs of the stream were skipped in epoch %d", skipped, epoch + 1)
 
 
-_Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], str | None]
-"""Image, mask, and the pair's key unless it is a stand-in."""
+class _Sample(NamedTuple):
+    image: Pixels
+    mask: NDArray[np.uint8]
+    key: str | None
+    """None for a stand-in."""
+    skipped: str = ""
 
 
-class _Crops(Dataset[_Sample | UserError]):
-    def __init__(self, pairs: Sequence[Pair], label_map: LabelMap, crops: CropSettings, seed: int) -> None:
-        self.pairs, self.label_map, self.crops, self.seed = pairs, label_map, crops, seed
+class _Crops:
+    """Crops by visit. `passing` judges pairs that were not checked before; None where all were."""
 
-    def __getitem__(self, visit: Visit) -> _Sample | UserError:
-        pair = self.pairs[visit.pair]
+    def __init__(
+        self,
+        label_map: LabelMap,
+        crops: CropSettings,
+        seed: int,
+        form: PixelForm,
+        passing: Passing | None = None,
+    ) -> None:
+        self.label_map, self.crops, self.seed, self.form, self.passing = label_map, crops, seed, form, passing
+
+    def __getitems__(self, visits: list[Visit[Pair]]) -> list[_Sample | UserError]:
+        """All samples of a batch; bytes that a network delivers are fetched together, a bounded number at a time."""
+        if any(visit.pair.image.remote or visit.pair.mask.remote for visit in visits):
+            with ThreadPoolExecutor(_IN_FLIGHT // 2) as pool:
+                fetched = list(pool.map(_fetched, visits))
+            return [each if isinstance(each, UserError) else self[each] for each in fetched]
+        return [self[visit] for visit in visits]
+
+    def __getitem__(self, visit: Visit[Pair]) -> _Sample | UserError:
         try:
-            image, mask = read_pair(pair, self.label_map)
+            image, mask = self._crop(visit)
         except UserError as error:
             # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
+            return self._failed(visit.pair, error)
+        if visit.counted:
+            return _Sample(image, mask, visit.pair.key)
+        return _Sample(image, np.full_like(mask, IGNORE), None)
+
+    def _crop(self, visit: Visit[Pair]) -> tuple[Pixels, NDArray[np.uint8]]:
+        highest = self.passing.num_classes if self.passing else None
+        return read_crop(
+            visit.pair, self.label_map, self.form, partial(self._draw, visit), self.crops.padding, num_classes=highest
+        )
+
+    def _draw(self, visit: Visit[Pair], height: int, width: int) -> Crop:
+        sizes = (height, width, self.crops.base_size, self.crops.crop_size)
+        if not self.crops.augment:
+            return still_crop(*sizes)
+        return draw_crop(np.random.default_rng([self.seed, visit.epoch, visit.number]), *sizes)
+
+    def _failed(self, pair: Pair, error: UserError) -> _Sample | UserError:
+        """A stand-in for a pair of a stream that is to be skipped, or the error that ends the training."""
+        if self.passing is None:
             return error
-        image, mask = self._cut(image, mask, visit)
-        return (image, mask, pair.key) if visit.counted else (image, np.full_like(mask, IGNORE), None)
-
-    def _cut(
-        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], visit: Visit
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        sizes = (*mask.shape, self.crops.base_size, self.crops.crop_size)
-        if self.crops.augment:
-            crop = draw_crop(np.random.default_rng([self.seed, visit.epoch, visit.pair]), *sizes)
-        else:
-            crop = still_crop(*sizes)
-        return apply_crop(crop, image, mask, self.crops.padding)
+        try:
+            why = self.passing.why_skipped(pair, self.label_map)
+        except UserError as refusal:
+            return refusal
+        side = self.crops.crop_size
+        image = np.zeros((side, side, self.form.bands), self.form.dtype)
+        return _Sample(image, np.full((side, side), IGNORE, np.uint8), None, why)
 
 
-def _collate(
-    samples: list[_Sample | UserError],
-) -> Batch | UserError:
-    failed = next((sample for sample in samples if isinstance(sample, UserError)), None)
-    if failed is not None:
-        return failed
-    images, masks, keys = zip(*samples, strict=True)
-    # [B, H, W, 3] seen as [B, 3, H, W]: channels last, without moving a byte.
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    return Batch(pixels, torch.from_numpy(np.stack(masks)), tuple(key for key in keys if key is not None))
+def _as_dataset(crops: _Crops) -> Dataset[Any]:
+    return crops  # type: ignore[return-value]  # a map-style data set, by its methods
+
+
+def _fetched(visit: Visit[Pair]) -> Visit[Pair] | UserError:
+    """The visit with its bytes in memory."""
+    pair = visit.pair
+    try:
+        held = replace(pair, image=HeldBlob(pair.image.name, pair.image.read()))
+        if pair.kept_masks is None:
+            held = replace(held, mask=HeldBlob(pair.mask.name, pair.mask.read()))
+    except DataError as error:
+        return error
+    return replace(visit, pair=held)
+
+
+def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:
+    good: list[_Sample] = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        good.append(sample)
+    # [B, H, W, bands] seen as [B, bands, H, W]: channels last, without moving a byte.
+    pixels = torch.from_numpy(np.stack([sample.image for sample in good])).permute(0, 3, 1, 2)
+    masks = torch.from_numpy(np.stack([sample.mask for sample in good]))
+    keys = tuple(sample.key for sample in good if sample.key is not None)
+    return Batch(pixels, masks, keys, tuple(sample.skipped for sample in good if sample.skipped))
 
 
 def _start_worker(worker: int) -> None:

@@ -18,6 +18,7 @@ from segwright.errors import DataError
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 
 _SHOWN: Final = 3
+_LYING: Final = 5  # EXIF orientations from here on exchange width and height
 _LONGEST_SUGGESTION: Final = 32  # classes
 
 
@@ -54,15 +55,19 @@ def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
     if not bad:
         return
     shown = "; ".join(
-        f"{one.pair.image} is {_size(one.image_size)} and {one.pair.mask} is {_size(one.mask_size)}"
+        f"{one.pair.image.name} is {_size(one.image_size)} and {one.pair.mask.name} is {_size(one.mask_size)}"
         for one in bad[:_SHOWN]
     )
     hint = "Give both the same size, or remove the pair"
-    if any(reading.image_size == reading.mask_size[::-1] for reading in bad):
-        hint += (
-            ". Where width and height are exchanged the camera may have noted a rotation (EXIF), which is "
-            "not applied here: turn the pixels themselves"
+    turned = [one for one in bad if one.orientation >= _LYING and one.image_size == one.mask_size[::-1]]
+    if turned:
+        hint = (
+            f"{_pairs(len(turned)).capitalize()} would agree after a rotation that the camera noted (EXIF orientation "
+            f"{turned[0].orientation} in {turned[0].pair.image.name}): add --apply-exif-orientation, in training and so "
+            "in prediction, or turn the pixels themselves"
         )
+    elif any(one.image_size == one.mask_size[::-1] for one in bad):
+        hint += ". Width and height are exchanged: one of the two was turned by 90 degrees"
     raise DataError(f"{channel}: image and mask differ in size in {_pairs(len(bad))}: {shown}{_more(bad)}. {hint}.")
 
 
@@ -73,11 +78,11 @@ def refuse_all_ignored(values: NDArray[np.int64], label_map: LabelMap, channel: 
         what = "nothing but 255" if len(values) == 1 else "only 0 and 255"
         raise DataError(
             f"{channel}: the masks hold {what}, and 255 means ignore: nothing would be learnt of it. "
-            f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} {_where(channel)}."
+            f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} {label_map_place(channel)}."
         )
     if (classes_of(values, label_map) < 0).all():
         raise DataError(
-            f"{channel}: every pixel of the masks is ignored. They hold the values {_listed(values)}, which "
+            f"{channel}: every pixel of the masks is ignored. They hold the values {listed_values(values)}, which "
             f"the label map {json.dumps(label_map.to_json())} does not name: correct the label map."
         )
 
@@ -89,7 +94,7 @@ def infer_num_classes(values: NDArray[np.int64], label_map: LabelMap, channel: s
     if count > HIGHEST_CLASS + 1 or 2 * occurring < count:
         labelled = values[classes >= 0]
         raise DataError(
-            f"{channel}: the masks hold the values {_listed(labelled)}, which look like brightness values, "
+            f"{channel}: the masks hold the values {listed_values(labelled)}, which look like brightness values, "
             f"not like {count} classes. {_suggest_map(labelled, channel)}{_or_count(count)}"
         )
     if count < 2:
@@ -121,7 +126,7 @@ def refuse_other_classes(
     raise DataError(
         f"{channel}: with num_classes {num_classes} the classes are 0 to {num_classes - 1} (255 is ignored), "
         f"but {_masks(len(bad))} other values: {shown}{_more(bad)}. "
-        f"{cure}, or give a label map{fitting} {_where(channel)}."
+        f"{cure}, or give a label map{fitting} {label_map_place(channel)}."
     )
 
 
@@ -143,20 +148,20 @@ def _describe(reading: Reading, outside: NDArray[np.int64], label_map: LabelMap)
         for value, index, count in zip(values[:_SHOWN], classes, counts, strict=False)
     ]
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return f"{reading.pair.mask} has {', '.join(named)}{more}"
+    return f"{reading.pair.mask.name} has {', '.join(named)}{more}"
 
 
 def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
     if len(labelled) > _LONGEST_SUGGESTION:
-        return f"Give a label map that says which value is which class, {_where(channel)}"
-    return f"If each is a class, give the label map {_ready_map(labelled)} {_where(channel)}"
+        return f"Give a label map that says which value is which class, {label_map_place(channel)}"
+    return f"If each is a class, give the label map {_ready_map(labelled)} {label_map_place(channel)}"
 
 
 def _or_count(count: int) -> str:
     return f"; if they are class numbers, add --num-classes {count}." if count <= HIGHEST_CLASS + 1 else "."
 
 
-def _where(channel: str) -> str:
+def label_map_place(channel: str) -> str:
     """Where a label map for the masks of a channel goes; only training channels have a folder for it."""
     file = f"as label_map/{channel}_label_map.json or " if channel in ("train", "validation") else ""
     return f"{file}with --label-map FILE"
@@ -166,7 +171,8 @@ def _ready_map(labelled: NDArray[np.int64]) -> str:
     return json.dumps({"map": {str(index): int(value) for index, value in enumerate(labelled)}})
 
 
-def _listed(values: NDArray[np.int64]) -> str:
+def listed_values(values: NDArray[np.int64]) -> str:
+    """Pixel values, [N], as words: the first ones and the last."""
     listed = [str(value) for value in values]
     if len(listed) > 2 * _SHOWN:
         return f"{', '.join(listed[:_SHOWN])}, ..., {listed[-1]} ({len(listed)} in all)"

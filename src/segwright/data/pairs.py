@@ -1,36 +1,113 @@
-"""One pair from its two files: pixels and classes, as training, scoring and overlays take them.
+"""A pair: an image and its mask as bytes that lie somewhere, and as the pixels and classes in them.
 
-Knows decoders and label maps. Refuses to know crops, batches and torch.
+Knows decoders and label maps. Refuses to know where bytes lie, and crops, batches and torch.
 """
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.folders import Pair
+from segwright.data.augment import Crop, apply_crop
 from segwright.errors import DataError
-from segwright.formats.images import decode_image
-from segwright.formats.masks import decode_mask
-from segwright.labels import LabelMap
+from segwright.formats.images import RGB, PixelForm, Pixels, decode_image, decode_reduced, image_size
+from segwright.formats.legend import Legend, decode_with_legend
+from segwright.formats.masks import MaskArray, decode_mask
+from segwright.labels import IGNORE, LabelMap
+from segwright.storage import Blob, Cache
 
 
-def read_pair(pair: Pair, label_map: LabelMap) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read one image, uint8 [H, W, 3], and its mask, uint8 [H, W] of class indices.
-
-    Raises DataError where a file cannot be read or the two sizes differ.
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask. `key` tells it from the others of its channel: in folders it is the image's path below
+    its folder, without ending, with forward slashes.
     """
-    image = decode_image(_read(pair, "image"), str(pair.image))
-    mask = label_map.apply(decode_mask(_read(pair, "mask"), str(pair.mask)))
-    if image.shape[:2] != mask.shape:
+
+    key: str
+    image: Blob
+    mask: Blob
+    kept_masks: Cache | None = None
+    """Where the decoded mask is kept on the disk, if anywhere."""
+    legend: Legend = ()
+    """The colours of the mask's indices, where somebody told them: they correct a wrong palette."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What a channel holds: the pairs, sorted by key, and the names of files that found no partner."""
+
+    pairs: tuple[Pair, ...]
+    unpaired_images: tuple[str, ...] = ()
+    unpaired_masks: tuple[str, ...] = ()
+
+
+def read_pair(
+    pair: Pair, label_map: LabelMap, form: PixelForm = RGB, *, num_classes: int | None = None
+) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Read one image, [H, W, bands] of the form's type, and its mask, uint8 [H, W] of class indices.
+
+    Raises DataError where bytes cannot be read or decoded, where the two sizes differ, and where the mask holds a class of
+    `num_classes` or more; None stands for a mask that was checked before.
+    """
+    image = decode_image(pair.image.read(), pair.image.name, form)
+    return image, _fitting(pair, label_map, image.shape[:2], num_classes)
+
+
+def read_crop(
+    pair: Pair,
+    label_map: LabelMap,
+    form: PixelForm,
+    draw: Callable[[int, int], Crop],
+    padding: int = IGNORE,
+    *,
+    num_classes: int | None = None,
+) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Read one crop of a pair: image [size, size, bands] and mask, uint8 [size, size].
+
+    `draw` makes the crop of height and width. A JPEG of which the crop shows a reduced copy is decoded at a half, a
+    quarter or an eighth of its size, never smaller than the copy. Raises DataError as `read_pair` does.
+    """
+    data = pair.image.read()
+    height, width = image_size(data, pair.image.name, form.upright)
+    crop = draw(height, width)
+    pixels, reduction = decode_reduced(data, pair.image.name, form, crop.reduction)
+    mask = _fitting(pair, label_map, (height, width), num_classes)
+    return apply_crop(crop, pixels, mask, padding, reduction)
+
+
+def read_mask(pair: Pair) -> MaskArray:
+    """The numbers stored in a pair's mask, [H, W]; raises DataError."""
+    cache = pair.kept_masks
+    if cache is None:
+        return decode_mask_of(pair, pair.mask.read())[0]
+    key = f"mask\n{pair.mask.name}\n{pair.mask.version}\n{pair.legend}"
+    kept = cache.get(key, lambda: _packed(decode_mask_of(pair, pair.mask.read())[0]))
+    return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False))
+
+
+def decode_mask_of(pair: Pair, data: bytes) -> tuple[MaskArray, bool]:
+    """The numbers in the bytes of a pair's mask, and whether its legend had to correct them; raises DataError."""
+    if pair.legend:
+        return decode_with_legend(data, pair.mask.name, pair.legend)
+    return decode_mask(data, pair.mask.name), False
+
+
+def _packed(mask: MaskArray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, mask, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _fitting(pair: Pair, label_map: LabelMap, size: tuple[int, ...], num_classes: int | None) -> NDArray[np.uint8]:
+    """The class of every pixel of a pair's mask, which must be as large as its image and hold no other classes."""
+    mask = label_map.apply(read_mask(pair))
+    if mask.shape != size:
         raise DataError(
-            f"{pair.image} is {image.shape[1]}x{image.shape[0]} pixels but its mask {pair.mask} is "
-            f"{mask.shape[1]}x{mask.shape[0]}: they must be equal"
+            f"{pair.image.name} is {size[1]}x{size[0]} pixels but its mask {pair.mask.name} is "
+            f"{mask.shape[1]}x{mask.shape[0]}: they must be equal."
         )
-    return image, mask
-
-
-def _read(pair: Pair, side: str) -> bytes:
-    path = pair.image if side == "image" else pair.mask
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if num_classes is not None and int(np.where(mask == IGNORE, 0, mask).max()) >= num_classes:
+        raise DataError(f"{pair.mask.name} holds a class outside 0 to {num_classes - 1}.")
+    return mask

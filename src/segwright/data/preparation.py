@@ -6,17 +6,36 @@ and `inspect` both begin here.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.console import LOGGER, progress
+from segwright.data.channels import Channels, Side, read_names
 from segwright.data.check import DataReport, check_pairs
-from segwright.data.folders import Channels, find_pairs
-from segwright.errors import LabelError
+from segwright.data.fifo import FifoStream
+from segwright.data.forms import FormWish
+from segwright.data.pairs import Pairing
+from segwright.errors import DataError, LabelError
+from segwright.formats.images import PixelForm
 from segwright.labels import LabelMap, numbered_names, read_class_names
 from segwright.palettes import default_palette
+
+Streams = dict[Side, FifoStream]
+
+_AS_THEY_ARE: Final = FormWish()
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What is said of the classes before any mask is read."""
+
+    train_map: LabelMap
+    validation_map: LabelMap
+    names: tuple[str, ...] | None
+    count: int | None
+    """How many there are; None where the masks have to show it."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,11 @@ class PreparedData:
     class_names: tuple[str, ...]
     palette: NDArray[np.uint8]
     """Class colours, uint8 [C, 3]: those of the palette masks where there are some."""
+
+    @property
+    def form(self) -> PixelForm:
+        """What the pixels of all images are read as."""
+        return self.train.form
 
     @property
     def num_classes(self) -> int:
@@ -47,6 +71,8 @@ def prepare(
     num_classes: int | None = None,
     class_names: Path | None = None,
     usual_names: tuple[str, ...] | None = None,
+    wish: FormWish = _AS_THEY_ARE,
+    streams: Streams | None = None,
     strict: bool = False,
 ) -> PreparedData:
     """Find, check and describe the data of a training.
@@ -54,9 +80,33 @@ def prepare(
     `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
     masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
     of the training masks; their order numbers the classes of both label maps. Where nobody says anything about the
-    classes, or only their right number, they are those of `usual_names`, if given. Raises DataError and LabelError for
-    what has to be mended before a training.
+    classes, or only their right number, they are those of `usual_names`, if given. `wish` is what is settled about the
+    images' pixels. Of `streams`, opened by this process, the first pairs are checked. Raises DataError and LabelError
+    for what has to be mended before a training.
     """
+    said = settle_classes(channels, num_classes, class_names, usual_names)
+    if streams and not said.count:
+        raise DataError(
+            "In Pipe mode masks are seen only while they pass, so nobody can count the classes beforehand: give num_classes."
+        )
+    checks = _Checks(channels, streams or {}, strict)
+    train = checks.check("train", said.train_map, said.count, wish)
+    classes = train.num_classes
+    validation = checks.check("validation", said.validation_map, classes, FormWish.exactly(train.form))
+    if train.fingerprint and train.fingerprint == validation.fingerprint:
+        LOGGER.warning("train and validation hold the same pairs, so scores say nothing about new pictures")
+    palette = default_palette(classes) if train.palette is None else train.palette
+    names = said.names or numbered_names(classes)
+    return PreparedData(train, validation, said.train_map, said.validation_map, names, palette)
+
+
+def settle_classes(
+    channels: Channels,
+    num_classes: int | None,
+    class_names: Path | None = None,
+    usual_names: tuple[str, ...] | None = None,
+) -> Classes:
+    """Read label maps and class names; the arguments are those of `prepare`. Raises LabelError where they disagree."""
     train_map, validation_map = channels.train_label_map(), channels.validation_label_map()
     names = _names(channels, class_names, train_map)
     train_map = _numbered("train", train_map, names)
@@ -69,23 +119,13 @@ def prepare(
         )
     if not names and usual_names and _may_be_usual(usual_names, num_classes, train_map):
         names = usual_names
-    wanted = num_classes or (len(names) if names else None)
-    train = _check(channels.train, channels.train_annotation, train_map, wanted, "train", strict)
-    classes = train.num_classes
-    validation = _check(
-        channels.validation, channels.validation_annotation, validation_map, classes, "validation", strict
-    )
-    if train.fingerprint == validation.fingerprint:
-        LOGGER.warning("train and validation hold the same pairs, so scores say nothing about new pictures")
-    palette = default_palette(classes) if train.palette is None else train.palette
-    names = names or numbered_names(classes)
-    return PreparedData(train, validation, train_map, validation_map, names, palette)
+    return Classes(train_map, validation_map, names, num_classes or (len(names) if names else None))
 
 
 def _names(channels: Channels, given: Path | None, label_map: LabelMap | None) -> tuple[str, ...] | None:
     file = given or channels.class_names_file()
     if file:
-        return read_class_names(file)
+        return read_class_names(file) if isinstance(file, Path) else read_names(file)
     return label_map.class_names if label_map else None
 
 
@@ -112,18 +152,31 @@ def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] |
     return numbered
 
 
-def _check(
-    images: Path, masks: Path, label_map: LabelMap, num_classes: int | None, channel: str, strict: bool
-) -> DataReport:
-    pairing = find_pairs(images, masks)
-    with progress(f"checking {channel}", len(pairing.pairs)) as advance:
-        report = check_pairs(
-            pairing,
-            label_map,
-            num_classes,
-            channel=channel,
-            strict=strict,
-            progress=lambda _done, _total: advance(1, "pairs"),
+@dataclass(frozen=True)
+class _Checks:
+    """The data check of both channels, whatever they come from."""
+
+    channels: Channels
+    streams: Streams
+    strict: bool
+
+    def check(self, side: Side, label_map: LabelMap, num_classes: int | None, wish: FormWish) -> DataReport:
+        stream = self.streams.get(side)
+        pairing = self.channels.pairing(side) if stream is None else Pairing(stream.first_pairs())
+        if not pairing.pairs:
+            raise DataError(f"{side}: the stream ends before its first pair.")
+        with progress(f"checking {side}", len(pairing.pairs)) as advance:
+            report = check_pairs(
+                pairing,
+                label_map,
+                num_classes,
+                channel=side,
+                wish=wish,
+                strict=self.strict,
+                progress=lambda _done, _total: advance(1, "pairs"),
+            )
+        which = "pairs" if stream is None else "pairs first in the stream"
+        LOGGER.info(
+            f"{side}: {len(report.pairs)} {which}, {report.num_classes} classes, {len(report.left_out)} left out"
         )
-    LOGGER.info(f"{channel}: {len(report.pairs)} pairs, {report.num_classes} classes, {len(report.left_out)} left out")
-    return report
+        return report if stream is None else report.of_a_stream()

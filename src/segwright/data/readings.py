@@ -8,17 +8,21 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.folders import Pair
+from segwright.data.forms import BandSums, FormWish, read_form
+from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError
-from segwright.formats.images import verify_image
-from segwright.formats.masks import MaskArray, decode_mask
+from segwright.formats.images import PixelForm, verify_image
+from segwright.formats.masks import MaskArray
 
+_REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
 _COUNTED_AT_ONCE: Final = 1 << 20  # pixels; numpy widens each to 8 bytes while it counts
+_AS_THEY_ARE: Final = FormWish()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +38,34 @@ class Reading:
     """How many pixels have each value, [N]."""
     digest: bytes
     """Hash over key and bytes of the pair."""
+    image_digest: bytes
+    """Hash over the bytes of the image alone."""
+    form: PixelForm
+    """What the image's pixels are read as."""
+    orientation: int = 1
+    """How the camera says that the picture is turned (EXIF), 1 to 8; 1 is upright."""
+    misfit: str = ""
+    """Why the image cannot be read as wished, or nothing."""
+    repaired: bool = False
+    """Whether the colours of the mask had to be believed in place of its indices."""
+    sums: BandSums | None = None
+    """Sums over the image's bands, where it is not plain 8-bit colour."""
 
 
 def read_all(
-    pairs: Sequence[Pair], progress: Callable[[int, int], None] | None = None
+    pairs: Sequence[Pair], wish: FormWish = _AS_THEY_ARE, progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[Reading], list[str]]:
     """Read all pairs; returns the readable ones in order, and a sentence for each that is not.
 
-    One thread for each processor, each of which holds one pair in memory. `progress` is called with (done,
-    all).
+    One thread for each processor (more where a network is waited for), each of which holds one pair in memory.
+    `progress` is called with (done, all).
     """
     readings: list[Reading] = []
     problems: list[str] = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    remote = any(pair.image.remote or pair.mask.remote for pair in pairs)
+    with ThreadPoolExecutor(max_workers=_REMOTE_AT_ONCE if remote else os.cpu_count()) as pool:
         # an exception here (Ctrl-C above all) drops the iterator of map(), which cancels what has not begun
-        for done, outcome in enumerate(pool.map(_read, pairs), 1):
+        for done, outcome in enumerate(pool.map(partial(read_one, wish=wish), pairs), 1):
             if isinstance(outcome, Reading):
                 readings.append(outcome)
             else:
@@ -72,19 +89,35 @@ def fingerprint(readings: Sequence[Reading]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def _read(pair: Pair) -> Reading | str:
-    """One pair, or why it cannot be read."""
+def read_one(pair: Pair, wish: FormWish = _AS_THEY_ARE) -> Reading | str:
+    """What one pair holds, or a sentence that says why it cannot be read."""
     try:
-        image, mask = pair.image.read_bytes(), pair.mask.read_bytes()
-        image_size = verify_image(image, str(pair.image))
-        numbers = decode_mask(mask, str(pair.mask))
+        image, mask = pair.image.read(), pair.mask.read()
+        facts = verify_image(image, pair.image.name, wish.upright)
+        numbers, repaired = decode_mask_of(pair, mask)
     except DataError as error:
         return str(error)
-    except OSError as error:
-        return f"{error.filename} cannot be read: {error.strerror}."
+    misfit, form, sums = "", facts.form, None
+    try:
+        form, sums = read_form(image, pair.image.name, facts.form, wish)
+    except DataError as error:
+        misfit = str(error)
     values, counts = _count(numbers)
     height, width = numbers.shape
-    return Reading(pair, image_size, (height, width), values, counts, _digest(pair.key, image, mask))
+    return Reading(
+        pair=pair,
+        image_size=(facts.height, facts.width),
+        mask_size=(height, width),
+        values=values,
+        counts=counts,
+        digest=_digest(pair.key, image, mask),
+        image_digest=hashlib.sha256(image).digest(),
+        form=form,
+        orientation=facts.orientation,
+        misfit=misfit,
+        repaired=repaired,
+        sums=sums,
+    )
 
 
 def _count(numbers: MaskArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

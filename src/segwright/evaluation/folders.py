@@ -3,19 +3,21 @@
 from pathlib import Path
 
 from segwright.console import LOGGER, progress, table
+from segwright.data.channels import list_pairs
 from segwright.data.check import check_pairs
-from segwright.data.folders import find_pairs
+from segwright.data.forms import FormWish
 from segwright.errors import LabelError
 from segwright.evaluation.confusion import Scores
 from segwright.evaluation.scoring import count_pairs
 from segwright.inference.model import load
 from segwright.labels import LabelMap
+from segwright.storage import Place, as_place
 
 
 def evaluate(
     bundle: Path | str,
-    images: Path | str,
-    masks: Path | str,
+    images: Place | str,
+    masks: Place | str | None = None,
     *,
     label_map: Path | str | None = None,
     device: str | None = None,
@@ -24,6 +26,7 @@ def evaluate(
 ) -> Scores:
     """Score a bundle on folders of images and masks, each image whole and at its own size.
 
+    A manifest or a RecordIO file in place of the images has its masks with it.
     Without `label_map` the masks are read as the model's validation masks were; class names in it are those of the
     model, whatever their order. Raises DataError, LabelError or BundleError for what is wrong with the files,
     exactly as before a training.
@@ -31,7 +34,7 @@ def evaluate(
     model = load(bundle, device, precision_dtype)
     rule = _read(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
     LOGGER.info(f"label map: {rule.to_json()}")
-    pairing = find_pairs(Path(images), Path(masks))
+    pairing = list_pairs(as_place(images), None if masks is None else as_place(masks))
     classes = model.description.network.num_classes
     with progress("checking", len(pairing.pairs)) as advance:
         report = check_pairs(
@@ -39,6 +42,7 @@ def evaluate(
             rule,
             classes,
             channel="evaluation",
+            wish=FormWish.exactly(model.form),
             strict=strict,
             progress=lambda *_: advance(1, "pairs"),
         )
@@ -50,6 +54,7 @@ def evaluate(
             model.device,
             after_each=lambda: advance(1, "images"),
             precision=model.precision,
+            form=model.form,
         )
     return matrix.scores(model.class_names)
 

@@ -4,19 +4,33 @@ Knows the signatures of the five formats that are read and the largest picture t
 know what the pixels mean: `images` and `masks` decide that.
 """
 
+import contextlib
+import ctypes
 import io
+import logging
+import warnings
 from typing import Final, Literal
 
-from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from segwright.errors import DataError
+from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
 
 Container = Literal["JPEG", "PNG", "TIFF", "BMP", "WebP"]
 
 MAX_PIXELS: Final = 178_956_970
 """Largest picture that is opened, in pixels: Pillow's own limit against decompression bombs (half a gigabyte
-as RGB).
+as RGB). Pictures of other bands have at most as many numbers as the largest RGB picture, three for each pixel.
 """
+
+# What Pillow finds odd in a file is no news to users: what cannot be read becomes an error anyway. libtiff, which
+# decodes compressed TIFFs for Pillow, prints on its own; where it is built in, nothing can be told to it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+with contextlib.suppress(AttributeError, OSError):
+    _PILLOW: Final = ctypes.CDLL(Image.core.__file__)
+    _PILLOW.TIFFSetErrorHandler(None)
+    _PILLOW.TIFFSetWarningHandler(None)
 
 # Pillow's classes rather than Image.open: no other format can slip in, nothing is imported on first use in a
 # thread, and pictures between half of the limit and the limit raise no warning.
@@ -47,15 +61,17 @@ def sniff(data: bytes) -> Container | None:
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Open the bytes of one picture without decoding its pixels.
 
-    Raises DataError for bytes that are none of the five formats, for a damaged header and for more than
-    MAX_PIXELS.
+    Pixels will be as they are stored, whatever orientation is noted. Raises DataError for bytes that are none of
+    the five formats, for a damaged header and for more than MAX_PIXELS.
     """
     container = sniff(data)
     if container is None:
         what = "is empty" if not data else "is not a JPEG, PNG, TIFF, BMP or WebP picture, whatever its name says"
         raise DataError(f"{name} {what}.")
     try:
-        picture = _READERS[container](io.BytesIO(data))
+        picture = _READERS[container](io.BytesIO(without_orientation(data) if container == "TIFF" else data))
+        if container == "TIFF":  # Pillow would look for an orientation in the XMP data, too, and turn the pixels
+            picture.getexif()[ORIENTATION_TAG] = 1
     except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
         raise DataError(
             f"{name} is a {container} file that is damaged or of an unusual kind, "
@@ -73,14 +89,21 @@ def load_picture(picture: ImageFile.ImageFile, name: str) -> None:
         raise DataError(f"{name} is truncated or damaged: {error}.") from error
 
 
-def check_size(height: int, width: int, name: str) -> None:
-    """Raise DataError for a picture without pixels or with more than MAX_PIXELS."""
+def check_size(height: int, width: int, name: str, bands: int = 3) -> None:
+    """Raise DataError for a picture without pixels, with more than MAX_PIXELS, or with more than 3 * MAX_PIXELS
+    numbers in all its bands.
+    """
     if height < 1 or width < 1:
         raise DataError(f"{name} has no pixels: its size is {width} x {height}.")
     if height * width > MAX_PIXELS:
         raise DataError(
             f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read at most: "
             "cut it into smaller pictures."
+        )
+    if height * width * bands > 3 * MAX_PIXELS:
+        raise DataError(
+            f"{name} has {width} x {height} pixels of {bands} bands, more than the {3 * MAX_PIXELS:,} numbers that "
+            "are read at most: cut it into smaller pictures."
         )
 
 

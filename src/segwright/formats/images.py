@@ -1,13 +1,15 @@
-"""Pictures: bytes to RGB pixels and back.
+"""Pictures: bytes to pixels and back.
 
-Knows how the usual formats become three bands of 8 bits, and how to find out cheaply whether a file is whole.
-Refuses to know masks, and refuses pictures of other depths instead of quietly squeezing them into 8 bits. So far
-every picture becomes RGB: transparency is dropped, and bands other than colours are refused. The orientation noted by
-a camera (EXIF) is not applied: masks carry none, and a pair has to stay aligned.
+Knows how the usual formats become bands of 8 or 16 bits, how to find out cheaply whether a file is whole, and how to
+decode a JPEG at a fraction of its size. Every 8-bit picture is RGB by nature: grey, palette and CMYK become RGB,
+transparency is dropped. Numbers of 16 bits and further bands stay as they are (`multiband`): what does not have the
+form that is asked for is refused and never squeezed. The orientation noted by a camera (EXIF) is applied on request
+only: masks carry none, and a pair has to stay aligned. Refuses to know masks.
 """
 
 import io
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import numpy as np
 import simplejpeg
@@ -16,6 +18,9 @@ from PIL import Image, ImageFile
 
 from segwright.errors import DataError
 from segwright.formats.containers import check_size, load_picture, open_picture, sniff, stored_bits
+from segwright.formats.multiband import Pixels as Pixels
+from segwright.formats.multiband import open_deep_png, open_tiff
+from segwright.formats.orientation import noted_orientation, turned, turned_size
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Endings, in lower case, of the files that are looked for as images."""
@@ -23,38 +28,104 @@ IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".web
 _EIGHT_BIT_MODES: Final = frozenset(
     ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
 )
-_PREMULTIPLIED: Final = {"La": "LA", "RGBa": "RGBA"}
+_MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
+_NOT_TO_GREY: Final = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
+"""Modes that Pillow converts to some others only by way of these."""
+
+_JPEG_COLOURS: Final = {1: "GRAY", 3: "RGB"}
+_JPEG_BLOCK: Final = 8  # pixels; also the largest divisor
 
 
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Pixels of one picture: uint8 [H, W, 3], RGB.
+@dataclass(frozen=True)
+class PixelForm:
+    """What the pixels of images look like: bands, bits a band, and whether EXIF orientation is applied."""
 
-    Grey, palette and CMYK pictures become RGB, transparency is dropped. `name` is for messages only. Raises
-    DataError for bytes that are no picture, for damaged ones, and for more than 8 bits a band or more than
-    four bands.
+    bands: int = 3
+    bit_depth: int = 8
+    upright: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+        """The type of one number: uint8 or uint16."""
+        return np.dtype(np.uint8) if self.bit_depth == 8 else np.dtype(np.uint16)
+
+    def __str__(self) -> str:
+        return f"{self.bands} band{'' if self.bands == 1 else 's'} of {self.bit_depth} bits"
+
+
+RGB: Final = PixelForm()
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What `verify_image` finds out: height and width, after rotation where that was asked for; the natural form of
+    the file, with which `decode_image` gives just that size; and the orientation that is noted, 1 to 8, 1 also where
+    none is.
     """
-    if sniff(data) == "JPEG":
-        pixels = _decode_jpeg(data, name)
-        if pixels is not None:
-            return pixels
-    picture = _open_eight_bit(data, name)
-    load_picture(picture, name)
-    return _to_rgb(picture)
+
+    height: int
+    width: int
+    form: PixelForm
+    orientation: int
 
 
-def verify_image(data: bytes, name: str) -> tuple[int, int]:
-    """Height and width of one picture, after making sure that all of it can be decoded.
+def decode_image(data: bytes, name: str, form: PixelForm = RGB) -> Pixels:
+    """Pixels of one picture: [H, W, bands] of `form.dtype`.
 
-    JPEG is read at an eighth of its size and without colour, which passes over every byte yet takes half of
-    the time. Raises DataError for everything that `decode_image` refuses.
+    8-bit pictures are given as RGB, as grey (Pillow's L; for JPEG the stored luma, which is the same but for
+    rounding), or as RGBA where they have transparency. Pictures of 16 bits or of further bands have all their bands;
+    opacity comes as one band more where asked for, and grey of 16 bits is repeated for 3 bands. `name` is for messages
+    only. Raises DataError for bytes that are no picture, for damaged ones, for other numbers than unsigned ones of 8
+    or 16 bits, and for any other form.
     """
-    if sniff(data) == "JPEG":
-        size = _verify_jpeg(data, name)
-        if size is not None:
-            return size
-    picture = _open_eight_bit(data, name)
-    load_picture(picture, name)
-    return picture.height, picture.width
+    return decode_reduced(data, name, form, largest=1)[0]
+
+
+def decode_reduced(data: bytes, name: str, form: PixelForm, largest: int) -> tuple[Pixels, int]:
+    """As `decode_image`, but a JPEG at 1/f of its size: pixels [ceil(H / f), ceil(W / f), bands], and f.
+
+    f is the largest of 1, 2, 4, 8 up to `largest`. It is 1 for all else: other formats, JPEGs that libjpeg-turbo does
+    not turn into RGB or grey (CMYK, or odd), and those of less than 8 pixels a side.
+    """
+    container = sniff(data)
+    decoded = _decode_jpeg(data, name, form, largest) if container == "JPEG" else None
+    pixels, factor = decoded or (_decode_opened(data, name, form), 1)
+    if form.upright:
+        pixels = turned(pixels, noted_orientation(data, container))
+    return pixels, factor
+
+
+def verify_image(data: bytes, name: str, upright: bool = False) -> ImageFacts:
+    """Size, form and orientation of one picture, after making sure that all of it can be decoded.
+
+    JPEG is read at an eighth of its size and without colour, which passes over every byte yet takes a fraction of
+    the time. `upright` exchanges the sides where a noted orientation asks for it. Raises DataError for everything that
+    `decode_image` refuses in any form.
+    """
+    container = sniff(data)
+    orientation = noted_orientation(data, container)
+    size = _verify_jpeg(data, name) if container == "JPEG" else None
+    form = PixelForm(upright=upright)
+    if size is None:
+        picture = _open(data, name)
+        picture.check()
+        size = picture.height, picture.width
+        form = PixelForm(picture.bands, picture.bit_depth, upright)
+    height, width = turned_size(*size, orientation) if upright else size
+    return ImageFacts(height, width, form, orientation)
+
+
+def image_size(data: bytes, name: str, upright: bool = False) -> tuple[int, int]:
+    """Height and width of one picture from its header alone; DataError for what is none.
+
+    `upright` exchanges them where a noted orientation asks for it.
+    """
+    container = sniff(data)
+    size = _jpeg_size(data, name) if container == "JPEG" else None
+    if size is None:
+        picture = _open(data, name)
+        size = picture.height, picture.width
+    return turned_size(*size, noted_orientation(data, container)) if upright else size
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 92) -> bytes:
@@ -69,14 +140,67 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8] | None:
-    """Pixels by libjpeg-turbo, or None where Pillow has to judge."""
-    if _jpeg_size(data, name) is None:
+class _Picture(Protocol):
+    """An opened picture: `bands` and `bit_depth` are its natural form."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def bands(self) -> int: ...
+    @property
+    def bit_depth(self) -> int: ...
+    def offers(self, bands: int) -> bool: ...
+    def check(self) -> None: ...
+    def pixels(self, bands: int) -> Pixels: ...
+
+
+def _open(data: bytes, name: str) -> _Picture:
+    """Read the header; DataError for what is no picture of 8 or 16 bits."""
+    if sniff(data) == "TIFF" and (tiff := open_tiff(data, name)) is not None:
+        return tiff
+    picture = open_picture(data, name)
+    if stored_bits(picture, data) > 8:
+        return open_deep_png(data, name)
+    if picture.mode not in _EIGHT_BIT_MODES:
+        raise DataError(f"{name} has an unusual pixel format (Pillow's mode {picture.mode}): convert it to 8-bit RGB.")
+    return _EightBitPicture(picture, name)
+
+
+def _decode_opened(data: bytes, name: str, form: PixelForm) -> Pixels:
+    """Pixels of whatever is no JPEG for libjpeg-turbo; DataError where they cannot have the form."""
+    picture = _open(data, name)
+    if picture.bit_depth != form.bit_depth or not picture.offers(form.bands):
+        natural = PixelForm(picture.bands, picture.bit_depth)
+        raise DataError(
+            f"{name} has {natural} instead of {form}. All images of a model are alike: convert this file, or train on "
+            "images like it."
+        )
+    return picture.pixels(form.bands)
+
+
+def _decode_jpeg(data: bytes, name: str, form: PixelForm, largest: int) -> tuple[NDArray[np.uint8], int] | None:
+    """Pixels by libjpeg-turbo and the divisor of their size, or None where Pillow has to judge."""
+    size = _jpeg_size(data, name)
+    if size is None or form.bit_depth != 8 or form.bands not in _JPEG_COLOURS:
         return None
+    factor = _divisor(size, largest)
+    height, width = (-(-side // factor) for side in size)
+    colours = _JPEG_COLOURS[form.bands]
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB"))
+        # libjpeg-turbo takes the smallest of its scales, eighths, that gives at least this size.
+        pixels = simplejpeg.decode_jpeg(data, colorspace=colours, min_height=height, min_width=width)
     except ValueError:
         return None
+    return np.asarray(pixels), factor
+
+
+def _divisor(size: tuple[int, int], largest: int) -> int:
+    """The largest of 1, 2, 4, 8 up to `largest`; 1 where different scales would give the same size."""
+    if max(size) < _JPEG_BLOCK:
+        return 1
+    return 1 << min(max(largest, 1), _JPEG_BLOCK).bit_length() - 1
 
 
 def _verify_jpeg(data: bytes, name: str) -> tuple[int, int] | None:
@@ -85,7 +209,7 @@ def _verify_jpeg(data: bytes, name: str) -> tuple[int, int] | None:
     if size is None:
         return None
     try:
-        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_factor=8)
+        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1)
     except ValueError:
         return None
     return size
@@ -101,21 +225,40 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
     return None if colours in ("CMYK", "YCCK") else (height, width)
 
 
-def _open_eight_bit(data: bytes, name: str) -> ImageFile.ImageFile:
-    """Open a picture of one to four bands of at most 8 bits; DataError for any other."""
-    picture = open_picture(data, name)
-    if picture.mode not in _EIGHT_BIT_MODES or stored_bits(picture, data) > 8:
-        raise DataError(
-            f"{name} has more than 8 bits a band or an unusual pixel format (Pillow's mode {picture.mode}). "
-            "So far images have three bands of 8 bits: convert it to 8-bit RGB."
-        )
-    return picture
+@dataclass(frozen=True)
+class _EightBitPicture:
+    """A picture of up to 8 bits, opened by Pillow."""
 
+    picture: ImageFile.ImageFile
+    name: str
 
-def _to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] of any 8-bit picture."""
-    if picture.mode in _PREMULTIPLIED:
-        picture = picture.convert(_PREMULTIPLIED[picture.mode])
-    # A palette's transparency would make convert() warn that it is lost, which is what is wanted here.
-    picture.info.pop("transparency", None)
-    return np.array(picture.convert("RGB"))
+    bands: int = 3
+    bit_depth: int = 8
+
+    @property
+    def height(self) -> int:
+        return self.picture.height
+
+    @property
+    def width(self) -> int:
+        return self.picture.width
+
+    def offers(self, bands: int) -> bool:
+        """Whether it can be had with this number of bands: grey, colour, and colour with opacity if it has that."""
+        return bands in (1, 3) or (bands == 4 and self.picture.has_transparency_data)
+
+    def check(self) -> None:
+        """Decode it and forget it; DataError where that fails."""
+        load_picture(self.picture, self.name)
+
+    def pixels(self, bands: int) -> NDArray[np.uint8]:
+        """Decode it: uint8 [H, W, bands]."""
+        load_picture(self.picture, self.name)
+        picture: Image.Image = self.picture
+        if picture.mode in _NOT_TO_GREY:
+            picture = picture.convert(_NOT_TO_GREY[picture.mode])
+        if bands != 4:
+            # A palette's transparency would make convert() warn that it is lost, which is what is wanted here.
+            picture.info.pop("transparency", None)
+        pixels = np.array(picture.convert(_MODES[bands]))
+        return pixels.reshape(*pixels.shape[:2], bands)

@@ -1,6 +1,6 @@
-"""Pictures for people: masks drawn over their images, and sheets of such pictures with a legend.
+"""Pictures for people: images of any bands made visible, masks drawn over them, and sheets of them with a legend.
 
-Knows colours, outlines and text. Refuses to know where pictures come from and what becomes of them.
+Knows contrast, colours, outlines and text. Refuses to know where pictures come from and what becomes of them.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from segwright.formats.images import Pixels
 from segwright.formats.masks import IGNORE_COLOUR
 from segwright.labels import IGNORE
+
+_PERCENTILES: Final = (2, 98)  # of a band, which become black and full brightness
 
 _OUTLINE_OPACITY: Final = 0.9
 _HATCH_PERIOD: Final = 8  # pixels from one stripe to the next, at the smallest
@@ -25,6 +28,19 @@ _GAP: Final = 8
 _FONT_SIZE: Final = 16
 _SWATCH: Final = 16
 _LINE: Final = 26
+
+
+def displayable(image: Pixels) -> NDArray[np.uint8]:
+    """An image of any bands and bits, [H, W, bands], as people can see it: uint8 [H, W, 3].
+
+    8-bit images of 3 bands are returned as they are. Of others the first three bands are shown as red, green and blue
+    (a single one as grey; of two, the second as green and blue), each stretched from its 2nd to its 98th percentile.
+    """
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return np.asarray(image, np.uint8)
+    last = image.shape[2] - 1
+    shown = [_stretched(image[..., band]) for band in range(min(last, 2) + 1)]
+    return np.stack([shown[min(band, last)] for band in range(3)], axis=-1)
 
 
 def overlay(
@@ -69,6 +85,13 @@ def contact_sheet(
         sheet.paste(Image.fromarray(tile), (x, y))
     _draw_legend(sheet, entries, top=_MARGIN + rows * (cell_height + _GAP))
     return np.array(sheet)
+
+
+def _stretched(band: Pixels) -> NDArray[np.uint8]:
+    """One band [H, W] as uint8, its percentiles spread over all values; black where all its values are the same."""
+    low, high = (float(value) for value in np.percentile(band, _PERCENTILES))
+    scaled = (band.astype(np.float32) - low) * (255 / max(high - low, 1))
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def _outlines(mask: NDArray[np.uint8], thickness: int) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segwright.formats.images import Pixels
 from segwright.networks import SegmentationNetwork, resize
 
 PIXEL_BUDGET: Final = 1 << 21
@@ -55,13 +56,13 @@ def windows(length: int, side: int, margin: int = _MARGIN) -> list[Span]:
 @torch.inference_mode()
 def logit_blocks(
     network: SegmentationNetwork,
-    image: NDArray[np.uint8],
+    image: Pixels,
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,
     pixel_budget: int = PIXEL_BUDGET,
 ) -> Iterator[Block]:
-    """Yield the logits of an image, uint8 [H, W, bands], block by block; the blocks tile it without overlap.
+    """Yield the logits of an image, uint8 or uint16 [H, W, bands], block by block; the blocks tile it without overlap.
 
     The network must be in evaluation mode and on `device`. At or below `pixel_budget` pixels the network sees
     the whole image, and the blocks together equal its forward pass.
@@ -76,7 +77,7 @@ def logit_blocks(
 
 def image_mask(
     network: SegmentationNetwork,
-    image: NDArray[np.uint8],
+    image: Pixels,
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,
@@ -91,7 +92,7 @@ def image_mask(
 
 def image_probabilities(
     network: SegmentationNetwork,
-    image: NDArray[np.uint8],
+    image: Pixels,
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,
@@ -106,7 +107,7 @@ def image_probabilities(
 
 def _window_blocks(
     network: SegmentationNetwork,
-    window: NDArray[np.uint8],
+    window: Pixels,
     vertical: Span,
     horizontal: Span,
     device: torch.device,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from segwright.bundle import Description, load_network
 from segwright.errors import DataError
+from segwright.formats.images import PixelForm, Pixels
 from segwright.inference.devices import choose_device, choose_precision
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
 from segwright.networks import SegmentationNetwork
@@ -34,31 +35,37 @@ class Model:
         return self.description.class_names
 
     @property
+    def form(self) -> PixelForm:
+        """What the pixels of images have to be."""
+        return self.description.form
+
+    @property
     def palette(self) -> NDArray[np.uint8]:
         """The colours of the classes, uint8 [C, 3]."""
         return np.array([entry.colour for entry in self.description.classes], np.uint8)
 
-    def mask(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the class of every pixel, uint8 [H, W], of an image, uint8 [H, W, 3] in RGB order.
+    def mask(self, image: Pixels) -> NDArray[np.uint8]:
+        """Return the class of every pixel, uint8 [H, W], of an image: [H, W, bands] in the form that the model
+        takes, mostly uint8 RGB.
 
         Raises DataError when the image does not have the bands that the model was trained on.
         """
         return image_mask(self.network, self._checked(image), device=self.device, precision=self.precision)
 
-    def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def probabilities(self, image: Pixels) -> NDArray[np.float32]:
         """Return the probability of every class at every pixel, float32 [C, H, W], of an image as in `mask`."""
         return image_probabilities(self.network, self._checked(image), device=self.device, precision=self.precision)
 
-    def blocks(self, image: NDArray[np.uint8]) -> Iterator[Block]:
+    def blocks(self, image: Pixels) -> Iterator[Block]:
         """Yield the logits of an image as in `mask`, a part at a time: bounded in memory whatever the image's size."""
         return logit_blocks(self.network, self._checked(image), device=self.device, precision=self.precision)
 
-    def _checked(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        bands, dtype = self.description.network.bands, f"uint{self.description.network.bit_depth}"
-        if image.ndim != 3 or image.shape[2] != bands or image.dtype != dtype or 0 in image.shape:
+    def _checked(self, image: Pixels) -> Pixels:
+        form = self.form
+        if image.ndim != 3 or image.shape[2] != form.bands or image.dtype != form.dtype or 0 in image.shape:
             raise DataError(
                 f"an image of shape {image.shape} and type {image.dtype} does not fit the model: "
-                f"it takes [height, width, {bands}] of {dtype}"
+                f"it takes [height, width, {form.bands}] of {form.dtype}"
             )
         return image
 

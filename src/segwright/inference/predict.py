@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER, progress
 from segwright.data.folders import list_images
 from segwright.errors import DataError, OutputExistsError, UserError
-from segwright.formats.images import decode_image, encode_png
+from segwright.formats.images import Pixels, decode_image, encode_png
 from segwright.formats.masks import encode_mask
+from segwright.formats.overlays import displayable
 from segwright.formats.overlays import overlay as draw_overlay
 from segwright.inference.model import Model, load
-from segwright.storage import refuse_existing, write_aside, write_bytes
+from segwright.storage import Blob, FileBlob, Place, as_place, refuse_existing, write_aside, write_bytes
 
 
 @dataclass(frozen=True)
@@ -54,53 +55,54 @@ def predict_files(
     output = Path(output)
     refuse_existing(output, overwrite)
     outputs = Outputs(overlay, probabilities)
-    images = _images([Path(path) for path in inputs], output)
+    images = _images([as_place(path) for path in inputs], output)
     _refuse_collisions(images, outputs)
     model = load(bundle, device, precision_dtype)
     failed = []
     with progress("predicting", len(images), every=20) as advance:
-        for stem, path in images:
+        for stem, blob in images:
             try:
-                _predict_one(model, path, output / stem, outputs)
+                _predict_one(model, blob, output / stem, outputs)
             except UserError as error:
                 LOGGER.warning(str(error))
-                failed.append(path)
+                failed.append(blob)
             advance(1, "images")
     LOGGER.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
     if failed:
         raise DataError(f"{len(failed)} of {len(images)} images could not be read; the warnings above name them")
 
 
-def _predict_one(model: Model, path: Path, target: Path, outputs: Outputs) -> None:
-    try:
-        image = decode_image(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+def _predict_one(model: Model, blob: Blob, target: Path, outputs: Outputs) -> None:
+    image = decode_image(blob.read(), blob.name, model.form)
     target.parent.mkdir(parents=True, exist_ok=True)
     mask = _write_probabilities(model, image, target) if outputs.probabilities else model.mask(image)
     write_bytes(_named(target, ".png"), encode_mask(mask, model.palette))
     if outputs.overlay:
-        write_bytes(_named(target, ".overlay.png"), encode_png(draw_overlay(image, mask, model.palette)))
+        write_bytes(_named(target, ".overlay.png"), encode_png(draw_overlay(displayable(image), mask, model.palette)))
 
 
-def _images(inputs: Sequence[Path], output: Path) -> list[tuple[str, Path]]:
+def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:
     """List the pictures, without those that an earlier run left in an output folder below an input folder."""
     place = output.resolve()
-    if place in {path.resolve() for path in inputs}:
+    if place in {path.resolve() for path in inputs if isinstance(path, Path)}:
         raise OutputExistsError(
             f"{output} is also the input, where masks would replace pictures: choose another output"
         )
-    return [(stem, path) for stem, path in list_images(inputs) if not path.resolve().is_relative_to(place)]
+    return [
+        (stem, blob)
+        for stem, blob in list_images(inputs)
+        if not (isinstance(blob, FileBlob) and blob.path.resolve().is_relative_to(place))
+    ]
 
 
-def _refuse_collisions(images: Sequence[tuple[str, Path]], outputs: Outputs) -> None:
-    written: dict[str, Path] = {}
-    for stem, path in images:
+def _refuse_collisions(images: Sequence[tuple[str, Blob]], outputs: Outputs) -> None:
+    written: dict[str, str] = {}
+    for stem, blob in images:
         for suffix in outputs.suffixes():
-            other = written.setdefault(stem + suffix, path)
-            if other != path:
+            other = written.setdefault(stem + suffix, blob.name)
+            if other != blob.name:
                 raise DataError(
-                    f"{other} and {path} would both be written to {stem + suffix}: "
+                    f"{other} and {blob.name} would both be written to {stem + suffix}: "
                     "rename one of them, or predict them into two folders"
                 )
 
@@ -109,7 +111,7 @@ def _named(target: Path, suffix: str) -> Path:
     return target.with_name(target.name + suffix)
 
 
-def _write_probabilities(model: Model, image: NDArray[np.uint8], target: Path) -> NDArray[np.uint8]:
+def _write_probabilities(model: Model, image: Pixels, target: Path) -> NDArray[np.uint8]:
     """Write the probabilities part by part, never all of them in memory; return the mask that they make."""
     mask = np.empty(image.shape[:2], np.uint8)
     shape = (len(model.class_names), *mask.shape)

@@ -16,8 +16,9 @@ class NetworkSpec:
     ``algorithm`` names the head. ``backbone`` is the name as the user gave it: ``resnet-50``, ``resnet-101``
     or a timm name. ``output_stride`` is the wanted input size over feature-map size; a built network's own
     spec holds what the backbone could do. ``auxiliary`` adds the auxiliary head. ``bands`` and ``bit_depth``
-    describe the images: values run from 0 to 2**bit_depth - 1. ``mean`` and ``std``, one number a band,
-    normalise values scaled to 0...1; ``None`` stands for those of the backbone's pretrained weights.
+    describe the images: values run from 0 to 2**bit_depth - 1. ``upright`` says that pictures are turned as their camera
+    noted (EXIF) before the network sees them. ``mean`` and ``std``, one number a band, normalise values scaled to
+    0...1; ``None`` stands for those of the backbone's pretrained weights.
     """
 
     algorithm: Algorithm
@@ -27,6 +28,7 @@ class NetworkSpec:
     auxiliary: bool = True
     bands: int = 3
     bit_depth: int = 8
+    upright: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 

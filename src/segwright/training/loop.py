@@ -13,17 +13,15 @@ import torch
 
 from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
 from segwright.console import LOGGER, progress
-from segwright.data.loading import CropSettings, TrainingLoader, training_loader
-from segwright.data.preparation import PreparedData
 from segwright.errors import UserError
 from segwright.evaluation import Scores, count_pairs
-from segwright.labels import IGNORE
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
 from segwright.training.report import log_advice, log_epoch, log_resumption, log_start
 from segwright.training.schedules import updates_per_epoch
 from segwright.training.state import Progress, capture
 from segwright.training.stopping import Interruption, StopRequest
+from segwright.training.supply import Supply
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,18 @@ class Loop:
     """The epochs of one training, from where `reached` says it is to its end."""
 
     def __init__(
-        self, trainer: Trainer, data: PreparedData, reached: Progress, outputs: Outputs, stop: StopRequest
+        self, trainer: Trainer, supply: Supply, reached: Progress, outputs: Outputs, stop: StopRequest
     ) -> None:
-        self.trainer, self.data, self.reached, self.outputs, self.stop = trainer, data, reached, outputs, stop
+        self.trainer, self.supply, self.data = trainer, supply, supply.data
+        self.reached, self.outputs, self.stop = reached, outputs, stop
         self.settings, self.processes = trainer.settings, trainer.processes
-        self.loader = _loader(trainer, data)
-        self.updates_per_epoch = updates_per_epoch(self.settings, len(data.train.pairs))
+        self.loader = supply.loader(trainer)
+        self.updates_per_epoch = updates_per_epoch(self.settings, self.loader.count)
         self._checkpoint_time = time.monotonic()
 
     def run(self) -> None:
         """Train, validate and save, epoch after epoch."""
-        log_start(self.trainer, len(self.data.train.pairs), self.updates_per_epoch)
+        log_start(self.trainer, self.loader.count, self.updates_per_epoch)
         log_resumption(self.trainer, self.reached)
         if self.reached.finished:  # The process before may have been killed before it wrote this.
             self._write(host_copy(self.trainer.network))
@@ -88,11 +87,22 @@ class Loop:
                 self._look_up()
 
             self.trainer.epoch(self.loader.epoch(epoch, sums.batches), self.updates_per_epoch, sums, after_step)
+        self._recount()
+
+    def _recount(self) -> None:
+        """Let the schedule follow the true number of pairs, which a stream tells only when it ends."""
+        true = updates_per_epoch(self.settings, max(self.loader.count, self.settings.mini_batch_size))
+        if true != self.updates_per_epoch:
+            LOGGER.warning(
+                f"the stream held {self.loader.count} pairs, not {self.settings.num_training_samples}: the schedule "
+                f"follows them from here, {true} updates an epoch"
+            )
+            self.updates_per_epoch = true
 
     def _validate(self) -> Scores:
         self.processes.agree(self.trainer.network)
-        share = self.data.validation.pairs[self.processes.rank :: self.processes.world_size]
-        with progress(f"validation {self.reached.epoch + 1}", len(share)) as advance:
+        share, known, passing = self.supply.validation_share(self.processes, self.reached.epoch)
+        with progress(f"validation {self.reached.epoch + 1}", known) as advance:
 
             def after_each() -> None:
                 advance(1, "images")
@@ -107,6 +117,8 @@ class Loop:
                 after_each,
                 precision=self.trainer.precision,
                 crop_size=self.settings.validation_crop_size,
+                form=self.data.form,
+                passing=passing,
             )
         counts = torch.from_numpy(matrix.counts).to(self.trainer.device)
         matrix.counts = self.processes.sum(counts).cpu().numpy()
@@ -210,25 +222,3 @@ class Loop:
             versions=versions(),
             started_from=self.reached.started_from,
         )
-
-
-def _loader(trainer: Trainer, data: PreparedData) -> TrainingLoader:
-    settings, processes = trainer.settings, trainer.processes
-    crops = CropSettings(
-        settings.base_size,
-        settings.training_crop_size,
-        augment=settings.augmentation_type == "default",
-        padding=IGNORE if settings.padding == "ignore" else 0,
-    )
-    return training_loader(
-        data.train.pairs,
-        data.train_map,
-        crops,
-        batch_size=settings.mini_batch_size,
-        seed=settings.seed,
-        workers=settings.workers,
-        rollover=settings.last_batch == "rollover",
-        rank=processes.rank,
-        world_size=processes.world_size,
-        pin_memory=trainer.device.type == "cuda",
-    )

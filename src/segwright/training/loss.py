@@ -17,6 +17,7 @@ from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
 
 _RAREST_SHARE: Final = 1e-4
+_TAKEN_BACK: Final = 0.5  # of what class weights do to the logits; benchmarks/README.md has the figures
 
 
 class SummedLosses(nn.Module):
@@ -50,9 +51,15 @@ def pixel_loss(logits: Tensor, masks: Tensor, class_weights: Tensor | None = Non
     """Sum softmax cross-entropy over the pixels whose label is not 255, in float32, each times its class's weight.
 
     Logits are float [B, C, H, W], masks int64 [B, H, W], weights float32 [C]. Ignored pixels touch neither value nor
-    gradient.
+    gradient. A class of weight w ends with logits larger by log w, and is then predicted where it is not; half of that
+    is added here, so that the network itself learns without it.
+
+    Source of the addition: Menon et al., "Long-tail learning via logit adjustment", 2021, equation 10.
     """
-    return F.cross_entropy(logits.float(), masks, class_weights, ignore_index=IGNORE, reduction="sum")
+    logits = logits.float()
+    if class_weights is not None:
+        logits = logits + _TAKEN_BACK * class_weights.log()[:, None, None]
+    return F.cross_entropy(logits, masks, class_weights, ignore_index=IGNORE, reduction="sum")
 
 
 def balancing_weights(histogram: NDArray[np.int64]) -> Tensor:

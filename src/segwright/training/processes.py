@@ -31,6 +31,8 @@ class Processes:
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1
+    """How many of the processes are on this machine."""
 
     @property
     def first(self) -> bool:
@@ -100,6 +102,7 @@ def join_processes() -> Iterator[Processes]:
     if dist.get_rank():
         LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
     try:
-        yield Processes(dist.get_rank(), int(os.environ["LOCAL_RANK"]), world_size)
+        local = int(os.environ["LOCAL_RANK"]), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
+        yield Processes(dist.get_rank(), *local)
     finally:
         dist.destroy_process_group()

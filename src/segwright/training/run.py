@@ -14,7 +14,8 @@ import torch
 from segwright.allocator import keep_freed_memory
 from segwright.bundle import DESCRIPTION, BundleWriter, read_description
 from segwright.console import LOGGER
-from segwright.data.folders import Channels
+from segwright.data.channels import Channels
+from segwright.data.forms import FormWish
 from segwright.data.preparation import PreparedData, prepare
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
@@ -22,13 +23,15 @@ from segwright.inference.devices import choose_device, choose_precision
 from segwright.networks import check_backbone
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.epoch import Trainer
+from segwright.training.feeding import open_feeds, open_streams
 from segwright.training.loop import Loop, Outputs
 from segwright.training.loss import balancing_weights
 from segwright.training.processes import join_processes
 from segwright.training.report import log_recipe
-from segwright.training.start import Former, follow, refuse_other_network, start_network
+from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
 from segwright.training.state import Progress, former_of, refuse_another, restore
 from segwright.training.stopping import EarlyStopping, stop_on_interrupt
+from segwright.training.supply import Supply
 
 CHECKPOINT_EVERY: Final = 600.0
 """Seconds from one checkpoint within an epoch to the next, unless told otherwise."""
@@ -70,18 +73,21 @@ def train(
         if former and checkpoint is None:
             refuse_other_network(settings, former.network)
         check_backbone(settings.backbone, settings.backbone_weights)
+        streams = open_streams(channels, processes)
         data = processes.first_computes(
             lambda: prepare(
                 channels,
                 num_classes=settings.num_classes,
                 class_names=Path(class_names) if class_names else None,
                 usual_names=former.class_names if former else None,
+                wish=_wish(settings, former),
+                streams=streams,
                 strict=strict,
             )
         )
         settings = _counted(settings, data)
         torch.manual_seed(settings.seed)
-        network = start_network(settings, data.class_names, start, former, blank=checkpoint is not None)
+        network = start_network(settings, data.class_names, _images(data), start, former, blank=checkpoint is not None)
         torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
         weights = balancing_weights(data.train.histogram) if settings.class_weights == "auto" else None
         trainer = Trainer(network, settings, processes, place, precision, weights)
@@ -93,9 +99,9 @@ def train(
             checkpoint = None  # it holds all weights once more
             if start and progress.started_from != str(start):
                 LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
-        with stop_on_interrupt() as stop:
+        with stop_on_interrupt() as stop, open_feeds(channels, streams, settings, processes) as feeds:
             outputs = Outputs(writer, folder, checkpoint_every, identity)
-            Loop(trainer, data, progress, outputs, stop).run()
+            Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop).run()
 
 
 def _beside(output: Path) -> Path:
@@ -141,9 +147,29 @@ def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
     return bool(theirs == (identity.get("training_data"), identity.get("class_names")))
 
 
+def _wish(settings: Hyperparameters, former: Former | None) -> FormWish:
+    """What is settled about the images' pixels before they are seen: all, where a network is there already."""
+    if former is None:
+        return FormWish(settings.bands, None, settings.apply_exif_orientation)
+    return FormWish(former.network.bands, former.network.bit_depth, former.network.upright)
+
+
+def _images(data: PreparedData) -> ImageSpec:
+    """What a new network is shown: images of other kinds than 8-bit colour are normalised by their own statistics."""
+    form, bands = data.form, data.train.bands
+    return ImageSpec(
+        form.bands, form.bit_depth, form.upright, bands.mean if bands else None, bands.std if bands else None
+    )
+
+
 def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
     """Fill in what the data say: the number of classes, the true number of samples, the largest possible batch."""
-    samples = len(data.train.pairs)
+    samples = len(data.train.pairs) if data.train.complete else settings.num_training_samples
+    if samples is None:
+        raise UserError(
+            "In Pipe mode nobody knows how many pairs will come, and the learning rate's schedule depends on it: give "
+            "num_training_samples. After the first epoch the true number is used."
+        )
     if settings.num_training_samples not in (None, samples):
         LOGGER.warning(
             f"num_training_samples is {settings.num_training_samples}, but there are {samples} training pairs: "

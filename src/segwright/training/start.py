@@ -4,7 +4,7 @@ Knows bundles, networks and class names. Refuses to know data, epochs and checkp
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -25,10 +25,28 @@ class Former:
     class_names: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ImageSpec:
+    """The part of a network's description that speaks of images."""
+
+    bands: int = 3
+    bit_depth: int = 8
+    upright: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, network: NetworkSpec) -> "ImageSpec":
+        """What a network is shown."""
+        return cls(network.bands, network.bit_depth, network.upright, network.mean, network.std)
+
+
 def follow(settings: Hyperparameters, network: NetworkSpec) -> Hyperparameters:
     """Settings in which what they leave open about the network is as in `network`, an earlier training's."""
     given = settings.model_dump(include=settings.model_fields_set)
     usual = {
+        "bands": network.bands,
+        "apply_exif_orientation": network.upright,
         "algorithm": network.algorithm,
         "backbone": network.backbone,
         "output_stride": network.output_stride,
@@ -45,6 +63,12 @@ def refuse_other_network(settings: Hyperparameters, network: NetworkSpec) -> Non
         raise _changed("algorithm", settings.algorithm, network.algorithm)
     if timm_name(settings.backbone) != timm_name(network.backbone):
         raise _changed("backbone", settings.backbone, network.backbone)
+    for name, wanted, had in (
+        ("bands", settings.bands, network.bands),
+        ("apply_exif_orientation", settings.apply_exif_orientation, network.upright),
+    ):
+        if wanted != had:
+            raise _changed(name, str(wanted), str(had))
     if settings.backbone_weights is not None:
         raise HyperparameterError(
             "backbone_weights and a model to start from both give the backbone's weights; leave one out"
@@ -54,6 +78,7 @@ def refuse_other_network(settings: Hyperparameters, network: NetworkSpec) -> Non
 def start_network(
     settings: Hyperparameters,
     class_names: Sequence[str],
+    images: ImageSpec,
     bundle: Path | None,
     former: Former | None,
     *,
@@ -61,11 +86,11 @@ def start_network(
 ) -> SegmentationNetwork:
     """Build the network of a training, in training mode, on the CPU.
 
-    `bundle` is what to start from, `former` what an earlier training says of the network. `blank` leaves all weights
+    `images` says what the network is shown, `bundle` is what to start from, `former` what an earlier training says of the network. `blank` leaves all weights
     random, for a training whose weights will come from a checkpoint. Raises UserError for weights that cannot be had,
     BundleError for a bundle that is damaged.
     """
-    spec = _spec(settings, len(class_names), like=former.network if former else None)
+    spec = _spec(settings, len(class_names), ImageSpec.of(former.network) if former else images)
     if bundle is None or blank:
         pretrained = settings.backbone_weights or settings.use_pretrained_model
         return build_network(spec, pretrained=False if blank else pretrained)
@@ -75,15 +100,14 @@ def start_network(
     return network
 
 
-def _spec(settings: Hyperparameters, num_classes: int, like: NetworkSpec | None = None) -> NetworkSpec:
-    given = {} if like is None else {name: getattr(like, name) for name in ("bands", "bit_depth", "mean", "std")}
+def _spec(settings: Hyperparameters, num_classes: int, images: ImageSpec) -> NetworkSpec:
     return NetworkSpec(
         algorithm=settings.algorithm,
         backbone=settings.backbone,
         num_classes=num_classes,
         output_stride=settings.output_stride,
         auxiliary=settings.aux_loss,
-        **given,
+        **asdict(images),
     )
 
 

@@ -1,0 +1,159 @@
+"""The page of `segwright inspect`, written by the real command and opened in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+CONTRASTS = """() => {
+  const channels = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = channels(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
+    if (!own) continue;
+    const [a, b] = [light(channels(getComputedStyle(element).color)), light(ground(element))];
+    found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.textContent.trim().slice(0, 40)]);
+  }
+  return found;
+}"""
+
+
+def segwright(*arguments: str | Path, cwd: Path, expected: int = 0) -> None:
+    command = [sys.executable, "-m", "segwright", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200)
+    assert done.returncode == expected, done.stderr
+
+
+def damage(data: Path) -> None:
+    """Something for most findings, in both channels."""
+    train, validation = sorted((data / "train").iterdir()), sorted((data / "validation").iterdir())
+
+    def mask(image: Path) -> Path:
+        return data / f"{image.parent.name}_annotation" / f"{image.stem}.png"
+
+    def save(image: Path, numbers: Any) -> None:
+        Image.fromarray(np.asarray(numbers, np.uint8)).save(mask(image))
+
+    mask(train[0]).unlink()
+    train[1].write_bytes(train[1].read_bytes()[:900])
+    save(train[2], np.full((240, 320), 99))
+    save(train[3], np.full((120, 160), 23))
+    save(train[4], np.full((240, 320), 255))
+    shutil.copy(train[5], validation[0])
+    hostile = train[6].with_name('"><script>alert(1)<\\x1b[0m.jpg'.replace("\\x1b", "\x1b"))
+    save(train[6], np.full((240, 320), 255))
+    mask(train[6]).rename(mask(hostile))
+    train[6].rename(hostile)
+    Image.new("RGB", (60, 200)).save(train[7])
+    save(train[7], np.full((200, 60), 23))
+    save(validation[1], np.full((9, 9), 23))
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pages of good data, of damaged data, and of data whose classes nobody knows, each beside its JSON."""
+    folder = tmp_path_factory.mktemp("pages")
+    segwright("sample", "good", "--images", "30", cwd=folder)
+    for name in ("damaged", "unknown"):
+        shutil.copytree(folder / "good", folder / name)
+    damage(folder / "damaged")
+    shutil.rmtree(folder / "unknown" / "label_map")
+    for name, expected in (("good", 0), ("damaged", 2), ("unknown", 2)):
+        outputs = ("--html", f"{name}.html", "--json", f"{name}.json")
+        segwright("inspect", name, *outputs, cwd=folder, expected=expected)
+    return {name: folder / f"{name}.html" for name in ("good", "damaged", "unknown")}
+
+
+class Opened:
+    """A page in the browser, and what it asked for and complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.route(re.compile("^(?!file:|data:)"), lambda route: route.abort())
+
+
+@pytest.fixture(params=["good", "damaged", "unknown"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")], ids=str)
+def opened(request: pytest.FixtureRequest, browser: Browser, pages: dict[str, Path], name: str) -> Iterator[Opened]:
+    (width, height), scheme = request.param
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    opened = Opened(page)
+    page.goto(pages[name].as_uri())
+    yield opened
+    page.close()
+
+
+def test_the_page_loads_nothing_and_complains_of_nothing(opened: Opened) -> None:
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
+    assert sum(url.startswith("file:") for url in opened.requests) == 1
+
+
+def test_every_finding_is_there_to_read(opened: Opened, pages: dict[str, Path], name: str) -> None:
+    shown = " ".join(opened.page.inner_text("main").split())
+    findings = json.loads(pages[name].with_suffix(".json").read_text())["findings"]
+    assert findings
+    for finding in findings:
+        for text in (finding["what"], finding["cure"], finding["label_map"], *finding["files"]):
+            assert " ".join(text.split()) in shown
+    verdict = "A training would start." if name == "good" else "A training would refuse these data."
+    assert verdict in shown
+
+
+def test_all_pictures_decode(opened: Opened) -> None:
+    opened.page.wait_for_function("[...document.images].every(image => image.complete)")
+    widths = opened.page.evaluate("[...document.images].map(image => image.naturalWidth)")
+    assert len(widths) > 20 and min(widths) > 0
+
+
+def test_nothing_reaches_beyond_the_window(opened: Opened) -> None:
+    wide = opened.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1]
+
+
+def test_every_text_has_contrast(opened: Opened) -> None:
+    contrasts = opened.page.evaluate(CONTRASTS)
+    assert len(contrasts) > 50
+    assert [entry for entry in contrasts if entry[0] < 4.5] == []
+
+
+def test_dark_and_light_differ(browser: Browser, pages: dict[str, Path]) -> None:
+    grounds = set()
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(pages["good"].as_uri())
+        grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        page.close()
+    assert len(grounds) == 2

@@ -1,0 +1,90 @@
+"""The command import-data: its arguments, its help, and the one function that it calls."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from segwright.cli.shared import Overwrite, app, split_list
+from segwright.console import LOGGER
+
+_SINGLE = Group("Options of single formats", sort_key=2)
+
+
+@app.command(sort_key=6, usage="Usage: segwright import-data FORMAT SOURCE --output DIR [OPTIONS]")
+def import_data(
+    kind: Annotated[
+        Literal["ground-truth", "voc", "coco", "labelme", "cityscapes", "colours"],
+        Parameter(
+            name="FORMAT",
+            help="ground-truth: an output manifest of SageMaker Ground Truth. voc: a folder with JPEGImages and "
+            "SegmentationClass, and labelmap.txt if the classes are not VOC's. coco: an annotation file, or a folder "
+            "with one or two. labelme: a folder of JSON files. cityscapes: a folder with leftImg8bit and gtFine. "
+            "colours: a folder of images, with --masks and --colours.",
+        ),
+    ],
+    source: Annotated[str, Parameter(help="The data set: a folder or file; a manifest may be s3://...")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(help="The folder that receives train, validation, their masks and label_map.")],
+    validation: Annotated[
+        float | None,
+        Parameter(
+            help="The share of pairs to validate with, drawn by the seed; left out, the data set's own division "
+            "counts, or else 0.2."
+        ),
+    ] = None,
+    validation_list: Annotated[
+        Path | None, Parameter(help="A text file that names the images to validate with, one a line.")
+    ] = None,
+    seed: Annotated[int, Parameter(help="The same seed draws the same pairs.")] = 0,
+    attributes: Annotated[
+        str | None,
+        Parameter(
+            group=_SINGLE,
+            help="ground-truth: the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. "
+            "Left out, they are worked out.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        Parameter(
+            group=_SINGLE, help="coco: the folder of images, if it lies neither beside nor above the annotations."
+        ),
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        Parameter(group=_SINGLE, help="labelme: the classes in order, a name a line; left out, all labels, sorted."),
+    ] = None,
+    masks: Annotated[Path | None, Parameter(group=_SINGLE, help="colours: the folder of colour masks.")] = None,
+    colours: Annotated[
+        Path | None,
+        Parameter(
+            group=_SINGLE,
+            help="colours: their table, a class and its colour a line ('road 128 64 128' or 'road, #804080') or "
+            "JSON. What is called void or ignore is ignored.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn another tool's data set into the folders that train expects, with label map and class names."""
+    from segwright.data.importers import FormatOptions
+    from segwright.data.importers import import_data as run
+
+    options = FormatOptions(
+        attributes=split_list(attributes), images=images, class_names=class_names, masks=masks, colours=colours
+    )
+    summary = run(
+        kind,
+        source,
+        output,
+        options=options,
+        validation=validation,
+        validation_list=validation_list,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    LOGGER.info(
+        f"{summary.train} pairs to train on and {summary.validation} to validate with, {summary.divided}; "
+        f"{len(summary.class_names)} classes: {output}"
+    )

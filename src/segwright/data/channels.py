@@ -1,0 +1,244 @@
+"""The inputs of a training job: which channels there are, where they lie, and in what form.
+
+Knows SageMaker's channel names, folders, lists of pairs, streams and label map files. Refuses to know how pairs are found in
+any of them: `folders`, `manifests`, `record_files` and `fifo` do.
+
+Source: SageMaker's contract, sections 1.1, 1.4 and 2.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from segwright.data.fifo import FifoStream
+from segwright.data.folders import CHANNELS, find_pairs
+from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs
+from segwright.data.pairs import Pairing
+from segwright.data.record_files import RECORD_SUFFIX, record_pairs
+from segwright.errors import DataError, LabelError
+from segwright.labels import LabelMap, parse_class_names
+from segwright.storage import Cache, Place, S3Place, as_place, is_file, is_folder, open_blob
+from segwright.storage.places import entries
+
+Side = Literal["train", "validation"]
+InputMode = Literal["File", "Pipe"]
+
+LIST_SUFFIXES: Final = (*MANIFEST_SUFFIXES, RECORD_SUFFIX)
+"""Endings of files that hold or name images and masks together, so that no folder of masks is needed."""
+
+_PICTURE_CHANNELS: Final = CHANNELS[:4]
+_LABEL_FILES: Final = ("train_label_map", "validation_label_map", "class_names")
+_LABEL_SUFFIXES: Final = (".json", ".txt")
+
+_logger = logging.getLogger("segwright")
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Where the inputs of a training job lie: folders, a manifest or RecordIO file with images and masks together, or in
+    mode `Pipe` the FIFOs `train_0`, `train_1`, ... The places of masks are None where images come with theirs.
+    """
+
+    train: Place
+    train_annotation: Place | None
+    validation: Place
+    validation_annotation: Place | None
+    label_map: Place | None = None
+    """A folder, a single file, or None."""
+    input_mode: InputMode = "File"
+    attributes: tuple[str, ...] | None = None
+    """The names of image, mask and, if wanted, metadata in manifests; None: worked out."""
+    kept_masks: Cache | None = None
+    """Where decoded masks are kept, if anywhere."""
+
+    @classmethod
+    def locate(
+        cls,
+        data: Place | str | None,
+        *,
+        train: Place | str | None = None,
+        train_annotation: Place | str | None = None,
+        validation: Place | str | None = None,
+        validation_annotation: Place | str | None = None,
+        label_map: Place | str | None = None,
+        input_mode: InputMode = "File",
+        attributes: Sequence[str] | None = None,
+        cache: Cache | None = None,
+        keep_masks: bool = False,
+    ) -> "Channels":
+        """Take each channel from where it was given, else from what has its name below `data`.
+
+        `cache` keeps objects of S3 and, with `keep_masks`, decoded masks on the disk. Raises DataError that names
+        every channel that is missing and the option that can point to it.
+        """
+        root = None if data is None else as_place(data, cache)
+        given = {
+            "train": train,
+            "train_annotation": train_annotation,
+            "validation": validation,
+            "validation_annotation": validation_annotation,
+            "label_map": label_map,
+        }
+        found = {name: as_place(place, cache) for name, place in given.items() if place is not None}
+        if isinstance(root, Path) and not root.is_dir():
+            raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_PICTURE_CHANNELS)}.")
+        if root is not None:
+            found = _looked_up(root, input_mode) | found
+        found = {name: _sole_list(place) if name in ("train", "validation") else place for name, place in found.items()}
+        _refuse_missing(found, root, input_mode)
+        channels = cls(
+            train=found["train"],
+            train_annotation=found.get("train_annotation"),
+            validation=found["validation"],
+            validation_annotation=found.get("validation_annotation"),
+            label_map=found.get("label_map"),
+            input_mode=input_mode,
+            attributes=tuple(attributes) if attributes else None,
+            kept_masks=cache if keep_masks else None,
+        )
+        channels._report_strange_label_files()
+        return channels
+
+    def pairing(self, side: Side) -> Pairing:
+        """Find the pairs of a channel that is no stream. Raises DataError where they cannot be found."""
+        images, masks = (
+            (self.train, self.train_annotation) if side == "train" else (self.validation, self.validation_annotation)
+        )
+        return list_pairs(images, masks, self.attributes, self.kept_masks)
+
+    def stream(self, side: Side) -> FifoStream | None:
+        """The stream of a channel in mode `Pipe`, not yet opened; None in mode `File`."""
+        if self.input_mode == "File":
+            return None
+        place = self.train if side == "train" else self.validation
+        if isinstance(place, S3Place):
+            raise DataError(f"{place}: in mode Pipe a channel is a FIFO on this machine.")
+        return FifoStream(place)
+
+    def train_label_map(self) -> LabelMap | None:
+        """The label map of the training masks, or None where there is none."""
+        place = self._label_file("train_label_map")
+        return None if place is None else LabelMap.parse(_text(place), str(place))
+
+    def validation_label_map(self) -> LabelMap | None:
+        """The label map of the validation masks: their own, else the one of the training masks, else None."""
+        place = self._label_file("validation_label_map") or self._label_file("train_label_map")
+        return None if place is None else LabelMap.parse(_text(place), str(place))
+
+    def class_names_file(self) -> Place | None:
+        """`class_names.json` or `class_names.txt` beside the label maps, or None."""
+        return self._label_file("class_names") if self.label_map and is_folder(self.label_map) else None
+
+    def _label_file(self, stem: str) -> Place | None:
+        if self.label_map is None:
+            return None
+        if not is_folder(self.label_map):
+            return self.label_map
+        named = [self.label_map / f"{stem}{end}" for end in _LABEL_SUFFIXES]
+        present = [place for place in named if is_file(place)]
+        if len(present) > 1:
+            raise LabelError(f"{present[0]} and {present[1]} both exist: remove the one that does not count.")
+        return present[0] if present else None
+
+    def _report_strange_label_files(self) -> None:
+        """Warn of files in the label map folder whose names mean nothing, which would otherwise go unseen."""
+        if not isinstance(self.label_map, Path) or not self.label_map.is_dir():
+            return
+        strange = [
+            path.name
+            for path in entries(self.label_map)[0]
+            if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
+        ]
+        if strange:
+            _logger.warning(
+                "%s: %s not used; a label map is called train_label_map.json or validation_label_map.json.",
+                self.label_map,
+                f"{strange[0]} is" if len(strange) == 1 else f"{len(strange)} files ({strange[0]}, ...) are",
+            )
+
+
+def list_pairs(
+    images: Place, masks: Place | None, attributes: Sequence[str] | None = None, kept_masks: Cache | None = None
+) -> Pairing:
+    """The pairs of two folders, of a manifest (.manifest, .jsonl) or of a RecordIO file (.rec).
+
+    `attributes` names image, mask and metadata of a manifest. Raises DataError where they cannot be found.
+    """
+    if images.suffix.lower() in MANIFEST_SUFFIXES:
+        return manifest_pairs(images, attributes, kept_masks)
+    if images.suffix.lower() == RECORD_SUFFIX:
+        return record_pairs(images, kept_masks)
+    if masks is None:
+        raise DataError(f"{images} is a folder of images, so a folder of masks is needed as well.")
+    return find_pairs(images, masks, kept_masks)
+
+
+def read_names(file: Place) -> tuple[str, ...]:
+    """The class names in a file here or in S3. Raises LabelError and DataError."""
+    return parse_class_names(_text(file), str(file))
+
+
+def _text(place: Place) -> str:
+    try:
+        return open_blob(place).read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise LabelError(f"{place} cannot be read: it is not UTF-8 text") from None
+
+
+def _looked_up(root: Place, mode: InputMode) -> dict[str, Place]:
+    """What has the name of a channel below a place: a folder, or a list of pairs."""
+    found: dict[str, Place] = {}
+    if mode == "Pipe":
+        found = {side: root / side for side in ("train", "validation")}
+        return found | ({"label_map": root / "label_map"} if is_folder(root / "label_map") else {})
+    for name in (*_PICTURE_CHANNELS, "label_map"):
+        lists = [root / f"{name}{end}" for end in LIST_SUFFIXES] if name in ("train", "validation") else []
+        candidates = [place for place in (root / name, *lists) if is_folder(place) or is_file(place)]
+        if candidates:
+            found[name] = candidates[0]
+    return found
+
+
+def _sole_list(place: Place) -> Place:
+    """The manifest or RecordIO file that is all that a local channel folder holds, else the place itself."""
+    if not isinstance(place, Path) or not place.is_dir():
+        return place
+    files, folders = entries(place)
+    alone = len(files) == 1 and not folders and files[0].suffix.lower() in LIST_SUFFIXES
+    return files[0] if alone else place
+
+
+def _refuse_missing(found: dict[str, Place], root: Place | None, mode: InputMode) -> None:
+    """Raise DataError when a channel of pictures was not found, or is no folder where it should be."""
+    missing = [
+        f"{name} ({_absent(found[name])})" if name in found else name
+        for name in (*_PICTURE_CHANNELS, "label_map")
+        if _is_needed(name, found, mode) and not _is_there(found.get(name), name, mode)
+    ]
+    if not missing:
+        return
+    options = ", ".join(f"--{entry.split()[0].replace('_', '-')} DIR" for entry in missing)
+    where = f"below {root}" if root is not None else "because no data folder was given"
+    raise DataError(f"Missing {where}: {', '.join(missing)}. Put them there, or point to them with {options}.")
+
+
+def _is_needed(name: str, found: dict[str, Place], mode: InputMode) -> bool:
+    """Label maps are needed where they were named; masks where their images are in a folder."""
+    if name == "label_map":
+        return name in found
+    images = found.get(name.removesuffix("_annotation"))
+    together = mode == "Pipe" or (images is not None and images.suffix.lower() in LIST_SUFFIXES)
+    return not (name.endswith("_annotation") and together)
+
+
+def _is_there(place: Place | None, name: str, mode: InputMode) -> bool:
+    if place is None or (mode == "Pipe" and name != "label_map"):
+        return place is not None
+    may_be_file = name == "label_map" or place.suffix.lower() in LIST_SUFFIXES
+    return is_folder(place) or (may_be_file and is_file(place))
+
+
+def _absent(place: Place) -> str:
+    return f"{place} is not a folder" if isinstance(place, Path) and place.exists() else f"{place} does not exist"

@@ -1,0 +1,177 @@
+"""A stream dealt out: one reader a host, and batches for every process on it.
+
+Knows a stream, a shuffle buffer, batches and processes. Nobody but the reader touches the stream, since a FIFO cannot be read by two;
+the other processes of the host get their shares through a local socket. On every host the reader sees the same stream, draws
+the same order and cuts the same global batches, so that no pair is lost or taken twice. Refuses to decode anything.
+
+Memory: the shuffle buffer, at most SHUFFLED_PAIRS pairs or SHUFFLED_BYTES, and a few batches on their way to each process.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from multiprocessing.connection import Connection
+from queue import Queue
+from typing import Final, Protocol
+
+import numpy as np
+
+from segwright.data.fifo import FifoStream
+from segwright.data.pairs import Pair
+from segwright.data.sampling import Visit, share_of
+from segwright.errors import UserError
+
+SHUFFLED_PAIRS: Final = 512
+SHUFFLED_BYTES: Final = 1 << 28
+
+_BATCHES_AHEAD: Final = 2
+
+Share = list[Visit[Pair]]
+
+
+@dataclass(frozen=True)
+class _End:
+    """What follows the last batch of a pass."""
+
+    pairs: int
+    """How many pairs the pass held."""
+    error: Exception | None = None
+
+
+class Feed(Protocol):
+    """Where one process gets its shares of the batches of a stream."""
+
+    pairs_seen: int | None
+    """How many pairs the last complete pass held, over all processes."""
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
+        """The shares of one pass, without the first `skip`. Raises UserError for a stream that breaks off."""
+
+
+@dataclass
+class HostFeed:
+    """The process of a host that reads the stream."""
+
+    stream: FifoStream
+    batch_size: int
+    """Pairs in a batch over all processes of all hosts."""
+    seed: int = 0
+    shuffled: bool = True
+    rollover: bool = False
+    """Whether pairs that fill no batch begin the next pass, or make a smaller batch."""
+    rank: int = 0
+    world_size: int = 1
+    others: Sequence[tuple[int, Connection]] = ()
+    """The other processes of this host: rank and connection."""
+    pairs_seen: int | None = None
+    _left: Share = field(default_factory=list)
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
+        """The shares of this process of one pass; the others are sent theirs meanwhile."""
+        outlets: dict[int, Queue[Share | _End]] = {
+            rank: Queue(_BATCHES_AHEAD) for rank in (self.rank, *(rank for rank, _ in self.others))
+        }
+        for rank, connection in self.others:
+            threading.Thread(target=_forward, args=(outlets[rank], connection), daemon=True).start()
+        threading.Thread(target=self._deal, args=(epoch, skip, outlets), daemon=True).start()
+        own = outlets[self.rank]
+        yield from _until_end(self, iter(own.get, None))
+
+    def _deal(self, epoch: int, skip: int, outlets: "dict[int, Queue[Share | _End]]") -> None:
+        counted = _Counted(self.stream.pairs())
+        end = None
+        try:
+            for batch in islice(self._global_batches(epoch, counted), skip, None):
+                for rank, outlet in outlets.items():
+                    outlet.put(share_of(batch, rank, self.world_size))
+        except Exception as error:  # it is raised again where the batches are taken
+            end = _End(counted.pairs, error)
+        for outlet in outlets.values():
+            outlet.put(end or _End(counted.pairs))
+
+    def _global_batches(self, epoch: int, pairs: Iterable[Pair]) -> Iterator[Share]:
+        visits = (Visit(epoch, number, pair) for number, pair in enumerate(pairs))
+        ordered = shuffle(visits, np.random.default_rng([self.seed, epoch])) if self.shuffled else visits
+        coming = chain(self._left, ordered)
+        self._left = []
+        while batch := list(islice(coming, self.batch_size)):
+            if self.rollover and len(batch) < self.batch_size:
+                self._left = batch
+            else:
+                yield batch
+
+
+@dataclass
+class LinkedFeed:
+    """A process that gets its shares from the reader of its host."""
+
+    connection: Connection
+    pairs_seen: int | None = None
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
+        """The shares of one pass; the reader knows which pass it is and what to skip."""
+        try:
+            yield from _until_end(self, iter(self.connection.recv, None))
+        except (EOFError, OSError) as error:
+            raise UserError("the process that reads the stream for this machine has ended; its log says why") from error
+
+
+def shuffle(visits: Iterable[Visit[Pair]], rng: np.random.Generator) -> Iterator[Visit[Pair]]:
+    """Yield all visits in another order: each comes from a buffer of what was read, picked at random."""
+    buffer: list[Visit[Pair]] = []
+    size = 0
+    for visit in visits:
+        buffer.append(visit)
+        size += _bytes(visit)
+        while len(buffer) >= SHUFFLED_PAIRS or size >= SHUFFLED_BYTES:
+            picked = _pick(buffer, rng)
+            size -= _bytes(picked)
+            yield picked
+    while buffer:
+        yield _pick(buffer, rng)
+
+
+def _pick(buffer: list[Visit[Pair]], rng: np.random.Generator) -> Visit[Pair]:
+    place = int(rng.integers(len(buffer)))
+    buffer[place], buffer[-1] = buffer[-1], buffer[place]
+    return buffer.pop()
+
+
+def _bytes(visit: Visit[Pair]) -> int:
+    return len(visit.pair.image.read()) + len(visit.pair.mask.read())
+
+
+class _Counted:
+    """Counts what passes through."""
+
+    def __init__(self, coming: Iterable[Pair]) -> None:
+        self._coming = coming
+        self.pairs = 0
+
+    def __iter__(self) -> Iterator[Pair]:
+        for pair in self._coming:
+            self.pairs += 1
+            yield pair
+
+
+def _forward(outlet: "Queue[Share | _End]", connection: Connection) -> None:
+    """Send what comes out to another process; one that has gone away has told its reason itself."""
+    while True:
+        share = outlet.get()
+        try:
+            connection.send(share)
+        except OSError:
+            connection.close()
+        if isinstance(share, _End):
+            return
+
+
+def _until_end(feed: HostFeed | LinkedFeed, coming: Iterator[Share | _End]) -> Iterator[Share]:
+    for share in coming:
+        if isinstance(share, _End):
+            feed.pairs_seen = share.pairs
+            if share.error is not None:
+                raise share.error
+            return
+        yield share

@@ -1,0 +1,11 @@
+"""Other tools' data sets become channel folders: `command` chooses the reader, and each format has a module of its
+own.
+
+A reader hands over pairs that have not been read and the classes (`items`); `splitting` divides them, `writing`
+reads and writes them one by one. `by_colour`, `colour_tables`, `shapes` and `documents` are what several readers
+share.
+"""
+
+from segwright.data.importers.command import FormatOptions, ImportFormat, ImportSummary, import_data
+
+__all__ = ["FormatOptions", "ImportFormat", "ImportSummary", "import_data"]

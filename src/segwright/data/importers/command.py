@@ -1,0 +1,137 @@
+"""From another tool's data set to channel folders: which format is read by what, and what it may be told.
+
+Knows the formats by name. Refuses to know how any is read, divided and written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from segwright.data.importers.cityscapes import read_cityscapes
+from segwright.data.importers.coco import read_coco
+from segwright.data.importers.colours import read_colours
+from segwright.data.importers.ground_truth import read_ground_truth
+from segwright.data.importers.items import ImportedData
+from segwright.data.importers.labelme import read_labelme
+from segwright.data.importers.splitting import divide
+from segwright.data.importers.voc import read_voc
+from segwright.data.importers.writing import write_channels
+from segwright.errors import UserError
+from segwright.storage import directory_aside, write_json
+
+ImportFormat = Literal["ground-truth", "voc", "coco", "labelme", "cityscapes", "colours"]
+
+_MARKER: Final = "import.json"  # what the folder was imported from; marks it as one that may be replaced
+
+_TAKES: Final[dict[ImportFormat, tuple[str, ...]]] = {
+    "ground-truth": ("attributes",),
+    "voc": (),
+    "coco": ("images",),
+    "labelme": ("class_names",),
+    "cityscapes": (),
+    "colours": ("masks", "colours"),
+}
+"""The options that each format takes; `colours` needs both of its own."""
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """What belongs to single formats only."""
+
+    attributes: Sequence[str] | None = None
+    """ground-truth: the names of image, mask and, if wanted, metadata in the manifest."""
+    images: Path | None = None
+    """coco: the folder of images."""
+    masks: Path | None = None
+    """colours: the folder of masks."""
+    colours: Path | None = None
+    """colours: the table of class colours."""
+    class_names: Path | None = None
+    """labelme: the classes in their order."""
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What was written."""
+
+    train: int
+    """Pairs to train on."""
+    validation: int
+    """Pairs to validate with."""
+    divided: str
+    """What divided them, in words."""
+    class_names: tuple[str, ...]
+
+
+def import_data(
+    kind: ImportFormat,
+    source: str,
+    output: Path,
+    *,
+    options: FormatOptions | None = None,
+    validation: float | None = None,
+    validation_list: Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> ImportSummary:
+    """Write the data set at `source` to `output` as train, validation, their masks, a label map and class names.
+
+    `validation` is the share of pairs to validate with, `validation_list` a file that names them; without both,
+    the data set's own division counts, else 0.2 is drawn by `seed`. Raises UserError, DataError or LabelError with
+    the place of what cannot be read, OutputExistsError when `output` exists and is not to be overwritten, or holds
+    anything but an earlier import.
+    """
+    options = options or FormatOptions()
+    _refuse_other_options(kind, options)
+    with directory_aside(output, overwrite, _MARKER) as folder:
+        data = _read(kind, source, options)
+        division = divide(data, validation, validation_list, seed)
+        write_channels(folder, data, division)
+        summary = ImportSummary(len(division.train), len(division.validation), division.how, data.class_names)
+        plain = source.encode(errors="backslashreplace").decode()  # file names need not be UTF-8, but JSON is
+        write_json(folder / _MARKER, {"format": kind, "source": plain, "pairs": [summary.train, summary.validation]})
+    return summary
+
+
+def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedData:
+    if kind == "ground-truth":
+        return read_ground_truth(source, options.attributes)
+    path = _existing(source)
+    match kind:
+        case "voc":
+            return read_voc(path)
+        case "coco":
+            return read_coco(path, options.images)
+        case "labelme":
+            return read_labelme(path, options.class_names)
+        case "cityscapes":
+            return read_cityscapes(path)
+        case "colours":
+            if options.masks is None or options.colours is None:
+                raise UserError(
+                    "The format colours needs --masks DIR, the colour masks, and --colours FILE, their table."
+                )
+            return read_colours(path, options.masks, options.colours)
+
+
+def _existing(source: str) -> Path:
+    if source.startswith("s3://"):
+        raise UserError(f"{source}: only manifests of ground-truth are read from S3; download the data set first.")
+    path = Path(source)
+    if not path.exists():
+        raise UserError(f"{source} does not exist.")
+    return path
+
+
+def _refuse_other_options(kind: ImportFormat, options: FormatOptions) -> None:
+    """Raise UserError for a format that is none, and for options that it does not take."""
+    if kind not in _TAKES:
+        raise UserError(f"There is no format {kind}; there are {', '.join(get_args(ImportFormat))}.")
+    given = [name for name, value in vars(options).items() if value is not None]
+    for name in given:
+        if name not in _TAKES[kind]:
+            owners = ", ".join(owner for owner, names in _TAKES.items() if name in names)
+            raise UserError(
+                f"The format {kind} takes no --{name.replace('_', '-')}, which is for {owners}: leave it out."
+            )

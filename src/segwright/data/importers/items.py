@@ -1,0 +1,140 @@
+"""What every importer hands over: pairs that are read one at a time, and the classes that their masks hold.
+
+Knows which names are safe to write, and what a mask has to fit. Refuses to know any format, and where the
+pairs go.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.folders import CHANNELS
+from segwright.errors import DataError, LabelError
+from segwright.formats.images import IMAGE_SUFFIXES
+from segwright.formats.orientation import turned, turned_size
+from segwright.labels import LabelMap
+from segwright.storage import Blob, open_blob
+
+Split = Literal["train", "validation"]
+
+_UNSAFE: Final = re.compile(r"^\.|[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a mask has to fit: an image as its pixels are stored, in pixels, and the rotation that a camera noted
+    (EXIF, 1 to 8).
+    """
+
+    height: int
+    width: int
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) as stored."""
+        return self.height, self.width
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(height, width) as programs show it that obey the rotation."""
+        return turned_size(self.height, self.width, self.orientation)
+
+    def turned_back(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A mask of the upright image, as it lies over the stored pixels."""
+        return turned(mask, {6: 8, 8: 6}.get(self.orientation, self.orientation))  # the others undo themselves
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One mask, and what had to be done to it."""
+
+    mask: NDArray[np.uint8]
+    """Class indices, [H, W]; 255 = ignore."""
+    remarks: Mapping[str, int] = field(default_factory=dict)
+    """What happened and how often; the same words in several masks become one warning."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedPair:
+    """An image and its mask, neither of which has been read yet."""
+
+    name: str
+    """The image's path below its folder, with its ending and forward slashes."""
+    image: Blob
+    """Its bytes, which are copied as they are."""
+    draw_mask: Callable[[Canvas], Drawn]
+    """Makes the mask; raises DataError where it does not fit."""
+    split: Split | None = None
+    """The side on which the data set itself puts it."""
+
+    @property
+    def key(self) -> str:
+        """The name without its ending, made safe to write."""
+        return safe_key(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedData:
+    """A data set in another tool's format, as far as it is known before its pairs are read."""
+
+    pairs: tuple[ImportedPair, ...]
+    class_names: tuple[str, ...]
+    palette: NDArray[np.uint8] | None = None
+    """The colours of the classes, uint8 [C, 3], where the format has them."""
+    divided_by: str | None = None
+    """What divides the pairs into train and validation; None where nothing does."""
+
+
+def safe_key(name: str) -> str:
+    """The key of an image: its path without the ending, such that nothing in it leads out of the output, hides a
+    file, or makes a sub-folder look like another channel.
+    """
+    *folders, file = [part for part in re.split(r"[/\\]+", name) if part] or ["_"]
+    parts = [*(f"{folder}_" if folder in CHANNELS else folder for folder in folders), without_ending(file)]
+    return "/".join(_UNSAFE.sub("_", part) for part in parts)
+
+
+def without_ending(name: str) -> str:
+    """A name without the ending of an image, if it has one."""
+    stem, _, ending = name.rpartition(".")
+    return stem if stem and f".{ending.lower()}" in IMAGE_SUFFIXES else name
+
+
+def checked_names(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Class names that may be written. Raises LabelError that says where they come from, for none or more than 254,
+    for an empty name and for one that occurs twice.
+    """
+    try:
+        checked = LabelMap.from_json({"scale": 1, "class_names": list(names)}).class_names
+    except LabelError as error:
+        raise LabelError(f"{where}: {error}") from None
+    return checked or ()
+
+
+def read_text(place: str | Blob) -> str:
+    """The text of a file. Raises DataError where it cannot be read or is not UTF-8."""
+    blob = open_blob(place) if isinstance(place, str) else place
+    try:
+        return blob.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{blob.name} cannot be read: it is not UTF-8 text.") from None
+
+
+def refuse_other_size(size: tuple[int, ...], canvas: Canvas, what: str) -> None:
+    """Raise DataError when what belongs to an image is of another size (height, width) than the image."""
+    if size == canvas.size:
+        return
+    cure = (
+        " Width and height are exchanged: the camera noted a rotation (EXIF), which one of the two obeys. Turn the "
+        "pixels of the image themselves."
+        if size == canvas.size[::-1]
+        else " Give both the same size, or remove the pair."
+    )
+    raise DataError(
+        f"{what} is of {size[1]}x{size[0]} pixels, but its image is of {canvas.width}x{canvas.height}.{cure}"
+    )

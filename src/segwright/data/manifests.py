@@ -1,0 +1,78 @@
+"""The pairs that an augmented manifest names.
+
+Knows manifests, and that what they refer to lies here or in S3. Refuses to open a picture.
+
+Source: SageMaker's contract, sections 2.1 and 2.3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from segwright.data.pairs import Pair, Pairing
+from segwright.formats.legend import Legend
+from segwright.formats.manifest import (
+    Attributes,
+    ManifestLine,
+    choose_attributes,
+    colour_map,
+    read_manifest,
+    resolve_reference,
+)
+from segwright.storage import Blob, Cache, Place, S3Place, open_blob
+
+MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")
+
+
+def manifest_pairs(manifest: Place, attributes: Sequence[str] | None, kept_masks: Cache | None = None) -> Pairing:
+    """List the pairs of a manifest; references are S3 addresses or paths, taken from the manifest's folder, here or in S3.
+
+    A pair's key is the number of its line. Raises DataError for a manifest that cannot be read, and names the line.
+    """
+    lines, names = read_lines(manifest, attributes)
+    width = len(str(lines[-1].number))
+    return Pairing(
+        tuple(
+            Pair(
+                f"line {line.number:0{width}}",
+                referred(line, names.image, manifest),
+                referred(line, names.mask, manifest),
+                kept_masks,
+                _legend(line, names, manifest),
+            )
+            for line in lines
+        )
+    )
+
+
+def read_lines(manifest: Place, attributes: Sequence[str] | None) -> tuple[list[ManifestLine], Attributes]:
+    """The lines of a manifest and which of their attributes count. Raises DataError."""
+    lines = read_manifest(open_blob(manifest).read(), str(manifest))
+    return lines, choose_attributes(lines, attributes, str(manifest))
+
+
+def referred(line: ManifestLine, attribute: str, manifest: Place) -> Blob:
+    """What an attribute of a line refers to. Raises DataError where it refers to nothing."""
+    where, stated = _where(line, attribute, manifest), line.attributes.get(attribute)
+    if not isinstance(manifest, S3Place):
+        return open_blob(resolve_reference(stated, manifest.resolve().parent, where))
+    reference = resolve_reference(stated, Path(), where)
+    if isinstance(reference, Path) and not reference.is_absolute():
+        return open_blob(replace(manifest, key=(PurePosixPath(manifest.key).parent / reference).as_posix()))
+    return open_blob(reference, manifest.cache)
+
+
+def legend_of(metadata: Any, name: str) -> Legend:
+    """The colours that metadata give to indices; none where they speak of something else. Raises DataError."""
+    entries = colour_map(metadata, name) or {}
+    return tuple((index, entry.colour) for index, entry in sorted(entries.items()) if entry.colour is not None)
+
+
+def _legend(line: ManifestLine, names: Attributes, manifest: Place) -> Legend:
+    metadata = line.attributes.get(names.metadata) if names.metadata else None
+    return () if metadata is None else legend_of(metadata, _where(line, str(names.metadata), manifest))
+
+
+def _where(line: ManifestLine, attribute: str, manifest: Place) -> str:
+    return f"{manifest}, line {line.number}, {attribute}"

@@ -1,0 +1,214 @@
+"""Augmented manifests: JSON Lines that name an image, its mask and what is known of the mask.
+
+Knows lines, attribute names, references and the colour map of Ground Truth. Refuses to fetch what a reference names.
+
+Source: SageMaker's contract, sections 2.1 and 2.3.
+"""
+
+import json
+import os
+import re
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from segwright.errors import DataError
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_IMAGE: Final = "source-ref"
+_REFERENCE: Final = "-ref"
+_METADATA: Final = "-metadata"
+_COLOUR_MAP: Final = "internal-color-map"
+_NAMES_SHOWN: Final = 12
+_CHARACTERS_SHOWN: Final = 80
+_CURE: Final = "Name the attributes of image and mask in this order, such as source-ref and road-ref"
+
+
+@dataclass(frozen=True)
+class ManifestLine:
+    """The JSON object of one line, and the number of the line, from 1."""
+
+    number: int
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Names of the attributes that refer to the image and to the mask, and of the mask's metadata, if any."""
+
+    image: str
+    mask: str
+    metadata: str | None = None
+
+
+@dataclass(frozen=True)
+class ClassColour:
+    """What a colour map says of an index: the name of the class, and its RGB colour where there is one."""
+
+    name: str
+    colour: tuple[int, int, int] | None
+
+
+def read_manifest(data: bytes, name: str) -> list[ManifestLine]:
+    """Read all lines, but blank ones. A byte order mark and either end of line are fine.
+
+    `name` is for messages only. Raises DataError that names the line which is no JSON object in UTF-8, and for a
+    manifest without lines.
+    """
+    lines = enumerate(data.removeprefix(_BYTE_ORDER_MARK).split(b"\n"), 1)
+    try:
+        found = [
+            ManifestLine(number, parse_object(line, f"{name}, line {number},"))
+            for number, line in lines
+            if line.strip()
+        ]
+    except DataError as error:
+        raise DataError(f"{error} A manifest has one JSON object in each line.") from None
+    if not found:
+        raise DataError(f"{name} has no lines: a manifest has one for every image.")
+    return found
+
+
+def parse_object(text: bytes, name: str) -> dict[str, Any]:
+    """One JSON object: a line of a manifest, or the record of metadata in a stream. Raises DataError for all else."""
+    try:
+        document = json.loads(text.decode())
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not UTF-8 text.") from None
+    except (ValueError, RecursionError) as error:
+        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+        raise DataError(f"{name} is not valid JSON: {reason} of {_shown(text.decode())}.") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{name} is {_shown(document)}, not a JSON object.")
+    return document
+
+
+def choose_attributes(lines: Sequence[ManifestLine], given: Sequence[str] | None, name: str) -> Attributes:
+    """Which attributes hold image and mask, and that every line has them.
+
+    Two or three names that are given are image, mask and metadata. Otherwise the image is `source-ref`, or the only
+    reference (`...-ref`) without metadata; the mask is the only other reference; its metadata is `<mask>-metadata`, or
+    what Ground Truth calls `<label>-metadata` beside `<label>-ref`, and lines may lack it. Raises DataError for other
+    than two or three different names, where the names do not tell, and for a line that lacks an attribute.
+    """
+    attributes = _worked_out(lines, name) if given is None else _as_given(given)
+    wanted = [attributes.image, attributes.mask] if given is None else given
+    for line in lines:
+        for attribute in wanted:
+            if attribute not in line.attributes:
+                raise DataError(
+                    f"{name}, line {line.number}, has no attribute {_shown(attribute)}; it has "
+                    f"{_listed(line.attributes)}. Add it, remove the line, or name other attributes."
+                )
+    return attributes
+
+
+def resolve_reference(reference: Any, base: Path, name: str) -> str | Path:
+    """What a reference names: an `s3://` address as it is, or a path, which is relative to the folder `base`.
+
+    Names may hold any character. `file:` addresses are unquoted. `name`, such as that of the file with line and
+    attribute, is for messages only. Raises DataError for what is no text, for other schemes, and for no name at all.
+    """
+    if not isinstance(reference, str) or not _is_text(reference):
+        raise DataError(f"{name} is {_shown(reference)}; a reference is a text: a path or an s3:// address.")
+    if reference.startswith("s3://"):
+        if not re.match(r"s3://[^/]+/.*[^/]", reference, re.DOTALL):
+            raise DataError(f"{name} is {_shown(reference)}; an address in S3 is s3://BUCKET/KEY.")
+        return reference
+    path = _local_path(reference)
+    if not path or "\0" in path:
+        raise DataError(f"{name} is {_shown(reference)}; a reference is a path, a file:/// or an s3:// address.")
+    return base / path
+
+
+def colour_map(metadata: Any, name: str) -> dict[int, ClassColour] | None:
+    """The classes by their index in the mask, from the metadata of Ground Truth; None where they say nothing of it.
+
+    `metadata` is a parsed JSON object, `name` is for messages only. Raises DataError for other metadata and for a
+    colour map that is not {"<0 to 255>": {"class-name": "road", "hex-color": "#2ca02c"}}; the colour may be missing.
+    """
+    if not isinstance(metadata, Mapping):
+        raise DataError(f"{name} is {_shown(metadata)}; metadata are a JSON object.")
+    if _COLOUR_MAP not in metadata:
+        return None
+    stored = metadata[_COLOUR_MAP]
+    if not isinstance(stored, Mapping):
+        raise DataError(f"{name}: {_COLOUR_MAP} is {_shown(stored)}, not a JSON object.")
+    return {_index(key, name): _class_colour(entry, f"{name}: {_COLOUR_MAP}, {key!r}") for key, entry in stored.items()}
+
+
+def _as_given(given: Sequence[str]) -> Attributes:
+    if len(given) not in (2, 3) or len(set(given)) < len(given) or not all(given):
+        raise DataError(
+            f"The attributes are {_listed(given)}, but two or three different ones are needed: the image, "
+            "its mask and, if wanted, the metadata of the mask."
+        )
+    return Attributes(*given)
+
+
+def _worked_out(lines: Sequence[ManifestLine], name: str) -> Attributes:
+    """Image, mask and metadata from the names of all attributes that occur."""
+    names = dict.fromkeys(attribute for line in lines for attribute in line.attributes)  # in order, each once
+    metadata = {each: _metadata_of(each, names) for each in names if each.endswith(_REFERENCE)}
+    images = [_IMAGE] if _IMAGE in metadata else [each for each in metadata if metadata[each] is None]
+    masks = list(metadata.keys() - images)
+    if len(images) != 1 or len(masks) != 1:
+        raise DataError(f"{name} does not tell which attributes are image and mask: it has {_listed(names)}. {_CURE}.")
+    return Attributes(images[0], masks[0], metadata[masks[0]])
+
+
+def _metadata_of(reference: str, names: Collection[str]) -> str | None:
+    candidates = (reference + _METADATA, reference.removesuffix(_REFERENCE) + _METADATA)
+    return next((candidate for candidate in candidates if candidate in names), None)
+
+
+def _local_path(reference: str) -> str:
+    """The path that a reference names; empty for an address that is none of a local file."""
+    if not re.match(r"[a-z][a-z0-9+.-]*://|file:/", reference, re.IGNORECASE):
+        return reference
+    address = re.fullmatch(r"file:(?://(?:localhost)?)?(/[^/].*)", reference, re.DOTALL | re.IGNORECASE)
+    return os.fsdecode(unquote_to_bytes(address[1])) if address else ""
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text can be the name of anything, which half a surrogate pair from JSON rules out."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _index(key: str, name: str) -> int:
+    if not re.fullmatch("0|[1-9][0-9]{0,2}", key) or int(key) > 255:
+        raise DataError(f"{name}: {_COLOUR_MAP} has the key {_shown(key)}; keys are numbers from 0 to 255 in a mask.")
+    return int(key)
+
+
+def _class_colour(entry: Any, place: str) -> ClassColour:
+    name = entry.get("class-name") if isinstance(entry, Mapping) else None
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{place} is {_shown(entry)}, which has no class-name.")
+    colour = entry.get("hex-color")
+    if colour is None:
+        return ClassColour(name, None)
+    if not isinstance(colour, str) or not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
+        raise DataError(f"{place} has the hex-color {_shown(colour)}; a colour is written as #2ca02c.")
+    red, green, blue = bytes.fromhex(colour[1:])
+    return ClassColour(name, (red, green, blue))
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(map(_shown, islice(names, _NAMES_SHOWN))) or "none"
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, ... ({len(names):,} in all)"
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, neither too long nor too deep."""
+    short = reprlib.Repr()
+    short.maxstring = _CHARACTERS_SHOWN
+    return short.repr(value)

@@ -1,0 +1,255 @@
+"""RecordIO: records of bytes one after the other, in a stream that only goes forward or in a file.
+
+Knows the frame of a record, how a payload that holds the magic number is cut into parts, and what a damaged stream
+looks like. Refuses to know what the payloads are and where the stream comes from.
+
+Source: dmlc-core, `include/dmlc/recordio.h` and `src/recordio.cc`; SageMaker's contract, section 2.2.
+"""
+
+import itertools
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from segwright.errors import DataError
+from segwright.formats.containers import sniff
+
+MAGIC: Final = 0xCED7230A
+"""The number that every part of a record begins with, little-endian."""
+
+MAX_RECORD: Final = (1 << 29) - 1
+"""Longest payload in bytes, all its parts together: what dmlc's writer accepts, since a length has 29 bits."""
+
+_MAGIC_BYTES: Final = struct.pack("<I", MAGIC)
+_HEADER: Final = struct.Struct("<II")
+_ALIGNMENT: Final = 4
+_LENGTH_BITS: Final = 29
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+_CHUNK: Final = 1 << 20  # bytes asked for at once, so that a length that lies allocates no more than this
+
+Part = TypeVar("Part")
+Part_co = TypeVar("Part_co", covariant=True)
+Parts = tuple[tuple[int, int], ...]
+"""Where the payload of a record lies in its file: (offset, length) in bytes of each of its parts."""
+
+
+class ForwardStream(Protocol):
+    """What is read from: a FIFO, a socket, a file. As usual, no bytes mean the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes."""
+
+
+class SeekableStream(ForwardStream, Protocol):
+    """A file that can be read at any place."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to a byte, counted from the beginning."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One payload, the number of its record in the stream, from 0, and the byte at which the record begins."""
+
+    number: int
+    offset: int
+    payload: bytes = field(repr=False)
+
+
+def write_record(payload: bytes) -> bytes:
+    """The frame of one payload, byte for byte as dmlc's writer makes it.
+
+    Raises DataError for more than MAX_RECORD bytes.
+    """
+    if len(payload) > MAX_RECORD:
+        raise DataError(
+            f"A payload of {len(payload):,} bytes does not fit into a RecordIO record, which holds {MAX_RECORD:,} at "
+            "most: make the picture smaller."
+        )
+    parts = _split(payload)
+    flags = [_WHOLE] if len(parts) == 1 else [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST]
+    return b"".join(
+        _HEADER.pack(MAGIC, flag << _LENGTH_BITS | len(part)) + part + bytes(_padding(len(part)))
+        for flag, part in zip(flags, parts, strict=True)
+    )
+
+
+def read_records(stream: ForwardStream, name: str) -> Iterator[Record]:
+    """Read records to the end of a stream that cannot go back, each as soon as it is asked for.
+
+    `name`, a channel or a file, is for messages only. Takes memory for at most two payloads, whatever lengths
+    the stream claims. Raises DataError that names record, byte and first bytes: for what is no RecordIO, for
+    parts out of order, for a payload above MAX_RECORD, and for a stream that ends within a record.
+    """
+    for number, (offset, parts) in enumerate(_walk(_Forward(stream), name)):
+        yield Record(number, offset, join_parts(parts))
+
+
+def index_records(stream: SeekableStream, name: str, size: int) -> list[Parts]:
+    """Find the records of a file of `size` bytes by reading nothing but their headers.
+
+    `join_parts` makes a payload of the bytes of its parts. Raises DataError as `read_records` does.
+    """
+    return [tuple(parts) for _, parts in _walk(_Seeking(stream, size), name)]
+
+
+def join_parts(parts: Sequence[bytes]) -> bytes:
+    """The payload that was cut into these parts: the magic number goes back between them."""
+    return _MAGIC_BYTES.join(parts)
+
+
+def _split(payload: bytes) -> list[bytes]:
+    """Cut a payload at each magic number that begins at a multiple of four bytes, and drop these four bytes."""
+    parts, start = [], 0
+    found = payload.find(_MAGIC_BYTES)
+    while found >= 0:
+        if found % _ALIGNMENT == 0:
+            parts.append(payload[start:found])
+            start = found + len(_MAGIC_BYTES)
+        found = payload.find(_MAGIC_BYTES, found + 1)
+    return [*parts, payload[start:]] if parts else [payload]
+
+
+def _padding(length: int) -> int:
+    return -length % _ALIGNMENT
+
+
+class _Source(Protocol[Part_co]):
+    """Something that stands at a byte of a stream and goes forward."""
+
+    position: int
+
+    def header(self) -> bytes:
+        """The next eight bytes, or as many as there are."""
+
+    def part(self, length: int) -> tuple[Part_co, int]:
+        """A part of so many bytes, and how many bytes of it and its padding there really are."""
+
+
+class _Forward(_Source[bytes]):
+    """Reads everything, in a stream that may give less than it is asked for."""
+
+    def __init__(self, stream: ForwardStream) -> None:
+        self.position = 0
+        self._stream = stream
+
+    def header(self) -> bytes:
+        return self._take(_HEADER.size)
+
+    def part(self, length: int) -> tuple[bytes, int]:
+        payload = self._take(length)
+        padding = self._take(_padding(length))
+        return payload, len(payload) + len(padding)
+
+    def _take(self, size: int) -> bytes:
+        """So many bytes, or as many as there are until the end."""
+        data = self._stream.read(min(size, _CHUNK)) if size else b""
+        if 0 < len(data) < size:
+            collected = bytearray(data)
+            while len(collected) < size and (data := self._stream.read(min(size - len(collected), _CHUNK))):
+                collected += data
+            data = bytes(collected)
+        self.position += len(data)
+        return data
+
+
+class _Seeking(_Source[tuple[int, int]]):
+    """Reads headers and passes over payloads, in a file of known size."""
+
+    def __init__(self, stream: SeekableStream, size: int) -> None:
+        self.position = 0
+        self._stream = stream
+        self._size = size
+
+    def header(self) -> bytes:
+        self._stream.seek(self.position)
+        data = self._stream.read(_HEADER.size)
+        self.position += len(data)
+        return data
+
+    def part(self, length: int) -> tuple[tuple[int, int], int]:
+        offset = self.position
+        self.position = min(offset + length + _padding(length), self._size)
+        return (offset, length), self.position - offset
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The header of a part, for messages."""
+
+    name: str
+    record: int
+    offset: int
+    header: bytes
+
+    def error(self, what: str, advice: str) -> DataError:
+        """What is wrong with the record, and what to do."""
+        shown = f"Its first bytes are {self.header.hex(' ')}. " if self.header else ""
+        return DataError(
+            f"{self.name}: record {self.record} (from 0), at byte {self.offset:,}, {what}. {shown}{advice}"
+        )
+
+
+_DAMAGED: Final = "The stream is damaged or was cut off: write it anew."
+
+
+def _walk(source: _Source[Part], name: str) -> Iterator[tuple[int, list[Part]]]:
+    """All records: the byte at which each begins, and its parts."""
+    for number in itertools.count():
+        offset = source.position
+        header = source.header()
+        if not header:
+            return
+        yield offset, _parts(source, _Place(name, number, offset, header))
+
+
+def _parts(source: _Source[Part], place: _Place) -> list[Part]:
+    """The parts of the record whose first header has been read."""
+    parts: list[Part] = []
+    total = 0
+    while True:
+        flag, length = _parse(place, within=bool(parts))
+        total += length + (len(_MAGIC_BYTES) if parts else 0)
+        if total > MAX_RECORD:
+            raise place.error(f"grows beyond the {MAX_RECORD:,} bytes that a record holds", _DAMAGED)
+        part, there = source.part(length)
+        if there < (needed := length + _padding(length)):
+            raise place.error(f"needs {needed:,} bytes after its header, but the stream ends after {there:,}", _DAMAGED)
+        parts.append(part)
+        if flag in (_WHOLE, _LAST):
+            return parts
+        offset = source.position
+        place = _Place(place.name, place.record, offset, source.header())
+
+
+def _parse(place: _Place, within: bool) -> tuple[int, int]:
+    """Flag and length of a header; DataError where it is none, or not one that may stand here."""
+    if within and not place.header:
+        raise place.error("ends before its last part", _DAMAGED)
+    if not place.header.startswith(_MAGIC_BYTES[: len(place.header)]):
+        wanted = f"{MAGIC:#x} (bytes {_MAGIC_BYTES.hex(' ')})"
+        raise place.error(f"does not start with the RecordIO magic number {wanted}", _hint(place))
+    if len(place.header) < _HEADER.size:
+        raise place.error(f"has only {len(place.header)} of the {_HEADER.size} bytes of a header", _DAMAGED)
+    flag, length = divmod(_HEADER.unpack(place.header)[1], 1 << _LENGTH_BITS)
+    if flag not in ((_MIDDLE, _LAST) if within else (_WHOLE, _FIRST)):
+        where = "within a record of several parts" if within else "at the beginning of a record"
+        raise place.error(f"has the continuation flag {flag} {where}", _DAMAGED)
+    return flag, length
+
+
+def _hint(place: _Place) -> str:
+    """Why a stream is no RecordIO, as far as its first bytes tell."""
+    if place.offset:
+        return _DAMAGED
+    if container := sniff(place.header):
+        return f"This is a {container} file without a frame: the channel needs RecordWrapperType RecordIO."
+    if place.header.startswith(b"\x1f\x8b"):
+        return "This is gzip: unpack it first, or give the channel the CompressionType Gzip."
+    if place.header.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        return (
+            "This is JSON, such as a manifest itself: the channel needs S3DataType AugmentedManifestFile and "
+            "RecordWrapperType RecordIO."
+        )
+    return "The channel needs RecordWrapperType RecordIO."

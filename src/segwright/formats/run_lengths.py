@@ -1,0 +1,92 @@
+"""COCO's run-length encoding of a region: counts of pixels outside and inside, by turns, down the columns.
+
+Knows both of its forms, the list of counts and the compressed text. Refuses to know annotations and classes.
+
+Source: COCO API, `common/maskApi.c` (`rleEncode`, `rleToString` and their inverses).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.errors import DataError
+from segwright.formats.containers import MAX_PIXELS
+
+_GROUP_BITS: Final = 5
+_MOST_GROUPS: Final = 7  # 35 bits, more than any count of pixels needs
+_MORE: Final = 0x20
+_SIGN: Final = 0x10
+_FIRST_CHARACTER: Final = 48
+
+
+def encode_rle(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> list[int]:
+    """The counts of a mask [H, W] whose region is everything that is not 0; the first is of pixels outside."""
+    inside = np.asarray(mask, bool).ravel(order="F")
+    if not inside.size:
+        return []
+    starts = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    counts: list[int] = np.diff(starts, prepend=0, append=inside.size).tolist()
+    return [0, *counts] if inside[0] else counts
+
+
+def decode_rle(counts: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
+    """The mask of some counts, bool [height, width].
+
+    Takes memory for the mask and for the counts, whatever the counts claim. Raises DataError for counts that are
+    negative or do not add up to height x width, and for more than MAX_PIXELS.
+    """
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise DataError(
+            f"a run-length mask of {width}x{height} pixels cannot be read: 1 to {MAX_PIXELS:,} are allowed."
+        )
+    if min(counts, default=0) < 0:
+        raise DataError(f"a count of the run lengths is {min(counts)}; counts are 0 or more.")
+    if (total := sum(counts)) != height * width:
+        raise DataError(
+            f"the counts of the run lengths add up to {total} pixels, but {width}x{height} pixels are {height * width}."
+        )
+    runs = np.asarray(counts, np.int64)
+    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return np.ascontiguousarray(inside.reshape(width, height).T)
+
+
+def compress_counts(counts: Sequence[int]) -> str:
+    """The text form: from the fourth on each count as the difference to the last but one, in groups of 5 bits, the
+    lowest first, each as a character from `0` to `o` that also says whether more follow.
+    """
+    values = np.array(counts, np.int64)
+    values[3:] -= np.array(counts[1:-2], np.int64)
+    rest = values[:, None] >> (_GROUP_BITS * np.arange(_MOST_GROUPS + 1))
+    groups, rest = rest[:, :-1] & 0x1F, rest[:, 1:]
+    last = np.argmax(rest == np.where(groups & _SIGN, -1, 0), axis=1)[:, None]
+    place = np.arange(_MOST_GROUPS)
+    characters = groups + _FIRST_CHARACTER + np.where(place < last, _MORE, 0)
+    return bytes(characters[place <= last].astype(np.uint8)).decode("ascii")
+
+
+def decompress_counts(text: str) -> list[int]:
+    """The counts of the text form. Raises DataError for other characters, and for a text that ends in a number.
+
+    The counts need not fit a picture: `decode_rle` sees to that.
+    """
+    if not text:
+        return []
+    groups = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    if groups.min() < 0 or groups.max() >= 2 * _MORE:
+        raise DataError("compressed run lengths hold a character that is not from 0 to o of ASCII.")
+    if groups[-1] & _MORE:
+        raise DataError("compressed run lengths break off in the middle of a number.")
+    ends = np.flatnonzero(groups < _MORE)
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > _MOST_GROUPS:
+        raise DataError("compressed run lengths hold a number that is larger than any picture.")
+    starts = ends - lengths + 1
+    place = np.arange(groups.size) - np.repeat(starts, lengths)
+    values = np.add.reduceat((groups & 0x1F) << (_GROUP_BITS * place), starts)
+    values -= np.where(groups[ends] & _SIGN, 1 << (_GROUP_BITS * lengths), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    counts: list[int] = values.tolist()
+    return counts

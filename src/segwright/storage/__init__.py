@@ -1,0 +1,39 @@
+"""Where bytes lie and how they get there: files, objects in S3, and outputs that appear all at once.
+
+`aside` writes files and folders under a temporary name; `places` says what a path or an `s3://` address is and what lies
+below it; `blobs` are bytes that can be read; `s3` fetches objects and `cache` keeps them on the disk.
+"""
+
+from segwright.storage.aside import (
+    directory_aside,
+    refuse_existing,
+    refuse_unwritable_file,
+    refuse_unwritable_folder,
+    write_aside,
+    write_bytes,
+    write_json,
+)
+from segwright.storage.blobs import Blob, FileBlob, HeldBlob
+from segwright.storage.cache import Cache
+from segwright.storage.places import Place, S3Place, as_place, files_below, is_file, is_folder, open_blob
+
+__all__ = [
+    "Blob",
+    "Cache",
+    "FileBlob",
+    "HeldBlob",
+    "Place",
+    "S3Place",
+    "as_place",
+    "directory_aside",
+    "files_below",
+    "is_file",
+    "is_folder",
+    "open_blob",
+    "refuse_existing",
+    "refuse_unwritable_file",
+    "refuse_unwritable_folder",
+    "write_aside",
+    "write_bytes",
+    "write_json",
+]

@@ -1,0 +1,137 @@
+"""What a path or an address names: a place here or in S3, and the files below it.
+
+Knows local paths and `s3://bucket/prefix`. Refuses to judge which files are wanted.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from segwright.errors import DataError
+from segwright.storage.blobs import Blob, FileBlob
+from segwright.storage.cache import Cache
+from segwright.storage.s3 import S3Blob, list_objects
+
+_SCHEME: Final = "s3://"
+Skipped = Callable[[PurePosixPath], bool]
+
+
+@dataclass(frozen=True)
+class S3Place:
+    """A bucket and a key or prefix in it, without slashes at its ends."""
+
+    bucket: str
+    key: str
+    cache: Cache | None = None
+    """Where objects that are read from it are kept on the disk, if anywhere."""
+
+    def __truediv__(self, name: str) -> "S3Place":
+        return S3Place(self.bucket, f"{self.key}/{name}" if self.key else name, self.cache)
+
+    def __str__(self) -> str:
+        return f"{_SCHEME}{self.bucket}/{self.key}"
+
+    @property
+    def name(self) -> str:
+        """The last part of the key, or the bucket's name."""
+        return PurePosixPath(self.key).name or self.bucket
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, with its dot."""
+        return PurePosixPath(self.name).suffix
+
+
+Place = Path | S3Place
+
+
+def as_place(text: str | Path | S3Place, cache: Cache | None = None) -> Place:
+    """The place that a path or an address names. Raises DataError for an `s3://` address without a bucket."""
+    if isinstance(text, S3Place):
+        return text
+    if not str(text).startswith(_SCHEME):
+        return Path(text)
+    bucket, _, key = str(text)[len(_SCHEME) :].partition("/")
+    if not bucket:
+        raise DataError(f"{text} names no bucket; an address is s3://BUCKET/PREFIX.")
+    return S3Place(bucket, key.strip("/"), cache)
+
+
+def open_blob(place: str | Place, cache: Cache | None = None) -> Blob:
+    """The bytes of one file or object; nothing is read yet."""
+    found = as_place(place, cache)
+    return S3Blob(found.bucket, found.key, cache=found.cache) if isinstance(found, S3Place) else FileBlob(found)
+
+
+def is_folder(place: Place) -> bool:
+    """Whether there is a folder, or an object below the prefix."""
+    if isinstance(place, S3Place):
+        return next(list_objects(place.bucket, _prefix(place)), None) is not None
+    return place.is_dir()
+
+
+def is_file(place: Place) -> bool:
+    """Whether there is a file, or an object of just this key."""
+    if isinstance(place, S3Place):
+        return any(blob.key == place.key for blob in list_objects(place.bucket, place.key))
+    return place.is_file()
+
+
+def files_below(place: Place, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
+    """The files below a place in a fixed order, each with its path from there.
+
+    Hidden names (a dot first) are left out, and so is everything below a folder, given by its path from the place, that
+    `skipped` says so of. Local folders are followed through symbolic links, but none is walked through twice.
+    Raises DataError for a place that is no folder or cannot be read.
+    """
+    if isinstance(place, S3Place):
+        yield from _objects_below(place, skipped)
+    else:
+        yield from _local_files(place, skipped)
+
+
+def _objects_below(place: S3Place, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
+    prefix = _prefix(place)
+    known: dict[PurePosixPath, bool] = {}
+    for blob in list_objects(place.bucket, prefix, place.cache):
+        path = PurePosixPath(blob.key[len(prefix) :])
+        if any(part.startswith(".") for part in path.parts):
+            continue
+        for folder in path.parents[:-1]:
+            if folder not in known:
+                known[folder] = skipped(folder)
+        if not any(known[folder] for folder in path.parents[:-1]):
+            yield path, blob
+
+
+def _local_files(root: Path, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder." if root.exists() else f"{root} does not exist.")
+    seen: set[Path] = set()
+    waiting = [root]
+    while waiting:
+        current = waiting.pop()
+        resolved = current.resolve()
+        if resolved in seen:
+            continue
+        seen.add(resolved)
+        files, folders = entries(current)
+        for file in files:
+            yield PurePosixPath(file.relative_to(root).as_posix()), FileBlob(file)
+        waiting += [path for path in reversed(folders) if not skipped(PurePosixPath(path.relative_to(root).as_posix()))]
+
+
+def entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files and sub-folders in a folder, sorted, without names that begin with a dot; DataError when it is closed."""
+    try:
+        found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        folders = {path: None for path in found if path.is_dir()}  # in order, and quick to look up
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
+    return [path for path in found if path not in folders], list(folders)
+
+
+def _prefix(place: S3Place) -> str:
+    """What keys below the place begin with: a slash at the end, since `train` is not `train_annotation`."""
+    return f"{place.key}/" if place.key else ""

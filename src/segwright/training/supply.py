@@ -1,0 +1,66 @@
+"""What a training is supplied with: batches to learn from, and pairs to validate on, from lists or from streams.
+
+Knows checked data, feeds and the settings that loaders need. Refuses to know epochs and updates.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from segwright.data.channels import Side
+from segwright.data.loading import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
+from segwright.data.pairs import Pair
+from segwright.data.passing import Passing
+from segwright.data.preparation import PreparedData
+from segwright.hyperparameters import Hyperparameters
+from segwright.labels import IGNORE
+from segwright.training.epoch import Trainer
+from segwright.training.feeding import Feeds
+from segwright.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class Supply:
+    """The data of a training as one process gets them; `feeds` is empty where channels are no streams."""
+
+    data: PreparedData
+    feeds: Feeds
+    strict: bool = False
+
+    def loader(self, trainer: Trainer) -> TrainingLoader:
+        """The batches that this process learns from."""
+        settings, processes, data = trainer.settings, trainer.processes, self.data
+        loading = LoaderSettings(
+            batch_size=settings.mini_batch_size,
+            seed=settings.seed,
+            workers=settings.workers,
+            rollover=settings.last_batch == "rollover",
+            rank=processes.rank,
+            world_size=processes.world_size,
+            pin_memory=trainer.device.type == "cuda",
+        )
+        feed = self.feeds.get("train")
+        if feed is None:
+            return training_loader(data.train.pairs, data.train_map, _crops(settings), loading, data.form)
+        expected = settings.num_training_samples or 0
+        return stream_loader(feed, expected, data.train_map, _crops(settings), loading, self._passing("train"))
+
+    def validation_share(self, processes: Processes, epoch: int) -> tuple[Iterable[Pair], int, Passing | None]:
+        """The validation pairs of this process, how many they are (0: unknown), and what they have to be, if unseen."""
+        feed = self.feeds.get("validation")
+        if feed is None:
+            share = self.data.validation.pairs[processes.rank :: processes.world_size]
+            return share, len(share), None
+        coming = (visit.pair for visits in feed.batches(epoch) for visit in visits if visit.counted)
+        return coming, (feed.pairs_seen or 0) // processes.world_size, self._passing("validation")
+
+    def _passing(self, side: Side) -> Passing:
+        return Passing(side, self.data.num_classes, self.data.form, self.strict)
+
+
+def _crops(settings: Hyperparameters) -> CropSettings:
+    return CropSettings(
+        settings.base_size,
+        settings.training_crop_size,
+        augment=settings.augmentation_type == "default",
+        padding=IGNORE if settings.padding == "ignore" else 0,
+    )

@@ -1,0 +1,286 @@
+"""Hostile bytes for every parser: seeds that are right, and what becomes of them.
+
+`scripts/fuzz.py` runs many, `tests/test_fuzz.py` a few. A parser may return or raise UserError; anything else is a fault.
+"""
+
+import io
+import json
+import random
+import struct
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segwright.data.importers.coco import read_coco
+from segwright.data.importers.colour_tables import read_colour_table
+from segwright.data.importers.items import Canvas
+from segwright.data.importers.labelme import read_labelme
+from segwright.errors import UserError
+from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
+from segwright.formats.legend import decode_with_legend
+from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
+from segwright.formats.masks import decode_mask, encode_mask
+from segwright.formats.record import Record, decode_record, encode_record
+from segwright.formats.recordio import index_records, read_records, write_record
+from segwright.labels import LabelMap, parse_class_names
+from segwright.palettes import default_palette
+
+Parse = Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser and bytes that it reads."""
+
+    seeds: Callable[[], Sequence[bytes]]
+    parse: Parse
+
+
+def mutate(data: bytes, chance: random.Random) -> bytes:
+    """One to four small changes: flipped bits, other bytes, lying numbers, cuts, copies, other places."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 4)):
+        place = (
+            chance.randrange(len(changed) + 1) if chance.random() < 0.5 else chance.randrange(min(len(changed), 64) + 1)
+        )
+        match chance.randrange(7):
+            case 0 if place < len(changed):
+                changed[place] ^= 1 << chance.randrange(8)
+            case 1:
+                changed[place : place + 1] = bytes([chance.randrange(256)])
+            case 2:
+                number = chance.choice((0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x10000000))
+                order = chance.choice("<>")
+                width = chance.choice(("H", "I"))
+                changed[place : place + 4] = struct.pack(
+                    order + width, number & (0xFFFF if width == "H" else 0xFFFFFFFF)
+                )
+            case 3:
+                del changed[place:]
+            case 4:
+                end = place + chance.randrange(1, 32)
+                changed[place:place] = changed[place:end]
+            case 5:
+                del changed[place : place + chance.randrange(1, 32)]
+            case _:
+                other = chance.randrange(len(changed) + 1)
+                changed[place : place + 8] = changed[other : other + 8]
+    return bytes(changed)
+
+
+def attempt(target: Target, data: bytes) -> str | None:
+    """What went wrong, or None: parsed, or refused with a sentence."""
+    try:
+        target.parse(data)
+    except UserError as error:
+        return None if str(error).strip() else "an error without words"
+    except RecursionError as error:  # named apart: it is bounded by the interpreter, but a fault all the same
+        return f"RecursionError: {error}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _saved(mode: str, kind: str, **options: object) -> bytes:
+    generator = np.random.default_rng(7)
+    pixels = {"RGB": (24, 31, 3), "RGBA": (24, 31, 4), "CMYK": (24, 31, 4)}.get(mode, (24, 31))
+    stream = io.BytesIO()
+    array = generator.integers(0, 2 if mode == "1" else 255, pixels).astype(np.uint8)
+    picture = (
+        Image.fromarray(array * (255 if mode == "1" else 1)).convert(mode)
+        if mode in "1LP"
+        else Image.fromarray(array, mode)
+    )
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _sixteen(kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(7).integers(0, 65535, (24, 31)).astype(np.uint16)).save(stream, kind)
+    return stream.getvalue()
+
+
+def _multiband(bands: int, **options: object) -> bytes:
+    import tifffile
+
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(7).integers(0, 65535, (24, 31, bands)).astype(np.uint16)
+    pixels = pixels if options["planarconfig"] == "contig" else pixels.transpose(2, 0, 1)
+    tifffile.imwrite(stream, pixels, photometric="minisblack", **options)
+    return stream.getvalue()
+
+
+def _pictures() -> list[bytes]:
+    exif = Image.Exif()
+    exif[274] = 6
+    return [
+        *(_saved(mode, "PNG") for mode in ("1", "L", "P", "RGB", "RGBA")),
+        *(_saved(mode, "TIFF", compression="tiff_lzw") for mode in ("L", "RGB")),
+        _saved("RGB", "TIFF", exif=exif),
+        *(_saved("RGB", kind) for kind in ("BMP", "WEBP")),
+        _sixteen("PNG"),
+        _sixteen("TIFF"),
+        _multiband(5, planarconfig="contig"),
+        _multiband(4, planarconfig="separate", compression="zlib"),
+    ]
+
+
+def _jpegs() -> list[bytes]:
+    exif = Image.Exif()
+    exif[274] = 8
+    picture = np.random.default_rng(7).integers(0, 255, (40, 56, 3)).astype(np.uint8)
+    return [
+        encode_jpeg(picture, 80),
+        _saved("L", "JPEG"),
+        _saved("CMYK", "JPEG"),
+        _saved("RGB", "JPEG", exif=exif, progressive=True),
+    ]
+
+
+def _masks() -> list[bytes]:
+    mask = np.random.default_rng(7).integers(0, 5, (24, 31)).astype(np.uint8)
+    return [
+        encode_mask(mask, default_palette(5)),
+        _saved("1", "PNG"),
+        _saved("L", "PNG"),
+        _saved("RGBA", "PNG"),
+        _sixteen("PNG"),
+    ]
+
+
+def _parse_picture(data: bytes) -> None:
+    for upright in (False, True):
+        image_size(data, "hostile", upright)
+        facts = verify_image(data, "hostile", upright)
+        decode_image(data, "hostile", PixelForm(facts.form.bands, facts.form.bit_depth, upright))
+    decode_reduced(data, "hostile", PixelForm(), 4)
+
+
+def _parse_mask(data: bytes) -> None:
+    decode_mask(data, "hostile")
+    decode_with_legend(data, "hostile", ((0, (1, 2, 3)), (1, (84, 98, 124))))
+
+
+def _manifest() -> bytes:
+    line = {
+        "source-ref": "s3://bucket/a.jpg",
+        "road-ref": "masks/ä b.png",
+        "road-ref-metadata": {"internal-color-map": {"0": {"class-name": "a", "hex-color": "#00ff7f"}}},
+    }
+    return ("\n".join([json.dumps(line)] * 3) + "\n").encode()
+
+
+def _parse_manifest(data: bytes) -> None:
+    lines = read_manifest(data, "hostile")
+    names = choose_attributes(lines, None, "hostile")
+    for line in lines:
+        resolve_reference(line.attributes[names.image], Path(), "image")
+        resolve_reference(line.attributes[names.mask], Path(), "mask")
+        if names.metadata and names.metadata in line.attributes:
+            colour_map(line.attributes[names.metadata], "metadata")
+
+
+def _records() -> list[bytes]:
+    magic = (0xCED7230A).to_bytes(4, "little")
+    return [b"".join(map(write_record, (b"\xff\xd8\xff picture", b"ab" * 50, b"1234" + magic + b"5678" + magic)))]
+
+
+def _parse_records(data: bytes) -> None:
+    list(read_records(io.BytesIO(data), "hostile"))
+    index_records(io.BytesIO(data), "hostile", len(data))
+
+
+def _protobuf() -> list[bytes]:
+    features = {"target": np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2), "other": np.arange(3, dtype=np.int32)}
+    return [encode_record(Record(features=features, label={}))]
+
+
+def _coco() -> list[bytes]:
+    annotations = [
+        {"id": 1, "image_id": 7, "category_id": 3, "segmentation": [[1, 1, 20, 2, 10, 20]]},
+        {"id": 2, "image_id": 7, "category_id": 5, "segmentation": {"size": [24, 31], "counts": [10, 50, 684]}},
+        {
+            "id": 3,
+            "image_id": 7,
+            "category_id": 5,
+            "segmentation": {"size": [24, 31], "counts": "PQ01O2O"},
+            "iscrowd": 1,
+        },
+    ]
+    document = {
+        "images": [{"id": 7, "file_name": "a.jpg", "height": 24, "width": 31}],
+        "annotations": annotations,
+        "categories": [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}],
+    }
+    return [json.dumps(document).encode()]
+
+
+@cache
+def _folder() -> Path:
+    """A folder with one picture, for formats that refer to files."""
+    folder = Path(tempfile.mkdtemp(prefix="segwright-fuzz-"))
+    (folder / "a.jpg").write_bytes(encode_jpeg(np.zeros((24, 31, 3), np.uint8)))
+    return folder
+
+
+def _parse_coco(data: bytes) -> None:
+    file = _folder() / "annotations.json"
+    file.write_bytes(data)
+    for pair in read_coco(file, _folder()).pairs:
+        pair.draw_mask(Canvas(24, 31))
+
+
+def _labelme() -> list[bytes]:
+    shapes = [
+        {"label": "cat", "shape_type": "polygon", "points": [[1, 1], [20, 2], [10, 20]], "group_id": None, "flags": {}},
+        {"label": "dog", "shape_type": "rectangle", "points": [[1, 1], [9, 9]]},
+        {"label": "dog", "shape_type": "circle", "points": [[9, 9], [12, 9]]},
+    ]
+    return [
+        json.dumps(
+            {"imagePath": "a.jpg", "imageHeight": 24, "imageWidth": 31, "shapes": shapes, "imageData": None}
+        ).encode()
+    ]
+
+
+def _parse_labelme(data: bytes) -> None:
+    folder = _folder() / "labelme"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.jpg").write_bytes((_folder() / "a.jpg").read_bytes())
+    (folder / "a.json").write_bytes(data)
+    for pair in read_labelme(folder, None).pairs:
+        pair.draw_mask(Canvas(24, 31))
+
+
+def _text(parse: Callable[[str, str], object]) -> Parse:
+    return lambda data: parse(data.decode("utf-8", "surrogateescape"), "hostile.txt")
+
+
+TARGETS: dict[str, Target] = {
+    "JPEG": Target(_jpegs, _parse_picture),
+    "PNG, TIFF, BMP, WebP": Target(_pictures, _parse_picture),
+    "masks": Target(_masks, _parse_mask),
+    "manifest": Target(lambda: [_manifest()], _parse_manifest),
+    "RecordIO": Target(_records, _parse_records),
+    "protobuf Record": Target(_protobuf, lambda data: decode_record(data, "hostile")),
+    "COCO": Target(_coco, _parse_coco),
+    "LabelMe": Target(_labelme, _parse_labelme),
+    "label map": Target(
+        lambda: [
+            b'{"map": {"0": 5, "1": [0, 7]}, "class_names": ["a", "b"]}',
+            b'{"scale": "3"}',
+            b"7 road\n8 sky # up\n",
+        ],
+        _text(LabelMap.parse),
+    ),
+    "class names": Target(lambda: ['["a", "ü", "c"]'.encode(), b"a\nb\n# c\n"], _text(parse_class_names)),
+    "colour table": Target(
+        lambda: [b"road 1 2 3\n#x\nsky, #00ff00\n", b'{"a": [1, 2, 3], "b": "#010203"}'], _text(read_colour_table)
+    ),
+}

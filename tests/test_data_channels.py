@@ -1,0 +1,114 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from segwright.data.channels import Channels, read_names
+from segwright.errors import DataError, LabelError
+from tests.test_data_folders import touch
+
+PICTURES = ("train", "train_annotation", "validation", "validation_annotation")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name in PICTURES:
+        (tmp_path / "data" / name).mkdir(parents=True)
+    return tmp_path / "data"
+
+
+def test_channels_are_found_below_the_data_folder_or_where_they_are_given(data: Path, tmp_path: Path) -> None:
+    channels = Channels.locate(data)
+    assert channels == Channels(*(data / name for name in PICTURES))
+    (data / "label_map").mkdir()
+    assert Channels.locate(data).label_map == data / "label_map"
+    other = tmp_path / "masks"
+    other.mkdir()
+    assert Channels.locate(data, train_annotation=other, validation=None).train_annotation == other
+    everywhere = [data / name for name in PICTURES]
+    given = Channels.locate(
+        None,
+        train=everywhere[0],
+        train_annotation=everywhere[1],
+        validation=everywhere[2],
+        validation_annotation=everywhere[3],
+    )
+    assert given == channels
+
+
+def test_every_missing_channel_is_named_with_its_option(data: Path, tmp_path: Path) -> None:
+    (data / "train_annotation").rmdir()
+    with pytest.raises(DataError) as error:
+        Channels.locate(data, validation=tmp_path / "nowhere", label_map=tmp_path / "map.json")
+    message = str(error.value)
+    assert "--train-annotation DIR, --validation DIR, --label-map" in message
+    assert "nowhere" in message and "map.json" in message and "--train DIR" not in message
+    with pytest.raises(DataError, match="is not a folder"):
+        Channels.locate(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no data folder was given"):
+        Channels.locate(None)
+
+
+def test_label_maps_of_both_channels(data: Path) -> None:
+    assert Channels.locate(data).train_label_map() is None
+    touch(data, "label_map/class_names.txt")
+    (data / "label_map/train_label_map.txt").write_text("7 0\n8 1\n")
+    channels = Channels.locate(data)
+    train = channels.train_label_map()
+    assert train is not None and train.values == ((7, 0), (8, 1))
+    assert channels.validation_label_map() == train
+    (data / "label_map/validation_label_map.json").write_text('{"scale": "3"}')
+    validation = channels.validation_label_map()
+    assert validation is not None and validation.scale == 3 and channels.train_label_map() == train
+    assert channels.class_names_file() == data / "label_map/class_names.txt"
+
+
+def test_a_single_label_map_file_serves_both(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "any.json").write_text('{"scale": 2}')
+    channels = Channels.locate(data, label_map=tmp_path / "any.json")
+    train = channels.train_label_map()
+    assert train is not None and train.scale == 2 and channels.validation_label_map() == train
+    assert channels.class_names_file() is None
+
+
+def test_two_label_maps_for_one_channel_are_refused(data: Path) -> None:
+    touch(data, "label_map/train_label_map.txt", "label_map/train_label_map.json")
+    with pytest.raises(LabelError, match=r"train_label_map\.json and .*train_label_map\.txt"):
+        Channels.locate(data).train_label_map()
+
+
+def test_label_maps_of_other_names_are_not_passed_over_in_silence(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(data, "label_map/train_label_map.json")
+    with caplog.at_level(logging.WARNING, "segwright"):
+        Channels.locate(data)
+        assert not caplog.records
+        touch(data, "label_map/labels.json")
+        Channels.locate(data)
+    assert "labels.json is not used" in caplog.text and "train_label_map.json" in caplog.text
+
+
+def test_lists_of_pairs_need_no_folders_of_masks(tmp_path: Path) -> None:
+    touch(tmp_path, "data/train.manifest", "data/validation/only.jsonl", "data/notes.txt")
+    channels = Channels.locate(tmp_path / "data")
+    assert channels.train == tmp_path / "data/train.manifest" and channels.train_annotation is None
+    assert channels.validation == tmp_path / "data/validation/only.jsonl"
+
+
+def test_a_folder_of_images_needs_one_of_masks(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.jpg", "validation.rec")
+    with pytest.raises(DataError, match=r"Missing .*: train_annotation\. .*--train-annotation DIR"):
+        Channels.locate(tmp_path)
+
+
+def test_pipes_need_not_be_there_yet(tmp_path: Path) -> None:
+    channels = Channels.locate(tmp_path, input_mode="Pipe")
+    assert (channels.train, channels.validation) == (tmp_path / "train", tmp_path / "validation")
+    assert channels.stream("train") is not None and channels.label_map is None
+    with pytest.raises(DataError, match="FIFO on this machine"):
+        Channels.locate(None, train="s3://b/train", validation=tmp_path, input_mode="Pipe").stream("train")
+
+
+def test_class_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(LabelError, match="not UTF-8"):
+        read_names(tmp_path / "names.txt")

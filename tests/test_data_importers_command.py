@@ -1,0 +1,69 @@
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segwright.cli import main
+from segwright.data.importers import FormatOptions, import_data
+from segwright.errors import UserError
+from tests.imported import halves, names, painted, save_image, save_mask
+
+
+@pytest.fixture(autouse=True)
+def undisturbed_logging() -> Iterator[None]:
+    logger = logging.getLogger("segwright")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(4):
+        save_image(tmp_path / "images" / f"{number}.png", seed=number)
+        save_mask(tmp_path / "masks" / f"{number}.png", painted(halves(0, 1), ((1, 2, 3), (4, 5, 6))))
+    (tmp_path / "colours.txt").write_text("a 1 2 3\nb 4 5 6\n")
+    return tmp_path
+
+
+def test_options_of_other_formats_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="format voc takes no --masks, which is for colours"):
+        import_data("voc", str(tmp_path), tmp_path / "out", options=FormatOptions(masks=tmp_path))
+    with pytest.raises(UserError, match="format colours needs --masks DIR"):
+        import_data("colours", str(tmp_path), tmp_path / "out", options=FormatOptions(masks=tmp_path))
+    with pytest.raises(UserError, match="only manifests of ground-truth are read from S3"):
+        import_data("voc", "s3://bucket/voc", tmp_path / "out")
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        import_data("voc", str(tmp_path / "nowhere"), tmp_path / "out")
+
+
+def test_the_command_imports_and_says_what_it_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tail = ["--masks", str(folder / "masks"), "--colours", str(folder / "colours.txt"), "--output", str(folder / "out")]
+    command = ["import-data", "colours", str(folder / "images"), *tail, "--validation", "0.5", "--seed", "3"]
+    assert main(command) == 0
+    assert "2 pairs to train on and 2 to validate with, drawn by seed 3; 2 classes" in capsys.readouterr().err
+    assert main(command) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--images", str(folder)]) == 2
+    assert "takes no --images, which is for coco" in capsys.readouterr().err
+    assert main(["import-data", "yolo", str(folder), "--output", str(folder / "other")]) == 2
+
+
+def test_a_list_and_a_share_exclude_each_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tail = ["--masks", str(folder / "masks"), "--colours", str(folder / "colours.txt"), "--output", str(folder / "out")]
+    (folder / "list.txt").write_text("3\n")
+    command = ["import-data", "colours", str(folder / "images"), *tail, "--validation-list", str(folder / "list.txt")]
+    assert main([*command, "--validation", "0.5"]) == 2
+    assert "were both given" in capsys.readouterr().err
+    assert main(command) == 0
+    assert names(folder / "out" / "validation") == {"3.png"}
+
+
+def test_a_failure_leaves_nothing_behind(folder: Path) -> None:
+    (folder / "images" / "2.png").write_bytes(b"no picture")
+    before = names(folder)
+    options = FormatOptions(masks=folder / "masks", colours=folder / "colours.txt")
+    with pytest.raises(UserError, match=r"2.png is not a JPEG, PNG"):
+        import_data("colours", str(folder / "images"), folder / "out", options=options)
+    assert names(folder) == before

@@ -1,0 +1,218 @@
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segwright.data.importers import FormatOptions, import_data
+from segwright.errors import DataError, LabelError
+from segwright.labels import IGNORE
+from tests.imported import HEIGHT, WIDTH, checked, masks, save_image
+
+
+def rectangle(label: str, left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
+    return {"label": label, "points": [[left, top], [right, bottom]], "shape_type": "rectangle"}
+
+
+def write(folder: Path, name: str, *shapes: dict[str, Any], **change: Any) -> None:
+    """An image and its label file, as LabelMe writes them."""
+    save_image(folder / f"{name}.png")
+    content = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": list(shapes),
+        "imagePath": f"{Path(name).name}.png",
+        "imageData": None,
+        "imageHeight": HEIGHT,
+        "imageWidth": WIDTH,
+        **change,
+    }
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "data", "plain", rectangle("road", 0, 3, 8, 6), rectangle("car", 2, 2, 4, 4))
+    write(tmp_path / "data", "sub folder/other one", rectangle("car", 0, 0, 2, 2))
+    return tmp_path
+
+
+def run(folder: Path, classes: str | None = None) -> Path:
+    if classes is not None:
+        (folder / "labels.txt").write_text(classes)
+    options = FormatOptions(class_names=None if classes is None else folder / "labels.txt")
+    import_data("labelme", str(folder / "data"), folder / "out", options=options, overwrite=True)
+    return folder / "out"
+
+
+def test_shapes_are_drawn_in_their_order_on_background(folder: Path) -> None:
+    output = run(folder)
+    assert checked(output).class_names == ("_background_", "car", "road")
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[3:] = 2
+    expected[2:4, 2:4] = 1
+    found = masks(output)
+    np.testing.assert_array_equal(found["plain"], expected)
+    assert found["sub folder/other one"].sum() == 4
+
+
+def test_class_names_give_the_order_and_the_first_two_are_labelmes_own(folder: Path) -> None:
+    write(folder / "data", "third", rectangle("__ignore__", 0, 0, 8, 2), rectangle("road", 0, 4, 8, 6))
+    output = run(folder, "__ignore__\n_background_\nroad\nperson\ncar\n")
+    assert checked(output).class_names == ("_background_", "road", "person", "car")
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[:2] = IGNORE
+    expected[4:] = 1
+    np.testing.assert_array_equal(masks(output)["third"], expected)
+
+
+def test_without_a_background_class_the_rest_is_ignored(folder: Path) -> None:
+    found = masks(run(folder, "road\ncar\n"))
+    assert set(np.unique(found["plain"])) == {0, 1, IGNORE}
+
+
+def test_every_shape_with_an_inside_is_drawn(folder: Path) -> None:
+    small = io.BytesIO()
+    Image.fromarray(np.array([[0, 1, 1], [1, 1, 0]], np.uint8)).save(small, "PNG")
+    write(
+        folder / "data",
+        "shapes",
+        {"label": "road", "points": [[0, 0], [8, 0], [0, 6]], "shape_type": "polygon"},
+        {"label": "road", "points": [[5, 3], [7, 3], [7, 5], [5, 5]]},
+        {"label": "car", "points": [[4, 4], [4, 5.2]], "shape_type": "circle"},
+        {
+            "label": "car",
+            "points": [[6, 5], [8, 6]],
+            "shape_type": "mask",
+            "mask": base64.b64encode(small.getvalue()).decode(),
+        },
+    )
+    expected = np.array(
+        [
+            [2, 2, 2, 2, 2, 2, 2, 0],
+            [2, 2, 2, 2, 2, 2, 0, 0],
+            [2, 2, 2, 2, 2, 0, 0, 0],
+            [2, 2, 2, 1, 1, 2, 2, 0],
+            [2, 2, 0, 1, 1, 2, 2, 0],
+            [2, 0, 0, 0, 0, 0, 0, 1],
+        ]
+    )
+    found = masks(run(folder))["shapes"]
+    centres = np.add.outer((np.arange(HEIGHT) + 0.5) / HEIGHT, (np.arange(WIDTH) + 0.5) / WIDTH)
+    off_the_slope = np.abs(centres - 1) > 1e-9
+    np.testing.assert_array_equal(found[off_the_slope], expected[off_the_slope])
+
+
+def test_lines_and_points_are_left_out_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat = [
+        {"label": "wire", "points": [[0, 0], [5, 5]], "shape_type": kind} for kind in ("line", "linestrip", "point")
+    ]
+    write(folder / "data", "flat", *flat, rectangle("car", 0, 0, 2, 2))
+    output = run(folder)
+    assert checked(output).class_names == ("_background_", "car", "road")
+    assert "lines and points, which have no inside, left out: 3 (in flat.png)" in caplog.text
+
+
+def test_an_image_lies_where_the_path_says_or_in_the_file_itself(folder: Path) -> None:
+    image = save_image(folder / "images" / "far.png", seed=5)
+    write(folder / "data", "far", rectangle("car", 0, 0, 2, 2), imagePath="..\\images\\far.png")
+    write(
+        folder / "data",
+        "within",
+        rectangle("car", 0, 0, 2, 2),
+        imagePath="C:\\gone\\missing.jpg",
+        imageData=base64.b64encode(image).decode(),
+    )
+    (folder / "data" / "far.png").unlink()
+    (folder / "data" / "within.png").unlink()
+    output = run(folder)
+    assert set(masks(output)) == {"plain", "sub folder/other one", "far", "within"}
+    for name in ("far.png", "within.png"):
+        (written,) = (output / side / name for side in ("train", "validation") if (output / side / name).exists())
+        assert written.read_bytes() == image
+
+
+def test_shapes_of_a_turned_photograph_are_turned_back(folder: Path) -> None:
+    # LabelMe shows photographs upright, and writes the size of what it shows.
+    write(
+        folder / "data",
+        "turned",
+        rectangle("car", 1, 0, 3, 5),
+        imagePath="turned.jpg",
+        imageHeight=WIDTH,
+        imageWidth=HEIGHT,
+    )
+    picture = Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    exif = picture.getexif()
+    exif[274] = 6
+    picture.save(folder / "data" / "turned.jpg", exif=exif)
+    upright = np.zeros((WIDTH, HEIGHT), np.uint8)
+    upright[0:5, 1:3] = 1
+    np.testing.assert_array_equal(masks(run(folder))["turned"], np.rot90(upright))
+
+
+def test_files_of_other_programs_are_left_out_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "data" / "names.json").write_text('["road"]')
+    assert len(masks(run(folder))) == 2
+    assert "1 JSON files are not LabelMe's and are left out" in caplog.text
+    for file in (folder / "data").rglob("*.json"):
+        file.write_text("{}")
+    with pytest.raises(DataError, match="holds no JSON files of LabelMe"):
+        run(folder)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"label": "car", "points": [[0, 0], [1, 1]]}, r"shapes.0 \(car\): a polygon has three points or more, not 2"),
+        ({"label": "car", "points": [[0, 0]], "shape_type": "circle"}, "a circle has two points, not 1"),
+        ({"label": "car", "points": [[0, 0], [1, 1]], "shape_type": "cube"}, "the shape_type 'cube' is not known"),
+        ({"label": "car", "points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": "!"}, "mask is not base64"),
+        ({"label": "car", "points": [[0, 0], [1, 1]], "shape_type": "mask"}, "mask is empty"),
+        ({"label": "car", "points": [[0, 0], [1e9, 1], [2, 2]]}, "more than a million pixels away"),
+        ({"label": "car", "points": [[0, 0, 0]]}, "shapes.0.points.0"),
+        ({"label": 5, "points": []}, "shapes.0.label is 5"),
+        ({"points": []}, "shapes.0.label is missing"),
+    ],
+)
+def test_shapes_that_are_none_are_named(folder: Path, shape: dict[str, Any], message: str) -> None:
+    write(folder / "data", "bad", shape)
+    with pytest.raises(DataError, match=rf"bad\.json.*{message}"):
+        run(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"imageHeight": 5, "imageWidth": 5}, "bad.json describes is of 5x5 pixels, but its image is of 8x6"),
+        ({"imagePath": "gone.png"}, "has the imagePath 'gone.png', but there is no such image"),
+        ({"imagePath": "../../../../etc/passwd"}, "there is no such image"),
+        ({"imagePath": "bad\0.png"}, "there is no such image"),
+        ({"imagePath": None}, "has the imagePath None"),
+        ({"imagePath": "", "imageData": "###"}, "bad.json, imageData is not base64 text"),
+        ({"imagePath": "", "imageData": "aGVsbG8="}, "bad.json, imageData is not a JPEG, PNG"),
+        ({"imagePath": "bad.json.png"}, "is not a JPEG, PNG"),
+    ],
+)
+def test_images_that_are_none_are_named(folder: Path, change: dict[str, Any], message: str) -> None:
+    write(folder / "data", "bad", rectangle("car", 0, 0, 2, 2), **change)
+    (folder / "data" / "bad.json.png").write_text("no picture")
+    with pytest.raises(DataError, match=message):
+        run(folder)
+
+
+def test_labels_that_the_class_names_lack_are_refused_with_the_nearest(folder: Path) -> None:
+    with pytest.raises(
+        LabelError, match=r"plain.json has the label 'road', which .*labels.txt does not name. Did you mean 'roads'"
+    ):
+        run(folder, "_background_\nroads\ncar\n")
+
+
+def test_a_file_that_is_no_json_is_named(folder: Path) -> None:
+    (folder / "data" / "broken.json").write_text('{"shapes": [], "imagePath": ')
+    with pytest.raises(DataError, match=r"broken.json is not valid JSON"):
+        run(folder)

@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segwright.data.channels import list_pairs
+from segwright.data.check import check_pairs
+from segwright.data.manifests import referred
+from segwright.data.pairs import read_mask
+from segwright.data.record_files import record_pairs
+from segwright.errors import DataError
+from segwright.formats.manifest import ManifestLine
+from segwright.formats.recordio import MAGIC, write_record
+from segwright.storage import Cache, FileBlob, S3Place
+from segwright.storage.s3 import S3Blob
+from tests.conftest import Draw
+
+GREEN, BLUE, WHITE = (44, 160, 44), (31, 119, 180), (255, 255, 255)
+
+
+def write_manifest(path: Path, lines: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_references_are_addresses_or_paths_from_the_manifest(tmp_path: Path) -> None:
+    manifest = write_manifest(
+        tmp_path / "train.manifest",
+        [
+            {"source-ref": "images/a b.jpg", "road-ref": "masks/a b.png"},
+            {"source-ref": "s3://bucket/c.jpg", "road-ref": str(tmp_path / "c.png")},
+        ],
+    )
+    first, second = list_pairs(manifest, None).pairs
+    assert (first.key, second.key) == ("line 1", "line 2")
+    assert first.image == FileBlob(tmp_path / "images/a b.jpg") and first.mask == FileBlob(tmp_path / "masks/a b.png")
+    assert second.image == S3Blob("bucket", "c.jpg") and second.mask == FileBlob(tmp_path / "c.png")
+
+
+def test_a_manifest_in_s3_refers_to_its_own_folder() -> None:
+    manifest, cache = S3Place("bucket", "jobs/one/out.manifest", Cache(Path("c"), 1)), Cache(Path("c"), 1)
+    line = ManifestLine(1, {"a": "masks/x y.png", "b": "s3://other/z.png"})
+    assert referred(line, "a", manifest) == S3Blob("bucket", "jobs/one/masks/x y.png", cache=cache)
+    assert referred(line, "b", manifest) == S3Blob("other", "z.png", cache=cache)
+
+
+def test_a_line_that_refers_to_nothing_is_named(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "m.jsonl", [{"source-ref": "a.jpg", "m-ref": "a.png"}, {"source-ref": "b"}])
+    with pytest.raises(DataError, match=r"m\.jsonl, line 2"):
+        list_pairs(manifest, None)
+    write_manifest(tmp_path / "m.jsonl", [{"source-ref": "a.jpg", "m-ref": 7}])
+    with pytest.raises(DataError, match="line 1, m-ref"):
+        list_pairs(manifest, None)
+
+
+def test_a_palette_that_disagrees_with_the_colour_map_is_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("RGB", (4, 1)).save(tmp_path / "a.jpg")
+    mask = Image.fromarray(np.array([[0, 1, 2, 2]], np.uint8))
+    mask.putpalette([*WHITE, *BLUE, *GREEN])  # 1 and 2 exchanged
+    mask.save(tmp_path / "a.png")
+    colours = {
+        "0": {"class-name": "BACKGROUND", "hex-color": "#ffffff"},
+        "1": {"class-name": "tree", "hex-color": "#2ca02c"},
+        "2": {"class-name": "pond", "hex-color": "#1f77b4"},
+    }
+    line = {"source-ref": "a.jpg", "l-ref": "a.png", "l-ref-metadata": {"internal-color-map": colours}}
+    pairing = list_pairs(write_manifest(tmp_path / "m.manifest", [line]), None)
+    assert read_mask(pairing.pairs[0]).tolist() == [[0, 2, 1, 1]]
+    check_pairs(pairing, None, 3, channel="train")
+    assert "in 1 of 1 masks indices and colours disagree" in caplog.text
+
+
+def test_records_of_a_file_are_read_where_they_lie(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder(train=3)
+    folders = list_pairs(data / "train", data / "train_annotation")
+    payloads = [blob.read() for pair in folders.pairs for blob in (pair.image, pair.mask)]
+    odd = b"\xff\xd8\xff\x00" + MAGIC.to_bytes(4, "little") + b"rest"
+    file = tmp_path / "train.rec"
+    file.write_bytes(b"".join(map(write_record, [*payloads, odd, odd])))
+    pairs = record_pairs(file).pairs
+    assert [blob.read() for pair in pairs for blob in (pair.image, pair.mask)] == [*payloads, odd, odd]
+    assert [pair.key for pair in pairs] == ["pair 0", "pair 1", "pair 2", "pair 3"]
+    with file.open("ab") as stream:
+        stream.write(write_record(b"alone"))
+    with pytest.raises(DataError, match="9 records; images and masks alternate"):
+        record_pairs(file)
+    with pytest.raises(DataError, match=r"gone\.rec cannot be read"):
+        record_pairs(tmp_path / "gone.rec")

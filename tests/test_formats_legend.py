@@ -1,0 +1,48 @@
+import io
+
+import numpy as np
+from PIL import Image
+
+from segwright.formats.legend import decode_with_legend
+from segwright.labels import IGNORE
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+LEGEND = ((0, RED), (1, GREEN), (2, BLUE))
+
+
+def palette_png(indices: list[list[int]], *colours: tuple[int, int, int]) -> bytes:
+    picture = Image.fromarray(np.array(indices, np.uint8))
+    picture.putpalette([value for colour in colours for value in colour])
+    return png(picture)
+
+
+def png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_palette_that_agrees_changes_nothing() -> None:
+    mask, repaired = decode_with_legend(palette_png([[0, 1, 2]], RED, GREEN, BLUE), "a", LEGEND)
+    assert mask.tolist() == [[0, 1, 2]] and not repaired
+
+
+def test_colours_overrule_indices() -> None:
+    mask, repaired = decode_with_legend(palette_png([[0, 1, 2, 3]], BLUE, GREEN, RED, (9, 9, 9)), "a", LEGEND)
+    assert mask.tolist() == [[2, 1, 0, 3]] and repaired
+
+
+def test_a_colour_of_two_indices_tells_nothing() -> None:
+    mask, repaired = decode_with_legend(palette_png([[0, 1]], GREEN, RED), "a", ((0, RED), (1, GREEN), (2, GREEN)))
+    assert mask.tolist() == [[0, 0]] and repaired
+
+
+def test_grey_masks_have_no_colours() -> None:
+    mask, repaired = decode_with_legend(png(Image.fromarray(np.array([[0, 2]], np.uint8))), "a", LEGEND)
+    assert mask.tolist() == [[0, 2]] and not repaired
+
+
+def test_colour_pictures_are_read_by_colour() -> None:
+    picture = Image.fromarray(np.array([[RED, BLUE, (1, 2, 3)]], np.uint8))
+    mask, repaired = decode_with_legend(png(picture), "a", LEGEND)
+    assert mask.tolist() == [[0, 2, IGNORE]] and repaired

@@ -1,0 +1,405 @@
+import io
+import itertools
+import logging
+import struct
+import subprocess
+import sys
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tifffile import TiffFile, TiffWriter, imwrite
+
+from segwright.errors import DataError
+from segwright.formats import containers, multiband
+from segwright.formats.images import (
+    PixelForm,
+    decode_image,
+    decode_reduced,
+    encode_jpeg,
+    encode_png,
+    image_size,
+    verify_image,
+)
+
+HEIGHT, WIDTH = 21, 34
+
+
+def numbers(bands: int, bits: int, height: int = HEIGHT, width: int = WIDTH) -> NDArray[Any]:
+    """Noise over the whole range, [H, W, bands]."""
+    dtype = np.uint8 if bits == 8 else np.uint16
+    return np.random.default_rng(bands).integers(0, 2**bits, (height, width, bands)).astype(dtype)
+
+
+def tiff(pixels: NDArray[Any], photometric: str = "minisblack", planar: str = "contig", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels.transpose(2, 0, 1) if planar == "separate" else pixels
+    if pixels.shape[2] > 1:
+        options["planarconfig"] = planar
+    imwrite(stream, shown, photometric=photometric, metadata=None, **options)
+    return stream.getvalue()
+
+
+def opencv(container: str, pixels: NDArray[Any]) -> bytes:
+    """Written by OpenCV, from R, G, B and opacity."""
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
+    done, data = cv2.imencode(container, np.ascontiguousarray(pixels[..., order]))
+    assert done
+    return data.tobytes()
+
+
+def png16(colour_type: int, pixels: NDArray[Any], interlaced: bool = False) -> bytes:
+    """A PNG of 16 bits written by hand, every row with another filter byte where that changes nothing."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, _ = pixels.shape
+    stored = pixels.astype(">u2")
+    starts = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    passes = [stored[top::down, left::right] for top, left, down, right in starts] if interlaced else [stored]
+    rows = [b"\0" + row.tobytes() for part in passes if part.size for row in part]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, interlaced)
+    body = chunk(b"IDAT", zlib.compress(b"".join(rows)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
+
+
+def natural(data: bytes) -> PixelForm:
+    facts = verify_image(data, "x")
+    assert image_size(data, "x") == (facts.height, facts.width) == (HEIGHT, WIDTH)
+    return facts.form
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5, 13])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate", "zstd", "packbits"])
+def test_all_bands_of_a_tiff(bands: int, bits: int, planar: str, compression: str | None) -> None:
+    pixels = numbers(bands, bits)
+    layouts: list[dict[str, Any]] = [{}, {"tile": (16, 16)}, {"rowsperstrip": 4}, {"byteorder": ">"}]
+    if compression in ("lzw", "deflate"):
+        layouts.append({"predictor": True})
+    for options in layouts:
+        data = tiff(pixels, planar=planar, compression=compression, **options)
+        ordinary = bands == 1 and bits == 8
+        assert natural(data) == PixelForm(3 if ordinary else bands, bits), options
+        decoded = decode_image(data, "x", PixelForm(bands, bits))
+        assert decoded.dtype == pixels.dtype and decoded.dtype.isnative and decoded.flags.c_contiguous
+        assert (decoded == pixels).all(), options
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_colours_of_a_tiff(planar: str, bits: int, compression: str | None) -> None:
+    pixels = numbers(3, bits)
+    data = tiff(pixels, "rgb", planar, compression=compression)
+    assert natural(data) == PixelForm(3, bits)
+    assert (decode_image(data, "x", PixelForm(3, bits)) == pixels).all()
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("photometric", "colours"), [("minisblack", 1), ("rgb", 3)])
+def test_opacity_of_a_tiff_is_dropped_unless_asked_for(planar: str, bits: int, photometric: str, colours: int) -> None:
+    pixels = numbers(colours + 1, bits)
+    for extra in ("unassalpha", "assocalpha"):
+        data = tiff(pixels, photometric, planar, extrasamples=[extra])
+        by_pillow = bits == 8 and planar == "contig"
+        bands = 3 if by_pillow else colours
+        assert natural(data) == PixelForm(bands, bits)
+        if not by_pillow or extra == "unassalpha":
+            assert (decode_image(data, "x", PixelForm(bands, bits)) == pixels[..., :colours]).all()
+        if not by_pillow:
+            assert (decode_image(data, "x", PixelForm(colours + 1, bits)) == pixels).all()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_near_infrared_is_a_band_and_no_opacity(bits: int, planar: str) -> None:
+    pixels = numbers(4, bits)
+    data = tiff(pixels, "rgb", planar, extrasamples=["unspecified"])
+    assert natural(data) == PixelForm(4, bits)
+    assert (decode_image(data, "x", PixelForm(4, bits)) == pixels).all()
+    with pytest.raises(DataError, match=rf"x has 4 bands of {bits} bits instead of 3 bands of {bits} bits"):
+        decode_image(data, "x", PixelForm(3, bits))
+    more = tiff(numbers(5, bits), "rgb", planar, extrasamples=["unassalpha", "unspecified"])
+    assert natural(more) == PixelForm(5, bits)
+
+
+def test_a_tiff_written_by_hand() -> None:
+    """Five bands of 8 bits, one pixel: the numbers 1 to 5."""
+    tags: dict[int, int | tuple[int, ...]] = {
+        256: 1, 257: 1, 258: (8,) * 5, 259: 1, 262: 1, 273: 8, 277: 5, 278: 1, 279: 5,
+    }  # fmt: skip
+    extra = b"\1\2\3\4\5\0"
+    offset = 8 + len(extra) + 2 + 12 * len(tags) + 4
+    entries = b""
+    for tag, value in tags.items():
+        if isinstance(value, tuple):
+            entries += struct.pack("<HHII", tag, 3, len(value), offset)
+        else:
+            entries += struct.pack("<HHII", tag, 4, 1, value)
+    data = struct.pack("<2sHI", b"II", 42, 14) + extra + struct.pack("<H", len(tags)) + entries + b"\0" * 4
+    data += struct.pack("<5H", *(8,) * 5)
+    assert decode_image(data, "five.tif", PixelForm(5, 8)).tolist() == [[[1, 2, 3, 4, 5]]]
+    with pytest.raises(DataError, match=r"five\.tif has 5 bands of 8 bits instead of 3 bands of 8 bits"):
+        decode_image(data, "five.tif")
+
+
+@pytest.mark.parametrize("container", [".tiff", ".png"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_files_of_opencv(container: str, bands: int) -> None:
+    pixels = numbers(bands, 16)
+    data = opencv(container, pixels)
+    assert natural(data) == PixelForm(bands, 16)
+    assert (decode_image(data, "x", PixelForm(bands, 16)) == pixels).all()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_files_of_pillow(mode: str) -> None:
+    pixels = numbers(1, 16)
+    raw = pixels.astype(">u2" if mode == "I;16B" else "<u2").tobytes()
+    for container in ("TIFF", "PNG") if mode == "I;16" else ("TIFF",):
+        stream = io.BytesIO()
+        Image.frombytes(mode, (WIDTH, HEIGHT), raw).save(stream, container)
+        assert (decode_image(stream.getvalue(), "x", PixelForm(1, 16)) == pixels).all()
+
+
+@pytest.mark.parametrize(("colour_type", "samples", "bands"), [(0, 1, 1), (2, 3, 3), (4, 2, 1), (6, 4, 3)])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_png_of_16_bits(colour_type: int, samples: int, bands: int, interlaced: bool) -> None:
+    pixels = numbers(samples, 16)
+    data = png16(colour_type, pixels, interlaced)
+    assert natural(data) == PixelForm(bands, 16)
+    decoded = decode_image(data, "x", PixelForm(bands, 16))
+    assert decoded.dtype == np.uint16 and decoded.flags.c_contiguous
+    assert (decoded == pixels[..., :bands]).all()
+    if samples > bands:
+        assert (decode_image(data, "x", PixelForm(samples, 16)) == pixels).all()
+    assert decode_reduced(data, "x", PixelForm(bands, 16), 8)[1] == 1
+
+
+def test_filters_of_a_png_of_16_bits() -> None:
+    """OpenCV chooses filters by row, soft pictures make it use all of them."""
+    rows, columns = np.indices((64, 80))
+    pixels = np.stack([rows * columns * 11, rows * 900, columns * 700, rows * 3 + columns], axis=-1).astype(np.uint16)
+    for shown in (pixels[..., :1], pixels[..., :3], pixels):
+        data = opencv(".png", shown)
+        assert (decode_image(data, "x", PixelForm(shown.shape[2], 16)) == shown).all()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [png16(0, numbers(1, 16)), png16(4, numbers(2, 16)), tiff(numbers(1, 16))],
+    ids=["PNG", "PNG with opacity", "TIFF"],
+)
+def test_grey_of_16_bits_is_repeated_for_three_bands(data: bytes) -> None:
+    decoded = decode_image(data, "x", PixelForm(3, 16))
+    assert decoded.shape == (HEIGHT, WIDTH, 3)
+    assert (decoded == decode_image(data, "x", PixelForm(1, 16))).all()
+
+
+def test_where_white_is_zero_numbers_are_inverted() -> None:
+    pixels = numbers(1, 16)
+    assert (decode_image(tiff(pixels, "miniswhite"), "x", PixelForm(1, 16)) == 65535 - pixels).all()
+    grey = numbers(1, 8)
+    assert (decode_image(tiff(grey, "miniswhite"), "x", PixelForm(1, 8)) == 255 - grey).all()
+
+
+def test_only_the_first_page_counts() -> None:
+    stream = io.BytesIO()
+    with TiffWriter(stream) as writer:
+        writer.write(numbers(1, 16)[..., 0], photometric="minisblack", metadata=None)
+        writer.write(numbers(5, 8, 9, 9), photometric="minisblack", planarconfig="contig", metadata=None)
+    assert natural(stream.getvalue()) == PixelForm(1, 16)
+    assert (decode_image(stream.getvalue(), "x", PixelForm(1, 16)) == numbers(1, 16)).all()
+
+
+REFUSED = {
+    "16 bits for 8": (png16(0, numbers(1, 16)), PixelForm(), "1 band of 16 bits instead of 3 bands of 8 bits"),
+    "colour of 16 bits, which Pillow opens as 8": (
+        png16(2, numbers(3, 16)), PixelForm(), "3 bands of 16 bits instead of 3 bands of 8 bits",
+    ),
+    "TIFF of 16 bits": (tiff(numbers(1, 16)), PixelForm(1, 8), "1 band of 16 bits instead of 1 band of 8 bits"),
+    "colour of 16 bits for grey": (png16(2, numbers(3, 16)), PixelForm(1, 16), "3 bands of 16 bits instead of 1 band"),
+    "two bands for three": (tiff(numbers(2, 16)), PixelForm(3, 16), "2 bands of 16 bits instead of 3 bands of 16 bits"),
+    "8 bits for 16": (tiff(numbers(5, 8)), PixelForm(5, 16), "5 bands of 8 bits instead of 5 bands of 16 bits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "form", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_other_forms_are_refused_instead_of_squeezed(data: bytes, form: PixelForm, sentence: str) -> None:
+    with pytest.raises(DataError, match=rf"deep\.png has {sentence}.*convert this file, or train on"):
+        decode_image(data, "deep.png", form)
+    verify_image(data, "deep.png")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "words"),
+    [
+        (np.int8, "signed whole numbers of 8 bits"),
+        (np.int16, "signed whole numbers of 16 bits"),
+        (np.uint32, "unsigned whole numbers of 32 bits"),
+        (np.float32, "floating-point numbers of 32 bits"),
+        (np.float64, "floating-point numbers of 64 bits"),
+        (np.complex64, "complex numbers of 64 bits"),
+    ],
+)
+@pytest.mark.parametrize("bands", [1, 3])
+def test_other_numbers_are_refused(dtype: type[np.generic], words: str, bands: int) -> None:
+    data = tiff(numbers(bands, 8).astype(dtype))
+    for function in (decode_image, verify_image):
+        with pytest.raises(DataError, match=rf"odd\.tif holds a picture of {words}\. Images have unsigned"):
+            function(data, "odd.tif")
+
+
+def test_a_volume_is_refused() -> None:
+    stream = io.BytesIO()
+    imwrite(stream, np.zeros((16, 16, 16), np.uint16), photometric="minisblack", volumetric=True, tile=(16, 16, 16))
+    with pytest.raises(DataError, match=r"x holds a volume"):
+        verify_image(stream.getvalue(), "x")
+
+
+def test_a_compression_that_is_not_read_is_named() -> None:
+    data = tiff(numbers(4, 8), compression="lzma")
+    with pytest.raises(DataError, match=r"x is compressed \(TIFF's number 34925\).*not read.*save it with LZW"):
+        verify_image(data, "x")
+
+
+def test_without_imagecodecs_deflate_is_read_and_the_cure_for_others_is_named(tmp_path: Any) -> None:
+    pixels = numbers(4, 16)
+    for compression in (None, "deflate", "lzw"):
+        (tmp_path / f"{compression}.tif").write_bytes(tiff(pixels, compression=compression, predictor=False))
+    code = """
+import sys
+sys.modules["imagecodecs"] = None
+from pathlib import Path
+from segwright.errors import DataError
+from segwright.formats.images import PixelForm, decode_image
+sums = [decode_image(Path(f"{name}.tif").read_bytes(), name, PixelForm(4, 16)).sum() for name in (None, "deflate")]
+print(*sums)
+try:
+    decode_image(Path("lzw.tif").read_bytes(), "lzw.tif", PixelForm(4, 16))
+except DataError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    sums, sentence = result.stdout.splitlines()
+    assert sums == f"{pixels.sum()} {pixels.sum()}"
+    assert sentence.startswith("lzw.tif is compressed") and "pip install 'segwright[decoders]'" in sentence
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("has_imagecodecs", [False, True])
+def test_a_bomb_is_not_inflated(has_imagecodecs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiband, "_HAS_IMAGECODECS", has_imagecodecs)
+    data = tiff(np.zeros((8, 8, 4), np.uint16), compression="deflate")
+    bomb = zlib.compress(bytes(1 << 27), 9)
+    page = TiffFile(io.BytesIO(data)).pages.first
+    mutated = bytearray(data[: page.dataoffsets[0]] + bomb)
+    struct.pack_into("<HHII", mutated, page.tags["StripByteCounts"].offset, 279, 4, 1, len(bomb))
+    try:
+        decoded = decode_image(bytes(mutated), "bomb.tif", PixelForm(4, 16))
+    except DataError as error:
+        assert "bomb.tif is truncated or damaged" in str(error)
+    else:
+        assert has_imagecodecs and not decoded.any()
+
+
+def test_numbers_in_all_bands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "MAX_PIXELS", HEIGHT * WIDTH)
+    assert natural(tiff(numbers(3, 16))) == PixelForm(3, 16)
+    for function in (verify_image, image_size):
+        with pytest.raises(DataError, match=r"x has 34 x 21 pixels of 4 bands, more than the 2,142 numbers"):
+            function(tiff(numbers(4, 16)), "x")
+    monkeypatch.setattr(containers, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+    for data in (tiff(numbers(1, 16)), png16(0, numbers(1, 16))):
+        with pytest.raises(DataError, match=r"x has 34 x 21 pixels, more than"):
+            verify_image(data, "x")
+
+
+@pytest.mark.parametrize("tag", [322, 323])
+def test_a_huge_tile_is_refused(tag: int) -> None:
+    data = bytearray(tiff(numbers(4, 16), tile=(16, 16), compression="lzw"))
+    places = [at for at in range(len(data) - 12) if struct.unpack_from("<H", data, at)[0] == tag]
+    struct.pack_into("<HHII", data, places[0], tag, 4, 1, 0x7FFFFFF0)
+    with pytest.raises(DataError, match=r"x is truncated or damaged: a strip or tile .*larger than any"):
+        verify_image(bytes(data), "x")
+
+
+SAMPLES: dict[str, bytes] = {
+    **{f"PNG {kind}": png16(kind, numbers(samples, 16)) for kind, samples in ((0, 1), (2, 3), (4, 2), (6, 4))},
+    **{
+        f"TIFF {bands} {bits} {planar} {compression}": tiff(
+            numbers(bands, bits), planar=planar, compression=compression, rowsperstrip=5
+        )
+        for bands, bits, planar, compression in itertools.product(
+            (2, 4), (8, 16), ("contig", "separate"), (None, "lzw", "deflate")
+        )
+    },
+    "TIFF tiles": tiff(numbers(5, 16), tile=(16, 16), compression="zstd"),
+    "TIFF colour": tiff(numbers(3, 8), "rgb"),
+    "TIFF opacity": tiff(numbers(4, 16), "rgb", extrasamples=["unassalpha"]),
+}
+
+
+@pytest.mark.parametrize("data", SAMPLES.values(), ids=SAMPLES.keys())
+def test_truncation_is_found(data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    form = natural(data)
+    ends = [1, 30, len(data) // 4, len(data) // 2, len(data) * 3 // 4, len(data) - 60]
+    for end in ends if data.startswith(b"\x89PNG") else [*ends, len(data) - 1]:
+        for function in (lambda data, name: decode_image(data, name, form), verify_image):
+            with pytest.raises(DataError, match=r"cut\.tif"):
+                function(data[:end], "cut.tif")
+    assert capfd.readouterr() == ("", "")
+
+
+def damaged(data: bytes, random: np.random.Generator) -> bytes:
+    """The same bytes with up to six others, half of the time in the header, or with a piece cut out."""
+    result = np.frombuffer(data, np.uint8).copy()
+    limit = len(result) if random.random() < 0.5 else min(len(result), 300)
+    places = random.integers(0, limit, random.integers(1, 7))
+    result[places] = random.choice([0, 1, 2, 3, 8, 16, 127, 255, int(random.integers(256))], len(places))
+    if random.random() < 0.15:
+        start, stop = sorted(random.integers(0, len(result), 2))
+        result = np.delete(result, slice(start, stop))
+    return result.tobytes()
+
+
+def test_damaged_bytes_give_a_picture_or_a_data_error_in_silence(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    soft = np.stack([np.indices((24, 40)).sum(axis=0)] * 3, axis=-1).astype(np.uint8)
+    others = {"JPEG": encode_jpeg(soft), "PNG": encode_png(soft)}
+    for container, mode, options in (
+        ("BMP", "RGB", {}), ("WebP", "RGB", {}), ("TIFF", "RGB", {}), ("TIFF", "L", {"compression": "tiff_lzw"}),
+        ("TIFF", "1", {"compression": "group4"}), ("TIFF", "YCbCr", {"compression": "jpeg"}),
+    ):  # fmt: skip
+        stream = io.BytesIO()
+        Image.fromarray(soft).convert(mode).save(stream, container, **options)
+        others[f"{container} {mode}"] = stream.getvalue()
+    random = np.random.default_rng(0)
+    outcomes = {True: 0, False: 0}
+    for whole in (SAMPLES | others).values():
+        for _ in range(25):
+            data = damaged(whole, random)
+            try:
+                facts = verify_image(data, "damaged", upright=True)
+                assert image_size(data, "damaged", upright=True) == (facts.height, facts.width)
+                pixels, _ = decode_reduced(data, "damaged", facts.form, 2)
+                assert pixels.dtype == facts.form.dtype and pixels.shape[2] == facts.form.bands
+                if containers.sniff(data) != "JPEG":
+                    assert pixels.shape[:2] == (facts.height, facts.width)
+                outcomes[True] += 1
+            except DataError as error:
+                assert "damaged" in str(error)
+                outcomes[False] += 1
+    assert min(outcomes.values()) > 50
+    assert capfd.readouterr() == ("", "")
+    assert [record.getMessage() for record in caplog.records] == []

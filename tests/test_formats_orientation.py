@@ -1,0 +1,184 @@
+import io
+import struct
+import zlib
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from tifffile import TiffWriter
+
+from segwright.formats import images
+from segwright.formats.containers import sniff
+from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
+from segwright.formats.masks import decode_mask
+from segwright.formats.orientation import noted_orientation, turned
+
+UPRIGHT = PixelForm(upright=True)
+CONTAINERS = ("JPEG", "PNG", "TIFF", "WebP")
+ORIENTATIONS = range(1, 9)
+
+
+def picture(height: int = 21, width: int = 34) -> NDArray[np.uint8]:
+    rows, columns = np.indices((height, width))
+    return np.stack([40 + rows * 4, 200 - columns * 3, 90 + rows + columns], axis=-1).astype(np.uint8)
+
+
+def noted(container: str, orientation: int, image: NDArray[np.uint8] | None = None) -> bytes:
+    """A picture with an orientation beside it."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WebP": {"lossless": True}}
+    stream = io.BytesIO()
+    Image.fromarray(picture() if image is None else image).save(stream, container, exif=exif, **options.get(container, {}))
+    return stream.getvalue()
+
+
+def exif_block(orientation: int, order: str = "<", kind: int = 3) -> bytes:
+    """A TIFF structure of one tag, with the orientation as a number of two bytes (or of another type)."""
+    header = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8)
+    return header + struct.pack(order + "HHHIHHI", 1, 274, kind, 1, orientation, 0, 0)
+
+
+def jpeg_with(*segments: bytes) -> bytes:
+    """A JPEG that begins with these segments, each a marker and its content."""
+    plain = encode_jpeg(picture())
+    packed = b"".join(segment[:2] + struct.pack(">H", len(segment)) + segment[2:] for segment in segments)
+    return plain[:2] + packed + plain[2:]
+
+
+def is_order(data: bytes, expected: int) -> bool:
+    return noted_orientation(data, sniff(data)) == expected
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_pictures_stand_upright_on_request_only(container: str, orientation: int) -> None:
+    data = noted(container, orientation)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+    decoded = decode_image(data, "x", UPRIGHT)
+    assert decoded.shape == expected.shape and decoded.flags.c_contiguous
+    assert np.abs(decoded.astype(int) - expected).max() <= (2 if container == "JPEG" else 0)
+    assert image_size(data, "x", upright=True) == expected.shape[:2]
+    facts = verify_image(data, "x", upright=True)
+    assert (facts.height, facts.width) == expected.shape[:2]
+    assert facts.orientation == orientation and facts.form == UPRIGHT
+
+    stored = decode_image(data, "x")
+    assert np.abs(stored.astype(int) - picture()).max() <= (8 if container == "JPEG" else 0)
+    assert image_size(data, "x") == (21, 34)
+    facts = verify_image(data, "x")
+    assert (facts.height, facts.width, facts.orientation, facts.form) == (21, 34, orientation, PixelForm())
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_jpegs_at_reduced_scale_stand_upright(orientation: int) -> None:
+    data = noted("JPEG", orientation, picture(33, 51))
+    stored, _ = decode_reduced(data, "x", PixelForm(), 2)
+    reduced, factor = decode_reduced(data, "x", UPRIGHT, 2)
+    assert factor == 2 and stored.shape == (17, 26, 3)
+    assert (reduced == turned(stored, orientation)).all()
+    assert reduced.shape == ((26, 17, 3) if orientation >= 5 else (17, 26, 3))
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("bands", [1, 3, 5])
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bands_of_a_tiff_stand_upright(orientation: int, bands: int, bigtiff: bool, order: Literal["<", ">"]) -> None:
+    stored = np.arange(7 * 5 * bands, dtype=np.uint16).reshape(7, 5, bands)
+    stream = io.BytesIO()
+    with TiffWriter(stream, bigtiff=bigtiff, byteorder=order) as writer:
+        planar: dict[str, Any] = {} if bands == 1 else {"planarconfig": "contig"}
+        shown = stored[..., 0] if bands == 1 else stored
+        writer.write(shown, photometric="minisblack", extratags=[(274, 3, 1, orientation, True)], **planar)
+    data = stream.getvalue()
+    form = verify_image(data, "x", upright=True).form
+    assert form == PixelForm(bands, 16, upright=True)
+    assert (decode_image(data, "x", form) == turned(stored, orientation)).all()
+    assert (decode_image(data, "x", PixelForm(bands, 16)) == stored).all()
+    assert image_size(data, "x", upright=True) == turned(stored, orientation).shape[:2]
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_masks_and_pictures_in_tiff_keep_their_pixels(orientation: int, compression: str) -> None:
+    numbers = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    exif = Image.Exif()
+    exif[274] = orientation
+    stream = io.BytesIO()
+    Image.fromarray(numbers).save(stream, "TIFF", exif=exif, compression=compression)
+    assert (decode_mask(stream.getvalue(), "x") == numbers).all()
+    assert (decode_image(stream.getvalue(), "x", PixelForm(1, 8))[..., 0] == numbers).all()
+
+
+def test_an_orientation_in_xmp_data_turns_nothing() -> None:
+    stream = io.BytesIO()
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(picture()).save(stream, "TIFF", tiffinfo={700: xmp})
+    assert (decode_image(stream.getvalue(), "x") == picture()).all()
+    assert is_order(stream.getvalue(), 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_note_of_a_jpeg_is_found_behind_other_segments(order: str) -> None:
+    exif = b"\xff\xe1Exif\0\0" + exif_block(6, order)
+    assert is_order(jpeg_with(exif), 6)
+    assert is_order(jpeg_with(b"\xff\xe0JFIF", b"\xff\xe1http://ns.adobe.com/xap/1.0/\0", b"\xff\xfe" * 500, exif), 6)
+    padded = jpeg_with(b"\xff\xe0JFIF", exif)
+    for padding in (b"\xff\xff\xff", b"\0\0"):
+        assert is_order(padded[:10] + padding + padded[10:], 6)
+
+
+def test_the_note_of_a_png_is_found_before_and_behind_its_pixels() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(picture()).save(stream, "PNG")
+    plain, block = stream.getvalue(), exif_block(8, ">")
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    for position in (33, len(plain) - 12):
+        data = plain[:position] + chunk + plain[position:]
+        assert is_order(data, 8)
+        assert (decode_image(data, "x", UPRIGHT) == turned(picture(), 8)).all()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"II",
+        b"XX" + exif_block(6)[2:],
+        exif_block(0),
+        exif_block(9),
+        exif_block(65535),
+        exif_block(6, kind=2),
+        exif_block(6)[:12],
+        b"II*\0\xff\xff\xff\xff",
+        b"II+\0\x08\0\0\0" + b"\xff" * 8,
+        b"MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 40,
+    ],
+)
+def test_a_damaged_note_counts_as_none(block: bytes) -> None:
+    data = jpeg_with(b"\xff\xe1Exif\0\0" + block)
+    assert is_order(data, 1)
+    assert (decode_image(data, "x", UPRIGHT) == decode_image(encode_jpeg(picture()), "x")).all()
+
+
+def test_no_bytes_upset_the_search() -> None:
+    random = np.random.default_rng(0)
+    for container in CONTAINERS:
+        data = np.frombuffer(noted(container, 6), np.uint8)
+        for _ in range(150):
+            mutated = data.copy()
+            places = random.integers(2, min(len(data), 300), 4)
+            mutated[places] = random.integers(0, 256, 4)
+            assert noted_orientation(mutated.tobytes(), container) in ORIENTATIONS
+            assert noted_orientation(mutated[: int(places[0])].tobytes(), container) in ORIENTATIONS
+
+
+def test_nothing_is_looked_for_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "noted_orientation", lambda *_: pytest.fail("EXIF was read"))
+    data = noted("JPEG", 6)
+    assert decode_image(data, "x").shape == (21, 34, 3)
+    assert image_size(data, "x") == (21, 34)
+    assert decode_reduced(data, "x", PixelForm(), 2)[0].shape == (11, 17, 3)

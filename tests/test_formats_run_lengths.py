@@ -1,0 +1,100 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+from segwright.errors import DataError
+from segwright.formats.run_lengths import compress_counts, decode_rle, decompress_counts, encode_rle
+
+MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=20))
+COUNTS = st.lists(st.integers(0, 1 << 28))
+
+
+def compressed_one_by_one(counts: list[int]) -> str:
+    """The compressed text as COCO describes it, number by number."""
+    text = ""
+    for index, count in enumerate(counts):
+        value = count - (counts[index - 2] if index > 2 else 0)
+        while True:
+            group, value = value & 31, value >> 5
+            done = value == (-1 if group & 16 else 0)
+            text += chr(48 + group + (0 if done else 32))
+            if done:
+                break
+    return text
+
+
+@pytest.mark.parametrize(("row", "counts"), [("0011101", [2, 3, 1, 1]), ("1111110", [0, 6, 1])])
+def test_counts_are_those_of_cocos_own_examples(row: str, counts: list[int]) -> None:
+    mask = np.array([[pixel == "1"] for pixel in row])
+    assert encode_rle(mask) == counts
+
+
+def test_runs_go_down_the_columns() -> None:
+    mask = np.array([[0, 1, 1], [0, 1, 0]], np.uint8)
+    assert encode_rle(mask) == [2, 3, 1]
+    np.testing.assert_array_equal(decode_rle([2, 3, 1], 2, 3), mask)
+
+
+@given(MASKS)
+def test_a_mask_comes_back_as_it_was(mask: NDArray[np.bool_]) -> None:
+    counts = encode_rle(mask)
+    assert all(count > 0 for count in counts[1:])
+    decoded = decode_rle(counts, *mask.shape)
+    assert decoded.dtype == np.bool_
+    np.testing.assert_array_equal(decoded, mask)
+
+
+@given(COUNTS)
+def test_counts_come_back_from_their_compressed_text(counts: list[int]) -> None:
+    text = compress_counts(counts)
+    assert text == compressed_one_by_one(counts)
+    assert decompress_counts(text) == counts
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_counts_or_a_data_error(text: str) -> None:
+    try:
+        counts = decompress_counts(text)
+        decode_rle(counts, 4, 5)
+    except DataError:
+        return
+    assert sum(counts) == 20
+
+
+@pytest.mark.parametrize(
+    ("counts", "height", "width", "message"),
+    [
+        ([3, 2], 2, 3, "add up to 5 pixels, but 3x2 pixels are 6"),
+        ([], 2, 3, "add up to 0"),
+        ([8, -2], 2, 3, "a count of the run lengths is -2"),
+        ([10**30], 2, 3, "add up to 1000"),
+        ([10**10], 10**5, 10**5, "178,956,970 are allowed"),
+        ([0], 0, 3, "3x0 pixels cannot be read"),
+    ],
+)
+def test_counts_that_make_no_mask_are_refused(counts: list[int], height: int, width: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        decode_rle(counts, height, width)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("0~", "character"), ("ä", "character"), ("0P", "break off"), ("oooooooooo0", "larger than any")],
+)
+def test_text_that_holds_no_counts_is_refused(text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        decompress_counts(text)
+
+
+def test_lying_counts_take_no_memory() -> None:
+    tracemalloc.start()
+    with pytest.raises(DataError):
+        decode_rle([1 << 40] * 1000, 8, 8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000

@@ -1,0 +1,18 @@
+import random
+
+import pytest
+
+from tests.fuzzing import TARGETS, attempt, mutate
+
+INPUTS = 250
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_mutated_inputs_are_parsed_or_refused_with_a_sentence(name: str) -> None:
+    target = TARGETS[name]
+    seeds = target.seeds()
+    assert [attempt(target, seed) for seed in seeds] == [None] * len(seeds)
+    for number in range(INPUTS):
+        chance = random.Random(f"suite {name} {number}")
+        data = mutate(chance.choice(seeds), chance)
+        assert attempt(target, data) is None, f"input {number}"

@@ -1,0 +1,208 @@
+"""S3 as it behaves and misbehaves: moto's server on loopback, and a proxy before it that fails when told to."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import boto3
+import numpy as np
+import pytest
+from moto.server import ThreadedMotoServer
+from PIL import Image
+
+import segwright
+from segwright.data.channels import Channels
+from segwright.errors import DataError, UserError
+from segwright.storage import Cache, S3Place, is_file, is_folder, open_blob, s3
+from tests.conftest import Draw
+from tests.test_training_run import settings
+
+BUCKET = "pictures"
+
+
+class Faults:
+    """What the next answers will be like, and how many requests were under way at once."""
+
+    def __init__(self) -> None:
+        self.errors = 0
+        self.cuts = 0
+        self.requests = 0
+        self.now = 0
+        self.most = 0
+        self.lock = threading.Lock()
+
+
+@pytest.fixture(scope="module")
+def moto_address() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def faults(moto_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
+    """S3 for this test, through a proxy whose faults can be set."""
+    faults = Faults()
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with faults.lock:
+                faults.requests += 1
+                faults.now += 1
+                faults.most = max(faults.most, faults.now)
+                fail, cut = faults.errors > 0, faults.cuts > 0
+                faults.errors -= fail
+                faults.cuts -= cut and not fail
+            try:
+                self.answer(fail, cut)
+            finally:
+                with faults.lock:
+                    faults.now -= 1
+
+        def answer(self, fail: bool, cut: bool) -> None:
+            if fail:
+                self.send_error(503)
+                return
+            try:
+                with urlopen(Request(moto_address + self.path, headers=dict(self.headers.items()))) as response:
+                    status, headers, body = response.status, response.headers, response.read()
+            except HTTPError as error:
+                status, headers, body = error.code, error.headers, error.read()
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in ("content-length", "connection", "date", "server", "transfer-encoding"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+            if cut:
+                self.connection.shutdown(socket.SHUT_RDWR)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
+    monkeypatch.setattr(s3, "_PAUSE", 0.01)
+    s3._client.cache_clear()
+    yield faults
+    s3._client.cache_clear()
+    proxy.shutdown()
+    proxy.server_close()
+
+
+@pytest.fixture
+def bucket(moto_address: str, faults: Faults) -> Iterator[object]:
+    client = boto3.client("s3", endpoint_url=moto_address)
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    for entry in client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        client.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    client.delete_bucket(Bucket=BUCKET)
+    client.close()
+
+
+def upload(client: object, folder: Path, prefix: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            client.put_object(  # type: ignore[attr-defined]
+                Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(folder).as_posix()}", Body=path.read_bytes()
+            )
+
+
+def test_objects_are_read_and_listed(bucket: object) -> None:
+    for key in ("a/x.jpg", "a/sub/y z.jpg", "a/.hidden/z.jpg", "ab/w.jpg", "a/folder/"):
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=key.encode())  # type: ignore[attr-defined]
+    blobs = list(s3.list_objects(BUCKET, "a/"))
+    assert [blob.key for blob in blobs] == ["a/.hidden/z.jpg", "a/sub/y z.jpg", "a/x.jpg"]
+    assert blobs[1].read() == b"a/sub/y z.jpg" and blobs[1].version
+    place = S3Place(BUCKET, "a")
+    assert is_folder(place) and not is_folder(place / "nothing")
+    assert is_file(place / "x.jpg") and not is_file(place / "x")
+
+
+def test_errors_and_cut_connections_are_tried_again(bucket: object, faults: Faults) -> None:
+    body = bytes(range(256)) * 1000
+    bucket.put_object(Bucket=BUCKET, Key="big", Body=body)  # type: ignore[attr-defined]
+    faults.errors = 2
+    assert open_blob(f"s3://{BUCKET}/big").read() == body
+    faults.cuts = 2
+    assert open_blob(f"s3://{BUCKET}/big").read() == body
+    assert (faults.errors, faults.cuts) == (0, 0)
+
+
+def test_a_connection_that_is_always_cut_is_one_clear_error(bucket: object, faults: Faults) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="big", Body=bytes(100_000))  # type: ignore[attr-defined]
+    faults.cuts = 1000
+    with pytest.raises(DataError, match="s3://pictures/big cannot be read"):
+        open_blob(f"s3://{BUCKET}/big").read()
+
+
+def test_what_is_missing_or_denied_is_named(bucket: object, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"s3://pictures/none\.png does not exist \(NoSuchKey\)"):
+        open_blob(f"s3://{BUCKET}/none.png").read()
+    with pytest.raises(DataError, match=r"s3://nobody/x does not exist \(NoSuchBucket\)"):
+        list(s3.list_objects("nobody", "x"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    s3._client.cache_clear()
+    with pytest.raises(DataError, match="no AWS credentials"):
+        open_blob(f"s3://{BUCKET}/none.png").read()
+
+
+class DeniedError(Exception):
+    def __init__(self) -> None:
+        self.response = {"Error": {"Code": "AccessDenied"}}
+
+
+def test_denied_access_says_which_rights_are_needed() -> None:
+    assert "s3:GetObject" in str(s3._told(DeniedError(), "s3://pictures/a"))
+
+
+def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "boto3", None)
+    s3._client.cache_clear()
+    with pytest.raises(UserError, match=r"pip install 'segwright\[s3\]'"):
+        open_blob("s3://bucket/key").read()
+    s3._client.cache_clear()
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_training_on_objects_equals_one_on_files(
+    channels_folder: Draw, bucket: object, faults: Faults, tmp_path: Path, cached: bool
+) -> None:
+    data = channels_folder(train=6)
+    (data / "label_map").mkdir()
+    (data / "label_map" / "class_names.txt").write_text("sky\nground\nthing\n")
+    upload(bucket, data, "set one")
+    cache = Cache(tmp_path / "cache", 10**9) if cached else None
+    if cache:
+        cache.prepare()
+    places = (Channels.locate(data), Channels.locate(f"s3://{BUCKET}/set one", cache=cache, keep_masks=cached))
+    fetched = []
+    for number, channels in enumerate(places):
+        segwright.train(channels, tmp_path / f"model {number}", settings(), device="cpu")
+        fetched.append(faults.requests)
+    one, other = (segwright.load(tmp_path / f"model {number}", "cpu") for number in range(2))
+    assert other.class_names == ("sky", "ground", "thing")
+    image = np.asarray(Image.open(data / "validation" / "000.jpg"))
+    assert (one.probabilities(image) == other.probabilities(image)).all()
+    assert faults.most <= s3._CONNECTIONS
+    if cached:
+        before = faults.requests
+        segwright.train(places[1], tmp_path / "model 2", settings(), device="cpu")
+        objects = 2 * (6 + 3)
+        assert faults.requests - before < objects, "no picture is fetched again, only listed"

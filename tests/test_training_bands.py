@@ -1,0 +1,91 @@
+"""Images that are no 8-bit colour pictures, from files to masks; and pictures that their camera noted as turned."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import segwright
+from segwright.bundle import read_description
+from segwright.errors import DataError, HyperparameterError
+from tests.conftest import Draw, blocks
+from tests.test_training_run import settings
+
+
+def many_bands(
+    image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], bands: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
+    """A picture of `bands` bands of 16 bits, of which few values are used, as instruments give them."""
+    chosen = np.arange(bands) % 3
+    return (image[..., chosen].astype(np.uint16) * 4 + 1000 * np.arange(bands)).astype(np.uint16)
+
+
+def rewrite(data: Path, bands: int) -> Path:
+    for side, first in (("train", 0), ("validation", 1000)):
+        for index, file in enumerate(sorted((data / side).iterdir())):
+            image, _ = blocks(first + index)
+            file.unlink()
+            planes = {"planarconfig": "contig"} if bands > 1 else {}
+            tifffile.imwrite(file.with_suffix(".tif"), many_bands(image, bands), photometric="minisblack", **planes)
+    return data
+
+
+@pytest.mark.parametrize("bands", [1, 5])
+def test_bands_of_16_bits_are_learnt_and_used(channels_folder: Draw, tmp_path: Path, bands: int) -> None:
+    data = rewrite(channels_folder(train=12), bands)
+    values = settings(epochs="12", precision_dtype="float32")
+    segwright.train(segwright.Channels.locate(data), tmp_path / "model", values, device="cpu")
+    description = read_description(tmp_path / "model")
+    network = description.network
+    assert (network.bands, network.bit_depth) == (bands, 16)
+    assert network.mean is not None and len(network.mean) == bands and max(network.mean) < 0.1
+    assert description.metrics["best"]["mean_iou"] > 0.5, "a range that is barely used is spread by its own statistics"
+    scores = segwright.evaluate(tmp_path / "model", data / "validation", data / "validation_annotation", device="cpu")
+    assert scores.mean_iou == pytest.approx(description.metrics["best"]["mean_iou"], abs=1e-9)
+    segwright.predict_files(tmp_path / "model", [data / "validation"], tmp_path / "masks", overlay=True, device="cpu")
+    with Image.open(tmp_path / "masks" / "000.overlay.png") as overlay:
+        assert overlay.mode == "RGB" and overlay.size == (48, 40)
+    Image.new("RGB", (48, 40)).save(tmp_path / "photo.jpg")
+    with pytest.raises(DataError, match="1 of 1 images could not be read"):
+        segwright.predict_files(tmp_path / "model", [tmp_path / "photo.jpg"], tmp_path / "more", device="cpu")
+    with pytest.raises(DataError, match=r"3\] of uint16|5\] of uint16|1\] of uint16"):
+        segwright.load(tmp_path / "model", "cpu").mask(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_a_training_goes_on_with_the_bands_it_had(channels_folder: Draw, tmp_path: Path) -> None:
+    data = rewrite(channels_folder(train=6), 5)
+    channels = segwright.Channels.locate(data)
+    segwright.train(channels, tmp_path / "model", settings(epochs="1"), device="cpu")
+    start = tmp_path / "model"
+    segwright.train(channels, tmp_path / "more", settings(epochs="1"), device="cpu", start_from=start)
+    assert read_description(tmp_path / "more").network.mean == read_description(start).network.mean
+    with pytest.raises(HyperparameterError, match="bands is 3, but the model to start from has 5"):
+        segwright.train(channels, tmp_path / "x", settings(epochs="1", bands="3"), device="cpu", start_from=start)
+
+
+def test_colour_pictures_are_read_as_grey_on_request(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder(train=4)
+    segwright.train(segwright.Channels.locate(data), tmp_path / "model", settings(epochs="1", bands="1"), device="cpu")
+    network = read_description(tmp_path / "model").network
+    assert (network.bands, network.bit_depth) == (1, 8)
+
+
+def test_an_orientation_is_honoured_in_training_and_prediction_alike(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder(train=6)
+    exif = Image.Exif()
+    exif[274] = 6  # shown after a turn by 90 degrees clockwise
+    for side in ("train", "validation"):
+        for file in (data / side).iterdir():
+            with Image.open(file) as picture:
+                picture.load()
+            picture.transpose(Image.Transpose.ROTATE_90).save(file, quality=95, exif=exif)
+    channels = segwright.Channels.locate(data)
+    with pytest.raises(DataError, match="--apply-exif-orientation"):
+        segwright.train(channels, tmp_path / "model", settings(), device="cpu")
+    segwright.train(channels, tmp_path / "model", settings(apply_exif_orientation="True"), device="cpu")
+    assert read_description(tmp_path / "model").form.upright
+    segwright.predict_files(tmp_path / "model", [data / "validation"], tmp_path / "masks", device="cpu")
+    with Image.open(tmp_path / "masks" / "000.png") as mask:
+        assert mask.size == (48, 40)

@@ -1,0 +1,152 @@
+"""Trainings on streams: Pipe mode from manifest to bundle, bad items, several processes."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import segwright
+from segwright.bundle import read_description
+from segwright.data.channels import list_pairs
+from segwright.data.piping import serve
+from segwright.errors import DataError, UserError
+from tests.conftest import Draw
+from tests.test_data_manifests import write_manifest
+from tests.test_training_run import records, settings
+
+Manifests = tuple[Path, Path]
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+@pytest.fixture
+def manifests(channels_folder: Draw, tmp_path: Path) -> Manifests:
+    """Manifests of ten training pairs and three validation pairs."""
+    data = channels_folder(train=10)
+    made = []
+    for side in ("train", "validation"):
+        pairs = list_pairs(data / side, data / f"{side}_annotation").pairs
+        lines: list[dict[str, object]] = [{"source-ref": p.image.name, "label-ref": p.mask.name} for p in pairs]
+        made.append(write_manifest(tmp_path / f"{side}.manifest", lines))
+    return made[0], made[1]
+
+
+@contextmanager
+def served(manifests: Manifests, folder: Path, passes: int) -> Iterator[segwright.Channels]:
+    train, validation = manifests
+    server = threading.Thread(
+        target=serve, args=({"train": train, "validation": validation}, folder), kwargs={"passes": passes}, daemon=True
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    server.start()
+    yield segwright.Channels.locate(folder, input_mode="Pipe")
+
+
+def train(channels: segwright.Channels, output: Path, strict: bool = False, **values: str) -> Path:
+    given = {"num_classes": "3", "num_training_samples": "10", **values}
+    segwright.train(channels, output, settings(**given), device="cpu", strict=strict)
+    return output
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_stream_trains_and_validates_like_folders(manifests: Manifests, tmp_path: Path, workers: str) -> None:
+    with served(manifests, tmp_path / "pipes", 2) as channels:
+        bundle = train(channels, tmp_path / "model", _workers=workers)
+    description = read_description(bundle)
+    assert description.data["train"]["complete"] is False and description.data["train"]["pairs"] is None
+    assert [record["updates"] for record in records(bundle)] == [3, 6]
+    manifest = segwright.Channels.locate(None, train=manifests[0], validation=manifests[1])
+    scores = segwright.evaluate(bundle, manifest.validation, device="cpu")
+    assert scores.mean_iou == pytest.approx(description.metrics["best"]["mean_iou"], abs=1e-9)
+
+
+def test_a_manifest_trains_in_file_mode_like_its_folders(
+    channels_folder: Draw, manifests: Manifests, tmp_path: Path
+) -> None:
+    channels = segwright.Channels.locate(None, train=manifests[0], validation=manifests[1])
+    assert read_description(train(channels, tmp_path / "model")).data["train"]["pairs"] == 10
+
+
+def test_a_wrong_number_of_samples_is_put_right_after_an_epoch(
+    manifests: Manifests, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(manifests, tmp_path / "pipes", 3) as channels, caplog.at_level(logging.WARNING, "segwright"):
+        bundle = train(channels, tmp_path / "model", epochs="3", num_training_samples="1000")
+    assert "the stream held 10 pairs, not 1000" in caplog.text
+    rates = [float(str(record["learning_rate"])) for record in records(bundle)]
+    assert rates[2] < 0.2 * 0.01, "the rate falls to its end, whatever was said"
+
+
+@pytest.mark.parametrize("missing", ["num_classes", "num_training_samples"])
+def test_what_only_a_list_can_tell_must_be_given(manifests: Manifests, tmp_path: Path, missing: str) -> None:
+    with served(manifests, tmp_path / "pipes", 1) as channels, pytest.raises(UserError, match=f"give {missing}"):
+        train(channels, tmp_path / "model", **{missing: ""})
+
+
+def rewritten(manifest: Path, change: Callable[[list[dict[str, str]]], None]) -> Path:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    change(lines)
+    return write_manifest(manifest.with_name(f"bad-{manifest.name}"), lines)
+
+
+def late(path: Path, lines: list[dict[str, str]], field: str) -> None:
+    """Lines enough that the last is not looked at beforehand, and refers to the given file."""
+    lines[:] = lines * 8
+    lines[-1] = {**lines[-1], field: str(path)}
+
+
+def test_an_unreadable_item_is_skipped_and_counted_or_fatal(
+    manifests: Manifests, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    bad = rewritten(manifests[0], lambda lines: late(tmp_path / "bad.jpg", lines, "source-ref"))
+    with served((bad, manifests[1]), tmp_path / "pipes", 1) as channels, caplog.at_level(logging.WARNING, "segwright"):
+        train(channels, tmp_path / "model", epochs="1", num_training_samples="80")
+    assert "skipped: " in caplog.text and "record 158" in caplog.text
+    assert "1 pairs of the stream were skipped in epoch 1" in caplog.text
+    with served((bad, manifests[1]), tmp_path / "more", 1) as channels, pytest.raises(DataError, match="--strict"):
+        train(channels, tmp_path / "strict", epochs="1", num_training_samples="80", strict=True)
+
+
+def test_a_class_outside_is_refused_while_it_passes(manifests: Manifests, tmp_path: Path) -> None:
+    Image.new("L", (48, 40), 77).save(tmp_path / "bad.png")
+    bad = rewritten(manifests[0], lambda lines: late(tmp_path / "bad.png", lines, "label-ref"))
+    with served((bad, manifests[1]), tmp_path / "pipes", 1) as channels, pytest.raises(DataError) as error:
+        train(channels, tmp_path / "model", epochs="1", num_training_samples="80")
+    message = str(error.value)
+    assert "with num_classes 3 the classes are 0 to 2" in message and "record 159" in message
+    assert "has 77 in 1,920 pixels" in message
+
+
+def test_two_processes_share_one_stream(manifests: Manifests, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import segwright, sys\n"
+        "from pathlib import Path\n"
+        "from tests.test_training_run import settings\n"
+        "channels = segwright.Channels.locate(Path(sys.argv[1]), input_mode='Pipe')\n"
+        "values = settings(num_classes='3', num_training_samples='10', mini_batch_size='3')\n"
+        "segwright.train(channels, Path(sys.argv[2]), values, device='cpu')\n"
+    )
+    with served(manifests, tmp_path / "pipes", 2):
+        run = subprocess.run(
+            [*TORCHRUN, str(script), str(tmp_path / "pipes"), str(tmp_path / "model")],
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, "PYTHONPATH": "."},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+    assert run.returncode == 0, run.stderr
+    assert [record["updates"] for record in records(tmp_path / "model")] == [4, 8]
+    with served(manifests, tmp_path / "again", 2) as channels:
+        alone = train(channels, tmp_path / "alone", mini_batch_size="3")
+    for one, two in zip(records(alone), records(tmp_path / "model"), strict=True):
+        assert float(str(one["train_loss"])) == pytest.approx(float(str(two["train_loss"])), rel=0.25)
