@@ -1,17 +1,17 @@
-"""Training crops a second and core, from JPEG and PNG bytes to an integer batch, beside other chains and decoding alone.
+"""Training crops a second and core, from JPEG and PNG bytes to integer arrays, beside other chains and decoding.
 
     python benchmarks/data_path.py CAMVID
 
-CAMVID holds train and train_annotation. All contestants take the same bytes from memory, one after the other on one core,
-and make crops of the same size at the same range of scales:
+CAMVID holds train and train_annotation. All contestants take the same bytes from memory, one after the other on one
+core, and make crops of the same size at the same range of scales:
 
     segwright    `data.pairs.read_crop`, what a loader's worker does
     gluoncv      the chain of GluonCV's `_sync_transform`: PIL resizes the whole picture, then crops and blurs
     torchvision  transforms v2 on tensors: resize the whole picture, crop, flip, blur
     decoding     simplejpeg and Pillow, nothing else; for large pictures also at the reduced scale that the crop allows
 
-Pictures of two megapixels are Segwright's own drawn street scenes, at 1920x1080. The figures are medians over rounds in which the
-contestants take turns.
+Pictures of two megapixels are Segwright's own drawn street scenes, at 1920x1080. The figures are medians over rounds
+in which the contestants take turns.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def gluoncv_crop(task: Task, number: int) -> object:
     """GluonCV, gluoncv/data/segbase.py, `_sync_transform`, without its conversion to MXNet arrays."""
     pair = task.pairs[number]
     image = Image.open(io.BytesIO(pair.image.read())).convert("RGB")
-    mask = Image.open(io.BytesIO(pair.mask.read()))
+    mask: Image.Image = Image.open(io.BytesIO(pair.mask.read()))
     chance = random.Random(number)
     if chance.random() < 0.5:
         image, mask = (each.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for each in (image, mask))

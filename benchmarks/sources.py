@@ -2,9 +2,10 @@
 
     python benchmarks/sources.py CAMVID [--workers 2]
 
-CAMVID holds train and train_annotation. The FIFO is served by another process, as in Pipe mode, and read by the loader that trainings
-use, beside the same loader on the folders, pass by pass in turns. The objects come from a small static server on loopback, one
-connection at a time; only the processor time of the reading process counts, beside reading the same files from folders.
+CAMVID holds train and train_annotation. The FIFO is served by another process, as in Pipe mode, and read by the
+loader that trainings use, beside the same loader on the folders, pass by pass in turns. The objects come from a small
+static server on loopback, one connection at a time; only the processor time of the reading process counts, beside
+reading the same files from folders.
 """
 
 import argparse
@@ -36,15 +37,12 @@ CROPS = CropSettings(base_size=520, crop_size=240)
 
 
 def compare_fifo(data: Path, workers: int, folder: Path) -> None:
-    """Pairs a second of whole epochs, from folders and from FIFOs in turns."""
-    pairs = find_pairs(data / "train", data / "train_annotation").pairs
-    manifest = folder / "train.manifest"
-    lines = [{"source-ref": os.path.abspath(p.image.name), "l-ref": os.path.abspath(p.mask.name)} for p in pairs]
-    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(manifest, folder), daemon=True)
-    server.start()
-    settings = LoaderSettings(BATCH, seed=0, workers=workers)
-    loaders = {
+    """Pairs a second of whole epochs, from folders and from FIFOs in turns.""" pairs = find_pairs(data / "train",
+    data / "train_annotation").pairs manifest = folder / "train.manifest" lines = [{"source-ref":
+    str(Path(p.image.name).resolve()), "l-ref": str(Path(p.mask.name).resolve())} for p in pairs]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines)) server =
+    multiprocessing.get_context("spawn").Process(target=_serve, args=(manifest, folder), daemon=True) server.start()
+    settings = LoaderSettings(BATCH, seed=0, workers=workers) loaders = {
         "folder": training_loader(pairs, LabelMap.identity(), CROPS, settings),
         "FIFO": stream_loader(
             HostFeed(FifoStream(folder / "train"), BATCH),

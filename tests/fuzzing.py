@@ -1,6 +1,7 @@
 """Hostile bytes for every parser: seeds that are right, and what becomes of them.
 
-`scripts/fuzz.py` runs many, `tests/test_fuzz.py` a few. A parser may return or raise UserError; anything else is a fault.
+`scripts/fuzz.py` runs many, `tests/test_fuzz.py` a few. A parser may return or raise UserError; anything else is a
+fault.
 """
 
 import io
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +27,7 @@ from segwright.formats.images import PixelForm, decode_image, decode_reduced, en
 from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
 from segwright.formats.masks import decode_mask, encode_mask
-from segwright.formats.record import Record, decode_record, encode_record
+from segwright.formats.record import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.labels import LabelMap, parse_class_names
 from segwright.palettes import default_palette
@@ -86,7 +88,7 @@ def attempt(target: Target, data: bytes) -> str | None:
     return None
 
 
-def _saved(mode: str, kind: str, **options: object) -> bytes:
+def _saved(mode: str, kind: str, **options: Any) -> bytes:
     generator = np.random.default_rng(7)
     pixels = {"RGB": (24, 31, 3), "RGBA": (24, 31, 4), "CMYK": (24, 31, 4)}.get(mode, (24, 31))
     stream = io.BytesIO()
@@ -106,7 +108,7 @@ def _sixteen(kind: str) -> bytes:
     return stream.getvalue()
 
 
-def _multiband(bands: int, **options: object) -> bytes:
+def _multiband(bands: int, **options: Any) -> bytes:
     import tifffile
 
     stream = io.BytesIO()
@@ -197,7 +199,10 @@ def _parse_records(data: bytes) -> None:
 
 
 def _protobuf() -> list[bytes]:
-    features = {"target": np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2), "other": np.arange(3, dtype=np.int32)}
+    features: dict[str, Value] = {
+        "target": np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2),
+        "other": np.arange(3, dtype=np.int32),
+    }
     return [encode_record(Record(features=features, label={}))]
 
 

@@ -19,7 +19,8 @@ def data(tmp_path: Path) -> Path:
 
 def test_channels_are_found_below_the_data_folder_or_where_they_are_given(data: Path, tmp_path: Path) -> None:
     channels = Channels.locate(data)
-    assert channels == Channels(*(data / name for name in PICTURES))
+    first, second, third, fourth = (data / name for name in PICTURES)
+    assert channels == Channels(first, second, third, fourth)
     (data / "label_map").mkdir()
     assert Channels.locate(data).label_map == data / "label_map"
     other = tmp_path / "masks"

@@ -180,6 +180,8 @@ def test_pictures_of_very_different_size_or_shape_are_named() -> None:
 def test_validation_of_another_size_is_a_note() -> None:
     found = only(findings(ordinary("train"), ordinary("validation", size=(180, 240))))
     assert (found.severity, found.channel) == ("note", "validation") and "240x180" in found.what
+    found = only(findings(ordinary("train"), ordinary("validation", size=(720, 960))))
+    assert (found.severity, found.channel) == ("note", "validation") and "960x720" in found.what
 
 
 def test_the_gravest_come_first_and_only_some_are_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -57,7 +57,7 @@ def test_decoded_masks_are_kept_until_the_file_changes(pair: Pair, tmp_path: Pat
     keeping = replace(pair, kept_masks=Cache(tmp_path / "cache", 10**6))
     (tmp_path / "cache").mkdir()
     first = read_mask(keeping)
-    kept = [path for path in (tmp_path / "cache").iterdir()]
+    kept = list((tmp_path / "cache").iterdir())
     assert len(kept) == 1
     kept[0].write_bytes(packed(np.full((4, 5), 3, np.uint8)))
     assert (read_mask(keeping) == 3).all(), "it is not decoded again"

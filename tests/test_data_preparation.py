@@ -89,9 +89,8 @@ def test_a_single_class_name_is_refused(data: Path) -> None:
 
 
 def test_a_file_in_place_of_a_channel_is_called_one(data: Path) -> None:
-    channels = {"train": data / "train" / "a.jpg", "validation": data / "absent"}
     with pytest.raises(DataError) as caught:
-        Channels.locate(data, **channels)
+        Channels.locate(data, train=data / "train" / "a.jpg", validation=data / "absent")
     assert f"train ({data / 'train' / 'a.jpg'} is not a folder)" in str(caught.value)
     assert f"validation ({data / 'absent'} does not exist)" in str(caught.value)
 

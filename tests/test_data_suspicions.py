@@ -56,7 +56,7 @@ def test_numbers_that_are_no_classes_get_a_map(values: set[int], wanted: dict[st
 
 
 @pytest.mark.parametrize(
-    "values", [{0, 1}, {0, 1, 2, 255}, {0, 2, 3}, {0, 11, 13, 200}, {7}, {0, 255}, set(range(256))]
+    "values", [{0, 1}, {0, 1, 2, 255}, {0, 2, 3}, {0, 11, 13, 200}, {7}, {0, 255}, {20, 40, 60}, set(range(256))]
 )
 def test_other_numbers_are_not_suspicious(values: set[int]) -> None:
     assert suspect(values) == []
@@ -126,6 +126,7 @@ def test_both_channels_alike_are_told_once() -> None:
     assert len(suspect({1, 2, 3}, {1, 2})) == 1
     assert len(suspect({0, 1, 2}, {0, 1, 2, 3})) == 0
     assert len(suspect({0, 1, 2}, {0, 2})) == 0
+    assert len(suspect({0, 1}, {0, 2}, classes=3)) == 0  # 2 is the third class, not twice the second
 
 
 def test_a_map_of_validation_that_is_off_is_compared_by_class() -> None:

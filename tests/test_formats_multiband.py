@@ -25,6 +25,7 @@ from segwright.formats.images import (
     image_size,
     verify_image,
 )
+from segwright.formats.masks import decode_mask
 
 HEIGHT, WIDTH = 21, 34
 
@@ -303,12 +304,9 @@ def test_a_bomb_is_not_inflated(has_imagecodecs: bool, monkeypatch: pytest.Monke
     page = TiffFile(io.BytesIO(data)).pages.first
     mutated = bytearray(data[: page.dataoffsets[0]] + bomb)
     struct.pack_into("<HHII", mutated, page.tags["StripByteCounts"].offset, 279, 4, 1, len(bomb))
-    try:
-        decoded = decode_image(bytes(mutated), "bomb.tif", PixelForm(4, 16))
-    except DataError as error:
-        assert "bomb.tif is truncated or damaged" in str(error)
-    else:
-        assert has_imagecodecs and not decoded.any()
+    sentence = "" if has_imagecodecs else "a strip or tile is larger than the 512 bytes"
+    with pytest.raises(DataError, match=rf"bomb\.tif is truncated or damaged: .*{sentence}"):
+        decode_image(bytes(mutated), "bomb.tif", PixelForm(4, 16))
 
 
 def test_numbers_in_all_bands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,6 +319,15 @@ def test_numbers_in_all_bands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     for data in (tiff(numbers(1, 16)), png16(0, numbers(1, 16))):
         with pytest.raises(DataError, match=r"x has 34 x 21 pixels, more than"):
             verify_image(data, "x")
+
+
+@pytest.mark.parametrize("tag", ["StripOffsets", "StripByteCounts"])
+def test_a_missing_strip_is_not_filled_with_zeros(tag: str) -> None:
+    data = bytearray(tiff(numbers(4, 16), compression="lzw", rowsperstrip=5))
+    place = TiffFile(io.BytesIO(data)).pages.first.tags[tag]
+    data[place.valueoffset : place.valueoffset + 2] = bytes(2)
+    with pytest.raises(DataError, match=r"x is truncated or damaged: a strip or tile of \d+ bytes at \d+ is not"):
+        verify_image(bytes(data), "x")
 
 
 @pytest.mark.parametrize("tag", [322, 323])
@@ -369,6 +376,29 @@ def damaged(data: bytes, random: np.random.Generator) -> bytes:
         start, stop = sorted(random.integers(0, len(result), 2))
         result = np.delete(result, slice(start, stop))
     return result.tobytes()
+
+
+def test_masks_of_many_bands_are_refused_in_silence(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(DataError, match=r"x is a TIFF file that is damaged or of an unusual kind"):
+        decode_mask(tiff(numbers(8, 8)), "x")
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
+def test_odd_tags_are_no_reason_to_warn(tmp_path: Any) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((2, 3), 7, np.uint8)).save(stream, "TIFF", dpi=(72, 72))
+    data = bytearray(stream.getvalue())
+    struct.pack_into("<I", data, TiffFile(io.BytesIO(data)).pages.first.tags["XResolution"].offset + 4, 2)
+    (tmp_path / "odd.tif").write_bytes(data)
+    code = """
+from pathlib import Path
+from segwright.formats.images import decode_image
+print(decode_image(Path("odd.tif").read_bytes(), "odd.tif").sum())
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("126\n", "")
 
 
 def test_damaged_bytes_give_a_picture_or_a_data_error_in_silence(

@@ -29,9 +29,10 @@ def noted(container: str, orientation: int, image: NDArray[np.uint8] | None = No
     """A picture with an orientation beside it."""
     exif = Image.Exif()
     exif[274] = orientation
-    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WebP": {"lossless": True}}
+    kinds: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WebP": {"lossless": True}}
+    options = kinds.get(container, {})
     stream = io.BytesIO()
-    Image.fromarray(picture() if image is None else image).save(stream, container, exif=exif, **options.get(container, {}))
+    Image.fromarray(picture() if image is None else image).save(stream, container, exif=exif, **options)
     return stream.getvalue()
 
 
@@ -162,6 +163,13 @@ def test_a_damaged_note_counts_as_none(block: bytes) -> None:
     data = jpeg_with(b"\xff\xe1Exif\0\0" + block)
     assert is_order(data, 1)
     assert (decode_image(data, "x", UPRIGHT) == decode_image(encode_jpeg(picture()), "x")).all()
+
+
+def test_a_directory_that_claims_to_be_endless_is_left() -> None:
+    entry = struct.pack("<HHQQ", 274, 3, 1, 6)
+    for before, expected in ((3, 6), (70_000, 1)):
+        block = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**63) + bytes(20 * before) + entry
+        assert is_order(block, expected)
 
 
 def test_no_bytes_upset_the_search() -> None:

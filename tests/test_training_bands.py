@@ -1,6 +1,7 @@
 """Images that are no 8-bit colour pictures, from files to masks; and pictures that their camera noted as turned."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def rewrite(data: Path, bands: int) -> Path:
         for index, file in enumerate(sorted((data / side).iterdir())):
             image, _ = blocks(first + index)
             file.unlink()
-            planes = {"planarconfig": "contig"} if bands > 1 else {}
+            planes: dict[str, Any] = {"planarconfig": "contig"} if bands > 1 else {}
             tifffile.imwrite(file.with_suffix(".tif"), many_bands(image, bands), photometric="minisblack", **planes)
     return data
 

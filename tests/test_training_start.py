@@ -12,7 +12,7 @@ from segwright.bundle import load_network, read_description
 from segwright.errors import HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.start import Former, follow, refuse_other_network, start_network
+from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.test_training_run import train
 
@@ -32,7 +32,7 @@ def started(bundle: Path, names: tuple[str, ...], **given: object) -> dict[str, 
     former = read_description(bundle)
     wanted = follow(Hyperparameters.model_validate({"num_classes": len(names), **given}), former.network)
     like = Former(former.network, former.class_names)
-    return start_network(wanted, names, bundle, like, blank=False).state_dict()
+    return start_network(wanted, names, ImageSpec(), bundle, like, blank=False).state_dict()
 
 
 def test_the_same_classes_start_with_the_same_weights(bundle: Path) -> None:

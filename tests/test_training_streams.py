@@ -87,7 +87,7 @@ def test_a_wrong_number_of_samples_is_put_right_after_an_epoch(
 @pytest.mark.parametrize("missing", ["num_classes", "num_training_samples"])
 def test_what_only_a_list_can_tell_must_be_given(manifests: Manifests, tmp_path: Path, missing: str) -> None:
     with served(manifests, tmp_path / "pipes", 1) as channels, pytest.raises(UserError, match=f"give {missing}"):
-        train(channels, tmp_path / "model", **{missing: ""})
+        train(channels, tmp_path / "model", False, **{missing: ""})
 
 
 def rewritten(manifest: Path, change: Callable[[list[dict[str, str]]], None]) -> Path:

@@ -50,8 +50,8 @@ Attributes = Annotated[
     str | None,
     Parameter(
         group=CHANNELS,
-        help="In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left out, "
-        "they are worked out.",
+        help="In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left "
+        "out, they are worked out.",
     ),
 ]
 InputModeFlag = Annotated[

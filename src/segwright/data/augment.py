@@ -12,15 +12,14 @@ the picture, GluonCV's mask is class 0; here the caller says what it is.
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.formats.images import Pixels
 from segwright.labels import IGNORE
-
-Pixel = TypeVar("Pixel", np.uint8, np.uint16)
 
 _SMALLEST_SCALE: Final = 0.5
 _LARGEST_SCALE: Final = 2.0
@@ -88,12 +87,12 @@ def validation_crop(height: int, width: int, crop_size: int) -> Crop:
 
 
 def apply_crop(
-    crop: Crop, image: NDArray[Pixel], mask: NDArray[np.uint8], padding: int = IGNORE, reduction: int = 1
-) -> tuple[NDArray[Pixel], NDArray[np.uint8]]:
+    crop: Crop, image: Pixels, mask: NDArray[np.uint8], padding: int = IGNORE, reduction: int = 1
+) -> tuple[Pixels, NDArray[np.uint8]]:
     """Cut a crop out of an image, uint8 or uint16 [H, W, bands], and its mask, uint8 [H, W].
 
-    The image may have been decoded `reduction` times smaller, [ceil(H / reduction), ceil(W / reduction), bands], each of
-    its pixels the average of a block.
+    The image may have been decoded `reduction` times smaller, [ceil(H / reduction), ceil(W / reduction), bands], each
+    of its pixels the average of a block.
 
     Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8
     [size, size], nearest and `padding` in the padding.
@@ -152,7 +151,7 @@ class _Axis:
         return cls(length, start, stop, factor, slope / factor, (offset - start + 0.5) / factor - 0.5, nearest)
 
 
-def _warp(image: NDArray[Pixel], vertical: _Axis, horizontal: _Axis) -> NDArray[Pixel]:
+def _warp(image: NDArray[Any], vertical: _Axis, horizontal: _Axis) -> NDArray[Any]:
     """The pixels of a crop inside the picture, [rows, columns(, bands)]: OpenCV drops a single band."""
     region = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
     if vertical.factor > 1 or horizontal.factor > 1:
@@ -170,7 +169,7 @@ def _warp(image: NDArray[Pixel], vertical: _Axis, horizontal: _Axis) -> NDArray[
     return np.asarray(pixels, dtype=image.dtype)
 
 
-def _average(region: NDArray[Pixel], rows: int, columns: int) -> NDArray[Pixel]:
+def _average(region: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     """Means over blocks of `rows` x `columns` pixels; the last block is filled up with the last pixel."""
     below, right = -region.shape[0] % rows, -region.shape[1] % columns
     if below or right:
@@ -181,7 +180,7 @@ def _average(region: NDArray[Pixel], rows: int, columns: int) -> NDArray[Pixel]:
     return np.asarray(average, dtype=region.dtype).reshape(size[1], size[0], -1)
 
 
-def _pad(array: NDArray[Pixel], size: int, value: int) -> NDArray[Pixel]:
+def _pad(array: NDArray[Any], size: int, value: int) -> NDArray[Any]:
     """Fill up with `value` to the right and below, to `size` rows and columns."""
     rows, columns = array.shape[:2]
     if (rows, columns) == (size, size):

@@ -1,7 +1,7 @@
 """The inputs of a training job: which channels there are, where they lie, and in what form.
 
-Knows SageMaker's channel names, folders, lists of pairs, streams and label map files. Refuses to know how pairs are found in
-any of them: `folders`, `manifests`, `record_files` and `fifo` do.
+Knows SageMaker's channel names, folders, lists of pairs, streams and label map files. Refuses to know how pairs are
+found in any of them: `folders`, `manifests`, `record_files` and `fifo` do.
 
 Source: SageMaker's contract, sections 1.1, 1.4 and 2.
 """
@@ -37,7 +37,7 @@ _logger = logging.getLogger("segwright")
 
 @dataclass(frozen=True)
 class Channels:
-    """Where the inputs of a training job lie: folders, a manifest or RecordIO file with images and masks together, or in
+    """Where the inputs of a training job lie: folders, a manifest or RecordIO file with images and masks, or in
     mode `Pipe` the FIFOs `train_0`, `train_1`, ... The places of masks are None where images come with theirs.
     """
 

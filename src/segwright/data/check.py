@@ -106,9 +106,10 @@ def check_pairs(
     the largest class in the masks; 2 to 254 are allowed. `channel` names the channel in messages. `strict` refuses
     what is otherwise left out or ignored with a warning. `progress` is called with (pairs done, all pairs).
 
-    Raises DataError when no pair can be read, when images are not of one kind, when image and mask differ in size, when a mask holds a class outside
-    `num_classes`, when there is nothing to learn or only one class, and, with `strict`, when anything was left out
-    or ignored. Raises LabelError when the label map leads to a class outside `num_classes`.
+    Raises DataError when no pair can be read, when images are not of one kind, when image and mask differ in size,
+    when a mask holds a class outside `num_classes`, when there is nothing to learn or only one class, and, with
+    `strict`, when anything was left out or ignored. Raises LabelError when the label map leads to a class outside
+    `num_classes`.
     """
     label_map = label_map or LabelMap.identity()
     if num_classes is None:
@@ -176,7 +177,7 @@ def _tell_repaired(readings: list[Reading], channel: str) -> None:
     repaired = [reading for reading in readings if reading.repaired]
     if repaired:
         _logger.warning(
-            "%s: in %d of %d masks indices and colours disagree with the colour map; the colours are believed (%s, ...).",
+            "%s: in %d of %d masks indices and colours disagree with the colour map; the colours are believed: %s, ...",
             channel,
             len(repaired),
             len(readings),

@@ -1,10 +1,12 @@
 """A stream dealt out: one reader a host, and batches for every process on it.
 
-Knows a stream, a shuffle buffer, batches and processes. Nobody but the reader touches the stream, since a FIFO cannot be read by two;
-the other processes of the host get their shares through a local socket. On every host the reader sees the same stream, draws
-the same order and cuts the same global batches, so that no pair is lost or taken twice. Refuses to decode anything.
+Knows a stream, a shuffle buffer, batches and processes. Nobody but the reader touches the stream, since a FIFO cannot
+be read by two; the other processes of the host get their shares through a local socket. On every host the reader sees
+the same stream, draws the same order and cuts the same global batches, so that no pair is lost or taken twice.
+Refuses to decode anything.
 
-Memory: the shuffle buffer, at most SHUFFLED_PAIRS pairs or SHUFFLED_BYTES, and a few batches on their way to each process.
+Memory: the shuffle buffer, at most SHUFFLED_PAIRS pairs or SHUFFLED_BYTES, and a few batches on their way to each
+process.
 """
 
 import threading

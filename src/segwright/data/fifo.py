@@ -1,8 +1,8 @@
 """A channel in Pipe mode: FIFOs `<channel>_0`, `<channel>_1`, ..., one for each pass over the data.
 
-Knows FIFOs that appear late, records that follow one another, and what the first records are. A FIFO is read once, from its
-beginning, by one reader. Refuses to know batches and classes. Memory holds the records of one pair, and the first pairs while they
-are looked at.
+Knows FIFOs that appear late, records that follow one another, and what the first records are. A FIFO is read once,
+from its beginning, by one reader. Refuses to know batches and classes. Memory holds the records of one pair, and the
+first pairs while they are looked at.
 
 Source: SageMaker's contract, sections 2.1 and 2.2.
 """

@@ -1,7 +1,8 @@
 """What the pixels of a data set look like: how many bands of how many bits, and their statistics.
 
-Knows the natural forms of files and what somebody wishes of them. Refuses to know masks and classes. Colour pictures of 8 bits
-are normalised as the backbone's weights are used to; for all others, mean and spread are taken from the training images.
+Knows the natural forms of files and what somebody wishes of them. Refuses to know masks and classes. Colour pictures
+of 8 bits are normalised as the backbone's weights are used to; for all others, mean and spread are taken from the
+training images.
 """
 
 from collections import defaultdict
@@ -94,8 +95,8 @@ def settle_form(readings: Sequence["Reading"], channel: str) -> PixelForm:
     if len(examples) > 1:
         kinds = "; ".join(f"{len(names)} have {form_words(form)} ({names[0]})" for form, names in examples.items())
         raise DataError(
-            f"{channel}: the images are not of one kind: {kinds}. A network takes one kind: convert them, or where they "
-            "differ in bands only, say how many to read with --bands."
+            f"{channel}: the images are not of one kind: {kinds}. A network takes one kind: convert them, or where "
+            "they differ in bands only, say how many to read with --bands."
         )
     return next(iter(examples))
 

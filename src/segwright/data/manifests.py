@@ -26,7 +26,7 @@ MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")
 
 
 def manifest_pairs(manifest: Place, attributes: Sequence[str] | None, kept_masks: Cache | None = None) -> Pairing:
-    """List the pairs of a manifest; references are S3 addresses or paths, taken from the manifest's folder, here or in S3.
+    """List the pairs of a manifest; references are S3 addresses or paths from the manifest's folder, here or in S3.
 
     A pair's key is the number of its line. Raises DataError for a manifest that cannot be read, and names the line.
     """

@@ -63,8 +63,8 @@ def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
     if turned:
         hint = (
             f"{_pairs(len(turned)).capitalize()} would agree after a rotation that the camera noted (EXIF orientation "
-            f"{turned[0].orientation} in {turned[0].pair.image.name}): add --apply-exif-orientation, in training and so "
-            "in prediction, or turn the pixels themselves"
+            f"{turned[0].orientation} in {turned[0].pair.image.name}): add --apply-exif-orientation, "
+            "or turn the pixels themselves"
         )
     elif any(one.image_size == one.mask_size[::-1] for one in bad):
         hint += ". Width and height are exchanged: one of the two was turned by 90 degrees"

@@ -1,8 +1,8 @@
 """The data check for pairs that nobody has seen before: those of a stream, while they pass.
 
-Knows the rules of the data check and applies them to one pair at a time, with the same sentences. What cannot be read is
-skipped and counted, or ends the training where `strict` says so; sizes that differ and values outside the classes always end
-it. Refuses to know batches.
+Knows the rules of the data check and applies them to one pair at a time, with the same sentences. What cannot be read
+is skipped and counted, or ends the training where `strict` says so; sizes that differ and values outside the classes
+always end it. Refuses to know batches.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A manifest served as FIFOs, the way SageMaker's Pipe mode does it, so that Pipe mode can be tried on a laptop.
 
-Knows manifests, records and FIFOs. For each channel and each pass there is one FIFO, `train_0`, `train_1`, ...; the next one appears
-when its reader has closed the one before, at its end or earlier. Refuses to look at pictures.
+Knows manifests, records and FIFOs. For each channel and each pass there is one FIFO, `train_0`, `train_1`, ...; the
+next one appears when its reader has closed the one before, at its end or earlier. Refuses to look at pictures.
 
 Source: SageMaker's contract, sections 2.1 and 2.2.
 """

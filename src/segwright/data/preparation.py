@@ -87,7 +87,7 @@ def prepare(
     said = settle_classes(channels, num_classes, class_names, usual_names)
     if streams and not said.count:
         raise DataError(
-            "In Pipe mode masks are seen only while they pass, so nobody can count the classes beforehand: give num_classes."
+            "In Pipe mode masks are seen only while they pass, so nobody can count the classes before: give num_classes."
         )
     checks = _Checks(channels, streams or {}, strict)
     train = checks.check("train", said.train_map, said.count, wish)

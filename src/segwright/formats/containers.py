@@ -28,9 +28,7 @@ as RGB). Pictures of other bands have at most as many numbers as the largest RGB
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 with contextlib.suppress(AttributeError, OSError):
-    _PILLOW: Final = ctypes.CDLL(Image.core.__file__)
-    _PILLOW.TIFFSetErrorHandler(None)
-    _PILLOW.TIFFSetWarningHandler(None)
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 # Pillow's classes rather than Image.open: no other format can slip in, nothing is imported on first use in a
 # thread, and pictures between half of the limit and the limit raise no warning.

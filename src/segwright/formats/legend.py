@@ -1,8 +1,8 @@
 """Masks whose colours are known to mean something: indices repaired by the colours that they have.
 
-Knows palettes and what a labelling tool says of its colours. Refuses to know classes: what comes out are indices, as from any
-mask. Where the palette gives an index another colour than the legend does, the colour is right: labelling jobs of 2020 permuted
-their indices.
+Knows palettes and what a labelling tool says of its colours. Refuses to know classes: what comes out are indices, as
+from any mask. Where the palette gives an index another colour than the legend does, the colour is right: labelling
+jobs of 2020 permuted their indices.
 
 Source: SageMaker's contract, section 2.3.
 """
@@ -24,8 +24,9 @@ Legend = tuple[tuple[int, tuple[int, int, int]], ...]
 def decode_with_legend(data: bytes, name: str, legend: Legend) -> tuple[MaskArray, bool]:
     """The indices of one mask, uint8 or uint16 [H, W], and whether its colours had to be believed in place of them.
 
-    A palette mask gives its indices, but for those whose palette colour is that of another index in the legend. A colour
-    mask is read by its colours, and what the legend does not know is `IGNORE`. Raises DataError as `decode_mask` does.
+    A palette mask gives its indices, but for those whose palette colour is that of another index in the legend. A
+    colour mask is read by its colours, and what the legend does not know is `IGNORE`. Raises DataError as
+    `decode_mask` does.
     """
     if sniff(data) not in ("JPEG", "WebP") and len(open_picture(data, name).getbands()) > 2:
         return _by_colour(decode_image(data, name), legend), True
@@ -52,10 +53,10 @@ def _colour(entry: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def _renumbered(indices: MaskArray, wrong: dict[int, int]) -> MaskArray:
-    table = np.arange(np.iinfo(indices.dtype).max + 1, dtype=indices.dtype)
+    renumbered = indices.copy()
     for index, right in wrong.items():
-        table[index] = right
-    return table[indices]
+        renumbered[indices == index] = right
+    return renumbered
 
 
 def _by_colour(pixels: NDArray[np.generic], legend: Legend) -> NDArray[np.uint8]:

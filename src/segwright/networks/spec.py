@@ -13,12 +13,12 @@ Algorithm = Literal["fcn", "psp", "deeplab"]
 class NetworkSpec:
     """The description of a segmentation network.
 
-    ``algorithm`` names the head. ``backbone`` is the name as the user gave it: ``resnet-50``, ``resnet-101``
-    or a timm name. ``output_stride`` is the wanted input size over feature-map size; a built network's own
-    spec holds what the backbone could do. ``auxiliary`` adds the auxiliary head. ``bands`` and ``bit_depth``
-    describe the images: values run from 0 to 2**bit_depth - 1. ``upright`` says that pictures are turned as their camera
-    noted (EXIF) before the network sees them. ``mean`` and ``std``, one number a band, normalise values scaled to
-    0...1; ``None`` stands for those of the backbone's pretrained weights.
+    ``algorithm`` names the head. ``backbone`` is the name as the user gave it: ``resnet-50``, ``resnet-101`` or a
+    timm name. ``output_stride`` is the wanted input size over feature-map size; a built network's own spec holds what
+    the backbone could do. ``auxiliary`` adds the auxiliary head. ``bands`` and ``bit_depth`` describe the images:
+    values run from 0 to 2**bit_depth - 1. ``upright`` says that pictures are turned as their camera noted (EXIF)
+    before the network sees them. ``mean`` and ``std``, one number a band, normalise values scaled to 0...1; ``None``
+    stands for those of the backbone's pretrained weights.
     """
 
     algorithm: Algorithm

@@ -1,7 +1,7 @@
 """Where bytes lie and how they get there: files, objects in S3, and outputs that appear all at once.
 
-`aside` writes files and folders under a temporary name; `places` says what a path or an `s3://` address is and what lies
-below it; `blobs` are bytes that can be read; `s3` fetches objects and `cache` keeps them on the disk.
+`aside` writes files and folders under a temporary name; `places` says what a path or an `s3://` address is and what
+lies below it; `blobs` are bytes that can be read; `s3` fetches objects and `cache` keeps them on the disk.
 """
 
 from segwright.storage.aside import (

@@ -1,7 +1,7 @@
 """Bytes that can be read, whatever they lie in, under a name that a person recognises.
 
-Knows files and memory; objects in S3 are in `s3`. Refuses to know what the bytes mean. A blob is small and travels between
-processes; reading it takes memory for its bytes once.
+Knows files and memory; objects in S3 are in `s3`. Refuses to know what the bytes mean. A blob is small and travels
+between processes; reading it takes memory for its bytes once.
 """
 
 from collections.abc import Callable, Sequence

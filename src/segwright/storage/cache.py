@@ -1,8 +1,8 @@
 """Fetched bytes kept on the disk, up to a limit, for this and every other process that names the same folder.
 
 Knows file names, ages and sizes. Refuses to know where bytes come from: whoever asks brings the function that fetches
-them. A file appears under its name only when it is whole, so readers need no lock; one process at a time clears away what was
-not used for longest.
+them. A file appears under its name only when it is whole, so readers need no lock; one process at a time clears away
+what was not used for longest.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """Objects in S3 by boto3: listing what lies below a prefix, and reading one object whole.
 
 Knows addresses, retries and the words of S3's errors. Credentials, region and endpoint are found as in every AWS tool
-(environment, shared files, the machine's role; `AWS_ENDPOINT_URL` for a server of your own). Refuses to know what objects hold.
+(environment, shared files, the machine's role; `AWS_ENDPOINT_URL` for a server of your own). Refuses to know what
+objects hold.
 """
 
 import functools

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from segwright.data.channels import Channels, Side
 from segwright.data.feed import Feed, HostFeed, LinkedFeed
@@ -47,9 +47,9 @@ def _connected(folder: Path, streams: Streams, settings: Hyperparameters, proces
     """The feeds of a process whose machine has several; `folder` holds the reader's socket."""
     leads = processes.local_rank == 0
     listener = Listener(str(folder / "stream"), "AF_UNIX") if leads else None
-    addresses = processes.gather(listener.address if listener else None)
+    addresses = processes.gather(str(folder / "stream"))  # the one of each machine's reader counts
     if listener:
-        links: dict[Side, dict[int, Connection[Any, Any]]] = {side: {} for side in SIDES}
+        links: dict[Side, dict[int, Connection]] = {side: {} for side in SIDES}
         for _ in range(len(SIDES) * (processes.local_world_size - 1)):
             connection = listener.accept()
             side, rank = connection.recv()
@@ -70,7 +70,7 @@ def _host_feed(
     streams: Streams,
     settings: Hyperparameters,
     processes: Processes,
-    links: "dict[int, Connection[Any, Any]]",
+    links: "dict[int, Connection]",
 ) -> HostFeed:
     feed = HostFeed(
         streams[side],

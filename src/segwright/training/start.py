@@ -86,9 +86,9 @@ def start_network(
 ) -> SegmentationNetwork:
     """Build the network of a training, in training mode, on the CPU.
 
-    `images` says what the network is shown, `bundle` is what to start from, `former` what an earlier training says of the network. `blank` leaves all weights
-    random, for a training whose weights will come from a checkpoint. Raises UserError for weights that cannot be had,
-    BundleError for a bundle that is damaged.
+    `images` says what the network is shown, `bundle` is what to start from, `former` what an earlier training says of
+    the network. `blank` leaves all weights random, for a training whose weights will come from a checkpoint. Raises
+    UserError for weights that cannot be had, BundleError for a bundle that is damaged.
     """
     spec = _spec(settings, len(class_names), ImageSpec.of(former.network) if former else images)
     if bundle is None or blank:

@@ -46,7 +46,8 @@ class Canvas:
 
     def turned_back(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A mask of the upright image, as it lies over the stored pixels."""
-        return turned(mask, {6: 8, 8: 6}.get(self.orientation, self.orientation))  # the others undo themselves
+        back = {6: 8, 8: 6}.get(self.orientation, self.orientation)  # the others undo themselves
+        return turned(mask[..., None], back)[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
