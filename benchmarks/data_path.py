@@ -156,9 +156,8 @@ def measure(task: Task) -> dict[str, float]:
         for name in rates
     }
     for name in rates:
-        print(
-            f"{task.name:28} {name:18} {statistics.median(rates[name]):8.0f} crops/s   segwright / it {ratios[name]:.2f}"
-        )
+        rate = statistics.median(rates[name])
+        print(f"{task.name:28} {name:18} {rate:8.0f} crops/s   segwright / it {ratios[name]:.2f}")
     return ratios
 
 

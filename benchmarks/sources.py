@@ -37,12 +37,18 @@ CROPS = CropSettings(base_size=520, crop_size=240)
 
 
 def compare_fifo(data: Path, workers: int, folder: Path) -> None:
-    """Pairs a second of whole epochs, from folders and from FIFOs in turns.""" pairs = find_pairs(data / "train",
-    data / "train_annotation").pairs manifest = folder / "train.manifest" lines = [{"source-ref":
-    str(Path(p.image.name).resolve()), "l-ref": str(Path(p.mask.name).resolve())} for p in pairs]
-    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines)) server =
-    multiprocessing.get_context("spawn").Process(target=_serve, args=(manifest, folder), daemon=True) server.start()
-    settings = LoaderSettings(BATCH, seed=0, workers=workers) loaders = {
+    """Pairs a second of whole epochs, from folders and from FIFOs in turns."""
+    pairs = find_pairs(data / "train", data / "train_annotation").pairs
+    manifest = folder / "train.manifest"
+    lines = [
+        {"source-ref": str(Path(pair.image.name).resolve()), "l-ref": str(Path(pair.mask.name).resolve())}
+        for pair in pairs
+    ]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(manifest, folder), daemon=True)
+    server.start()
+    settings = LoaderSettings(BATCH, seed=0, workers=workers)
+    loaders = {
         "folder": training_loader(pairs, LabelMap.identity(), CROPS, settings),
         "FIFO": stream_loader(
             HostFeed(FifoStream(folder / "train"), BATCH),

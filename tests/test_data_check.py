@@ -178,9 +178,7 @@ def test_images_of_other_kinds_bring_their_own_statistics(folder: Folder) -> Non
 def test_bands_that_a_file_does_not_have_are_refused(folder: Folder) -> None:
     folder.add("a", [[0, 1], [1, 0]])
     with pytest.raises(DataError, match=r"a\.jpg"):
-        check_pairs(
-            find_pairs(folder.images, folder.masks), None, None, channel="train", wish=FormWish(bands=7)
-        )
+        check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train", wish=FormWish(bands=7))
     report = check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train", wish=FormWish(bands=1))
     assert report.form.bands == 1 and report.bands is not None and len(report.bands.mean) == 1
 

@@ -143,6 +143,14 @@ def test_names_never_lead_out_of_the_folder_of_images(tmp_path: Path) -> None:
         import_data("coco", write(tmp_path / "data", content), tmp_path / "out2")
 
 
+def test_images_are_found_by_their_names_alone_where_their_folders_are_those_of_another_machine(tmp_path: Path) -> None:
+    content = document({"segmentation": [box(0, 0, 4, 4)]})
+    content["images"][0]["file_name"] = "/data/upload/0.png"
+    content["images"][1]["file_name"] = "images\\7\\1.png"
+    import_data("coco", write(tmp_path, content), tmp_path / "out")
+    assert set(masks(tmp_path / "out")) == {"0", "1"}
+
+
 def test_images_are_looked_for_where_one_says(tmp_path: Path) -> None:
     source = write(tmp_path / "a", document({"segmentation": [box(0, 0, 4, 4)]}), images=0)
     with pytest.raises(DataError, match=r"names the image 0.png, which is in none of .*: give --images DIR"):

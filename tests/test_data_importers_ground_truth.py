@@ -9,6 +9,7 @@ from PIL import Image
 from segwright.data.importers import FormatOptions, import_data
 from segwright.errors import DataError
 from segwright.labels import IGNORE
+from segwright.storage.s3 import S3Blob
 from tests.imported import HEIGHT, WIDTH, checked, halves, masks, painted, save_image, save_mask
 
 WHITE, GREEN, BLUE, ORANGE = (255, 255, 255), (44, 160, 44), (31, 119, 180), (255, 127, 14)
@@ -114,12 +115,14 @@ def test_a_colour_of_two_classes_decides_nothing(tmp_path: Path) -> None:
 def test_colour_maps_that_differ_are_united_by_name(tmp_path: Path) -> None:
     other = {
         "0": {"class-name": "sky", "hex-color": "#ff7f0e"},
-        "1": {"class-name": " road", "hex-color": "#2ca02c"},
+        "1": {"class-name": " road", "hex-color": "#1f77b4"},
     }
     lines = [line(tmp_path, 0), line(tmp_path, 1), line(tmp_path, 2, other)]
-    save_mask(tmp_path / "masks" / "2.png", halves(0, 1), palette=(ORANGE, GREEN))
+    save_mask(tmp_path / "masks" / "2.png", halves(0, 1), palette=(ORANGE, BLUE))
     import_data("ground-truth", write(tmp_path, lines), tmp_path / "out")
-    assert checked(tmp_path / "out").class_names == ("BACKGROUND", "road", "car", "sky")
+    data = checked(tmp_path / "out")
+    assert data.class_names == ("BACKGROUND", "road", "car", "sky")
+    assert data.palette.tolist() == [list(colour) for colour in (WHITE, GREEN, BLUE, ORANGE)]
     np.testing.assert_array_equal(masks(tmp_path / "out")["image 2"], halves(3, 1))
 
 
@@ -170,3 +173,19 @@ def test_errors_name_the_line(tmp_path: Path, lines: list[dict[str, Any]]) -> No
     with pytest.raises(DataError, match=r"2.png cannot be read: No such file"):
         import_data("ground-truth", write(tmp_path, lines), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_manifest_images_and_masks_may_lie_in_s3(
+    tmp_path: Path, lines: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = {}
+    for one in lines:
+        for attribute, file in (("source-ref", tmp_path / one["source-ref"]), ("label-ref", Path(one["label-ref"]))):
+            one[attribute] = f"s3://bucket/job 1/{attribute}/{file.name}"
+            objects[one[attribute]] = file.read_bytes()
+    objects["s3://bucket/job 1/output.manifest"] = Path(write(tmp_path, lines)).read_bytes()
+    monkeypatch.setattr(S3Blob, "read", lambda blob: objects[blob.name])
+    import_data("ground-truth", "s3://bucket/job 1/output.manifest", tmp_path / "out")
+    found = masks(tmp_path / "out")
+    assert set(found) == {f"image {number}" for number in range(4)}
+    assert all((mask == halves(0, 1)).all() for mask in found.values())

@@ -107,6 +107,19 @@ def test_every_shape_with_an_inside_is_drawn(folder: Path) -> None:
     np.testing.assert_array_equal(found[off_the_slope], expected[off_the_slope])
 
 
+@pytest.mark.parametrize(("left", "top", "pixels"), [(-1, 0, 2), (6, 4, 4), (7, 1, 3), (20, 20, 0)])
+def test_a_mask_that_hangs_over_the_edge_is_cut_off(folder: Path, left: int, top: int, pixels: int) -> None:
+    piece = io.BytesIO()
+    Image.fromarray(np.array([[1, 1], [1, 1], [1, 0]], np.uint8)).save(piece, "PNG")
+    data = base64.b64encode(piece.getvalue()).decode()
+    shape = {"label": "car", "points": [[left, top], [left + 1, top + 2]], "shape_type": "mask", "mask": data}
+    write(folder / "data", "edge", shape)
+    found = masks(run(folder))["edge"]
+    assert (found == 1).sum() == pixels
+    if pixels:
+        assert found[max(top, 0), max(left, 0)] == 1
+
+
 def test_lines_and_points_are_left_out_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     flat = [
         {"label": "wire", "points": [[0, 0], [5, 5]], "shape_type": kind} for kind in ("line", "linestrip", "point")

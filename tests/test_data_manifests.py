@@ -67,7 +67,8 @@ def test_a_palette_that_disagrees_with_the_colour_map_is_believed(
         "1": {"class-name": "tree", "hex-color": "#2ca02c"},
         "2": {"class-name": "pond", "hex-color": "#1f77b4"},
     }
-    line: dict[str, object] = {"source-ref": "a.jpg", "l-ref": "a.png", "l-ref-metadata": {"internal-color-map": colours}}
+    metadata = {"internal-color-map": colours}
+    line: dict[str, object] = {"source-ref": "a.jpg", "l-ref": "a.png", "l-ref-metadata": metadata}
     pairing = list_pairs(write_manifest(tmp_path / "m.manifest", [line]), None)
     assert read_mask(pairing.pairs[0]).tolist() == [[0, 2, 1, 1]]
     check_pairs(pairing, None, 3, channel="train")

@@ -115,13 +115,11 @@ class LabelMap:
     def apply(self, mask: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Turn the pixel values of a mask file, uint8 or uint16 [H, W], into class indices, uint8 [H, W].
 
-        What needs no change comes back as it is, and not as a copy.
-
         The result is `IGNORE` where the map names no class. Where a scale leads beyond 253 it is 254, which is
         never a class, so that a check of the classes finds it.
         """
         if self.scale == 1 and mask.dtype == np.uint8:
-            return np.asarray(mask, np.uint8)
+            return mask.copy()
         table = _table(self)
         if mask.dtype == np.uint8:
             return np.asarray(cv2.LUT(mask, table[:256]), np.uint8)

@@ -64,7 +64,7 @@ class DataReport:
     bands: BandStatistics | None
     """Mean and spread of the bands, where they are not plain 8-bit colour."""
     readings: tuple[Reading, ...] = ()
-    """What was found in each pair, in the order of `pairs`; kept for `inspect` only."""
+    """What was found in each pair, in the order of `pairs`; empty once findings were made of it."""
     complete: bool = True
     """Whether all pairs were read: False for a stream, of which only the first were."""
 

@@ -93,7 +93,7 @@ def settle_form(readings: Sequence["Reading"], channel: str) -> PixelForm:
     for reading in readings:
         examples[reading.form].append(reading.pair.image.name)
     if len(examples) > 1:
-        kinds = "; ".join(f"{len(names)} have {form_words(form)} ({names[0]})" for form, names in examples.items())
+        kinds = "; ".join(f"{len(names)} have {form} ({names[0]})" for form, names in examples.items())
         raise DataError(
             f"{channel}: the images are not of one kind: {kinds}. A network takes one kind: convert them, or where "
             "they differ in bands only, say how many to read with --bands."
@@ -112,8 +112,3 @@ def band_statistics(readings: Sequence["Reading"]) -> BandStatistics | None:
     std = np.sqrt(np.maximum(variance, 0))
     std = np.where(std > 1e-6, std, 1.0)  # a band that never changes: any divisor will do
     return BandStatistics(tuple(mean.tolist()), tuple(std.tolist()))
-
-
-def form_words(form: PixelForm) -> str:
-    """A form in words."""
-    return f"{form.bands} {'band' if form.bands == 1 else 'bands'} of {form.bit_depth} bits"

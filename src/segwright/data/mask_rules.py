@@ -78,7 +78,8 @@ def refuse_all_ignored(values: NDArray[np.int64], label_map: LabelMap, channel: 
         what = "nothing but 255" if len(values) == 1 else "only 0 and 255"
         raise DataError(
             f"{channel}: the masks hold {what}, and 255 means ignore: nothing would be learnt of it. "
-            f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} {label_map_place(channel)}."
+            f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} "
+            f"{label_map_place(channel)}."
         )
     if (classes_of(values, label_map) < 0).all():
         raise DataError(

@@ -4,7 +4,7 @@ Knows the channels and the data check, and settles which class has which number 
 and `inspect` both begin here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,16 +15,20 @@ from segwright.console import LOGGER, progress
 from segwright.data.channels import Channels, Side, read_names
 from segwright.data.check import DataReport, check_pairs
 from segwright.data.fifo import FifoStream
+from segwright.data.findings import Examined, tell
 from segwright.data.forms import FormWish
 from segwright.data.pairs import Pairing
+from segwright.data.remarks import quick_findings
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import PixelForm
+from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names, read_class_names
 from segwright.palettes import default_palette
 
 Streams = dict[Side, FifoStream]
 
 _AS_THEY_ARE: Final = FormWish()
+_USUAL: Final = Hyperparameters()
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ def prepare(
     usual_names: tuple[str, ...] | None = None,
     wish: FormWish = _AS_THEY_ARE,
     streams: Streams | None = None,
+    base_size: int = _USUAL.base_size,
+    crop_size: int = _USUAL.training_crop_size,
     strict: bool = False,
 ) -> PreparedData:
     """Find, check and describe the data of a training.
@@ -81,22 +87,29 @@ def prepare(
     masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
     of the training masks; their order numbers the classes of both label maps. Where nobody says anything about the
     classes, or only their right number, they are those of `usual_names`, if given. `wish` is what is settled about the
-    images' pixels. Of `streams`, opened by this process, the first pairs are checked. Raises DataError and LabelError
+    images' pixels. Of `streams`, opened by this process, the first pairs are checked. What a careful colleague would
+    remark, with crops of `crop_size` from pictures scaled to `base_size`, is logged. Raises DataError and LabelError
     for what has to be mended before a training.
     """
     said = settle_classes(channels, num_classes, class_names, usual_names)
     if streams and not said.count:
         raise DataError(
-            "In Pipe mode masks are seen only while they pass, so nobody can count the classes before: give num_classes."
+            "In Pipe mode masks are seen only while they pass, so nobody can count the classes: give num_classes."
         )
     checks = _Checks(channels, streams or {}, strict)
     train = checks.check("train", said.train_map, said.count, wish)
     classes = train.num_classes
     validation = checks.check("validation", said.validation_map, classes, FormWish.exactly(train.form))
-    if train.fingerprint and train.fingerprint == validation.fingerprint:
-        LOGGER.warning("train and validation hold the same pairs, so scores say nothing about new pictures")
     palette = default_palette(classes) if train.palette is None else train.palette
     names = said.names or numbered_names(classes)
+    if not streams:
+        examined = (
+            Examined("train", train.readings, said.train_map, classes),
+            Examined("validation", validation.readings, said.validation_map, classes),
+        )
+        declared = said.count is not None or said.train_map.class_count() is not None
+        tell(quick_findings(*examined, names, declared=declared, base_size=base_size, crop_size=crop_size))
+    train, validation = (replace(report, readings=()) for report in (train, validation))
     return PreparedData(train, validation, said.train_map, said.validation_map, names, palette)
 
 

@@ -11,7 +11,15 @@ import logging
 import warnings
 from typing import Final, Literal
 
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+    _imaging,
+)
 
 from segwright.errors import DataError
 from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
@@ -28,7 +36,7 @@ as RGB). Pictures of other bands have at most as many numbers as the largest RGB
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 with contextlib.suppress(AttributeError, OSError):
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 # Pillow's classes rather than Image.open: no other format can slip in, nothing is imported on first use in a
 # thread, and pictures between half of the limit and the limit raise no warning.

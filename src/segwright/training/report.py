@@ -5,6 +5,7 @@ from typing import Final
 
 from segwright.console import LOGGER
 from segwright.data.preparation import PreparedData
+from segwright.data.remarks import RARE
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.epoch import EpochSums, Trainer
@@ -12,9 +13,6 @@ from segwright.training.state import Progress
 
 FEW_UPDATES: Final = 500
 """With fewer updates than that, even from pretrained weights, thin and rare things are not learnt."""
-
-RARE: Final = 0.2
-"""A class with less than this part of an even share of the pixels is easily never predicted."""
 
 
 def log_recipe(settings: Hyperparameters) -> None:

@@ -82,6 +82,8 @@ def train(
                 usual_names=former.class_names if former else None,
                 wish=_wish(settings, former),
                 streams=streams,
+                base_size=settings.base_size,
+                crop_size=settings.training_crop_size,
                 strict=strict,
             )
         )
@@ -163,7 +165,7 @@ def _images(data: PreparedData) -> ImageSpec:
 
 
 def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
-    """Fill in what the data say: the number of classes, the true number of samples, the largest possible batch."""
+    """Fill in what the data say: the numbers of classes and bands, the true number of samples, the largest batch."""
     samples = len(data.train.pairs) if data.train.complete else settings.num_training_samples
     if samples is None:
         raise UserError(
@@ -182,6 +184,7 @@ def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
     return settings.model_copy(
         update={
             "num_classes": data.num_classes,
+            "bands": data.form.bands,
             "num_training_samples": samples,
             "mini_batch_size": min(settings.mini_batch_size, samples),
         }

@@ -67,7 +67,7 @@ def refuse_other_network(settings: Hyperparameters, network: NetworkSpec) -> Non
         ("bands", settings.bands, network.bands),
         ("apply_exif_orientation", settings.apply_exif_orientation, network.upright),
     ):
-        if wanted != had:
+        if name in settings.model_fields_set and wanted != had:
             raise _changed(name, str(wanted), str(had))
     if settings.backbone_weights is not None:
         raise HyperparameterError(

@@ -26,7 +26,7 @@ def read_colours(images: Path, masks: Path, table: Path) -> ImportedData:
     What has no partner is left out with a warning. Raises DataError where nothing pairs, and for a table that
     cannot be read.
     """
-    classes = read_colour_table(read_text(str(table)), str(table))
+    classes = read_colour_table(read_text(table), str(table))
     image_files, mask_files = dict(list_images([images])), dict(list_images([masks]))
     added = _added_word(image_files, mask_files)
     keys = [key for key in image_files if f"{key}{added}" in mask_files]

@@ -7,6 +7,7 @@ pairs go.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -117,13 +118,12 @@ def checked_names(names: Iterable[str], where: str) -> tuple[str, ...]:
     return checked or ()
 
 
-def read_text(place: str | Blob) -> str:
+def read_text(path: Path) -> str:
     """The text of a file. Raises DataError where it cannot be read or is not UTF-8."""
-    blob = open_blob(place) if isinstance(place, str) else place
     try:
-        return blob.read().decode("utf-8-sig")
+        return open_blob(path).read().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{blob.name} cannot be read: it is not UTF-8 text.") from None
+        raise DataError(f"{path} cannot be read: it is not UTF-8 text.") from None
 
 
 def refuse_other_size(size: tuple[int, ...], canvas: Canvas, what: str) -> None:

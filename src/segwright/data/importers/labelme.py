@@ -154,7 +154,7 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
     owners = {label: item.file.name for item in items for label in item.labels if label != IGNORED}
     if given is None:
         return checked_names([BACKGROUND, *sorted(owners.keys() - {BACKGROUND})], f"{source}, labels")
-    listed = parse_class_names(read_text(str(given)), str(given))
+    listed = parse_class_names(read_text(given), str(given))
     names = checked_names([name for name in listed if name != IGNORED], str(given))
     for label, owner in sorted(owners.items()):
         if label not in names:

@@ -94,7 +94,7 @@ def _named_in(file: Path, pairs: Sequence[ImportedPair]) -> set[int]:
         for name in (pair.name, without_ending(pair.name), pair.key):
             by_path[name].add(index)
             by_file[PurePosixPath(name).name].add(index)
-    lines = [(number, line.strip()) for number, line in enumerate(read_text(str(file)).splitlines(), 1)]
+    lines = [(number, line.strip()) for number, line in enumerate(read_text(file).splitlines(), 1)]
     found = [(number, line, _lookup(line, by_path, by_file)) for number, line in lines if line]
     unknown = [f"line {number}, {line!r}" for number, line, places in found if not places]
     if unknown:

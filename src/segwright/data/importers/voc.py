@@ -56,7 +56,7 @@ def read_voc(source: Path) -> ImportedData:
         LOGGER.warning(f"{len(pairing.unpaired_masks)} masks have no image and are left out: {shown}")
     labelmap = root / "labelmap.txt"
     if labelmap.is_file():
-        classes = read_colour_table(read_text(str(labelmap)), str(labelmap))
+        classes = read_colour_table(read_text(labelmap), str(labelmap))
         names, palette = classes.names, classes.palette
         drawn = [partial(draw_by_colour, pair.mask, classes.table, str(labelmap)) for pair in pairing.pairs]
     else:
@@ -99,7 +99,7 @@ def _splits(folder: Path, pairs: Sequence[Pair]) -> dict[str, Split]:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(read_text(str(file)).splitlines(), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         if line.strip():
             yield number, line.strip()
 
