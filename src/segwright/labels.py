@@ -119,7 +119,7 @@ class LabelMap:
         never a class, so that a check of the classes finds it.
         """
         if self.scale == 1 and mask.dtype == np.uint8:
-            return mask.copy()
+            return mask.astype(np.uint8)
         table = _table(self)
         if mask.dtype == np.uint8:
             return np.asarray(cv2.LUT(mask, table[:256]), np.uint8)
