@@ -15,9 +15,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 common=(--class-names "$here/camvid_classes.txt" --device cpu --class-weights auto --base-size 480 --precision-dtype bfloat16)
 start=$SECONDS
 segwright train "$data" --output "$output/coarse" "${common[@]}" --algorithm deeplab --backbone tf_efficientnet_lite0 \
-    --backbone-weights "$weights" --output-stride 16 --crop-size 320 --epochs 32
+    --backbone-weights "$weights" --output-stride 16 --crop-size 320 --epochs 15
 segwright train "$data" --output "$output/model" "${common[@]}" --from "$output/coarse" --output-stride 8 --crop-size 256 \
-    --epochs 8 --learning-rate 0.00015
+    --epochs 18 --learning-rate 0.00025
 echo "both trainings: $((SECONDS - start)) s"
 segwright evaluate "$output/model" --images "$data/test" --masks "$data/test_annotation" --device cpu \
     --json "$output/scores.json"

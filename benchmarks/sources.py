@@ -33,12 +33,13 @@ from segwright.storage import open_blob
 
 ROUNDS = 5
 BATCH = 8
+REPEATED = 5  # so that a pass is longer than the shuffle buffer, which fills before the first batch
 CROPS = CropSettings(base_size=520, crop_size=240)
 
 
 def compare_fifo(data: Path, workers: int, folder: Path) -> None:
     """Pairs a second of whole epochs, from folders and from FIFOs in turns."""
-    pairs = find_pairs(data / "train", data / "train_annotation").pairs
+    pairs = find_pairs(data / "train", data / "train_annotation").pairs * REPEATED
     manifest = folder / "train.manifest"
     lines = [
         {"source-ref": str(Path(pair.image.name).resolve()), "l-ref": str(Path(pair.mask.name).resolve())}

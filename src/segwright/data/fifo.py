@@ -7,9 +7,11 @@ first pairs while they are looked at.
 Source: SageMaker's contract, sections 2.1 and 2.2.
 """
 
+import fcntl
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Final
@@ -76,9 +78,18 @@ def _read_pairs(path: Path, patience: float) -> Iterator[Pair]:
     _wait_for(path, patience)
     try:
         with path.open("rb", buffering=_BUFFER) as stream:
+            _widen(stream)
             yield from _grouped(stream, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _widen(stream: IO[bytes]) -> None:
+    """Let a pipe hold more, where the system can, so that reader and writer wake each other less often."""
+    size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    with suppress(OSError):  # not a pipe, or more than the system allows
+        if size is not None:
+            fcntl.fcntl(stream, size, _BUFFER)
 
 
 def _wait_for(path: Path, patience: float) -> None:

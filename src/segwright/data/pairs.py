@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,6 +109,6 @@ def _fitting(pair: Pair, label_map: LabelMap, size: tuple[int, ...], num_classes
             f"{pair.image.name} is {size[1]}x{size[0]} pixels but its mask {pair.mask.name} is "
             f"{mask.shape[1]}x{mask.shape[0]}: they must be equal."
         )
-    if num_classes is not None and int(np.where(mask == IGNORE, 0, mask).max()) >= num_classes:
+    if num_classes is not None and cv2.countNonZero(cv2.inRange(mask, num_classes, IGNORE - 1)):
         raise DataError(f"{pair.mask.name} holds a class outside 0 to {num_classes - 1}.")
     return mask
