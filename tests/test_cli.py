@@ -172,7 +172,8 @@ def test_evaluate_shows_scores_and_writes_them(
     file = tmp_path / "scores.json"
     assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 0
     assert calls[0][0] == (Path("bundle"), "i", "m")
-    assert calls[0][1] == {"label_map": None, "device": None, "precision_dtype": "float32", "strict": False}
+    expected = {"label_map": None, "attributes": None, "device": None, "precision_dtype": "float32", "strict": False}
+    assert calls[0][1] == expected
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
     assert "bundle on i" in capsys.readouterr().out
 

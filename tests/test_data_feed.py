@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Numbers(FifoStream):
         super().__init__(Path("nowhere"))
         self.counts, self.whole = list(counts), whole
 
-    def pairs(self) -> Iterator[Pair]:
+    def pairs(self) -> Generator[Pair]:
         for number in range(self.counts.pop(0)):
             if number == self.whole:
                 raise DataError("the stream broke off")
@@ -120,6 +120,40 @@ def test_a_stream_that_breaks_off_ends_all_processes() -> None:
     for thread in threads:
         thread.join(timeout=30)
     assert failures == ["the stream broke off"] * 2
+
+
+def test_a_pass_without_pairs_is_refused() -> None:
+    with pytest.raises(DataError, match="held no pair"):
+        list(HostFeed(Numbers(0), batch_size=2).batches(0))
+
+
+def test_a_person_may_stop_while_nothing_comes() -> None:
+    class Silent(FifoStream):
+        def pairs(self) -> Generator[Pair]:
+            threading.Event().wait(20)
+            yield pair(0)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(HostFeed(Silent(Path("nowhere")), batch_size=2, while_waiting=stop).batches(0))
+
+
+def test_a_pass_that_is_given_up_closes_the_stream() -> None:
+    closed = threading.Event()
+
+    class Watched(Numbers):
+        def pairs(self) -> Generator[Pair]:
+            try:
+                yield from super().pairs()
+            finally:
+                closed.set()
+
+    coming = HostFeed(Watched(10_000), batch_size=1, shuffled=False).batches(0)
+    next(coming)
+    coming.close()  # type: ignore[attr-defined]
+    assert closed.wait(10)
 
 
 def test_a_reader_that_went_away_is_named() -> None:

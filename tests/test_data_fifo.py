@@ -116,10 +116,51 @@ def test_a_reader_that_closes_early_gets_the_next_pass(manifest: Path, tmp_path:
     stream = FifoStream(tmp_path / "pipes" / "train", patience=20)
     coming = stream.pairs()
     next(coming)
-    coming.close()  # type: ignore[attr-defined]
+    coming.close()
     assert len(list(stream.pairs())) == 5
     server.join(timeout=20)
     assert not server.is_alive()
+
+
+def test_a_fifo_that_a_killed_writer_left_behind_gives_way(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes" / "train_0")
+    os.mkfifo(tmp_path / "pipes" / "train_3")
+    stream = FifoStream(tmp_path / "pipes" / "train", patience=20)
+    read: list[int] = []
+    reader = threading.Thread(target=lambda: read.extend(pair.image.read()[-1] for pair in stream.pairs()))
+    reader.start()
+    time.sleep(0.3)
+    serve({"train": manifest}, tmp_path / "pipes", passes=1)
+    reader.join(timeout=20)
+    assert read == [0, 1, 2, 3, 4] and list((tmp_path / "pipes").iterdir()) == []
+
+
+def test_other_passes_that_lie_there_are_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train_3")
+    with pytest.raises(DataError, match=r"train_0 did not appear .* there is train_3: whoever writes must begin anew"):
+        FifoStream(tmp_path / "train", patience=0.2).first_pairs()
+    os.mkfifo(tmp_path / "train_0")
+    with pytest.raises(DataError, match="train_0 was not written to"):
+        FifoStream(tmp_path / "train", patience=0.2).first_pairs()
+
+
+def test_a_manifest_that_fails_breaks_its_stream_off(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "3.png").unlink()
+    failures: list[DataError] = []
+
+    def attempt() -> None:
+        try:
+            serve({"train": manifest}, tmp_path / "pipes")
+        except DataError as error:
+            failures.append(error)
+
+    server = threading.Thread(target=attempt)
+    server.start()
+    with pytest.raises(DataError, match="has only 4 of the 8 bytes of a header"):
+        list(FifoStream(tmp_path / "pipes" / "train", patience=20).pairs())
+    server.join(timeout=20)
+    assert len(failures) == 1 and "3.png cannot be read" in str(failures[0])
 
 
 def test_what_cannot_be_served_is_one_clear_error(manifest: Path, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def test_references_are_addresses_or_paths_from_the_manifest(tmp_path: Path) -> 
 def test_a_manifest_in_s3_refers_to_its_own_folder() -> None:
     manifest, cache = S3Place("bucket", "jobs/one/out.manifest", Cache(Path("c"), 1)), Cache(Path("c"), 1)
     line = ManifestLine(1, {"a": "masks/x y.png", "b": "s3://other/z.png"})
-    assert referred(line, "a", manifest) == S3Blob("bucket", "jobs/one/masks/x y.png", cache=cache)
-    assert referred(line, "b", manifest) == S3Blob("other", "z.png", cache=cache)
+    assert referred(line, "a", manifest, cache) == S3Blob("bucket", "jobs/one/masks/x y.png", cache=cache)
+    assert referred(line, "b", manifest, cache) == S3Blob("other", "z.png", cache=cache)
 
 
 def test_a_line_that_refers_to_nothing_is_named(tmp_path: Path) -> None:

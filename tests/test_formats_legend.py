@@ -42,6 +42,19 @@ def test_grey_masks_have_no_colours() -> None:
     assert mask.tolist() == [[0, 2]] and not repaired
 
 
+def test_what_is_to_be_ignored_stays_so_whatever_its_colour() -> None:
+    picture = Image.fromarray(np.array([[0, 1, 255]], np.uint8))
+    picture.putpalette([0, 0, 0, *RED, *[0] * 762])
+    mask, repaired = decode_with_legend(png(picture), "a", ((0, (0, 0, 0)), (1, RED)))
+    assert mask.tolist() == [[0, 1, IGNORE]] and not repaired
+
+
+def test_numbers_that_were_saved_as_grey_colours_stay_numbers() -> None:
+    picture = Image.fromarray(np.array([[(0, 0, 0), (2, 2, 2), (255, 255, 255)]], np.uint8))
+    mask, repaired = decode_with_legend(png(picture), "a", LEGEND)
+    assert mask.tolist() == [[0, 2, IGNORE]] and not repaired
+
+
 def test_colour_pictures_are_read_by_colour() -> None:
     picture = Image.fromarray(np.array([[RED, BLUE, (1, 2, 3)]], np.uint8))
     mask, repaired = decode_with_legend(png(picture), "a", LEGEND)

@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -165,3 +166,13 @@ def test_damaged_bytes_give_a_mask_or_a_data_error(container: str, edits: list[t
         assert decode_mask(bytes(data), "damaged").ndim == 2
     except DataError as error:
         assert "damaged" in str(error)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_numbers_count_where_white_is_zero(dtype: type, compression: str | None) -> None:
+    """ImageJ writes masks so, under an inverting look-up table."""
+    stored: NDArray[np.generic] = np.array([[0, 1, 0, 1, 1, 0, 0, 1]] * 4, dtype)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, stored, photometric="miniswhite", compression=compression)
+    assert decode_mask(stream.getvalue(), "a.tif").tolist() == stored.astype(int).tolist()

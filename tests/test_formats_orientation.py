@@ -75,12 +75,17 @@ def test_pictures_stand_upright_on_request_only(container: str, orientation: int
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_jpegs_at_reduced_scale_stand_upright(orientation: int) -> None:
-    data = noted("JPEG", orientation, picture(33, 51))
+    data = noted("JPEG", orientation, picture(34, 52))
     stored, _ = decode_reduced(data, "x", PixelForm(), 2)
     reduced, factor = decode_reduced(data, "x", UPRIGHT, 2)
     assert factor == 2 and stored.shape == (17, 26, 3)
     assert (reduced == turned(stored, orientation)).all()
     assert reduced.shape == ((26, 17, 3) if orientation >= 5 else (17, 26, 3))
+
+
+@pytest.mark.parametrize(("size", "orientation", "factor"), [((36, 52), 3, 4), ((36, 50), 6, 2), ((33, 52), 8, 1)])
+def test_what_has_to_be_turned_is_reduced_without_rest(size: tuple[int, int], orientation: int, factor: int) -> None:
+    assert decode_reduced(noted("JPEG", orientation, picture(*size)), "x", UPRIGHT, 8)[1] == factor
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

@@ -11,7 +11,8 @@ INPUTS = 250
 def test_mutated_inputs_are_parsed_or_refused_with_a_sentence(name: str) -> None:
     target = TARGETS[name]
     seeds = target.seeds()
-    assert [attempt(target, seed) for seed in seeds] == [None] * len(seeds)
+    for seed in seeds:
+        target.parse(seed)  # nothing is refused that is right
     for number in range(INPUTS):
         chance = random.Random(f"suite {name} {number}")
         data = mutate(chance.choice(seeds), chance)

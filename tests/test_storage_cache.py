@@ -1,3 +1,4 @@
+import hashlib
 import multiprocessing
 import os
 import time
@@ -7,6 +8,7 @@ import pytest
 
 from segwright.errors import DataError, UserError
 from segwright.storage import Cache
+from segwright.storage import cache as module
 
 
 def size(folder: Path) -> int:
@@ -40,19 +42,49 @@ def test_what_is_not_fetched_is_not_kept(cache: Cache) -> None:
     assert cache.get("a", lambda: b"there now") == b"there now"
 
 
-def test_what_was_used_longest_ago_leaves_first(cache: Cache) -> None:
+def age(cache: Cache, key: str, seconds: float) -> None:
+    """Make a kept file as old as that."""
+    file = cache.folder / hashlib.sha256(key.encode()).hexdigest()
+    os.utime(file, (time.time() - seconds,) * 2)
+
+
+def test_what_was_used_longest_ago_leaves_first(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLEAR_EVERY", 10**9)
     for index in range(12):
-        cache.get(str(index), lambda: bytes(100))
-        for age, path in enumerate(cache.folder.iterdir()):
-            assert age >= 0 and path.is_file()
-    now = time.time()
-    for index in range(12):
-        cache.get(str(index), lambda: b"")
-        newest = max(cache.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        os.utime(newest, (now + index, now + index))
+        cache.get(str(index), lambda: bytes(88))  # 100 with the header
+        age(cache, str(index), 1000 - index)
+    cache.get("0", lambda: pytest.fail("it is there, and is used now"))
     cache.clear()
     assert size(cache.folder) == 900
-    cache.get("11", lambda: pytest.fail("the newest is still there"))
+    for key in ("0", "4", "11"):
+        cache.get(key, lambda: pytest.fail("it was used lately"))
+    assert cache.get("3", lambda: b"again") == b"again"
+
+
+def test_files_of_others_are_left_alone(cache: Cache) -> None:
+    (cache.folder / "thesis.txt").write_bytes(bytes(5000))
+    cache.get("a", lambda: bytes(88))
+    cache.clear()
+    assert {path.name == "thesis.txt" for path in cache.folder.iterdir()} == {True, False}
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", bytes(100)])
+def test_a_damaged_file_is_fetched_anew(cache: Cache, damage: bytes) -> None:
+    cache.get("a", lambda: b"data")
+    (kept,) = cache.folder.iterdir()
+    kept.write_bytes(damage)
+    assert cache.get("a", lambda: b"fresh") == b"fresh"
+    assert cache.get("a", lambda: pytest.fail("it is kept again")) == b"fresh"
+
+
+def test_what_may_be_read_but_not_touched_is_used(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.get("a", lambda: b"data")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", denied)
+    assert cache.get("a", lambda: pytest.fail("it is there")) == b"data"
 
 
 def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

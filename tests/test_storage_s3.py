@@ -1,6 +1,7 @@
 """S3 as it behaves and misbehaves: moto's server on loopback, and a proxy before it that fails when told to."""
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,10 +16,13 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 import segwright
-from segwright.data.channels import Channels
+from segwright.data.channels import Channels, list_pairs
+from segwright.data.loading import CropSettings, LoaderSettings, training_loader
 from segwright.errors import DataError, UserError
+from segwright.labels import LabelMap
 from segwright.storage import Cache, S3Place, is_file, is_folder, open_blob, s3
 from tests.conftest import Draw
+from tests.test_data_manifests import write_manifest
 from tests.test_training_run import settings
 
 BUCKET = "pictures"
@@ -173,11 +177,44 @@ def test_denied_access_says_which_rights_are_needed() -> None:
 
 
 def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "boto3", None)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("boto3", "botocore")]:
+        monkeypatch.setitem(sys.modules, name, None)
     s3._client.cache_clear()
     with pytest.raises(UserError, match=r"pip install 'segwright\[s3\]'"):
         open_blob("s3://bucket/key").read()
     s3._client.cache_clear()
+
+
+def test_long_listings_come_in_pages(bucket: object) -> None:
+    for index in range(1001):
+        bucket.put_object(Bucket=BUCKET, Key=f"many/{index:04}", Body=b"")  # type: ignore[attr-defined]
+    assert len(list(s3.list_objects(BUCKET, "many/"))) == 1001
+    for first in range(0, 1001, 500):
+        keys = [{"Key": f"many/{index:04}"} for index in range(first, min(first + 500, 1001))]
+        bucket.delete_objects(Bucket=BUCKET, Delete={"Objects": keys})  # type: ignore[attr-defined]
+
+
+def test_an_object_that_goes_missing_ends_a_training_in_one_sentence(
+    channels_folder: Draw, bucket: object, tmp_path: Path
+) -> None:
+    data = channels_folder(train=6)
+    upload(bucket, data, "data")
+    pairs = Channels.locate(f"s3://{BUCKET}/data").pairing("train").pairs
+    loader = training_loader(
+        pairs, LabelMap.identity(), CropSettings(48, 32), LoaderSettings(batch_size=2, seed=0, workers=1)
+    )
+    bucket.delete_object(Bucket=BUCKET, Key="data/train/003.jpg")  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"data/train/003\.jpg does not exist"):
+        list(loader.epoch(0))
+
+
+def test_a_local_manifest_uses_the_cache(bucket: object, faults: Faults, tmp_path: Path) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="a.jpg", Body=b"image")  # type: ignore[attr-defined]
+    manifest = write_manifest(tmp_path / "m.manifest", [{"source-ref": f"s3://{BUCKET}/a.jpg", "m-ref": "a.png"}])
+    cache = Cache(tmp_path / "cache", 10**6)
+    cache.prepare()
+    (pair,) = list_pairs(manifest, None, cache=cache).pairs
+    assert [pair.image.read() for _ in range(3)] == [b"image"] * 3 and faults.requests == 1
 
 
 @pytest.mark.parametrize("cached", [False, True])

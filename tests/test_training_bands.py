@@ -36,7 +36,7 @@ def rewrite(data: Path, bands: int) -> Path:
 @pytest.mark.parametrize("bands", [1, 5])
 def test_bands_of_16_bits_are_learnt_and_used(channels_folder: Draw, tmp_path: Path, bands: int) -> None:
     data = rewrite(channels_folder(train=12), bands)
-    values = settings(epochs="12", precision_dtype="float32")
+    values = settings(epochs="12", precision_dtype="float32", _workers="1")
     segwright.train(segwright.Channels.locate(data), tmp_path / "model", values, device="cpu")
     description = read_description(tmp_path / "model")
     network = description.network

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,8 +19,10 @@ from segwright.bundle import read_description
 from segwright.data.channels import list_pairs
 from segwright.data.piping import serve
 from segwright.errors import DataError, UserError
+from segwright.training.epoch import Trainer
 from tests.conftest import Draw
 from tests.test_data_manifests import write_manifest
+from tests.test_training_resume import KilledError
 from tests.test_training_run import records, settings
 
 Manifests = tuple[Path, Path]
@@ -110,7 +113,7 @@ def test_an_unreadable_item_is_skipped_and_counted_or_fatal(
     with served((bad, manifests[1]), tmp_path / "pipes", 1) as channels, caplog.at_level(logging.WARNING, "segwright"):
         train(channels, tmp_path / "model", epochs="1", num_training_samples="80")
     assert "skipped: " in caplog.text and "record 158" in caplog.text
-    assert "1 pairs of the stream were skipped in epoch 1" in caplog.text
+    assert "train: 1 pairs of the stream were skipped in epoch 1" in caplog.text
     with served((bad, manifests[1]), tmp_path / "more", 1) as channels, pytest.raises(DataError, match="--strict"):
         train(channels, tmp_path / "strict", epochs="1", num_training_samples="80", strict=True)
 
@@ -123,6 +126,64 @@ def test_a_class_outside_is_refused_while_it_passes(manifests: Manifests, tmp_pa
     message = str(error.value)
     assert "with num_classes 3 the classes are 0 to 2" in message and "record 159" in message
     assert "has 77 in 1,920 pixels" in message
+
+
+def test_class_weights_need_all_masks(manifests: Manifests, tmp_path: Path) -> None:
+    with (
+        served(manifests, tmp_path / "pipes", 1) as channels,
+        pytest.raises(UserError, match="which a stream does not"),
+    ):
+        train(channels, tmp_path / "model", class_weights="auto")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_bad_validation_item_is_skipped_and_counted_or_fatal(
+    manifests: Manifests, tmp_path: Path, caplog: pytest.LogCaptureFixture, strict: bool
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+
+    def change(lines: list[dict[str, str]]) -> None:
+        lines.extend(lines * 30)
+        late(tmp_path / "bad.jpg", lines, "source-ref")
+
+    bad = rewritten(manifests[1], change)
+    with served((manifests[0], bad), tmp_path / "pipes", 1) as channels, caplog.at_level(logging.WARNING, "segwright"):
+        if strict:
+            with pytest.raises(DataError, match=r"validation: .* --strict"):
+                train(channels, tmp_path / "model", strict=True, epochs="1")
+        else:
+            train(channels, tmp_path / "model", epochs="1")
+            assert "validation: 1 pairs of the stream were skipped in epoch 1" in caplog.text
+
+
+def test_rollover_begins_the_next_pass(manifests: Manifests, tmp_path: Path) -> None:
+    with served(manifests, tmp_path / "pipes", 2) as channels:
+        bundle = train(channels, tmp_path / "model", recipe="sagemaker", optimizer="sgd")
+    assert [record["updates"] for record in records(bundle)] == [2, 5]
+
+
+def test_a_resumed_training_reads_the_stream_from_its_beginning_and_knows_its_length(
+    manifests: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempt(resume: bool, passes: int, folder: str) -> None:
+        with served(manifests, tmp_path / folder, passes) as channels:
+            values = settings(epochs="3", num_classes="3", num_training_samples="1000")
+            segwright.train(channels, tmp_path / "model", values, device="cpu", resume=resume, checkpoint_every=1e-9)
+
+    step = Trainer._step
+
+    def fatal(self: Trainer, *arguments: Any) -> Any:
+        if self.updates == 7:
+            raise KilledError
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Trainer, "_step", fatal)
+        attempt(False, 3, "first")
+    attempt(True, 1, "second")
+    last = records(tmp_path / "model")[-1]
+    assert last["updates"] == 9
+    assert float(str(last["learning_rate"])) < 0.2 * 0.01, "the schedule follows the ten pairs, not the thousand"
 
 
 def test_two_processes_share_one_stream(manifests: Manifests, tmp_path: Path) -> None:

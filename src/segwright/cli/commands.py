@@ -21,6 +21,7 @@ from segwright.cli.shared import (
     Device,
     InputModeFlag,
     LabelMapPath,
+    ManifestAttributes,
     Overwrite,
     PrecisionDtype,
     Strict,
@@ -123,6 +124,7 @@ def evaluate(
     images: Annotated[str, Parameter(help="The folder of images, or a manifest or RecordIO file with their masks.")],
     masks: Annotated[str | None, Parameter(help="The folder of their masks.")] = None,
     label_map: Annotated[Path | None, Parameter(help="Which pixel value of the masks means which class.")] = None,
+    attributes: ManifestAttributes = None,
     json: Annotated[Path | None, Parameter(help="Write the scores to this file as well.")] = None,
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",
@@ -137,7 +139,14 @@ def evaluate(
     from segwright.evaluation import show
 
     scores = run(
-        bundle, images, masks, label_map=label_map, device=device, precision_dtype=precision_dtype, strict=strict
+        bundle,
+        images,
+        masks,
+        label_map=label_map,
+        attributes=split_list(attributes),
+        device=device,
+        precision_dtype=precision_dtype,
+        strict=strict,
     )
     show(scores, f"{bundle} on {images}")
     if json:

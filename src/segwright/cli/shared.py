@@ -46,14 +46,12 @@ ClassNames = Annotated[
     Path | None,
     Parameter(group=CHANNELS, help="The names of the classes: text, a name a line, or a JSON list."),
 ]
-Attributes = Annotated[
-    str | None,
-    Parameter(
-        group=CHANNELS,
-        help="In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left "
-        "out, they are worked out.",
-    ),
-]
+_ATTRIBUTES = (
+    "In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left out, they "
+    "are worked out."
+)
+Attributes = Annotated[str | None, Parameter(group=CHANNELS, help=_ATTRIBUTES)]
+ManifestAttributes = Annotated[str | None, Parameter(help=_ATTRIBUTES)]
 InputModeFlag = Annotated[
     Literal["File", "Pipe"],
     Parameter(

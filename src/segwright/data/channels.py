@@ -50,8 +50,10 @@ class Channels:
     input_mode: InputMode = "File"
     attributes: tuple[str, ...] | None = None
     """The names of image, mask and, if wanted, metadata in manifests; None: worked out."""
-    kept_masks: Cache | None = None
-    """Where decoded masks are kept, if anywhere."""
+    cache: Cache | None = None
+    """Where objects of S3 are kept on the disk, if anywhere."""
+    keep_masks: bool = False
+    """Whether decoded masks are kept there as well."""
 
     @classmethod
     def locate(
@@ -96,7 +98,8 @@ class Channels:
             label_map=found.get("label_map"),
             input_mode=input_mode,
             attributes=tuple(attributes) if attributes else None,
-            kept_masks=cache if keep_masks else None,
+            cache=cache,
+            keep_masks=keep_masks,
         )
         channels._report_strange_label_files()
         return channels
@@ -106,7 +109,7 @@ class Channels:
         images, masks = (
             (self.train, self.train_annotation) if side == "train" else (self.validation, self.validation_annotation)
         )
-        return list_pairs(images, masks, self.attributes, self.kept_masks)
+        return list_pairs(images, masks, self.attributes, self.cache, keep_masks=self.keep_masks)
 
     def stream(self, side: Side) -> FifoStream | None:
         """The stream of a channel in mode `Pipe`, not yet opened; None in mode `File`."""
@@ -160,14 +163,21 @@ class Channels:
 
 
 def list_pairs(
-    images: Place, masks: Place | None, attributes: Sequence[str] | None = None, kept_masks: Cache | None = None
+    images: Place,
+    masks: Place | None,
+    attributes: Sequence[str] | None = None,
+    cache: Cache | None = None,
+    *,
+    keep_masks: bool = False,
 ) -> Pairing:
     """The pairs of two folders, of a manifest (.manifest, .jsonl) or of a RecordIO file (.rec).
 
-    `attributes` names image, mask and metadata of a manifest. Raises DataError where they cannot be found.
+    `attributes` names image, mask and metadata of a manifest. `cache` keeps objects of S3 that a manifest names and,
+    with `keep_masks`, decoded masks. Raises DataError where pairs cannot be found.
     """
+    kept_masks = cache if keep_masks else None
     if images.suffix.lower() in MANIFEST_SUFFIXES:
-        return manifest_pairs(images, attributes, kept_masks)
+        return manifest_pairs(images, attributes, cache, kept_masks)
     if images.suffix.lower() == RECORD_SUFFIX:
         return record_pairs(images, kept_masks)
     if masks is None:

@@ -27,6 +27,7 @@ from segwright.data.pairs import Pair, Pairing
 from segwright.data.readings import Reading, combine, fingerprint, read_all
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm
+from segwright.formats.legend import Legend
 from segwright.formats.masks import mask_palette
 from segwright.labels import LabelMap
 
@@ -222,7 +223,7 @@ def _sizes(readings: list[Reading]) -> tuple[tuple[tuple[int, int], int], ...]:
 
 def masks_palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[np.uint8] | None:
     """The colours of all classes in the palette of a mask, [C, 3], where they are distinct and not all grey."""
-    colours = mask_palette(pair.mask.read())
+    colours = _legend_palette(pair.legend) if pair.legend else mask_palette(pair.mask.read())
     if colours is None:
         return None
     classes = classes_of(np.arange(256), label_map)
@@ -232,4 +233,12 @@ def masks_palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[
     palette = colours[[pixels[0] for pixels in named]]
     if len(np.unique(palette, axis=0)) < num_classes or (palette == palette[:, :1]).all():
         return None
+    return palette
+
+
+def _legend_palette(legend: Legend) -> NDArray[np.uint8]:
+    """The colours of a legend as a palette, [256, 3]."""
+    palette = np.zeros((256, 3), np.uint8)
+    for index, colour in legend:
+        palette[index] = colour
     return palette

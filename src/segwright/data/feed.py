@@ -10,11 +10,11 @@ process.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from multiprocessing.connection import Connection
-from queue import Queue
+from queue import Empty, Full, Queue
 from typing import Final, Protocol
 
 import numpy as np
@@ -22,12 +22,13 @@ import numpy as np
 from segwright.data.fifo import FifoStream
 from segwright.data.pairs import Pair
 from segwright.data.sampling import Visit, share_of
-from segwright.errors import UserError
+from segwright.errors import DataError, UserError
 
 SHUFFLED_PAIRS: Final = 512
 SHUFFLED_BYTES: Final = 1 << 28
 
 _BATCHES_AHEAD: Final = 2
+_LOOK_UP_EVERY: Final = 0.5  # seconds
 
 Share = list[Visit[Pair]]
 
@@ -51,6 +52,9 @@ class Feed(Protocol):
         """The shares of one pass, without the first `skip`. Raises UserError for a stream that breaks off."""
 
 
+_Outlets = dict[int, "Queue[Share | _End]"]
+
+
 @dataclass
 class HostFeed:
     """The process of a host that reads the stream."""
@@ -66,31 +70,53 @@ class HostFeed:
     world_size: int = 1
     others: Sequence[tuple[int, Connection]] = ()
     """The other processes of this host: rank and connection."""
+    while_waiting: Callable[[], None] = lambda: None
+    """Called again and again while nothing comes; what it raises ends the pass."""
     pairs_seen: int | None = None
     _left: Share = field(default_factory=list)
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of this process of one pass; the others are sent theirs meanwhile."""
-        outlets: dict[int, Queue[Share | _End]] = {
-            rank: Queue(_BATCHES_AHEAD) for rank in (self.rank, *(rank for rank, _ in self.others))
-        }
+        ended = threading.Event()
+        outlets: _Outlets = {rank: Queue(_BATCHES_AHEAD) for rank in (self.rank, *(rank for rank, _ in self.others))}
         for rank, connection in self.others:
             threading.Thread(target=_forward, args=(outlets[rank], connection), daemon=True).start()
-        threading.Thread(target=self._deal, args=(epoch, skip, outlets), daemon=True).start()
-        own = outlets[self.rank]
-        yield from _until_end(self, iter(own.get, None))
+        threading.Thread(target=self._deal, args=(epoch, skip, outlets, ended), daemon=True).start()
+        try:
+            yield from _until_end(self, self._taken(outlets[self.rank]))
+        except BaseException:  # given up: at the end of a pass the others may still be waiting for their last shares
+            ended.set()
+            raise
 
-    def _deal(self, epoch: int, skip: int, outlets: "dict[int, Queue[Share | _End]]") -> None:
-        counted = _Counted(self.stream.pairs())
-        end = None
+    def _taken(self, outlet: "Queue[Share | _End]") -> Iterator[Share | _End]:
+        while True:
+            try:
+                share = outlet.get(timeout=_LOOK_UP_EVERY)
+            except Empty:
+                self.while_waiting()
+            else:
+                yield share
+
+    def _deal(self, epoch: int, skip: int, outlets: "_Outlets", ended: threading.Event) -> None:
+        coming = self.stream.pairs()
+        counted = _Counted(coming)
+        error: Exception | None = None
         try:
             for batch in islice(self._global_batches(epoch, counted), skip, None):
                 for rank, outlet in outlets.items():
-                    outlet.put(share_of(batch, rank, self.world_size))
-        except Exception as error:  # it is raised again where the batches are taken
-            end = _End(counted.pairs, error)
+                    _put(outlet, share_of(batch, rank, self.world_size), ended)
+                if ended.is_set():
+                    break
+            if not counted.pairs:
+                error = DataError(
+                    f"{self.stream.prefix}: a pass over the stream held no pair. Did its writer end early?"
+                )
+        except Exception as failure:  # it is raised again where the batches are taken
+            error = failure
+        finally:
+            coming.close()
         for outlet in outlets.values():
-            outlet.put(end or _End(counted.pairs))
+            _put(outlet, _End(counted.pairs, error), ended)
 
     def _global_batches(self, epoch: int, pairs: Iterable[Pair]) -> Iterator[Share]:
         visits = (Visit(epoch, number, pair) for number, pair in enumerate(pairs))
@@ -157,13 +183,23 @@ class _Counted:
             yield pair
 
 
+def _put(outlet: "Queue[Share | _End]", share: Share | _End, ended: threading.Event) -> None:
+    """Wait for a free place, or until nobody takes anything any more."""
+    while not ended.is_set():
+        try:
+            outlet.put(share, timeout=_LOOK_UP_EVERY)
+            return
+        except Full:
+            continue
+
+
 def _forward(outlet: "Queue[Share | _End]", connection: Connection) -> None:
     """Send what comes out to another process; one that has gone away has told its reason itself."""
     while True:
         share = outlet.get()
         try:
             connection.send(share)
-        except OSError:
+        except Exception:
             connection.close()
         if isinstance(share, _End):
             return

@@ -7,10 +7,11 @@ first pairs while they are looked at.
 Source: SageMaker's contract, sections 2.1 and 2.2.
 """
 
-import fcntl
 import logging
+import os
+import select
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -44,68 +45,115 @@ class FifoStream:
         """`prefix` is the path of the FIFOs without `_0`; `patience` is how many seconds a late one is waited for."""
         self.prefix, self._patience = prefix, patience
         self._passes = 0
-        self._begun: Iterator[Pair] | None = None
+        self._begun: tuple[Pair, ...] = ()
+        self._rest: Iterator[Pair] | None = None
 
     def first_pairs(self) -> tuple[Pair, ...]:
         """The first pairs of the next pass, which will still deliver them.
 
         Raises DataError for a FIFO that never appears, and for one that holds something else than pairs of records.
         """
-        coming = self._open_pass()
+        self._rest = self._open_pass()
         held: list[Pair] = []
         size = 0
-        for pair in islice(coming, FIRST_PAIRS):
+        for pair in islice(self._rest, FIRST_PAIRS):
             held.append(pair)
             size += len(pair.image.read()) + len(pair.mask.read())
             if size >= FIRST_BYTES:
                 break
-        self._begun = chain(held, coming)
-        return tuple(held)
+        self._begun = tuple(held)
+        return self._begun
 
-    def pairs(self) -> Iterator[Pair]:
-        """The pairs of one pass in the order in which they come; raises DataError as `first_pairs` does."""
-        coming = self._begun or self._open_pass()
-        self._begun = None
-        return coming
+    def pairs(self) -> Generator[Pair]:
+        """The pairs of one pass in the order in which they come; raises DataError as `first_pairs` does.
 
-    def _open_pass(self) -> Iterator[Pair]:
+        Closing the generator closes the FIFO, early if need be.
+        """
+        begun, rest = self._begun, self._rest or self._open_pass()
+        self._begun, self._rest = (), None
+        yield from begun
+        yield from rest
+
+    def _open_pass(self) -> Generator[Pair]:
         path = self.prefix.with_name(f"{self.prefix.name}_{self._passes}")
         self._passes += 1
         return _read_pairs(path, self._patience)
 
 
-def _read_pairs(path: Path, patience: float) -> Iterator[Pair]:
-    _wait_for(path, patience)
+def _read_pairs(path: Path, patience: float) -> Generator[Pair]:
     try:
-        with path.open("rb", buffering=_BUFFER) as stream:
-            _widen(stream)
+        with _opened(path, patience) as stream:
             yield from _grouped(stream, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 
 
+def _opened(path: Path, patience: float) -> IO[bytes]:
+    """Open a FIFO and wait until somebody writes to it.
+
+    It may appear late, and where a killed writer left it behind, another one may take its place.
+    """
+    start, said = time.monotonic(), False
+    descriptor = None
+    try:
+        while True:
+            descriptor = _current(path, descriptor)
+            if descriptor is None:
+                time.sleep(_LOOK_EVERY)
+            elif _has_bytes(descriptor):
+                break
+            waited = time.monotonic() - start
+            if waited > patience:
+                raise DataError(_given_up(path, patience))
+            if waited > _SAY_AFTER and not said:
+                _logger.info("waiting for %s", path)
+                said = True
+        os.set_blocking(descriptor, True)
+        stream = os.fdopen(descriptor, "rb", buffering=_BUFFER)
+        descriptor = None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+    _widen(stream)
+    return stream
+
+
+def _current(path: Path, descriptor: int | None) -> int | None:
+    """The descriptor of what lies at the path now; None where nothing does, and nothing was opened."""
+    try:
+        if descriptor is not None:
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+            os.close(descriptor)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:  # a writer may remove the name of what it has opened
+        return descriptor
+
+
+def _has_bytes(descriptor: int) -> bool:
+    """Whether bytes, or the end of them, are there; waits a moment for them. False while nobody has written."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(1000 * _LOOK_EVERY))
+
+
+def _given_up(path: Path, patience: float) -> str:
+    prefix = path.name.rpartition("_")[0]
+    others = sorted(other.name for other in path.parent.glob(f"{prefix}_*") if other != path)
+    seen = f" Beside it there is {others[0]}: whoever writes must begin anew with this reader." if others else ""
+    what = "was not written to" if path.exists() else "did not appear"
+    return (
+        f"{path} {what} within {patience:.0f} seconds. In Pipe mode each pass over a channel is a FIFO of its own: "
+        f"check the channel's name, and that whoever writes it is still running.{seen}"
+    )
+
+
 def _widen(stream: IO[bytes]) -> None:
     """Let a pipe hold more, where the system can, so that reader and writer wake each other less often."""
-    size = getattr(fcntl, "F_SETPIPE_SZ", None)
-    with suppress(OSError):  # not a pipe, or more than the system allows
-        if size is not None:
-            fcntl.fcntl(stream, size, _BUFFER)
+    with suppress(ImportError, AttributeError, OSError):  # not every system, and not every file
+        import fcntl
 
-
-def _wait_for(path: Path, patience: float) -> None:
-    start = time.monotonic()
-    said = False
-    while not path.exists():
-        waited = time.monotonic() - start
-        if waited > patience:
-            raise DataError(
-                f"{path} did not appear within {patience:.0f} seconds. In Pipe mode each pass over a channel is a FIFO "
-                "of its own: check the channel's name, and that whoever writes it is still running."
-            )
-        if waited > _SAY_AFTER and not said:
-            _logger.info("waiting for %s", path)
-            said = True
-        time.sleep(_LOOK_EVERY)
+        fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _BUFFER)
 
 
 def _grouped(stream: IO[bytes], path: Path) -> Iterator[Pair]:

@@ -5,7 +5,6 @@ All that is random about a sample is drawn from (seed, epoch, number of the pair
 workers nor the number of processes changes what a network sees.
 """
 
-import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -30,8 +29,6 @@ from segwright.errors import DataError, UserError
 from segwright.formats.images import RGB, PixelForm, Pixels
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import HeldBlob
-
-_logger = logging.getLogger("segwright")
 
 _IN_FLIGHT: Final = 16  # objects that one worker fetches at a time
 
@@ -70,6 +67,8 @@ class LoaderSettings:
     rollover: bool = False
     rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1
+    """Processes on this machine, which share its cores."""
     pin_memory: bool = False
 
 
@@ -107,7 +106,7 @@ class StreamSampler(Sampler[list[Visit[Pair]]]):
     @property
     def count(self) -> int:
         """How many pairs a pass holds: counted in the last one, else what was said."""
-        return self._feed.pairs_seen or self._expected
+        return self._expected if self._feed.pairs_seen is None else self._feed.pairs_seen
 
     def __iter__(self) -> Iterator[list[Visit[Pair]]]:
         return self._feed.batches(self.epoch, self.skip)
@@ -123,8 +122,10 @@ class TrainingLoader:
     def __init__(
         self, dataset: "_Crops", sampler: EpochSampler[Pair] | StreamSampler, settings: LoaderSettings
     ) -> None:
-        processes = min(settings.workers, (os.cpu_count() or 1) // settings.world_size or 1)
+        processes = min(settings.workers, (os.cpu_count() or 1) // settings.local_world_size or 1)
         self._sampler = sampler
+        self.skipped: list[str] = []
+        """Why pairs of a stream were skipped, since whoever reads this has emptied it."""
         self._loader: DataLoader[Batch] = DataLoader(
             _as_dataset(dataset),
             batch_sampler=sampler,
@@ -150,16 +151,11 @@ class TrainingLoader:
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch, without the first `skip`. Raises DataError when bytes became unreadable."""
         self._sampler.epoch, self._sampler.skip = epoch, skip
-        skipped = 0
         for batch in self._loader:
             if isinstance(batch, UserError):
                 raise batch
-            for sentence in batch.skipped:
-                _logger.warning("skipped: %s", sentence)
-            skipped += len(batch.skipped)
+            self.skipped += batch.skipped
             yield batch
-        if skipped:
-            _logger.warning("%d pairs of the stream were skipped in epoch %d", skipped, epoch + 1)
 
 
 class _Sample(NamedTuple):
@@ -196,7 +192,7 @@ class _Crops:
             image, mask = self._crop(visit)
         except UserError as error:
             # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
-            return self._failed(visit.pair, error)
+            return self._failed(visit, error)
         if visit.counted:
             return _Sample(image, mask, visit.pair.key)
         return _Sample(image, np.full_like(mask, IGNORE), None)
@@ -213,17 +209,17 @@ class _Crops:
             return still_crop(*sizes)
         return draw_crop(np.random.default_rng([self.seed, visit.epoch, visit.number]), *sizes)
 
-    def _failed(self, pair: Pair, error: UserError) -> _Sample | UserError:
+    def _failed(self, visit: Visit[Pair], error: UserError) -> _Sample | UserError:
         """A stand-in for a pair of a stream that is to be skipped, or the error that ends the training."""
         if self.passing is None:
             return error
         try:
-            why = self.passing.why_skipped(pair, self.label_map)
+            why = self.passing.why_skipped(visit.pair, self.label_map)
         except UserError as refusal:
             return refusal
         side = self.crops.crop_size
         image = np.zeros((side, side, self.form.bands), self.form.dtype)
-        return _Sample(image, np.full((side, side), IGNORE, np.uint8), None, why)
+        return _Sample(image, np.full((side, side), IGNORE, np.uint8), None, why if visit.counted else "")
 
 
 def _as_dataset(crops: _Crops) -> Dataset[Any]:

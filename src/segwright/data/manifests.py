@@ -6,7 +6,6 @@ Source: SageMaker's contract, sections 2.1 and 2.3.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -25,10 +24,13 @@ from segwright.storage import Blob, Cache, Place, S3Place, open_blob
 MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")
 
 
-def manifest_pairs(manifest: Place, attributes: Sequence[str] | None, kept_masks: Cache | None = None) -> Pairing:
+def manifest_pairs(
+    manifest: Place, attributes: Sequence[str] | None, cache: Cache | None = None, kept_masks: Cache | None = None
+) -> Pairing:
     """List the pairs of a manifest; references are S3 addresses or paths from the manifest's folder, here or in S3.
 
-    A pair's key is the number of its line. Raises DataError for a manifest that cannot be read, and names the line.
+    `cache` keeps objects of S3. A pair's key is the number of its line. Raises DataError for a manifest that cannot be
+    read, and names the line.
     """
     lines, names = read_lines(manifest, attributes)
     width = len(str(lines[-1].number))
@@ -36,8 +38,8 @@ def manifest_pairs(manifest: Place, attributes: Sequence[str] | None, kept_masks
         tuple(
             Pair(
                 f"line {line.number:0{width}}",
-                referred(line, names.image, manifest),
-                referred(line, names.mask, manifest),
+                referred(line, names.image, manifest, cache),
+                referred(line, names.mask, manifest, cache),
                 kept_masks,
                 _legend(line, names, manifest),
             )
@@ -52,15 +54,16 @@ def read_lines(manifest: Place, attributes: Sequence[str] | None) -> tuple[list[
     return lines, choose_attributes(lines, attributes, str(manifest))
 
 
-def referred(line: ManifestLine, attribute: str, manifest: Place) -> Blob:
+def referred(line: ManifestLine, attribute: str, manifest: Place, cache: Cache | None = None) -> Blob:
     """What an attribute of a line refers to. Raises DataError where it refers to nothing."""
     where, stated = _where(line, attribute, manifest), line.attributes.get(attribute)
     if not isinstance(manifest, S3Place):
-        return open_blob(resolve_reference(stated, manifest.resolve().parent, where))
+        return open_blob(resolve_reference(stated, manifest.resolve().parent, where), cache)
     reference = resolve_reference(stated, Path(), where)
     if isinstance(reference, Path) and not reference.is_absolute():
-        return open_blob(replace(manifest, key=(PurePosixPath(manifest.key).parent / reference).as_posix()))
-    return open_blob(reference, manifest.cache)
+        beside = (PurePosixPath(manifest.key).parent / reference).as_posix()
+        return open_blob(S3Place(manifest.bucket, beside, cache))
+    return open_blob(reference, cache)
 
 
 def legend_of(metadata: Any, name: str) -> Legend:

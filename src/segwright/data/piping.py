@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from segwright.errors import DataError, UserError
 from segwright.formats.manifest import Attributes, ManifestLine
 from segwright.formats.recordio import write_record
 from segwright.storage import Place
+
+_HALF_A_HEADER: Final = 4  # bytes
 
 Served = Callable[[str, int], None]
 """Called with the name of a FIFO that was read and the number of records that were written to it."""
@@ -59,19 +62,22 @@ def serve(
     """Serve all channels at once until interrupted, or until each was read `passes` times.
 
     Three `attributes` send metadata as well. With `shuffle_seed` each pass has an order of its own, as with
-    SageMaker's ShuffleConfig. Raises DataError for manifests and files that cannot be read, and UserError for a folder
-    in which no FIFO can be made.
+    SageMaker's ShuffleConfig. Raises DataError for manifests and files that cannot be read; then the stream breaks off
+    within a record, so that nobody takes it for whole. Raises UserError or OSError for a folder in which no FIFO can
+    be made.
     """
     channels = {side: _open(place, attributes) for side, place in manifests.items()}
-    failures: list[UserError] = []
+    failures: list[Exception] = []
     threads = [
         threading.Thread(
             target=_serve_channel, args=(channel, folder / side, shuffle_seed, passes, served, failures), daemon=True
         )
         for side, channel in channels.items()
     ]
+    folder.mkdir(parents=True, exist_ok=True)
+    for side in channels:
+        _remove_fifos(folder, side)  # left behind by a server that was killed
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for thread in threads:
             thread.start()
         while not failures and any(thread.is_alive() for thread in threads):
@@ -94,7 +100,7 @@ def _serve_channel(
     seed: int | None,
     passes: int | None,
     served: Served | None,
-    failures: list[UserError],
+    failures: list[Exception],
 ) -> None:
     number = 0
     try:
@@ -104,7 +110,7 @@ def _serve_channel(
                 order = np.random.default_rng([seed, number]).permutation(len(channel.lines))
             _serve_pass(channel, prefix.with_name(f"{prefix.name}_{number}"), order.tolist(), served)
             number += 1
-    except UserError as error:
+    except Exception as error:  # raised again by the thread that was asked to serve
         failures.append(error)
 
 
@@ -113,9 +119,13 @@ def _serve_pass(channel: _Channel, fifo: Path, order: Sequence[int], served: Ser
     _make_fifo(fifo)
     written = 0
     with suppress(BrokenPipeError), fifo.open("wb", buffering=0) as stream:  # opens when somebody reads
-        for record in channel.records(order):
-            _write_all(stream.fileno(), record)
-            written += 1
+        try:
+            for record in channel.records(order):
+                _write_all(stream.fileno(), record)
+                written += 1
+        except UserError:
+            _write_all(stream.fileno(), write_record(b"")[:_HALF_A_HEADER])
+            raise
     fifo.unlink(missing_ok=True)
     if served is not None:
         served(fifo.name, written)
@@ -131,7 +141,7 @@ def _make_fifo(path: Path) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISFIFO(path.lstat().st_mode):
             raise DataError(f"{path} exists and is no FIFO: name another folder.")
-        path.unlink()  # left behind by a server that was killed
+        path.unlink()
     try:
         os.mkfifo(path)
     except OSError as error:

@@ -1,12 +1,13 @@
 """A bundle against folders of images and masks: the command `evaluate`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from segwright.console import LOGGER, progress, table
-from segwright.data.channels import list_pairs
+from segwright.data.channels import LIST_SUFFIXES, list_pairs
 from segwright.data.check import check_pairs
 from segwright.data.forms import FormWish
-from segwright.errors import LabelError
+from segwright.errors import DataError, LabelError
 from segwright.evaluation.confusion import Scores
 from segwright.evaluation.scoring import count_pairs
 from segwright.inference.model import load
@@ -20,13 +21,15 @@ def evaluate(
     masks: Place | str | None = None,
     *,
     label_map: Path | str | None = None,
+    attributes: Sequence[str] | None = None,
     device: str | None = None,
     precision_dtype: str = "float32",
     strict: bool = False,
 ) -> Scores:
     """Score a bundle on folders of images and masks, each image whole and at its own size.
 
-    A manifest or a RecordIO file in place of the images has its masks with it.
+    A manifest, of which `attributes` may name image and mask, or a RecordIO file in place of the images has its masks
+    with it.
     Without `label_map` the masks are read as the model's validation masks were; class names in it are those of the
     model, whatever their order. Raises DataError, LabelError or BundleError for what is wrong with the files,
     exactly as before a training.
@@ -34,7 +37,9 @@ def evaluate(
     model = load(bundle, device, precision_dtype)
     rule = _read(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
     LOGGER.info(f"label map: {rule.to_json()}")
-    pairing = list_pairs(as_place(images), None if masks is None else as_place(masks))
+    if masks is not None and as_place(images).suffix.lower() in LIST_SUFFIXES:
+        raise DataError(f"{images} has its masks with it: leave --masks out.")
+    pairing = list_pairs(as_place(images), None if masks is None else as_place(masks), attributes)
     classes = model.description.network.num_classes
     with progress("checking", len(pairing.pairs)) as advance:
         report = check_pairs(

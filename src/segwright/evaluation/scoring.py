@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segwright.console import LOGGER
 from segwright.data.augment import apply_crop, validation_crop
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.passing import Passing
@@ -31,17 +30,19 @@ def count_pairs(
     *,
     form: PixelForm = RGB,
     passing: Passing | None = None,
+    skipped: list[str] | None = None,
 ) -> ConfusionMatrix:
     """Predict every image and count its pixels against its mask.
 
     An image is scored whole, at its own size, or with `crop_size` as GluonCV scores validation images: scaled so that
     its short side has that many pixels, and only the square at its centre. The network is put into evaluation mode and
     left there. `after_each` is called after every image; an exception that it raises ends the count. `form` is what
-    images are read as; `passing` judges pairs that nobody has seen before. Raises DataError when a file cannot be read.
+    images are read as; `passing` judges pairs that nobody has seen before, and `skipped` receives a sentence for each
+    that cannot be read. Raises DataError when a file cannot be read.
     """
     network.eval()
     matrix = ConfusionMatrix(network.spec.num_classes)
-    for image, mask in _read_ahead(pairs, _Reader(label_map, form, passing)):
+    for image, mask in _read_ahead(pairs, _Reader(label_map, form, passing, [] if skipped is None else skipped)):
         if crop_size is not None:
             height, width = mask.shape
             image, mask = apply_crop(validation_crop(height, width, crop_size), image, mask)
@@ -57,6 +58,7 @@ class _Reader:
     label_map: LabelMap
     form: PixelForm
     passing: Passing | None
+    skipped: list[str]
 
     def __call__(self, pair: Pair) -> tuple[Pixels, NDArray[np.uint8]] | None:
         """Image and mask, or None for a pair of a stream that is skipped."""
@@ -65,7 +67,7 @@ class _Reader:
         try:
             return read_pair(pair, self.label_map, self.form, num_classes=self.passing.num_classes)
         except DataError:
-            LOGGER.warning(f"skipped: {self.passing.why_skipped(pair, self.label_map)}")
+            self.skipped.append(self.passing.why_skipped(pair, self.label_map))
             return None
 
 

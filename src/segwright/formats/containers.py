@@ -78,6 +78,8 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
         picture = _READERS[container](io.BytesIO(without_orientation(data) if container == "TIFF" else data))
         if container == "TIFF":  # Pillow would look for an orientation in the XMP data, too, and turn the pixels
             picture.getexif()[ORIENTATION_TAG] = 1
+    except MemoryError:  # says nothing about the file
+        raise
     except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
         raise DataError(
             f"{name} is a {container} file that is damaged or of an unusual kind, "
@@ -91,6 +93,8 @@ def load_picture(picture: ImageFile.ImageFile, name: str) -> None:
     """Decode all pixels of an opened picture in place; DataError when the file is truncated or damaged."""
     try:
         picture.load()
+    except MemoryError:  # says nothing about the file
+        raise
     except Exception as error:  # as above
         raise DataError(f"{name} is truncated or damaged: {error}.") from error
 

@@ -33,6 +33,9 @@ _NOT_TO_GREY: Final = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
 """Modes that Pillow converts to some others only by way of these."""
 
 _JPEG_COLOURS: Final = {1: "GRAY", 3: "RGB"}
+_SCAN: Final = b"\xff\xda"
+_MOST_SCANS: Final = 500  # of a progressive JPEG; encoders make about ten, and each passes over the whole picture
+_DAMAGE: Final = ("Corrupt JPEG data", "Premature end of JPEG")
 _JPEG_BLOCK: Final = 8  # pixels; also the largest divisor
 
 
@@ -85,14 +88,14 @@ def decode_reduced(data: bytes, name: str, form: PixelForm, largest: int) -> tup
     """As `decode_image`, but a JPEG at 1/f of its size: pixels [ceil(H / f), ceil(W / f), bands], and f.
 
     f is the largest of 1, 2, 4, 8 up to `largest`. It is 1 for all else: other formats, JPEGs that libjpeg-turbo does
-    not turn into RGB or grey (CMYK, or odd), and those of less than 8 pixels a side.
+    not turn into RGB or grey (CMYK, or odd), and those of less than 8 pixels a side. A picture that has to be turned is
+    only reduced by what divides both its sides, because turning would move a last, narrower block to the front.
     """
     container = sniff(data)
-    decoded = _decode_jpeg(data, name, form, largest) if container == "JPEG" else None
+    orientation = noted_orientation(data, container) if form.upright else 1
+    decoded = _decode_jpeg(data, name, form, largest, whole=orientation > 1) if container == "JPEG" else None
     pixels, factor = decoded or (_decode_opened(data, name, form), 1)
-    if form.upright:
-        pixels = turned(pixels, noted_orientation(data, container))
-    return pixels, factor
+    return turned(pixels, orientation), factor
 
 
 def verify_image(data: bytes, name: str, upright: bool = False) -> ImageFacts:
@@ -180,27 +183,36 @@ def _decode_opened(data: bytes, name: str, form: PixelForm) -> Pixels:
     return picture.pixels(form.bands)
 
 
-def _decode_jpeg(data: bytes, name: str, form: PixelForm, largest: int) -> tuple[NDArray[np.uint8], int] | None:
-    """Pixels by libjpeg-turbo and the divisor of their size, or None where Pillow has to judge."""
+def _decode_jpeg(
+    data: bytes, name: str, form: PixelForm, largest: int, whole: bool
+) -> tuple[NDArray[np.uint8], int] | None:
+    """Pixels by libjpeg-turbo and the divisor of their size, or None where Pillow has to judge.
+
+    `whole` allows only divisors that leave no rest.
+    """
     size = _jpeg_size(data, name)
     if size is None or form.bit_depth != 8 or form.bands not in _JPEG_COLOURS:
         return None
-    factor = _divisor(size, largest)
+    factor = _divisor(size, largest, whole)
     height, width = (-(-side // factor) for side in size)
     colours = _JPEG_COLOURS[form.bands]
     try:
         # libjpeg-turbo takes the smallest of its scales, eighths, that gives at least this size.
         pixels = simplejpeg.decode_jpeg(data, colorspace=colours, min_height=height, min_width=width)
-    except ValueError:
+    except ValueError as error:
+        _refuse_damaged(error, name)
         return None
     return np.asarray(pixels), factor
 
 
-def _divisor(size: tuple[int, int], largest: int) -> int:
+def _divisor(size: tuple[int, int], largest: int, whole: bool) -> int:
     """The largest of 1, 2, 4, 8 up to `largest`; 1 where different scales would give the same size."""
     if max(size) < _JPEG_BLOCK:
         return 1
-    return 1 << min(max(largest, 1), _JPEG_BLOCK).bit_length() - 1
+    factor = 1 << min(max(largest, 1), _JPEG_BLOCK).bit_length() - 1
+    while whole and any(side % factor for side in size):
+        factor //= 2
+    return factor
 
 
 def _verify_jpeg(data: bytes, name: str) -> tuple[int, int] | None:
@@ -210,9 +222,17 @@ def _verify_jpeg(data: bytes, name: str) -> tuple[int, int] | None:
         return None
     try:
         simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1)
-    except ValueError:
+    except ValueError as error:
+        _refuse_damaged(error, name)
         return None
     return size
+
+
+def _refuse_damaged(error: ValueError, name: str) -> None:
+    """Raise DataError where libjpeg-turbo found pixels damaged, over which Pillow would pass in silence."""
+    complaint = str(error)
+    if complaint.startswith(_DAMAGE) and "extraneous bytes" not in complaint:
+        raise DataError(f"{name} is truncated or damaged: {complaint}.") from error
 
 
 def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
@@ -222,6 +242,10 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
     except ValueError:
         return None
     check_size(height, width, name)
+    if data.count(_SCAN) > _MOST_SCANS:
+        raise DataError(
+            f"{name} is a JPEG file of more than {_MOST_SCANS} scans, which takes hours to decode: save it anew."
+        )
     return None if colours in ("CMYK", "YCCK") else (height, width)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from segwright.errors import DataError
 from segwright.formats.containers import load_picture, open_picture, sniff, stored_bits
@@ -23,6 +23,9 @@ IGNORE_COLOUR: Final = (224, 224, 192)
 """Colour of pixels that belong to no class (255) in the palette PNGs that are written: the cream of Pascal
 VOC.
 """
+
+_PHOTOMETRIC: Final = 262  # a TIFF tag
+_WHITE_IS_ZERO: Final = 0
 
 MaskArray = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -44,7 +47,8 @@ def decode_mask(data: bytes, name: str) -> MaskArray:
     if bits > 8 and len(picture.getbands()) > 1:
         raise DataError(f"{name} has several channels of {bits} bits. {_CURE}.")
     load_picture(picture, name)
-    return _numbers(picture, bits, name)
+    numbers = _numbers(picture, bits, name)
+    return _highest(bits) - numbers if _is_inverted(picture) else numbers
 
 
 def mask_palette(data: bytes) -> NDArray[np.uint8] | None:
@@ -71,6 +75,19 @@ def encode_mask(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "PNG", compress_level=1)
     return stream.getvalue()
+
+
+def _is_inverted(picture: ImageFile.ImageFile) -> bool:
+    """Whether Pillow gives the complements of the stored numbers: in a TIFF in which 0 means white, up to 8 bits."""
+    return (
+        isinstance(picture, TiffImagePlugin.TiffImageFile)
+        and picture.mode in ("1", "L")
+        and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    )
+
+
+def _highest(bits: int) -> np.uint8:
+    return np.uint8(2**bits - 1)
 
 
 def _numbers(picture: ImageFile.ImageFile, bits: int, name: str) -> MaskArray:

@@ -41,6 +41,7 @@ _SAMPLE_KINDS: Final = {
 }  # fmt: skip
 
 _DEFLATE: Final = frozenset((8, 32946))
+_LARGEST_TILE: Final = 1 << 24  # numbers in a tile of a picture that is smaller than it
 _PLAIN_COMPRESSIONS: Final = frozenset((1, *_DEFLATE))
 _COMPRESSIONS: Final = frozenset((*_PLAIN_COMPRESSIONS, 5, 32773, 50000))  # LZW, PackBits, Zstandard
 _HAS_IMAGECODECS: Final = importlib.util.find_spec("imagecodecs") is not None
@@ -105,6 +106,8 @@ def open_tiff(data: bytes, name: str) -> BandPicture | None:
     try:
         page = TiffFile(io.BytesIO(data)).pages.first
         layout = _Layout.of(page)
+    except MemoryError:  # says nothing about the file
+        raise
     except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
         raise DataError(f"{name} is a TIFF file that is damaged or of an unusual kind: {error}.") from error
     check_size(layout.height, layout.width, name, layout.samples)
@@ -197,6 +200,8 @@ def _read_tiff(page: TiffPage, layout: _Layout, data: bytes, name: str) -> NDArr
         _check_pieces(page, layout, data)
         stored = page.asarray(squeeze=False, maxworkers=1)  # [planes, 1, H, W, samples of a plane]
         pixels = stored[:, 0].transpose(1, 2, 0, 3).reshape(layout.height, layout.width, layout.samples)
+    except MemoryError:  # says nothing about the file
+        raise
     except Exception as error:  # as above
         raise DataError(f"{name} is truncated or damaged: {error}.") from error
     if layout.photometric == _WHITE_IS_ZERO and layout.samples == 1:
@@ -229,6 +234,8 @@ def _check_pieces(page: TiffPage, layout: _Layout, data: bytes) -> None:
     if math.prod(page.chunks) > 3 * MAX_PIXELS:
         raise ValueError(f"a strip or tile of {size:,} bytes is larger than any picture")
     expected = math.prod(page.chunked)
+    if expected * math.prod(page.chunks) > 4 * layout.height * layout.width * layout.samples + 4 * _LARGEST_TILE:
+        raise ValueError(f"{expected} strips or tiles of {size:,} bytes are far more than the picture")
     pieces = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     if len(pieces) < expected:
         raise ValueError(f"{expected} strips or tiles are expected, {len(pieces)} are listed")

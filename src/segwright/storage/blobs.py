@@ -45,12 +45,14 @@ class FileBlob:
 
     @property
     def version(self) -> str:
-        """Size and time of the last change."""
+        """Place, size and time of the last change."""
         return _version(self.path)
 
     def read(self) -> bytes:
-        """All bytes of the file; DataError where the system refuses."""
+        """All bytes of the file; DataError where the system refuses, and for what is no file (a device, a pipe)."""
         try:
+            if not self.path.is_file() and self.path.exists():
+                raise DataError(f"{self.path} is no file.")
             return self.path.read_bytes()
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}.") from error
@@ -68,7 +70,7 @@ class PartsBlob:
 
     @property
     def version(self) -> str:
-        """Size and time of the last change of the file."""
+        """Place, size and time of the last change of the file."""
         return _version(self.path)
 
     def read(self) -> bytes:
@@ -105,4 +107,4 @@ def _version(path: Path) -> str:
         facts = path.stat()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    return f"{facts.st_size} {facts.st_mtime_ns}"
+    return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"

@@ -1,13 +1,16 @@
 """Fetched bytes kept on the disk, up to a limit, for this and every other process that names the same folder.
 
 Knows file names, ages and sizes. Refuses to know where bytes come from: whoever asks brings the function that fetches
-them. A file appears under its name only when it is whole, so readers need no lock; one process at a time clears away
-what was not used for longest.
+them. A file takes its name only when it is written, and carries its length and a checksum, so that readers need no lock
+and what a power cut left behind is fetched anew. Only files of the cache's own names are ever removed.
 """
 
 import hashlib
 import os
+import re
 import secrets
+import struct
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ _CLEAR_EVERY: Final = 64
 """One write in so many looks whether the limit is passed, so that large caches are not listed all the time."""
 
 _CLEAR_TO: Final = 0.9  # of the limit
+_OWN_NAME: Final = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{16}\.partial")
+_HEADER: Final = struct.Struct("<QI")  # length and CRC-32 of what follows
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,20 @@ class Cache:
 
     folder: Path
     limit: int
-    """Bytes that it may hold. It is passed by what is fetched between two looks, 64 files for each process."""
+    """Bytes that it may hold. It is passed by what is fetched between two looks, on average 64 files a process."""
 
     def get(self, key: str, fetch: Callable[[], bytes]) -> bytes:
         """The bytes of `key`: from the folder, else fetched and kept. Raises what `fetch` raises.
 
         A folder that cannot be written to is a UserError; a full disk only means that nothing more is kept.
         """
-        file = self.folder / hashlib.sha256(key.encode()).hexdigest()
+        file = self.folder / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
         with suppress(OSError):
-            data = file.read_bytes()
-            os.utime(file)
-            return data
+            kept = _unpacked(file.read_bytes())
+            if kept is not None:
+                with suppress(OSError):  # somebody else's file, perhaps
+                    os.utime(file)
+                return kept
         data = fetch()
         self._keep(file, data)
         return data
@@ -59,7 +66,7 @@ class Cache:
     def _keep(self, file: Path, data: bytes) -> None:
         temporary = self._temporary()
         try:
-            temporary.write_bytes(data)
+            temporary.write_bytes(_HEADER.pack(len(data), zlib.crc32(data)) + data)
             temporary.replace(file)
         except OSError:
             with suppress(OSError):
@@ -75,6 +82,8 @@ class Cache:
         """Remove what was not used for longest until the limit holds again; a file that is gone already is no fault."""
         entries = []
         for file in self.folder.iterdir():
+            if _OWN_NAME.fullmatch(file.name) is None:
+                continue
             with suppress(OSError):
                 facts = file.stat()
                 entries.append((facts.st_mtime, facts.st_size, file))
@@ -87,3 +96,12 @@ class Cache:
             with suppress(OSError):
                 file.unlink()
             total -= size
+
+
+def _unpacked(stored: bytes) -> bytes | None:
+    """The bytes of a kept file, or None where it is damaged."""
+    if len(stored) < _HEADER.size:
+        return None
+    length, checksum = _HEADER.unpack_from(stored)
+    data = stored[_HEADER.size :]
+    return data if len(data) == length and zlib.crc32(data) == checksum else None

@@ -74,7 +74,8 @@ def is_folder(place: Place) -> bool:
 def is_file(place: Place) -> bool:
     """Whether there is a file, or an object of just this key."""
     if isinstance(place, S3Place):
-        return any(blob.key == place.key for blob in list_objects(place.bucket, place.key))
+        first = next(list_objects(place.bucket, place.key), None)  # keys come sorted, so its own would be first
+        return first is not None and first.key == place.key
     return place.is_file()
 
 

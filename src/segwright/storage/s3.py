@@ -59,6 +59,8 @@ class S3Blob:
             try:
                 response = _client(os.getpid()).get_object(Bucket=self.bucket, Key=self.key)
                 return bytes(response["Body"].read())
+            except UserError:
+                raise
             except Exception as error:
                 if attempt == _ATTEMPTS or not _passes(error):
                     raise _told(error, self.name) from error
@@ -76,7 +78,7 @@ def list_objects(bucket: str, prefix: str, cache: Cache | None = None) -> Iterat
             for entry in page.get("Contents", ()):
                 if not entry["Key"].endswith("/"):
                     yield S3Blob(bucket, entry["Key"], entry["ETag"], cache)
-    except DataError:
+    except UserError:
         raise
     except Exception as error:
         raise _told(error, f"s3://{bucket}/{prefix}") from error
@@ -112,8 +114,6 @@ def _passes(error: Exception) -> bool:
 
 def _told(error: Exception, name: str) -> UserError:
     """One sentence of what S3 or boto3 said."""
-    if isinstance(error, UserError):
-        return error
     details = (getattr(error, "response", None) or {}).get("Error", {})
     code = str(details.get("Code", ""))
     if code in _MISSING:

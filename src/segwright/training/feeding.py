@@ -4,8 +4,8 @@ Knows processes and sockets. Refuses to know what passes through.
 """
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -31,61 +31,55 @@ def open_streams(channels: Channels, processes: Processes) -> Streams:
 
 @contextmanager
 def open_feeds(
-    channels: Channels, streams: Streams, settings: Hyperparameters, processes: Processes
-) -> Iterator[Feeds]:
-    """Connect the processes of each machine with the one that reads its streams; nothing in mode `File`."""
-    if channels.input_mode == "File":
-        yield {}
-    elif processes.local_world_size == 1:
-        yield {side: _host_feed(side, streams, settings, processes, {}) for side in SIDES}
-    else:
-        with tempfile.TemporaryDirectory(prefix="segwright-") as folder:
-            yield from _connected(Path(folder), streams, settings, processes)
-
-
-def _connected(folder: Path, streams: Streams, settings: Hyperparameters, processes: Processes) -> Iterator[Feeds]:
-    """The feeds of a process whose machine has several; `folder` holds the reader's socket."""
-    leads = processes.local_rank == 0
-    listener = Listener(str(folder / "stream"), "AF_UNIX") if leads else None
-    addresses = processes.gather(str(folder / "stream"))  # the one of each machine's reader counts
-    if listener:
-        links: dict[Side, dict[int, Connection]] = {side: {} for side in SIDES}
-        for _ in range(len(SIDES) * (processes.local_world_size - 1)):
-            connection = listener.accept()
-            side, rank = connection.recv()
-            links[side][rank] = connection
-        yield {side: _host_feed(side, streams, settings, processes, links[side]) for side in SIDES}
-        listener.close()
-        return
-    feeds: Feeds = {}
-    for side in SIDES:
-        connection = Client(addresses[processes.rank - processes.local_rank], "AF_UNIX")
-        connection.send((side, processes.rank))
-        feeds[side] = LinkedFeed(connection)
-    yield feeds
-
-
-def _host_feed(
-    side: Side,
+    channels: Channels,
     streams: Streams,
     settings: Hyperparameters,
     processes: Processes,
-    links: "dict[int, Connection]",
-) -> HostFeed:
-    feed = HostFeed(
-        streams[side],
-        batch_size=processes.world_size,
-        shuffled=False,
-        rank=processes.rank,
-        world_size=processes.world_size,
-        others=tuple(links.items()),
-    )
+    while_waiting: Callable[[], None],
+) -> Iterator[Feeds]:
+    """Connect the processes of each machine with the one that reads its streams; nothing in mode `File`.
+
+    `while_waiting` is called while a stream is silent, in a training of one process: several stop only together.
+    """
+    if channels.input_mode == "File":
+        yield {}
+    elif processes.world_size == 1:
+        yield {side: replace(_feed(side, streams, settings, processes), while_waiting=while_waiting) for side in SIDES}
+    else:
+        with tempfile.TemporaryDirectory(prefix="segwright-") as folder, ExitStack() as opened:
+            yield _connected(Path(folder), streams, settings, processes, opened)
+
+
+def _connected(
+    folder: Path, streams: Streams, settings: Hyperparameters, processes: Processes, opened: ExitStack
+) -> Feeds:
+    """The feeds of a process whose machine has several; `folder` holds the reader's socket."""
+    leads = processes.local_rank == 0
+    listener = opened.enter_context(Listener(str(folder / "stream"), "AF_UNIX")) if leads else None
+    addresses = processes.gather(str(folder / "stream"))  # the one of each machine's reader counts
+    if listener is None:
+        return {side: LinkedFeed(_call(addresses, side, processes, opened)) for side in SIDES}
+    links: dict[Side, dict[int, Connection]] = {side: {} for side in SIDES}
+    for _ in range(len(SIDES) * (processes.local_world_size - 1)):
+        connection = opened.enter_context(listener.accept())
+        side, rank = connection.recv()
+        links[side][rank] = connection
+    return {
+        side: replace(_feed(side, streams, settings, processes), others=tuple(links[side].items())) for side in SIDES
+    }
+
+
+def _call(addresses: Sequence[str], side: Side, processes: Processes, opened: ExitStack) -> Connection:
+    """Connect with the reader of this machine and say who calls."""
+    connection = opened.enter_context(Client(addresses[processes.rank - processes.local_rank], "AF_UNIX"))
+    connection.send((side, processes.rank))
+    return connection
+
+
+def _feed(side: Side, streams: Streams, settings: Hyperparameters, processes: Processes) -> HostFeed:
+    """The reader of one stream: training pairs in shuffled batches, validation pairs one for each process."""
+    reader = HostFeed(streams[side], processes.world_size, rank=processes.rank, world_size=processes.world_size)
     if side == "validation":
-        return feed
-    return replace(
-        feed,
-        batch_size=settings.mini_batch_size,
-        seed=settings.seed,
-        shuffled=True,
-        rollover=settings.last_batch == "rollover",
-    )
+        return replace(reader, shuffled=False)
+    rollover = settings.last_batch == "rollover"
+    return replace(reader, batch_size=settings.mini_batch_size, seed=settings.seed, rollover=rollover)

@@ -7,7 +7,7 @@ Knows the order of things within and between epochs. Refuses to know the arithme
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -22,6 +22,8 @@ from segwright.training.schedules import updates_per_epoch
 from segwright.training.state import Progress, capture
 from segwright.training.stopping import Interruption, StopRequest
 from segwright.training.supply import Supply
+
+_SKIPPED_TOLD: Final = 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Loop:
         self.trainer, self.supply, self.data = trainer, supply, supply.data
         self.reached, self.outputs, self.stop = reached, outputs, stop
         self.settings, self.processes = trainer.settings, trainer.processes
-        self.loader = supply.loader(trainer)
+        self.loader = supply.loader(trainer, reached.stream_pairs)
         self.updates_per_epoch = updates_per_epoch(self.settings, self.loader.count)
         self._checkpoint_time = time.monotonic()
 
@@ -87,10 +89,22 @@ class Loop:
                 self._look_up()
 
             self.trainer.epoch(self.loader.epoch(epoch, sums.batches), self.updates_per_epoch, sums, after_step)
-        self._recount()
+        if self.supply.feeds:
+            self._recount()
+            self._tell_skipped("train", self.loader.skipped)
+
+    def _tell_skipped(self, channel: str, skipped: list[str]) -> None:
+        """Say which pairs of a stream were skipped by any process since the last time."""
+        told = [sentence for share in self.processes.gather(skipped) for sentence in share]
+        skipped.clear()
+        for sentence in told[:_SKIPPED_TOLD]:
+            LOGGER.warning(f"skipped: {sentence}")
+        if told:
+            LOGGER.warning(f"{channel}: {len(told)} pairs of the stream were skipped in epoch {self.reached.epoch + 1}")
 
     def _recount(self) -> None:
         """Let the schedule follow the true number of pairs, which a stream tells only when it ends."""
+        self.reached.stream_pairs = self.loader.count
         true = updates_per_epoch(self.settings, max(self.loader.count, self.settings.mini_batch_size))
         if true != self.updates_per_epoch:
             LOGGER.warning(
@@ -102,6 +116,7 @@ class Loop:
     def _validate(self) -> Scores:
         self.processes.agree(self.trainer.network)
         share, known, passing = self.supply.validation_share(self.processes, self.reached.epoch)
+        skipped: list[str] = []
         with progress(f"validation {self.reached.epoch + 1}", known) as advance:
 
             def after_each() -> None:
@@ -119,7 +134,10 @@ class Loop:
                 crop_size=self.settings.validation_crop_size,
                 form=self.data.form,
                 passing=passing,
+                skipped=skipped,
             )
+        if self.supply.feeds:
+            self._tell_skipped("validation", skipped)
         counts = torch.from_numpy(matrix.counts).to(self.trainer.device)
         matrix.counts = self.processes.sum(counts).cpu().numpy()
         self._look_up()

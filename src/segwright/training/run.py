@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from segwright.allocator import keep_freed_memory
 from segwright.bundle import DESCRIPTION, BundleWriter, read_description
@@ -91,7 +92,7 @@ def train(
         torch.manual_seed(settings.seed)
         network = start_network(settings, data.class_names, _images(data), start, former, blank=checkpoint is not None)
         torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
-        weights = balancing_weights(data.train.histogram) if settings.class_weights == "auto" else None
+        weights = _class_weights(settings, data)
         trainer = Trainer(network, settings, processes, place, precision, weights)
         progress = Progress(EarlyStopping(settings), started_from=str(start) if start else None)
         identity = _identity(trainer, data)
@@ -101,7 +102,7 @@ def train(
             checkpoint = None  # it holds all weights once more
             if start and progress.started_from != str(start):
                 LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
-        with stop_on_interrupt() as stop, open_feeds(channels, streams, settings, processes) as feeds:
+        with stop_on_interrupt() as stop, open_feeds(channels, streams, settings, processes, stop.check) as feeds:
             outputs = Outputs(writer, folder, checkpoint_every, identity)
             Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop).run()
 
@@ -162,6 +163,17 @@ def _images(data: PreparedData) -> ImageSpec:
     return ImageSpec(
         form.bands, form.bit_depth, form.upright, bands.mean if bands else None, bands.std if bands else None
     )
+
+
+def _class_weights(settings: Hyperparameters, data: PreparedData) -> Tensor | None:
+    if settings.class_weights == "none":
+        return None
+    if not data.train.complete:
+        raise UserError(
+            "class_weights auto needs the pixels of all masks counted, which a stream does not allow: leave it none, "
+            "or give the manifest itself in place of Pipe mode."
+        )
+    return balancing_weights(data.train.histogram)
 
 
 def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:

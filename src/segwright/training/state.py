@@ -57,6 +57,8 @@ class Progress:
     """On the CPU."""
     started_from: str | None = None
     """The bundle that the first weights came from."""
+    stream_pairs: int | None = None
+    """How many pairs a pass over the training stream held; None before the first has ended, and for lists."""
 
 
 def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -> Checkpoint | None:
@@ -92,6 +94,7 @@ def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -
         "best": progress.best,
         "last": progress.last,
         "started_from": progress.started_from,
+        "stream_pairs": progress.stream_pairs,
     }
     return Checkpoint(facts, tensors)
 
@@ -147,6 +150,7 @@ def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> Non
     progress.best, progress.last = facts["best"], facts["last"]
     progress.best_weights = {name: value.clone() for name, value in _without(_BEST, tensors).items()} or None
     progress.started_from = facts["started_from"]
+    progress.stream_pairs = facts.get("stream_pairs")
     progress.stopping.restore(facts["stopping"])
     _set_generators(trainer.device, _without(f"{_GENERATOR}{trainer.processes.rank}.", tensors))
 

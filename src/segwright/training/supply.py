@@ -26,8 +26,8 @@ class Supply:
     feeds: Feeds
     strict: bool = False
 
-    def loader(self, trainer: Trainer) -> TrainingLoader:
-        """The batches that this process learns from."""
+    def loader(self, trainer: Trainer, counted: int | None) -> TrainingLoader:
+        """The batches that this process learns from; `counted` says how many pairs a stream held before, if known."""
         settings, processes, data = trainer.settings, trainer.processes, self.data
         loading = LoaderSettings(
             batch_size=settings.mini_batch_size,
@@ -36,12 +36,13 @@ class Supply:
             rollover=settings.last_batch == "rollover",
             rank=processes.rank,
             world_size=processes.world_size,
+            local_world_size=processes.local_world_size,
             pin_memory=trainer.device.type == "cuda",
         )
         feed = self.feeds.get("train")
         if feed is None:
             return training_loader(data.train.pairs, data.train_map, _crops(settings), loading, data.form)
-        expected = settings.num_training_samples or 0
+        expected = counted or settings.num_training_samples or 0
         return stream_loader(feed, expected, data.train_map, _crops(settings), loading, self._passing("train"))
 
     def validation_share(self, processes: Processes, epoch: int) -> tuple[Iterable[Pair], int, Passing | None]:

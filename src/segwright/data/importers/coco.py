@@ -26,6 +26,7 @@ from segwright.data.importers.items import (
     ImportedPair,
     Split,
     checked_names,
+    is_there,
     refuse_other_size,
 )
 from segwright.errors import DataError
@@ -193,7 +194,7 @@ def _locate_images(source: _Source, given: Path | None) -> tuple[Path, list[str]
 def _find(folder: Path, file_name: str) -> str | None:
     """The path of an image below a folder, by the path in JSON or by its last part, and never out of the folder."""
     parts = [part for part in re.split(r"[/\\]+", file_name) if part not in ("", ".", "..")]
-    return next((path for path in ("/".join(parts), *parts[-1:]) if parts and (folder / path).is_file()), None)
+    return next((path for path in ("/".join(parts), *parts[-1:]) if parts and is_there(folder / path)), None)
 
 
 def _candidates(annotations: Path, given: Path | None) -> list[Path]:

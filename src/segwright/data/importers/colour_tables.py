@@ -12,14 +12,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.importers.by_colour import Colour, ColourTable, spelled
 from segwright.data.importers.items import checked_names
 from segwright.errors import DataError
+from segwright.formats.colour_table import Colour, ColourTable, spelled
 from segwright.labels import IGNORE
 
 IGNORED_NAMES: Final = ("void", "ignore", "ignored", "__ignore__")
 """Names, in any case, of what is no class: pixels of these colours are ignored."""
 
+_LONGEST_LINE: Final = 500  # characters; the patterns take their square
 _BREAK: Final = r"[\s,;:]+"
 _NUMBER: Final = r"(\d{1,3})"
 _RGB: Final = _BREAK.join([_NUMBER] * 3)
@@ -74,6 +75,10 @@ def _lines(text: str, name: str) -> Iterator[tuple[str, Colour]]:
             continue
         if number == 1 and _HEADER.fullmatch(line):
             continue
+        if len(line) > _LONGEST_LINE:
+            raise DataError(
+                f"{name}, line {number} has {len(line):,} characters; a line is a class and its colour, {_EXAMPLE}."
+            )
         match = next(filter(None, (form.fullmatch(line) for form in _FORMS)), None)
         if match is None or match["name"].isdecimal():
             raise DataError(f"{name}, line {number} is {line!r}; a line is a class and its colour, {_EXAMPLE}.")

@@ -118,6 +118,14 @@ def checked_names(names: Iterable[str], where: str) -> tuple[str, ...]:
     return checked or ()
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file lies there; a name that no file can have is not there."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path) -> str:
     """The text of a file. Raises DataError where it cannot be read or is not UTF-8."""
     try:
@@ -130,12 +138,14 @@ def refuse_other_size(size: tuple[int, ...], canvas: Canvas, what: str) -> None:
     """Raise DataError when what belongs to an image is of another size (height, width) than the image."""
     if size == canvas.size:
         return
-    cure = (
-        " Width and height are exchanged: the camera noted a rotation (EXIF), which one of the two obeys. Turn the "
-        "pixels of the image themselves."
-        if size == canvas.size[::-1]
-        else " Give both the same size, or remove the pair."
-    )
+    cure = " Give both the same size, or remove the pair."
+    if size == canvas.size[::-1]:
+        cure = (
+            " Width and height are exchanged: the camera noted a rotation (EXIF), which one of the two obeys. Turn the "
+            "pixels of the image themselves."
+            if canvas.orientation > 1
+            else " Width and height are exchanged in one of the two: correct it."
+        )
     raise DataError(
         f"{what} is of {size[1]}x{size[0]} pixels, but its image is of {canvas.width}x{canvas.height}.{cure}"
     )

@@ -30,6 +30,7 @@ from segwright.data.importers.items import (
     ImportedData,
     ImportedPair,
     checked_names,
+    is_there,
     read_text,
     refuse_other_size,
 )
@@ -134,7 +135,7 @@ def _image(content: _LabelFile, blob: Blob, folder: Path) -> Blob:
     places = (folder / name.lstrip("/"), folder / PurePosixPath(name).name)
     if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
         for place in places:
-            if place.is_file():
+            if is_there(place):
                 return open_blob(place)
     if content.image_data:
         return _EmbeddedImage(blob)
@@ -174,9 +175,10 @@ def _draw(blob: Blob, values: Mapping[str, int], canvas: Canvas) -> Drawn:
     content = _read(blob)
     upright = canvas.upright_size
     size = (content.image_height or upright[0], content.image_width or upright[1])
-    if size != upright:
+    turned = size == upright
+    if not turned:
         refuse_other_size(size, canvas, f"what {blob.name} describes")
-    mask = np.full(upright, values.get(BACKGROUND, IGNORE), np.uint8)
+    mask = np.full(size, values.get(BACKGROUND, IGNORE), np.uint8)
     remarks: Counter[str] = Counter()
     for number, shape in enumerate(content.shapes):
         if shape.shape_type in _FLAT:
@@ -186,7 +188,7 @@ def _draw(blob: Blob, values: Mapping[str, int], canvas: Canvas) -> Drawn:
             _fill(mask, shape, values[shape.label.strip()])
         except DataError as error:
             raise DataError(f"{blob.name}, shapes.{number} ({shape.label}): {error}") from None
-    return Drawn(canvas.turned_back(mask), remarks)
+    return Drawn(canvas.turned_back(mask) if turned else mask, remarks)
 
 
 def _fill(mask: NDArray[np.uint8], shape: _Shape, value: int) -> None:

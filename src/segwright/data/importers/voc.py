@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from segwright.console import LOGGER
 from segwright.data.folders import find_pairs
-from segwright.data.importers.by_colour import ColourTable, draw_by_colour
+from segwright.data.importers.by_colour import draw_by_colour
 from segwright.data.importers.colour_tables import read_colour_table
 from segwright.data.importers.items import (
     Canvas,
@@ -29,6 +29,7 @@ from segwright.data.importers.items import (
 )
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
+from segwright.formats.colour_table import ColourTable
 from segwright.formats.containers import open_picture
 from segwright.formats.masks import IGNORE_COLOUR, decode_mask
 from segwright.labels import IGNORE

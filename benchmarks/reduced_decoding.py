@@ -1,0 +1,62 @@
+"""Whether a JPEG decoded at reduced scale gives a blurrier crop than one decoded whole.
+
+    python benchmarks/reduced_decoding.py OUTPUT.png
+
+On drawn street scenes of two megapixels, for several scales, the same crop is made from both. Printed are the mean
+gradient of the one over that of the other (below 1 would be blurrier) and the mean difference in grey levels; the
+picture shows both, that of the whole one above.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.augment import Crop, apply_crop
+from segwright.data.scenes import draw_scene
+from segwright.formats.images import RGB, decode_image, decode_reduced, encode_jpeg, encode_png
+
+WIDTH, HEIGHT = 1920, 1080
+CROP = 240
+SCENES = 4
+
+
+def crops(data: bytes, long_side: int) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """The central crop from the whole picture and from a reduced one, and the reduction."""
+    height = round(HEIGHT * long_side / WIDTH)
+    place = (max(height - CROP, 0) // 2, max(long_side - CROP, 0) // 2)
+    crop = Crop(HEIGHT, WIDTH, height, long_side, *place, CROP)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    whole, _ = apply_crop(crop, decode_image(data, "whole"), mask)
+    pixels, reduction = decode_reduced(data, "reduced", RGB, crop.reduction)
+    reduced, _ = apply_crop(crop, pixels, mask, reduction=reduction)
+    return whole.astype(np.float64), reduced.astype(np.float64), reduction
+
+
+def gradient(image: NDArray[np.float64]) -> float:
+    """The mean difference of neighbouring pixels."""
+    return float(np.abs(np.diff(image, axis=0)).mean() + np.abs(np.diff(image, axis=1)).mean())
+
+
+def main() -> None:
+    """Compare at several scales, print a line for each, and write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    output = parser.parse_args().output
+    scenes = [encode_jpeg(draw_scene(np.random.default_rng(seed), WIDTH, HEIGHT)[0]) for seed in range(SCENES)]
+    columns = []
+    for long_side in (960, 800, 640, 480, 320, 260):
+        made = [crops(data, long_side) for data in scenes]
+        sharpness = np.mean([gradient(reduced) / gradient(whole) for whole, reduced, _ in made])
+        difference = np.mean([np.abs(reduced - whole).mean() for whole, reduced, _ in made])
+        print(
+            f"1/{WIDTH / long_side:.2f} decoded at 1/{made[0][2]}: gradient {sharpness:.3f} of the whole one's, "
+            f"difference {difference:.2f}"
+        )
+        columns.append(np.concatenate(made[0][:2]))
+    output.write_bytes(encode_png(np.concatenate(columns, axis=1).astype(np.uint8)))
+
+
+if __name__ == "__main__":
+    main()
