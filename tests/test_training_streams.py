@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from segwright.data.channels import list_pairs
 from segwright.data.piping import serve
 from segwright.errors import DataError, UserError
 from segwright.training.epoch import Trainer
-from tests.conftest import Draw
+from tests.conftest import TINY_BACKBONE, Draw
 from tests.test_data_manifests import write_manifest
 from tests.test_training_resume import KilledError
 from tests.test_training_run import records, settings
@@ -186,28 +185,34 @@ def test_a_resumed_training_reads_the_stream_from_its_beginning_and_knows_its_le
     assert float(str(last["learning_rate"])) < 0.2 * 0.01, "the schedule follows the ten pairs, not the thousand"
 
 
-def test_two_processes_share_one_stream(manifests: Manifests, tmp_path: Path) -> None:
+def run_two(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Train in two processes on the FIFOs in `pipes`."""
     script = tmp_path / "train.py"
-    script.write_text(
-        "import segwright, sys\n"
-        "from pathlib import Path\n"
-        "from tests.test_training_run import settings\n"
-        "channels = segwright.Channels.locate(Path(sys.argv[1]), input_mode='Pipe')\n"
-        "values = settings(num_classes='3', num_training_samples='10', mini_batch_size='3')\n"
-        "segwright.train(channels, Path(sys.argv[2]), values, device='cpu')\n"
+    script.write_text("import sys\nfrom segwright.cli import main\nsys.exit(main())\n")
+    small = ("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--crop-size", "32", "--base-size", "48")
+    given = ("--num-classes", "3", "--device", "cpu", "--input-mode", "Pipe", "--mini-batch-size", "3", *small)
+    return subprocess.run(
+        [*TORCHRUN, str(script), "train", "pipes", "--output", "model", *given, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
+
+
+def test_two_processes_share_one_stream(manifests: Manifests, tmp_path: Path) -> None:
     with served(manifests, tmp_path / "pipes", 2):
-        run = subprocess.run(
-            [*TORCHRUN, str(script), str(tmp_path / "pipes"), str(tmp_path / "model")],
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, "PYTHONPATH": "."},
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
+        run = run_two(tmp_path, "--epochs", "2", "--num-training-samples", "10")
     assert run.returncode == 0, run.stderr
     assert [record["updates"] for record in records(tmp_path / "model")] == [4, 8]
-    with served(manifests, tmp_path / "again", 2) as channels:
-        alone = train(channels, tmp_path / "alone", mini_batch_size="3")
-    for one, two in zip(records(alone), records(tmp_path / "model"), strict=True):
-        assert float(str(one["train_loss"])) == pytest.approx(float(str(two["train_loss"])), rel=0.25)
+    assert "Traceback" not in run.stderr
+
+
+def test_a_bad_class_in_one_process_ends_both_in_one_sentence(manifests: Manifests, tmp_path: Path) -> None:
+    Image.new("L", (48, 40), 77).save(tmp_path / "bad.png")
+    bad = rewritten(manifests[0], lambda lines: late(tmp_path / "bad.png", lines, "label-ref"))
+    with served((bad, manifests[1]), tmp_path / "pipes", 1):
+        run = run_two(tmp_path, "--epochs", "1", "--num-training-samples", "80")
+    assert run.returncode != 0
+    assert run.stderr.count("error: train: with num_classes 3 the classes are 0 to 2") == 1
+    assert "[rank" not in run.stderr, "no process ends in a traceback of ours"

@@ -5,7 +5,7 @@ Knows the arithmetic of a step. Refuses to know files, validation and what is sa
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -99,12 +99,26 @@ class Trainer:
         """Make one update a batch, and add it to `sums`. Raises UserError when the loss is no longer a number."""
         self.network.train()
         before = time.monotonic()
-        for batch in batches:
+        for batch in self._together(batches):
             figures = self._step(batch, learning_rate(self.settings, self.updates, updates_per_epoch))
             now = time.monotonic()
             sums.add(figures, now - before)
             before = now
             after_step(figures)
+
+    def _together(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches of this process; a UserError of any process ends all of them at the same step."""
+        coming = iter(batches)
+        while True:
+            batch, failure = None, None
+            try:
+                batch = next(coming, None)
+            except UserError as error:
+                failure = error
+            self.processes.fail_together(failure)
+            if batch is None:
+                return
+            yield batch
 
     def _step(self, batch: Batch, rate: float) -> StepFigures:
         images = batch.images.to(self.device, non_blocking=True)

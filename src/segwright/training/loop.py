@@ -124,18 +124,24 @@ class Loop:
                 if self.processes.world_size == 1:
                     self.stop.check()
 
-            matrix = count_pairs(
-                self.trainer.network,
-                share,
-                self.data.validation_map,
-                self.trainer.device,
-                after_each,
-                precision=self.trainer.precision,
-                crop_size=self.settings.validation_crop_size,
-                form=self.data.form,
-                passing=passing,
-                skipped=skipped,
-            )
+            matrix, failure = None, None
+            try:
+                matrix = count_pairs(
+                    self.trainer.network,
+                    share,
+                    self.data.validation_map,
+                    self.trainer.device,
+                    after_each,
+                    precision=self.trainer.precision,
+                    crop_size=self.settings.validation_crop_size,
+                    form=self.data.form,
+                    passing=passing,
+                    skipped=skipped,
+                )
+            except UserError as error:
+                failure = error
+            self.processes.fail_together(failure)
+        assert matrix is not None
         if self.supply.feeds:
             self._tell_skipped("validation", skipped)
         counts = torch.from_numpy(matrix.counts).to(self.trainer.device)

@@ -71,6 +71,14 @@ class Processes:
             raise box[0] if self.first else SystemExit(2)
         return cast(Anything, box[0])
 
+    def fail_together(self, failure: UserError | None) -> None:
+        """End all processes where one has failed: it raises its failure, and the others leave without a word."""
+        failures = self.sum(torch.tensor(int(failure is not None)))
+        if failure is not None:
+            raise failure
+        if failures:
+            raise SystemExit(2)
+
     def agree(self, network: nn.Module) -> None:
         """Give every process the running statistics of the first one, which are those that are saved."""
         if self.world_size > 1:
