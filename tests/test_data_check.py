@@ -241,6 +241,14 @@ def test_brightness_values_are_refused_with_a_ready_map_and_the_other_way_out(fo
     assert folder.check({"scale": 80}).num_classes == 4
 
 
+def test_a_slip_in_one_mask_is_named(folder: Folder) -> None:
+    for index in range(12):
+        folder.add(f"{index}", [[0, 1, 2, 3]])
+    folder.add("slip", [[0, 77, 200, 200]])
+    message = folder.refusal()
+    assert "77 and 200 occur in few masks only, as 200 in 2 pixels of" in message and "slip.png" in message
+
+
 @pytest.mark.parametrize(
     ("numbers", "expected"), [([0, 1], 2), ([0, 2], 3), ([1], 2), ([0, 3], 4), ([0, 1, 5], 6), ([3, 1, 0], 4)]
 )

@@ -87,7 +87,18 @@ def test_records_of_a_file_are_read_where_they_lie(channels_folder: Draw, tmp_pa
     assert [pair.key for pair in pairs] == ["pair 0", "pair 1", "pair 2", "pair 3"]
     with file.open("ab") as stream:
         stream.write(write_record(b"alone"))
-    with pytest.raises(DataError, match="9 records; images and masks alternate"):
+    with pytest.raises(DataError, match="9 records, which are no whole pairs: image, mask must follow"):
         record_pairs(file)
     with pytest.raises(DataError, match=r"gone\.rec cannot be read"):
         record_pairs(tmp_path / "gone.rec")
+
+
+def test_a_third_record_is_a_colour_map_in_files_too(tmp_path: Path) -> None:
+    colours = {"1": {"class-name": "tree", "hex-color": "#2ca02c"}}
+    metadata = json.dumps({"internal-color-map": colours}).encode()
+    file = tmp_path / "train.rec"
+    file.write_bytes(b"".join(map(write_record, [b"image", b"mask", metadata, b"image", b"mask", b"{}"])))
+    assert [pair.legend for pair in record_pairs(file).pairs] == [((1, GREEN),), ()]
+    file.write_bytes(b"")
+    with pytest.raises(DataError, match="holds no records"):
+        record_pairs(file)

@@ -140,3 +140,8 @@ def test_channels_that_were_not_read_are_no_matter() -> None:
     assert suspect(set(), set()) == []
     assert len(suspect(set(), {1, 2, 3})) == 1
     assert len(suspect({1, 2, 3}, set())) == 1
+
+
+def test_a_map_that_throws_most_values_away_is_more_than_a_note() -> None:
+    (finding,) = suspect(set(range(11)), label_map={"map": {str(index): 20 * index for index in range(11)}}, classes=11)
+    assert finding.severity == "warning"

@@ -116,7 +116,7 @@ def test_attributes_are_worked_out(names: str, expected: Attributes) -> None:
 )
 def test_what_cannot_be_worked_out_is_asked_for(names: str) -> None:
     listed = ", ".join(map(repr, names.split()))
-    with pytest.raises(DataError, match=rf"^a\.manifest .*it has {listed}\. Name the attributes .* in this order"):
+    with pytest.raises(DataError, match=rf"^a\.manifest .*it has {listed}\. Name the attributes .* as in --attributes"):
         choose_attributes(lines(names), None, "a.manifest")
 
 

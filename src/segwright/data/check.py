@@ -127,7 +127,7 @@ def check_pairs(
     values, counts = combine(readings)
     refuse_all_ignored(values, label_map, channel)
     if num_classes is None:
-        num_classes = infer_num_classes(values, label_map, channel)
+        num_classes = infer_num_classes(readings, values, label_map, channel)
     refuse_other_classes(readings, values, label_map, num_classes, channel)
     unmapped = _unmapped(values, counts, label_map, channel, strict)
     histogram = _histogram(values, counts, label_map, num_classes)

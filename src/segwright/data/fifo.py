@@ -20,9 +20,8 @@ from typing import IO, Final
 from segwright.data.manifests import legend_of
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
-from segwright.formats.containers import sniff
 from segwright.formats.legend import Legend
-from segwright.formats.manifest import parse_object
+from segwright.formats.manifest import is_json, parse_object
 from segwright.formats.recordio import Record, read_records
 from segwright.storage import HeldBlob
 
@@ -160,7 +159,7 @@ def _grouped(stream: IO[bytes], path: Path) -> Iterator[Pair]:
     """Pairs from records: image, mask, and with three attributes their metadata, which is JSON."""
     records = read_records(stream, str(path))
     first = list(islice(records, 3))
-    width = 3 if len(first) == 3 and _is_json(first[2].payload) else 2
+    width = 3 if len(first) == 3 and is_json(first[2].payload) else 2
     coming = chain(first, records)
     for number, image in enumerate(coming):
         rest = list(islice(coming, width - 1))
@@ -180,7 +179,3 @@ def _held(record: Record, path: Path) -> HeldBlob:
 def _legend(record: Record, path: Path) -> Legend:
     name = f"{path} record {record.number} (byte {record.offset})"
     return legend_of(parse_object(record.payload, name), name)
-
-
-def _is_json(payload: bytes) -> bool:
-    return sniff(payload) is None and payload.lstrip()[:1] == b"{"

@@ -18,6 +18,7 @@ from segwright.errors import DataError
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 
 _SHOWN: Final = 3
+_ENOUGH_TO_COMPARE: Final = 4  # masks
 _LYING: Final = 5  # EXIF orientations from here on exchange width and height
 _LONGEST_SUGGESTION: Final = 32  # classes
 
@@ -88,7 +89,7 @@ def refuse_all_ignored(values: NDArray[np.int64], label_map: LabelMap, channel: 
         )
 
 
-def infer_num_classes(values: NDArray[np.int64], label_map: LabelMap, channel: str) -> int:
+def infer_num_classes(readings: Sequence[Reading], values: NDArray[np.int64], label_map: LabelMap, channel: str) -> int:
     """The number of classes that masks show: the largest plus one. Refuses what looks like brightness."""
     classes = classes_of(values, label_map)
     count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
@@ -96,7 +97,8 @@ def infer_num_classes(values: NDArray[np.int64], label_map: LabelMap, channel: s
         labelled = values[classes >= 0]
         raise DataError(
             f"{channel}: the masks hold the values {listed_values(labelled)}, which look like brightness values, "
-            f"not like {count} classes. {_suggest_map(labelled, channel)}{_or_count(count)}"
+            f"not like {count} classes.{_stray_values(readings, labelled)} {_suggest_map(labelled, channel)}"
+            f"{_or_count(count)}{_of_255(values, label_map)}"
         )
     if count < 2:
         raise DataError(
@@ -156,6 +158,26 @@ def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
     if len(labelled) > _LONGEST_SUGGESTION:
         return f"Give a label map that says which value is which class, {label_map_place(channel)}"
     return f"If each is a class, give the label map {_ready_map(labelled)} {label_map_place(channel)}"
+
+
+def _stray_values(readings: Sequence[Reading], labelled: NDArray[np.int64]) -> str:
+    """Which masks alone hold some of the values, where these are few masks: somebody's slip, perhaps."""
+    few = max(len(readings) // 10, 1)
+    holders = {value: [one for one in readings if value in one.values] for value in labelled.tolist()}
+    stray = [value for value, holding in holders.items() if len(holding) <= few]
+    if not stray or len(stray) == len(holders) or len(readings) < _ENOUGH_TO_COMPARE:
+        return ""
+    example = holders[stray[-1]][0]
+    count = int(example.counts[example.values == stray[-1]][0])
+    return (
+        f" {listed_values(np.array(stray))} {'occurs' if len(stray) == 1 else 'occur'} in few masks only, as "
+        f"{stray[-1]} in {count:,} pixels of {example.pair.mask.name}: correct those, if that is a slip."
+    )
+
+
+def _of_255(values: NDArray[np.int64], label_map: LabelMap) -> str:
+    named = label_map.values is not None and any(pixel == IGNORE for pixel, _ in label_map.values)
+    return " 255 is ignored unless the map names it." if IGNORE in values and not named else ""
 
 
 def _or_count(count: int) -> str:

@@ -1,6 +1,7 @@
-"""The pairs of a RecordIO file: image, mask, image, mask, ...
+"""The pairs of a RecordIO file: image, mask, image, mask, ..., or image, mask, metadata, ...
 
-Knows that records alternate. Refuses to read their payloads before they are wanted: only the frames are walked through.
+Knows that records alternate. Refuses to read images and masks before they are wanted: only the frames are walked
+through.
 
 Source: SageMaker's contract, section 2.2.
 """
@@ -8,8 +9,11 @@ Source: SageMaker's contract, section 2.2.
 from pathlib import Path
 from typing import Final
 
+from segwright.data.manifests import legend_of
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
+from segwright.formats.legend import Legend
+from segwright.formats.manifest import is_json, parse_object
 from segwright.formats.recordio import index_records, join_parts
 from segwright.storage import Cache, Place
 from segwright.storage.blobs import PartsBlob
@@ -20,7 +24,7 @@ RECORD_SUFFIX: Final = ".rec"
 def record_pairs(file: Place, kept_masks: Cache | None = None) -> Pairing:
     """List the pairs of a RecordIO file on this machine; a pair's key is its number, from 0.
 
-    Raises DataError for a file that is damaged, empty, or holds an odd number of records.
+    Raises DataError for a file that is damaged, empty, or holds no whole pairs.
     """
     if not isinstance(file, Path):
         raise DataError(f"{file}: a RecordIO file is read from this machine only; download it, or give its manifest.")
@@ -29,16 +33,31 @@ def record_pairs(file: Place, kept_masks: Cache | None = None) -> Pairing:
             records = index_records(stream, str(file), file.stat().st_size)
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from error
-    if not records or len(records) % 2:
-        raise DataError(
-            f"{file} holds {len(records)} records; images and masks alternate, so there must be an even number of them."
-        )
+    if not records:
+        raise DataError(f"{file} holds no records; it should hold images and masks in turns.")
     blobs = [
         PartsBlob(file, f"{file} record {number}", tuple(parts), join_parts) for number, parts in enumerate(records)
     ]
-    width = len(str(len(blobs) // 2))
-    pairs = [
-        Pair(f"pair {number:0{width}}", image, mask, kept_masks)
-        for number, (image, mask) in enumerate(zip(blobs[::2], blobs[1::2], strict=True))
-    ]
-    return Pairing(tuple(pairs))
+    width = 3 if len(blobs) > 2 and is_json(blobs[2].read()) else 2
+    if len(blobs) % width:
+        raise DataError(
+            f"{file} holds {len(blobs)} records, which are no whole pairs: image, mask"
+            f"{', metadata' if width == 3 else ''} must follow one another."
+        )
+    digits = len(str(len(blobs) // width))
+    return Pairing(
+        tuple(
+            Pair(
+                f"pair {number:0{digits}}",
+                blobs[first],
+                blobs[first + 1],
+                kept_masks,
+                _legend(blobs[first + 2]) if width == 3 else (),
+            )
+            for number, first in enumerate(range(0, len(blobs), width))
+        )
+    )
+
+
+def _legend(metadata: PartsBlob) -> Legend:
+    return legend_of(parse_object(metadata.read(), metadata.name), metadata.name)

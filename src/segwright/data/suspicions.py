@@ -51,7 +51,9 @@ def suspicions(train: Examined, validation: Examined, *, declared: bool) -> Iter
 
 
 def _finding(channel: Examined, found: _Suspicion, values: Values, declared: bool) -> Finding:
-    fits = declared and classes_of(values, channel.label_map).max(initial=-1) < channel.num_classes
+    classes = classes_of(values, channel.label_map)
+    most_left_out = 2 * np.count_nonzero(classes < 0) >= len(classes)
+    fits = declared and not most_left_out and classes.max(initial=-1) < channel.num_classes
     severity: Severity = "note" if fits else "warning"
     return Finding(
         severity,

@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from segwright.errors import DataError
+from segwright.formats.containers import sniff
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _IMAGE: Final = "source-ref"
@@ -25,7 +26,7 @@ _METADATA: Final = "-metadata"
 _COLOUR_MAP: Final = "internal-color-map"
 _NAMES_SHOWN: Final = 12
 _CHARACTERS_SHOWN: Final = 80
-_CURE: Final = "Name the attributes of image and mask in this order, such as source-ref and road-ref"
+_CURE: Final = "Name the attributes of image and mask, as in --attributes source-ref,road-ref"
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,20 @@ def parse_object(text: bytes, name: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise DataError(f"{name} is not UTF-8 text.") from None
     except (ValueError, RecursionError) as error:
-        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+        reason = (
+            f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+            if isinstance(error, json.JSONDecodeError)
+            else error
+        )
         raise DataError(f"{name} is not valid JSON: {reason} of {_shown(text.decode())}.") from None
     if not isinstance(document, dict):
         raise DataError(f"{name} is {_shown(document)}, not a JSON object.")
     return document
+
+
+def is_json(payload: bytes) -> bool:
+    """Whether some bytes look like an object of JSON, as metadata are."""
+    return sniff(payload) is None and payload.lstrip()[:1] == b"{"
 
 
 def choose_attributes(lines: Sequence[ManifestLine], given: Sequence[str] | None, name: str) -> Attributes:

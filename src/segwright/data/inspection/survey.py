@@ -250,7 +250,7 @@ class _Surveyor:
         values, counts = combine(readings)
         with self._noting(side):
             refuse_all_ignored(values, label_map, side)
-            count = count or infer_num_classes(values, label_map, side)
+            count = count or infer_num_classes(readings, values, label_map, side)
             with self._noting(side, _with_values(readings, values[classes_of(values, label_map) >= count])):
                 refuse_other_classes(readings, values, label_map, count, side)
         unmapped = np.isin(values, label_map.unmapped(values))
