@@ -1,1 +1,1 @@
-"""From folders to integer batches: pairing, the data check, augmentation, loading and drawn sample data."""
+"""From folders, lists, streams and other tools' data to integer batches, checked and looked at on the way."""

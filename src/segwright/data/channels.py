@@ -19,8 +19,7 @@ from segwright.data.pairs import Pairing
 from segwright.data.record_files import RECORD_SUFFIX, record_pairs
 from segwright.errors import DataError, LabelError
 from segwright.labels import LabelMap, parse_class_names
-from segwright.storage import Cache, Place, S3Place, as_place, is_file, is_folder, open_blob
-from segwright.storage.places import entries
+from segwright.storage import Cache, Place, S3Place, as_place, entries, is_file, is_folder, open_blob
 
 Side = Literal["train", "validation"]
 InputMode = Literal["File", "Pipe"]

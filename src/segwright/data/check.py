@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.forms import BandStatistics, FormWish, band_statistics, settle_form
+from segwright.data.forms import AS_THEY_ARE, BandStatistics, FormWish, band_statistics, settle_form
 from segwright.data.mask_rules import (
     classes_of,
     infer_num_classes,
@@ -32,7 +32,6 @@ from segwright.formats.masks import mask_palette
 from segwright.labels import LabelMap
 
 _NAMED: Final = 5
-_AS_THEY_ARE: Final = FormWish()
 
 _logger = logging.getLogger("segwright")
 
@@ -97,7 +96,7 @@ def check_pairs(
     num_classes: int | None,
     *,
     channel: str,
-    wish: FormWish = _AS_THEY_ARE,
+    wish: FormWish = AS_THEY_ARE,
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:

@@ -40,6 +40,10 @@ class FormWish:
         return PixelForm(self.bands or natural.bands, self.bit_depth or natural.bit_depth, self.upright)
 
 
+AS_THEY_ARE: Final = FormWish()
+"""The wish that leaves everything to the files."""
+
+
 @dataclass(frozen=True, eq=False)
 class BandSums:
     """Sums over the pixels of images, band by band, values scaled to 0...1."""

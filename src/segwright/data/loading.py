@@ -111,9 +111,10 @@ class StreamSampler(Sampler[list[Visit[Pair]]]):
     def __iter__(self) -> Iterator[list[Visit[Pair]]]:
         return self._feed.batches(self.epoch, self.skip)
 
-    def places(self) -> range:
-        """Stands for the visits that the epoch still has, over all processes."""
-        return range(max(self.count - self.skip * self._batch_size, 0))
+    @property
+    def remaining(self) -> int:
+        """How many visits the epoch still has, over all processes."""
+        return max(self.count - self.skip * self._batch_size, 0)
 
 
 class TrainingLoader:
@@ -146,7 +147,7 @@ class TrainingLoader:
     def visits(self, epoch: int, skip: int = 0) -> int:
         """How many pairs one epoch visits after its first `skip` batches, over all processes."""
         self._sampler.epoch, self._sampler.skip = epoch, skip
-        return len(self._sampler.places())
+        return self._sampler.remaining
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch, without the first `skip`. Raises DataError when bytes became unreadable."""

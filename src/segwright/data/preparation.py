@@ -16,7 +16,7 @@ from segwright.data.channels import Channels, Side, read_names
 from segwright.data.check import DataReport, check_pairs
 from segwright.data.fifo import FifoStream
 from segwright.data.findings import Examined, tell
-from segwright.data.forms import FormWish
+from segwright.data.forms import AS_THEY_ARE, FormWish
 from segwright.data.pairs import Pairing
 from segwright.data.remarks import quick_findings
 from segwright.errors import DataError, LabelError
@@ -27,7 +27,6 @@ from segwright.palettes import default_palette
 
 Streams = dict[Side, FifoStream]
 
-_AS_THEY_ARE: Final = FormWish()
 _USUAL: Final = Hyperparameters()
 
 
@@ -75,7 +74,7 @@ def prepare(
     num_classes: int | None = None,
     class_names: Path | None = None,
     usual_names: tuple[str, ...] | None = None,
-    wish: FormWish = _AS_THEY_ARE,
+    wish: FormWish = AS_THEY_ARE,
     streams: Streams | None = None,
     base_size: int = _USUAL.base_size,
     crop_size: int = _USUAL.training_crop_size,

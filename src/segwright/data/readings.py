@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.forms import BandSums, FormWish, read_form
+from segwright.data.forms import AS_THEY_ARE, BandSums, FormWish, read_form
 from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, verify_image
@@ -22,7 +22,6 @@ from segwright.formats.masks import MaskArray
 
 _REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
 _COUNTED_AT_ONCE: Final = 1 << 20  # pixels; numpy widens each to 8 bytes while it counts
-_AS_THEY_ARE: Final = FormWish()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Reading:
 
 
 def read_all(
-    pairs: Sequence[Pair], wish: FormWish = _AS_THEY_ARE, progress: Callable[[int, int], None] | None = None
+    pairs: Sequence[Pair], wish: FormWish = AS_THEY_ARE, progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[Reading], list[str]]:
     """Read all pairs; returns the readable ones in order, and a sentence for each that is not.
 
@@ -89,7 +88,7 @@ def fingerprint(readings: Sequence[Reading]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def read_one(pair: Pair, wish: FormWish = _AS_THEY_ARE) -> Reading | str:
+def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
     """What one pair holds, or a sentence that says why it cannot be read."""
     try:
         image, mask = pair.image.read(), pair.mask.read()

@@ -15,8 +15,7 @@ from segwright.errors import DataError
 from segwright.formats.legend import Legend
 from segwright.formats.manifest import is_json, parse_object
 from segwright.formats.recordio import index_records, join_parts
-from segwright.storage import Cache, Place
-from segwright.storage.blobs import PartsBlob
+from segwright.storage import Cache, PartsBlob, Place
 
 RECORD_SUFFIX: Final = ".rec"
 

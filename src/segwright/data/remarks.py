@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.findings import Examined, Finding, gravest_first, image_names
+from segwright.data.findings import Examined, Finding, Severity, gravest_first, image_names
 from segwright.data.proportions import proportions
 from segwright.data.readings import Reading
 from segwright.data.suspicions import suspicions
@@ -114,26 +114,36 @@ def _copies(channel: Examined) -> Iterator[Finding]:
         if len(group) > 1:
             same = all(_same_counts(group[0], other) for other in group[1:])
             (alike if same else unlike).append(group)
-    if unlike:
-        one, other = image_names(unlike[0])[:2]
-        yield Finding(
-            "warning",
-            channel.channel,
-            f"the same image has different masks: {one} and {other}" + _and_more(len(unlike), "image") + ".",
-            "Keep the mask that is right: a network cannot learn both.",
-            image_names(reading for group in unlike for reading in group),
-            sum(map(len, unlike)),
-        )
-    if alike:
-        one, other = image_names(alike[0])[:2]
-        yield Finding(
-            "note",
-            channel.channel,
-            f"the same image is there more than once: {one} and {other}" + _and_more(len(alike), "image") + ".",
-            "Remove the copies, unless these pictures are to count for more.",
-            image_names(reading for group in alike for reading in group),
-            sum(map(len, alike)),
-        )
+    yield from _told_copies(
+        channel,
+        unlike,
+        "warning",
+        "the same image has different masks",
+        "Keep the mask that is right: a network cannot learn both.",
+    )
+    yield from _told_copies(
+        channel,
+        alike,
+        "note",
+        "the same image is there more than once",
+        "Remove the copies, unless these pictures are to count for more.",
+    )
+
+
+def _told_copies(
+    channel: Examined, groups: Sequence[list[Reading]], severity: Severity, what: str, cure: str
+) -> Iterator[Finding]:
+    if not groups:
+        return
+    one, other = image_names(groups[0])[:2]
+    yield Finding(
+        severity,
+        channel.channel,
+        f"{what}: {one} and {other}{_and_more(len(groups), 'image')}.",
+        cure,
+        image_names(reading for group in groups for reading in group),
+        sum(map(len, groups)),
+    )
 
 
 def _same_counts(one: Reading, other: Reading) -> bool:

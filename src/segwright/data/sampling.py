@@ -55,7 +55,12 @@ class EpochSampler(Sampler[list[Visit[Anything]]]):
         """Batches of the epoch that were worked off before."""
 
     def __len__(self) -> int:
-        return -(-len(self.places()) // self.batch_size)
+        return -(-self.remaining // self.batch_size)
+
+    @property
+    def remaining(self) -> int:
+        """How many visits the epoch still has, over all processes."""
+        return len(self.places())
 
     def __iter__(self) -> Iterator[list[Visit[Anything]]]:
         orders: dict[int, list[int]] = {}

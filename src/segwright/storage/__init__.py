@@ -13,19 +13,21 @@ from segwright.storage.aside import (
     write_bytes,
     write_json,
 )
-from segwright.storage.blobs import Blob, FileBlob, HeldBlob
+from segwright.storage.blobs import Blob, FileBlob, HeldBlob, PartsBlob
 from segwright.storage.cache import Cache
-from segwright.storage.places import Place, S3Place, as_place, files_below, is_file, is_folder, open_blob
+from segwright.storage.places import Place, S3Place, as_place, entries, files_below, is_file, is_folder, open_blob
 
 __all__ = [
     "Blob",
     "Cache",
     "FileBlob",
     "HeldBlob",
+    "PartsBlob",
     "Place",
     "S3Place",
     "as_place",
     "directory_aside",
+    "entries",
     "files_below",
     "is_file",
     "is_folder",

@@ -106,10 +106,7 @@ def _passes(error: Exception) -> bool:
     """Whether another attempt may succeed: a body that broke off, a connection that was cut."""
     from botocore import exceptions
 
-    return isinstance(
-        error,
-        exceptions.IncompleteReadError | exceptions.HTTPClientError,
-    )
+    return isinstance(error, exceptions.IncompleteReadError | exceptions.HTTPClientError)
 
 
 def _told(error: Exception, name: str) -> UserError:
