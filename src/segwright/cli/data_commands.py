@@ -10,15 +10,11 @@ from cyclopts import Parameter
 
 from segwright.cli.shared import (
     Attributes,
+    ChannelFlags,
     ClassNames,
     Data,
-    LabelMapPath,
     Overwrite,
     Strict,
-    Train,
-    TrainAnnotation,
-    Validation,
-    ValidationAnnotation,
     app,
     split_list,
 )
@@ -41,13 +37,8 @@ def inspect(
         ),
     ] = None,
     json: Annotated[Path | None, Parameter(help="Write the same to this file, for programs.")] = None,
-    train: Train = None,
-    train_annotation: TrainAnnotation = None,
-    validation: Validation = None,
-    validation_annotation: ValidationAnnotation = None,
-    label_map: LabelMapPath = None,
+    channels: ChannelFlags | None = None,
     class_names: ClassNames = None,
-    attributes: Attributes = None,
     num_classes: Annotated[
         str | None, Parameter(help="The number of classes; left out, it comes from label map or masks.")
     ] = None,
@@ -75,17 +66,12 @@ def inspect(
     from segwright.data.channels import Channels
     from segwright.data.inspection import inspect as run
 
-    channels = Channels.locate(
+    places = Channels.locate(
         data,
-        train=train,
-        train_annotation=train_annotation,
-        validation=validation,
-        validation_annotation=validation_annotation,
-        label_map=label_map,
-        attributes=split_list(attributes),
+        **(channels or ChannelFlags()).given(),
     )
     run(
-        channels,
+        places,
         settings,
         html=html,
         json=json,

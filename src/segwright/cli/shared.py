@@ -1,7 +1,8 @@
 """What the commands share: the application, and the arguments that several of them take."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter, validators
 
@@ -32,16 +33,6 @@ Data = Annotated[
         "manifests (train.manifest, validation.manifest), or RecordIO files (train.rec, validation.rec)."
     ),
 ]
-Train = Annotated[
-    str | None, Parameter(group=CHANNELS, help="Training images, or a manifest or RecordIO file with images and masks.")
-]
-TrainAnnotation = Annotated[str | None, Parameter(group=CHANNELS, help="Masks of the training images.")]
-Validation = Annotated[str | None, Parameter(group=CHANNELS, help="Validation images, or a file as for train.")]
-ValidationAnnotation = Annotated[str | None, Parameter(group=CHANNELS, help="Masks of the validation images.")]
-LabelMapPath = Annotated[
-    str | None,
-    Parameter(group=CHANNELS, help="Which pixel value means which class: a file, or a folder of them."),
-]
 ClassNames = Annotated[
     Path | None,
     Parameter(group=CHANNELS, help="The names of the classes: text, a name a line, or a JSON list."),
@@ -50,8 +41,36 @@ _ATTRIBUTES = (
     "In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left out, they "
     "are worked out."
 )
-Attributes = Annotated[str | None, Parameter(group=CHANNELS, help=_ATTRIBUTES)]
-ManifestAttributes = Annotated[str | None, Parameter(help=_ATTRIBUTES)]
+Attributes = Annotated[str | None, Parameter(help=_ATTRIBUTES)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ChannelFlags:
+    """Where the channels lie, each by its own flag."""
+
+    train: Annotated[
+        str | None,
+        Parameter(group=CHANNELS, help="Training images, or a manifest or RecordIO file with images and masks."),
+    ] = None
+    train_annotation: Annotated[str | None, Parameter(group=CHANNELS, help="Masks of the training images.")] = None
+    validation: Annotated[str | None, Parameter(group=CHANNELS, help="Validation images, or a file as for train.")] = (
+        None
+    )
+    validation_annotation: Annotated[str | None, Parameter(group=CHANNELS, help="Masks of the validation images.")] = (
+        None
+    )
+    label_map: Annotated[
+        str | None,
+        Parameter(group=CHANNELS, help="Which pixel value means which class: a file, or a folder of them."),
+    ] = None
+    attributes: Annotated[str | None, Parameter(group=CHANNELS, help=_ATTRIBUTES)] = None
+
+    def given(self) -> dict[str, Any]:
+        """The arguments of `Channels.locate` that these flags make."""
+        return {**vars(self), "attributes": split_list(self.attributes)}
+
+
 InputModeFlag = Annotated[
     Literal["File", "Pipe"],
     Parameter(
