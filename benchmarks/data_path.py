@@ -10,8 +10,8 @@ core, and make crops of the same size at the same range of scales:
     torchvision  transforms v2 on tensors: resize the whole picture, crop, flip, blur
     decoding     simplejpeg and Pillow, nothing else; for large pictures also at the reduced scale that the crop allows
 
-Pictures of two megapixels are Segwright's own drawn street scenes, at 1920x1080. The figures are medians over rounds
-in which the contestants take turns.
+Freed memory is kept, as every training does. Pictures of two megapixels are Segwright's own drawn street scenes, at
+1920x1080. The figures are medians over rounds in which the contestants take turns.
 """
 
 import argparse
@@ -31,6 +31,7 @@ import simplejpeg
 import torch
 from PIL import Image, ImageFilter
 
+from segwright.allocator import keep_freed_memory
 from segwright.data.augment import Crop, draw_crop
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, read_crop
@@ -186,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("camvid", type=Path)
     data = parser.parse_args().camvid
+    keep_freed_memory()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     camvid = in_memory(find_pairs(data / "train", data / "train_annotation").pairs[:150])

@@ -189,7 +189,29 @@ def test_blur_touches_the_image_only() -> None:
     grid = np.arange(-4, 5)
     weight = np.exp(-(grid[:, None] ** 2 + grid**2) / (2 * 0.9**2))
     expected = np.tensordot(weight / weight.sum(), image[20:29, 20:29].astype(float), axes=2)
-    assert np.abs(centre - expected).max() < 2.5
+    assert np.abs(centre - expected).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("deviation", [0.01, 0.2, 0.5, 0.75, 0.999])
+def test_any_blur_is_a_gaussian_to_a_grey_level(deviation: float, kind: type[np.uint8]) -> None:
+    image = np.random.default_rng(6).choice(np.array([0, 255], kind), (48, 48, 3))  # as hard as it gets
+    blurred, _ = apply_crop(Crop(48, 48, 48, 48, 0, 0, 48, blur=deviation), image, np.zeros((48, 48), np.uint8))
+    weight = np.exp(-(np.arange(-9, 10) ** 2) / (2 * deviation**2))
+    expected = np.pad(image.astype(float), ((9, 9), (9, 9), (0, 0)), mode="edge")
+    for axis in (0, 1):
+        windows = np.lib.stride_tricks.sliding_window_view(expected, 19, axis)
+        expected = windows @ (weight / weight.sum())
+    assert np.abs(blurred - expected).max() <= 1
+
+
+@settings(max_examples=60)
+@given(any_crops(longest=150))
+def test_a_spare_fourth_band_changes_nothing(crop: Crop) -> None:
+    mask = np.zeros((crop.height, crop.width), np.uint8)
+    image = smooth(crop.height, crop.width)
+    spared, _ = apply_crop(crop, np.dstack([image, mask + 77]), mask, bands=3)
+    assert (spared == apply_crop(crop, image, mask)[0]).all()
 
 
 def test_the_draw_follows_its_distributions() -> None:

@@ -73,9 +73,9 @@ def read_crop(
     data = pair.image.read()
     height, width = image_size(data, pair.image.name, form.upright)
     crop = draw(height, width)
-    pixels, reduction = decode_reduced(data, pair.image.name, form, crop.reduction)
+    pixels, reduction = decode_reduced(data, pair.image.name, form, crop.reduction, spare=True)
     mask = _fitting(pair, label_map, (height, width), num_classes)
-    return apply_crop(crop, pixels, mask, padding, reduction)
+    return apply_crop(crop, pixels, mask, padding, reduction, form.bands)
 
 
 def read_mask(pair: Pair) -> MaskArray:

@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from segwright.errors import DataError
 from segwright.formats.containers import load_picture, open_picture, sniff, stored_bits
+from segwright.formats.png import decode_plain_png
 from segwright.labels import IGNORE
 
 MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")
@@ -40,8 +41,11 @@ def decode_mask(data: bytes, name: str) -> MaskArray:
     dropped. `name` is for messages only. Raises DataError for other colour files, for lossy formats and
     damaged bytes.
     """
-    if sniff(data) in ("JPEG", "WebP"):
-        raise DataError(f"{name} is a {sniff(data)} file, whose compression changes class numbers. {_CURE}.")
+    container = sniff(data)
+    if container in ("JPEG", "WebP"):
+        raise DataError(f"{name} is a {container} file, whose compression changes class numbers. {_CURE}.")
+    if container == "PNG" and (plain := decode_plain_png(data)) is not None:
+        return plain
     picture = open_picture(data, name)
     bits = stored_bits(picture, data)
     if bits > 8 and len(picture.getbands()) > 1:
