@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.data.importers.coco import read_coco
@@ -28,11 +29,13 @@ from segwright.formats.images import PixelForm, decode_image, decode_reduced, en
 from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
 from segwright.formats.masks import decode_mask, encode_mask
+from segwright.formats.mxnet_params import read_params
 from segwright.formats.record import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.run_lengths import compress_counts
 from segwright.labels import LabelMap, parse_class_names
 from segwright.palettes import default_palette
+from tests.mxnet_params_writer import Layout, write_params
 
 Parse = Callable[[bytes], object]
 
@@ -268,6 +271,18 @@ def _parse_labelme(data: bytes) -> None:
         pair.draw_mask(Canvas(24, 31))
 
 
+def _params() -> list[bytes]:
+    arrays: list[tuple[str, NDArray[Any]]] = [("conv1.0.weight", np.ones((2, 3, 1), np.float32)), ("b", np.ones(4))]
+    layouts: tuple[Layout, ...] = ("V3", "V2", "V1", "oldest")
+    files = sorted((Path(__file__).parent / "data" / "gluoncv").glob("*.params"))
+    return [file.read_bytes() for file in files] + [write_params(arrays, layout) for layout in layouts]
+
+
+def _parse_params(data: bytes) -> None:
+    size = sum(array.values.nbytes for array in read_params(data, "hostile"))
+    assert size <= 2 * len(data), f"{size} bytes of arrays in {len(data)}"
+
+
 def _text(parse: Callable[[str, str], object]) -> Parse:
     return lambda data: parse(data.decode("utf-8", "surrogateescape"), "hostile.txt")
 
@@ -279,6 +294,7 @@ TARGETS: dict[str, Target] = {
     "manifest": Target(lambda: [_manifest()], _parse_manifest),
     "RecordIO": Target(_records, _parse_records),
     "protobuf Record": Target(_protobuf, lambda data: decode_record(data, "hostile")),
+    "MXNet .params": Target(_params, _parse_params),
     "COCO": Target(_coco, _parse_coco),
     "LabelMe": Target(_labelme, _parse_labelme),
     "label map": Target(

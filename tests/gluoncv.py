@@ -1,6 +1,7 @@
-"""The recorded networks of a live GluonCV: their weights, which follow a rule, in networks of ours."""
+"""The recorded networks of a live GluonCV: their weights, which follow a rule, alone and in networks of ours."""
 
 import json
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,64 @@ def recorded_case(algorithm: Algorithm) -> dict[str, Any]:
     return case
 
 
+def recorded_arrays(algorithm: Algorithm) -> dict[str, NDArray[np.float32]]:
+    """The weights of a recorded network by structural name, in the order in which GluonCV makes them."""
+    case = recorded_case(algorithm)
+    return {name: rule_made(name, shape, case["salt"]) for name, shape in case["arrays"]}
+
+
 def recorded_network(algorithm: Algorithm) -> SegmentationNetwork:
     """A network of ours with the weights of a recorded one, in training mode."""
-    case = recorded_case(algorithm)
-    arrays = {name: rule_made(name, shape, case["salt"]) for name, shape in case["arrays"]}
+    arrays = recorded_arrays(algorithm)
     network = build_network(NetworkSpec(algorithm, "resnet-50", num_classes=5))
     network.load_state_dict(state_dict_from_gluoncv(arrays, network))
     return network
+
+
+def prefixed(structural: str, algorithm: Algorithm, number: int = 0) -> str:
+    """The name that `collect_params().save` gives an array of the network of this `number` in a process.
+
+    Source: gluoncv/model_zoo/{resnetv1b,fcn,pspnet,deeplabv3}.py.
+    """
+    *path, layer, array = structural.split(".")
+    place = ".".join(path)
+    root = {"fcn": "fcn", "psp": "pspnet", "deeplab": "deeplabv3"}[algorithm] + f"{number}_"
+    if found := re.fullmatch(r"layer(\d)\.(\d+)", place):
+        kind, turn = ("conv" if layer.startswith("conv") else "batchnorm"), 3 * int(found[2]) + int(layer[-1]) - 1
+        return f"{root}resnetv1s_layers{found[1]}_{kind}{turn}_{array}"
+    return f"{root}{_scope(place, algorithm)}{_layer(place, layer)}_{array}"
+
+
+def exported(name: str) -> str:
+    """What `net.export` makes of a prefixed name."""
+    return ("aux:" if "_running_" in name else "arg:") + name
+
+
+def _layer(place: str, layer: str) -> str:
+    """The name of a layer after its kind and its turn among them."""
+    layers = {
+        "conv1": {"0": "conv0", "1": "batchnorm0", "3": "conv1", "4": "batchnorm1", "6": "conv2"},
+        "": {"bn1": "batchnorm2"},
+        "head.aspp.concurent.4.gap": {"1": "conv0", "2": "batchnorm0"},
+    }
+    return layers.get(place, {"0": "conv0", "1": "batchnorm0", "4": "conv1"})[layer]
+
+
+def _scope(place: str, algorithm: Algorithm) -> str:
+    """The blocks round a layer."""
+    if place in ("conv1", ""):
+        return "resnetv1s_"
+    if found := re.fullmatch(r"layer(\d)\.0\.downsample", place):
+        return f"resnetv1s_down{found[1]}_"
+    if found := re.fullmatch(r"head\.psp\.conv(\d)", place):
+        return f"_pyramidpooling0_hybridsequential{int(found[1]) - 1}_"
+    if found := re.fullmatch(r"head\.aspp\.concurent\.(\d)(\.gap)?", place):
+        return f"_deeplabhead0_hybridsequential{found[1]}_"
+    if place == "auxlayer.block":
+        return f"_fcnhead{int(algorithm == 'fcn')}_hybridsequential0_"
+    return {
+        ("fcn", "head.block"): "_fcnhead0_hybridsequential0_",
+        ("psp", "head.block"): "_psphead0_",
+        ("deeplab", "head.block"): "_deeplabhead0_",
+        ("deeplab", "head.aspp.project"): "_deeplabhead0_hybridsequential5_",
+    }[algorithm, place]

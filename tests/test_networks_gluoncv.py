@@ -1,3 +1,5 @@
+import json
+import random
 import re
 from collections.abc import Iterator
 
@@ -12,9 +14,13 @@ from segwright.networks import (
     NetworkSpec,
     SegmentationNetwork,
     build_network,
+    describe_gluoncv,
     state_dict_from_gluoncv,
+    structural_names,
 )
-from tests.gluoncv import FIXTURES, recorded_case, recorded_network
+from segwright.networks.gluoncv import our_name
+from segwright.networks.gluoncv_names import networks_by_arrays
+from tests.gluoncv import FIXTURES, exported, prefixed, recorded_case, recorded_network
 
 LEARNT_VALUES = {"fcn": 35_433_674, "psp": 49_069_258, "deeplab": 42_119_626}
 Arrays = dict[str, NDArray[np.float32]]
@@ -75,3 +81,107 @@ def test_every_array_has_its_place(
     with pytest.raises(BundleError) as caught:
         state_dict_from_gluoncv(arrays, network)
     assert re.search(sentence, str(caught.value))
+
+
+VALUES = {
+    ("fcn", "resnet-50"): (289, 35_488_714, 35_501_034),
+    ("psp", "resnet-50"): (309, 49_128_394, 49_140_714),
+    ("deeplab", "resnet-50"): (319, 42_177_226, 42_185_450),
+    ("fcn", "resnet-101"): (544, 54_533_066, 54_545_386),
+    ("psp", "resnet-101"): (564, 68_172_746, 68_185_066),
+    ("deeplab", "resnet-101"): (574, 61_221_578, 61_229_802),
+}
+"""Arrays, and their values with 5 classes and with 21, as GluonCV's networks have them."""
+
+
+@pytest.mark.parametrize(("algorithm", "backbone"), VALUES)
+def test_all_six_networks_have_gluoncvs_arrays(algorithm: Algorithm, backbone: str) -> None:
+    count, *totals = VALUES[algorithm, backbone]
+    names = networks_by_arrays()[count]
+    for num_classes, total in zip((5, 21), totals, strict=True):
+        with torch.device("meta"):
+            network = build_network(NetworkSpec(algorithm, backbone, num_classes))
+        state = {name: each for name, each in network.state_dict().items() if "num_batches" not in name}
+        assert sorted(map(our_name, names)) == sorted(state)
+        assert sum(each.numel() for each in state.values()) == total
+        arrays = {name: np.broadcast_to(np.float32(0), state[our_name(name)].shape) for name in names}
+        assert describe_gluoncv(arrays) == NetworkSpec(algorithm, backbone, num_classes)
+        alone = {name: array for name, array in arrays.items() if not name.startswith("auxlayer")}
+        assert describe_gluoncv(alone) == NetworkSpec(algorithm, backbone, num_classes, auxiliary=False)
+        assert networks_by_arrays()[count - 7] == tuple(alone)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"head.block.4.weight": None}, "these are not the weights of GluonCV's FCN, .* no head.block.4.weight"),
+        ({"head.block.4.weight": (5,)}, "these are not the weights"),
+        ({"layer3.5.conv1.weight": None}, "5 blocks in layer3, .*: resnet-50 has 6 and resnet-101 has 23"),
+        ({"head.block.4.weight": (255, 512, 1, 1)}, "tells 255 classes apart; 2 to 254 can be read"),
+        ({"head.block.4.weight": (0, 512, 1, 1)}, "tells 0 classes apart"),
+    ],
+)
+def test_networks_of_other_kinds_are_refused(
+    arrays: Arrays, changes: dict[str, tuple[int, ...] | None], sentence: str
+) -> None:
+    for name, shape in changes.items():
+        if shape is None:
+            del arrays[name]
+        else:
+            arrays[name] = np.zeros(shape, np.float32)
+    with pytest.raises(BundleError, match=sentence):
+        describe_gluoncv(arrays)
+
+
+KINDS = [(algorithm, count - missing) for (algorithm, _), (count, *_) in VALUES.items() for missing in (0, 7)]
+
+
+def test_prefixed_names_are_the_recorded_ones() -> None:
+    recorded = json.loads((FIXTURES / "fcn_resnet50_c5.prefixed_names.json").read_text())
+    names = [name for name, _ in recorded_case("fcn")["arrays"]]
+    assert [prefixed(name, "fcn") for name in names] == recorded
+    assert structural_names(recorded) == names
+
+
+@pytest.mark.parametrize(("algorithm", "count"), KINDS)
+def test_every_kind_of_names_leads_to_structural_ones(algorithm: Algorithm, count: int) -> None:
+    names = list(networks_by_arrays()[count])
+    assert structural_names(names) == names
+    assert structural_names([""] * count) == names
+    random.Random(count).shuffle(names)
+    for number in (0, 11):
+        assert structural_names([prefixed(name, algorithm, number) for name in names]) == names
+        assert structural_names([exported(prefixed(name, algorithm, number)) for name in names]) == names
+    synchronised = [prefixed(name, algorithm).replace("_batchnorm", "_syncbatchnorm") for name in names]
+    assert structural_names(synchronised) == names
+    without_root = [prefixed(name, algorithm).partition("_")[2] for name in names]  # MXNet's former `save_params`
+    assert structural_names(without_root) == names
+
+
+def test_the_arrays_of_recorded_networks_are_made_in_this_order() -> None:
+    algorithms: tuple[Algorithm, ...] = ("fcn", "psp", "deeplab")
+    for algorithm in algorithms:
+        names = [name for name, _ in recorded_case(algorithm)["arrays"]]
+        assert names == list(networks_by_arrays()[len(names)])
+
+
+def test_names_of_an_unknown_making_count_by_their_order() -> None:
+    names = list(networks_by_arrays()[289])
+    foreign = [f"mine{number}_{name.rpartition('.')[2]}" for number, name in enumerate(names)]
+    assert structural_names(foreign) == names
+    with pytest.raises(BundleError, match=r"cannot be told apart by their names: 'mine1_gamma' .* 'conv1.0.weight'"):
+        structural_names([foreign[1], foreign[0], *foreign[2:]])
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["a.weight", "b.weight", "a.weight"], "more than one array called 'a.weight'"),
+        (["arg:a_weight", "aux:a_weight"], "more than one array called 'a_weight'"),
+        (["a_weight"], "1 arrays without structural names, .* have 282, 289, 302, .*, 574"),
+        ([], "0 arrays without structural names"),
+    ],
+)
+def test_names_that_lead_nowhere(names: list[str], sentence: str) -> None:
+    with pytest.raises(BundleError, match=sentence):
+        structural_names(names)

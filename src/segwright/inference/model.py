@@ -13,6 +13,7 @@ from segwright.formats.images import PixelForm, Pixels
 from segwright.inference.devices import choose_device, choose_precision
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
 from segwright.networks import SegmentationNetwork
+from segwright.original import is_original, read_original
 
 
 class Model:
@@ -73,10 +74,12 @@ class Model:
 def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "float32") -> Model:
     """Load the best weights of a bundle onto a device (cpu, cuda, mps; None: the best one present).
 
-    `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto.
+    A folder with the files of SageMaker's original algorithm is taken as well. `precision_dtype` is the number format
+    to compute in: float32, float16, bfloat16 or auto.
 
-    Raises BundleError when the bundle is damaged, and UserError when the device is not there.
+    Raises BundleError when the model is damaged, and UserError when the device is not there.
     """
-    description, network = load_network(Path(bundle))
+    path = Path(bundle)
+    description, network = read_original(path) if is_original(path) else load_network(path)
     place = choose_device(device)
     return Model(description, network, place, choose_precision(precision_dtype, place))

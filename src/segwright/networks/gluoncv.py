@@ -1,7 +1,7 @@
 """GluonCV's weights in a network of ours: the names of arrays, one for one.
 
-It takes arrays under GluonCV's structural names (`net.save_parameters`), however they were read, and knows
-nothing of MXNet's file formats. Source of the names: GluonCV,
+It takes arrays under GluonCV's structural names (`gluoncv_names` makes them of others), however they were read, and
+knows nothing of MXNet's file formats. Source of the names: GluonCV,
 gluoncv/model_zoo/{resnetv1b,fcn,pspnet,deeplabv3}.py.
 """
 
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.errors import BundleError
+from segwright.networks.gluoncv_names import THIRD_STAGE
 from segwright.networks.network import SegmentationNetwork
+from segwright.networks.spec import Algorithm, NetworkSpec
 
 # GluonCV's prefix -> ours; the first that fits. "concurent" is spelled so in the files.
 _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
@@ -27,7 +29,36 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"(?=conv1\.|bn1\.|layer[1-4]\.)", lambda found: "backbone.features."),
 )
 _SUFFIXES = {"gamma": "weight", "beta": "bias"}
+_CLASSIFIER = "head.block.4.weight"
+_CLASSES = range(2, 255)  # 255 means ignore
 _EXAMPLES = 3
+
+
+def describe_gluoncv(arrays: Mapping[str, NDArray[Any]]) -> NetworkSpec:
+    """The network of ours that GluonCV's ``arrays`` (structural name -> values) fit into.
+
+    The head tells the algorithm, the third stage the backbone, the last layer's rows the number of classes. Raises
+    BundleError for arrays that are not of GluonCV's FCN, PSPNet or DeepLabV3 on resnet-50 or resnet-101.
+    """
+    if _CLASSIFIER not in arrays or arrays[_CLASSIFIER].ndim != 4:
+        raise BundleError(
+            f"these are not the weights of GluonCV's FCN, PSPNet or DeepLabV3: there is no {_CLASSIFIER} among them."
+        )
+    blocks = sum(re.fullmatch(r"layer3\.\d+\.conv1\.weight", name) is not None for name in arrays)
+    if blocks not in THIRD_STAGE:
+        known = " and ".join(f"{name} has {count}" for count, name in THIRD_STAGE.items())
+        raise BundleError(f"the backbone has {blocks} blocks in layer3, so it is neither of those read: {known}.")
+    classes = len(arrays[_CLASSIFIER])
+    if classes not in _CLASSES:
+        raise BundleError(f"the network tells {classes:,} classes apart; {_CLASSES[0]} to {_CLASSES[-1]} can be read.")
+    auxiliary = any(name.startswith("auxlayer.") for name in arrays)
+    return NetworkSpec(_algorithm(arrays), THIRD_STAGE[blocks], classes, auxiliary=auxiliary)
+
+
+def _algorithm(arrays: Mapping[str, NDArray[Any]]) -> Algorithm:
+    if any(name.startswith("head.psp.") for name in arrays):
+        return "psp"
+    return "deeplab" if any(name.startswith("head.aspp.") for name in arrays) else "fcn"
 
 
 def state_dict_from_gluoncv(arrays: Mapping[str, NDArray[Any]], network: SegmentationNetwork) -> dict[str, Tensor]:

@@ -1,9 +1,11 @@
 """Where bytes lie and how they get there: files, objects in S3, and outputs that appear all at once.
 
-`aside` writes files and folders under a temporary name; `places` says what a path or an `s3://` address is and what
-lies below it; `blobs` are bytes that can be read; `s3` fetches objects and `cache` keeps them on the disk.
+`aside` writes files and folders under a temporary name; `archives` unpacks a model's; `places` says what a path or an
+`s3://` address is and what lies below it; `blobs` are bytes that can be read; `s3` fetches objects and `cache` keeps
+them on the disk.
 """
 
+from segwright.storage.archives import unpack_archive
 from segwright.storage.aside import (
     directory_aside,
     refuse_existing,
@@ -35,6 +37,7 @@ __all__ = [
     "refuse_existing",
     "refuse_unwritable_file",
     "refuse_unwritable_folder",
+    "unpack_archive",
     "write_aside",
     "write_bytes",
     "write_json",

@@ -1,0 +1,10 @@
+"""Models that SageMaker's original algorithm trained, read without MXNet.
+
+`files` finds a model's files, `reading` makes a network and its description of them, `importing` writes a bundle.
+"""
+
+from segwright.original.files import is_original
+from segwright.original.importing import import_model
+from segwright.original.reading import read_original
+
+__all__ = ["import_model", "is_original", "read_original"]

@@ -1,0 +1,86 @@
+"""Which files a model of the original algorithm consists of, in a folder or one alone.
+
+::
+
+    model_best.params    the weights that did best in validation
+    model_algo-1         those after the last epoch
+    hyperparams.json     the settings, all values strings
+
+Knows names, and how a file of weights begins. Refuses to know what is in the files.
+
+Source: SageMaker's contract, section 7.1.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from segwright.bundle import DESCRIPTION
+from segwright.errors import BundleError
+from segwright.formats.mxnet_params import FILE_MAGIC
+
+BEST: Final = "model_best.params"
+LAST: Final = "model_algo-1"
+HYPERPARAMETERS: Final = "hyperparams.json"
+
+
+@dataclass(frozen=True)
+class OriginalFiles:
+    """Where one model lies."""
+
+    source: str
+    """What the user named: a folder, an archive, or the file of weights itself."""
+    best: Path
+    last: Path
+    """The same file as `best` where there is one file of weights only."""
+    hyperparameters: Path | None
+
+    def name(self, file: Path) -> str:
+        """What messages call one of the files, wherever it was unpacked to."""
+        return self.source if self.source == str(file) else f"{self.source}/{file.name}"
+
+
+def is_original(folder: Path) -> bool:
+    """Whether a folder holds a model of the original algorithm: its weights, or a lone .params file, and no bundle."""
+    return not (folder / DESCRIPTION).exists() and _weights(folder) is not None
+
+
+def is_params(path: Path) -> bool:
+    """Whether a file begins as MXNet's files of arrays do. An OSError says why it cannot be read."""
+    with path.open("rb") as stream:
+        return stream.read(len(FILE_MAGIC)) == FILE_MAGIC
+
+
+def find_files(path: Path, source: str) -> OriginalFiles:
+    """The files of the model in a folder, or of a file of weights alone; `source` is what messages call it.
+
+    Raises BundleError where there is none, and for a bundle of our own.
+    """
+    if not path.is_dir():
+        return OriginalFiles(source, path, path, None)
+    if (path / DESCRIPTION).exists():
+        raise BundleError(
+            f"{source} is a Segwright bundle already ({DESCRIPTION} is in it), not a model of SageMaker's original "
+            "algorithm. Use it as it is, or unpack it first if it is an archive (tar xf): segwright predict FOLDER "
+            "PICTURES --output MASKS."
+        )
+    weights = _weights(path)
+    if weights is None:
+        found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+        raise BundleError(
+            f"{source} holds no model of SageMaker's original algorithm: neither {BEST} nor {LAST} nor a single "
+            f".params file. What is there: {found}."
+        )
+    settings = path / HYPERPARAMETERS
+    return OriginalFiles(source, *weights, settings if settings.is_file() else None)
+
+
+def _weights(folder: Path) -> tuple[Path, Path] | None:
+    """The files of the best weights and of the last ones, or None where there are none, or none can be chosen."""
+    best, last = folder / BEST, folder / LAST
+    there = [file for file in (best, last) if file.is_file()]
+    if not there:
+        there = [file for file in folder.glob("*.params") if file.is_file() and not file.name.startswith(".")]
+        if len(there) != 1:
+            return None
+    return there[0], there[-1]

@@ -1,0 +1,60 @@
+"""From a model of the original algorithm to a bundle, whatever the model is packed in.
+
+Knows folders, archives and files of weights. Refuses to know what is in the files.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from segwright.bundle import BundleWriter, Description, host_copy
+from segwright.console import LOGGER
+from segwright.errors import BundleError
+from segwright.original.files import OriginalFiles, find_files, is_params
+from segwright.original.reading import describe, read_network, read_state
+from segwright.storage import unpack_archive
+
+MAX_UNPACKED: Final = 4 << 30
+"""Bytes that an archive may unpack to: two files of the largest network take 0.6 GB."""
+
+
+def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Description:
+    """Write a bundle with the weights of a model of the original algorithm, and return its description.
+
+    `source` is the model.tar.gz that the training left, a folder that it was unpacked to, or a file of weights alone.
+    Raises BundleError for a source that is none of these, UserError for an archive that is damaged or not to be
+    trusted, and OutputExistsError for a bundle that exists and may not be overwritten.
+    """
+    writer = BundleWriter(bundle, overwrite)
+    with _unpacked(source) as folder:
+        files = find_files(folder, str(source))
+        network = read_network(files)
+        description = describe(files, network.spec)
+        best = host_copy(network)
+        last = best if files.last == files.best else read_state(files.last, files.name(files.last), network)
+        _tell(files, description)
+        writer.save(description, last=last, best=best, records=[])
+    return description
+
+
+@contextmanager
+def _unpacked(source: Path) -> Iterator[Path]:
+    """The folder or file of weights that a source is, or that it unpacks to."""
+    if not source.exists():
+        raise BundleError(f"{source} does not exist; it should be a model.tar.gz of SageMaker's original algorithm.")
+    if source.is_dir() or is_params(source):
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="segwright-") as folder:
+        unpack_archive(source, Path(folder), limit=MAX_UNPACKED)
+        yield Path(folder)
+
+
+def _tell(files: OriginalFiles, description: Description) -> None:
+    network = description.network
+    head = "with an auxiliary head" if network.auxiliary else "without auxiliary head"
+    LOGGER.info(f"{files.source}: {network.algorithm} on {network.backbone}, {network.num_classes} classes, {head}")
+    settings = "no settings" if files.hyperparameters is None else f"settings {files.hyperparameters.name}"
+    LOGGER.info(f"best weights {files.best.name}, last weights {files.last.name}, {settings}")

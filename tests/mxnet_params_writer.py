@@ -1,0 +1,55 @@
+"""MXNet's `.params` files as they are written: the other way round from what the package reads.
+
+Source: section 4 of the description of what GluonCV computes.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Layout = Literal["V3", "V2", "V1", "oldest"]
+Arrays = Iterable[tuple[str, NDArray[Any]]]
+
+MAGIC = {"V3": 0xF993FACA, "V2": 0xF993FAC9, "V1": 0xF993FAC8}
+TYPES = ("f4", "f8", "f2", "u1", "i4", "i1", "i8", "b1", "i2", "u2", "u4", "u8")
+GPU = 2
+
+
+def write_array(values: NDArray[Any], layout: Layout = "V2", *, kind: int | None = None) -> bytes:
+    """One array; `kind` is the number of its type, where NumPy does not have it."""
+    number = TYPES.index(values.dtype.str[1:]) if kind is None else kind
+    match layout:
+        case "V2" | "V3":
+            shape = struct.pack(f"<Iii{values.ndim}q", MAGIC[layout], 0, values.ndim, *values.shape)
+        case "V1":
+            shape = struct.pack(f"<II{values.ndim}q", MAGIC[layout], values.ndim, *values.shape)
+        case "oldest":
+            shape = struct.pack(f"<I{values.ndim}I", values.ndim, *values.shape)
+    return shape + struct.pack("<iii", GPU, 3, number) + values.tobytes()
+
+
+def write_list(arrays: Iterable[bytes], names: Iterable[str] = ()) -> bytes:
+    """A file of arrays that are written already, and their names."""
+    parts, texts = list(arrays), [name.encode() for name in names]
+    return b"".join(
+        (
+            struct.pack("<QQQ", 0x112, 0, len(parts)),
+            *parts,
+            struct.pack("<Q", len(texts)),
+            *(struct.pack("<Q", len(text)) + text for text in texts),
+        )
+    )
+
+
+def write_params(arrays: Arrays, layout: Layout = "V2") -> bytes:
+    """A file of named arrays; without names where all of them are empty."""
+    pairs = list(arrays)
+    return write_list((write_array(values, layout) for _, values in pairs), filter(None, (name for name, _ in pairs)))
+
+
+def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """The upper halves of float32 numbers."""
+    return (values.view(np.uint32) >> 16).astype(np.uint16)

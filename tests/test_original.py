@@ -1,0 +1,337 @@
+import json
+import logging
+import random
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from segwright.bundle import load_network, read_description
+from segwright.cli import main
+from segwright.errors import BundleError, OutputExistsError, UserError
+from segwright.inference import load
+from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
+from segwright.networks.gluoncv import our_name
+from segwright.networks.gluoncv_names import networks_by_arrays
+from segwright.original import import_model, is_original, read_original
+from segwright.original.files import find_files
+from segwright.original.reading import describe
+from tests.gluoncv import FIXTURES, exported, prefixed, recorded_arrays
+from tests.mxnet_params_writer import write_params
+from tests.test_networks_gluoncv import run
+
+Arrays = dict[str, NDArray[Any]]
+
+SETTINGS = {
+    "algorithm": "fcn",
+    "backbone": "resnet-50",
+    "num_classes": "5",
+    "epochs": "30",
+    "learning_rate": "0.0001",
+    "crop_size": "240",
+    "optimizer": "rmsprop",
+    "early_stopping": "True",
+    "lr_scheduler_step": "10, 20",
+    "_workers": "16",
+    "_aux_loss": "True",
+    "_kvstore": "device",
+    "_tuning_objective_metric": "validation:mIOU",
+    "something_new": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def arrays() -> Arrays:
+    return {**recorded_arrays("fcn")}
+
+
+@pytest.fixture(autouse=True)
+def undisturbed_logging() -> Iterator[None]:
+    logger = logging.getLogger("segwright")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def write_folder(folder: Path, settings: dict[str, Any] | None = None, **files: bytes) -> Path:
+    """A folder as the original leaves it; `best` and `last` are its files of weights."""
+    folder.mkdir(exist_ok=True)
+    names = {"best": "model_best.params", "last": "model_algo-1"}
+    for key, data in files.items():
+        (folder / names[key]).write_bytes(data)
+    if settings is not None:
+        (folder / "hyperparams.json").write_text(json.dumps(settings))
+    return folder
+
+
+def pack(folder: Path) -> Path:
+    archive = folder.with_name("model.tar.gz")
+    with tarfile.open(archive, "w:gz", compresslevel=0) as members:
+        for file in sorted(folder.iterdir()):
+            members.add(file, file.name)
+    return archive
+
+
+def assert_same(state: dict[str, torch.Tensor], arrays: Arrays) -> None:
+    """A state dict has the values of GluonCV's arrays and nothing else."""
+    assert {our_name(name) for name in arrays} == {name for name in state if not name.endswith("num_batches_tracked")}
+    for name, values in arrays.items():
+        assert state[our_name(name)].dtype == torch.float32
+        np.testing.assert_array_equal(state[our_name(name)].numpy(), values.astype(np.float32))
+
+
+def assert_logits_are_recorded(network: SegmentationNetwork, algorithm: Algorithm) -> None:
+    with np.load(FIXTURES / f"{algorithm}_resnet50_c5.npz") as recorded:
+        heads = ("main", "aux") if network.spec.auxiliary else ("main",)
+        for head, logits in zip(heads, run(network, 65, 129), strict=False):
+            expected = recorded[f"{head}_65x129"]
+            assert np.abs(logits - expected).max() / np.abs(expected).max() < 1e-4
+
+
+def as_structural(arrays: Arrays, algorithm: Algorithm) -> bytes:
+    return write_params(arrays.items())
+
+
+def as_shuffled_prefixed(arrays: Arrays, algorithm: Algorithm) -> bytes:
+    """As Python 2 wrote them: dictionaries had no order."""
+    named = [(prefixed(name, algorithm, 3), values) for name, values in arrays.items()]
+    random.Random(5).shuffle(named)
+    return write_params(named)
+
+
+def as_exported(arrays: Arrays, algorithm: Algorithm) -> bytes:
+    """Without auxiliary head, arguments before running statistics."""
+    named = [
+        (exported(prefixed(name, algorithm)), each) for name, each in arrays.items() if not name.startswith("auxlayer")
+    ]
+    return write_params(sorted(named, key=lambda pair: pair[0].startswith("aux:")))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "write", "auxiliary"),
+    [("fcn", as_structural, True), ("psp", as_shuffled_prefixed, True), ("deeplab", as_exported, False)],
+)
+def test_an_imported_archive_gives_gluoncvs_logits(
+    algorithm: Algorithm, write: Any, auxiliary: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {**SETTINGS, "algorithm": algorithm, "_aux_loss": str(auxiliary)}
+    folder = write_folder(tmp_path / "unpacked", settings, best=write(recorded_arrays(algorithm), algorithm))
+    archive, bundle = pack(folder), tmp_path / "bundle"
+    assert main(["import-model", str(archive), str(bundle)]) == 0
+    said = capsys.readouterr().err
+    assert f"model.tar.gz: {algorithm} on resnet-50, 5 classes, with" in said
+    assert "best weights model_best.params, last weights model_best.params, settings hyperparams.json" in said
+    assert f"the model: {bundle}" in said
+    description, network = load_network(bundle)
+    assert description.network.auxiliary is auxiliary
+    assert (description.network.algorithm, description.network.backbone) == (algorithm, "resnet-50")
+    assert_logits_are_recorded(network, algorithm)
+
+
+def test_both_files_of_weights_and_the_settings_come_along(arrays: Arrays, tmp_path: Path) -> None:
+    later = {**arrays, "head.block.4.bias": np.full(5, 7, np.float32)}
+    folder = write_folder(
+        tmp_path / "model", SETTINGS, best=write_params(arrays.items()), last=write_params(later.items())
+    )
+    description = import_model(folder, tmp_path / "bundle")
+    assert read_description(tmp_path / "bundle") == description
+    assert_same(load_file(tmp_path / "bundle" / "model.safetensors"), arrays)
+    assert_same(load_file(tmp_path / "bundle" / "last.safetensors"), later)
+    assert description.class_names == tuple(f"class {number}" for number in range(5))
+    assert description.label_map("train").scale == description.label_map("validation").scale == 1
+    assert description.started_from == str(folder)
+    assert (description.data, description.metrics) == ({}, {"best": None, "last": None})
+    settings = description.hyperparameters
+    assert (settings["recipe"], settings["epochs"], settings["optimizer"]) == ("sagemaker", 30, "rmsprop")
+    assert (settings["num_classes"], settings["early_stopping"], settings["workers"]) == (5, True, 16)
+    assert settings["lr_scheduler_step"] == [10, 20]
+    assert "something_new" not in settings
+
+
+def halved(values: NDArray[np.float32]) -> NDArray[Any]:
+    """As `net.cast("float16")` does it: what belongs to a BatchNorm stays as it is."""
+    return values.astype(np.float16) if values.ndim > 1 else values
+
+
+def test_half_precision_becomes_single_in_a_list_without_names(arrays: Arrays, tmp_path: Path) -> None:
+    file = tmp_path / "anything"
+    halves = {name: halved(values) for name, values in arrays.items()}
+    file.write_bytes(write_params(("", values) for values in halves.values()))
+    description, network = read_original(file)
+    assert not network.training
+    assert_same(network.state_dict(), halves)
+    assert description.started_from == str(file)
+
+
+def test_predict_takes_the_folder_itself(arrays: Arrays, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model")
+    (folder / "fcn-0030.params").write_bytes(write_params(arrays.items()))
+    (folder / "._fcn-0030.params").write_bytes(b"what a Mac adds")
+    assert is_original(folder)
+    model = load(folder, "cpu")
+    image = np.random.default_rng(0).integers(0, 256, (65, 81, 3), np.uint8)
+    with torch.inference_mode():
+        logits = model.network(torch.from_numpy(image).permute(2, 0, 1)[None])
+    np.testing.assert_array_equal(model.mask(image), logits[0].argmax(0).numpy())
+
+
+def test_the_largest_network_comes_back_as_it_was(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec("psp", "resnet-101", num_classes=21)).eval()
+    state = network.state_dict()
+    names = networks_by_arrays()[564]
+    written = {prefixed(name, "psp", 1): state[our_name(name)].numpy() for name in names}
+    assert sum(values.size for values in written.values()) == 68_185_066
+    (tmp_path / "psp.params").write_bytes(write_params(reversed(list(written.items()))))
+    description, read = read_original(tmp_path / "psp.params")
+    assert description.network == read.spec == network.spec
+    for name, values in read.state_dict().items():
+        assert torch.equal(values, state[name]), name
+
+
+@pytest.fixture(scope="module")
+def weights(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of weights, to be linked to rather than written again."""
+    file = tmp_path_factory.mktemp("weights") / "fcn"
+    file.write_bytes(write_params(arrays.items()))
+    return file
+
+
+FACTS = ("algorithm", "backbone", "num_classes", "aux_loss")
+
+
+def test_the_last_weights_serve_alone_and_without_settings(
+    weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_folder(tmp_path / "model")
+    (folder / "model_algo-1").hardlink_to(weights)
+    description, network = read_original(folder)
+    assert description.network == network.spec
+    assert [description.hyperparameters[name] for name in FACTS] == ["fcn", "resnet-50", 5, True]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (
+            '{"num_classes": "21"}',
+            "the settings say num_classes 21, but the weights are of a network with 5; the weights",
+        ),
+        ('{"algorithm": "psp"}', "the settings say algorithm psp, but .* with fcn"),
+        ('{"backbone": "resnet-101"}', "the settings say backbone resnet-101, but .* with resnet-50"),
+        ('{"epochs": "none"}', 'the settings of the training are left out: epochs is "none"; it takes a whole number'),
+        ("{", "hyperparams.json is left out, because it cannot be read"),
+        ("[1]", "hyperparams.json is left out, because it holds no settings"),
+    ],
+)
+def test_the_weights_count_whatever_the_settings_say(
+    text: str, warning: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_folder(tmp_path / "model", best=b"not looked into")
+    (folder / "hyperparams.json").write_text(text)
+    spec = NetworkSpec("fcn", "resnet-50", num_classes=5)
+    description = describe(find_files(folder, str(folder)), spec)
+    assert [description.hyperparameters[name] for name in FACTS] == ["fcn", "resnet-50", 5, True]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert re.search(warning, record.getMessage())
+
+
+def test_numbers_that_are_none_are_warned_of(arrays: Arrays, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spoilt = {**arrays, "bn1.gamma": np.full(128, np.nan, np.float32)}
+    (tmp_path / "x.params").write_bytes(write_params(spoilt.items()))
+    _, network = read_original(tmp_path / "x.params")
+    assert network.state_dict()[our_name("bn1.gamma")].isnan().all()
+    assert "1 of 289 arrays hold NaN or infinite numbers, bn1.gamma for example" in caplog.text
+
+
+def test_the_last_weights_must_be_of_the_same_network(weights: Path, arrays: Arrays, tmp_path: Path) -> None:
+    fewer = {name: values for name, values in arrays.items() if not name.startswith("auxlayer")}
+    folder = write_folder(tmp_path / "model", last=write_params(fewer.items()))
+    (folder / "model_best.params").hardlink_to(weights)
+    with pytest.raises(BundleError, match="model/model_algo-1: 7 arrays of the network are missing"):
+        import_model(folder, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_existing_bundle_is_replaced_only_on_request(weights: Path, tmp_path: Path) -> None:
+    bundle = write_folder(tmp_path / "bundle", {"algorithm": "fcn"})
+    (bundle / "bundle.json").write_text("an older one")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        import_model(weights, bundle)
+    assert main(["import-model", str(weights), str(bundle), "--overwrite"]) == 0
+    assert read_description(bundle).network.num_classes == 5
+    assert not (bundle / "hyperparams.json").exists()
+
+
+def test_bundles_of_our_own_need_no_import(tmp_path: Path) -> None:
+    bundle = write_folder(tmp_path / "bundle", SETTINGS, best=b"kept for old readers")
+    (bundle / "bundle.json").write_text("{}")
+    for source in (bundle, pack(bundle)):
+        with pytest.raises(BundleError, match=f"{source.name} is a Segwright bundle already.*segwright predict"):
+            import_model(source, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["model_best.params"], True),
+        (["model_algo-1", "hyperparams.json"], True),
+        (["a.params"], True),
+        (["a.params", "b.params"], False),
+        (["a.params", "b.params", "model_best.params"], True),
+        (["model_best.params", "bundle.json"], False),
+        (["hyperparams.json"], False),
+    ],
+)
+def test_which_folders_are_the_originals(names: list[str], expected: bool, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert is_original(tmp_path) is expected
+    assert not is_original(tmp_path / names[0])
+    assert not is_original(tmp_path / "absent")
+
+
+SMALL = np.zeros((4, 3, 1, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is damaged or was cut off"),
+        (b"PK\3\4", "is no .tar or .tar.gz"),
+        (write_params([("a.weight", SMALL)])[:-3], "x was cut off: name 0 needs 8 bytes"),
+        (write_params([("", SMALL)]), "x: there are 1 arrays without structural names, but .* 282, 289"),
+        (write_params([("a.weight", SMALL)]), "x: these are not the weights of GluonCV's FCN, PSPNet or DeepLabV3"),
+        (write_params([("a.weight", SMALL)] * 2), "x: there is more than one array called 'a.weight'"),
+        (None, "x does not exist; it should be a model.tar.gz"),
+    ],
+)
+def test_sources_that_are_no_model(content: bytes | None, sentence: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "x").write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        import_model(tmp_path / "x", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_folders_and_archives_that_hold_no_model(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model", {"algorithm": "fcn"})
+    for source in (folder, pack(folder)):
+        with pytest.raises(BundleError, match=f"{source.name} holds no model .* What is there: hyperparams.json"):
+            import_model(source, tmp_path / "bundle")
+
+
+def test_what_lies_in_an_archive_is_named_by_the_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = pack(write_folder(tmp_path / "model", best=write_params([("a.weight", SMALL)])))
+    assert main(["import-model", str(archive), str(tmp_path / "bundle")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {archive}/model_best.params: these are not the weights")
