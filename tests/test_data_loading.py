@@ -1,9 +1,14 @@
+import os
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segwright.data import loading
 from segwright.data.folders import find_pairs
 from segwright.data.loading import CropSettings, LoaderSettings, TrainingLoader, training_loader
 from segwright.data.pairs import Pair
@@ -15,6 +20,8 @@ from tests.conftest import Draw
 
 IDENTITY = LabelMap.identity()
 CROPS = CropSettings(base_size=48, crop_size=32)
+BATCH = 4 * 32 * 32 * 4
+"""Bytes of a batch of four such crops, of three bands and a mask."""
 
 
 @pytest.fixture
@@ -103,6 +110,20 @@ def test_workers_change_nothing(pairs: tuple[Pair, ...]) -> None:
 
     for alone, helped in zip(batches(0), batches(2), strict=True):
         assert torch.equal(alone, helped)
+
+
+@pytest.mark.parametrize(("room", "fitting"), [(1 << 30, 2), (4 * BATCH, 1), (3 * BATCH, 0), (0, 0)])
+def test_no_more_workers_than_shared_memory_has_room_for(
+    pairs: tuple[Pair, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, room: int, fitting: int
+) -> None:
+    if not loading._SHARED_MEMORY.is_dir():
+        pytest.skip("only Linux keeps shared memory as files")
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=room))
+    made = loader_of(pairs, CROPS, batch_size=4, seed=0, workers=2)
+    assert made._loader.num_workers == fitting
+    assert ("--shm-size" in caplog.text) == (fitting < 2)
+    assert sum(len(batch.keys) for batch in made.epoch(0)) == len(pairs)
 
 
 def test_batches_are_integers_channels_last(pairs: tuple[Pair, ...]) -> None:

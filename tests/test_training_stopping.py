@@ -1,10 +1,5 @@
-import os
-import signal
-
-import pytest
-
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.stopping import EarlyStopping, Interruption, stop_on_interrupt
+from segwright.training.stopping import EarlyStopping
 
 
 def stopping(**values: object) -> EarlyStopping:
@@ -33,15 +28,3 @@ def test_tolerance_is_relative_to_the_best() -> None:
 def test_never_stops_when_not_asked() -> None:
     rule = EarlyStopping(Hyperparameters())
     assert epochs_until_stop(rule, [0.5] * 50) is None
-
-
-def test_first_interrupt_is_a_request_and_the_second_an_interrupt() -> None:
-    before = signal.getsignal(signal.SIGINT)  # a shell's background jobs begin with Ctrl-C ignored
-    with stop_on_interrupt() as stop:
-        stop.check()
-        os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(Interruption):
-            stop.check()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before

@@ -53,6 +53,8 @@ class Channels:
     """Where objects of S3 are kept on the disk, if anywhere."""
     keep_masks: bool = False
     """Whether decoded masks are kept there as well."""
+    share_label_map: bool = True
+    """Whether validation masks without a label map of their own are read with that of the training masks."""
 
     @classmethod
     def locate(
@@ -68,10 +70,12 @@ class Channels:
         attributes: Sequence[str] | None = None,
         cache: Cache | None = None,
         keep_masks: bool = False,
+        share_label_map: bool = True,
     ) -> "Channels":
         """Take each channel from where it was given, else from what has its name below `data`.
 
-        `cache` keeps objects of S3 and, with `keep_masks`, decoded masks on the disk. Raises DataError that names
+        `cache` keeps objects of S3 and, with `keep_masks`, decoded masks on the disk. With `share_label_map` validation
+        masks without a label map of their own are read with that of the training masks. Raises DataError that names
         every channel that is missing and the option that can point to it.
         """
         root = None if data is None else as_place(data, cache)
@@ -99,6 +103,7 @@ class Channels:
             attributes=tuple(attributes) if attributes else None,
             cache=cache,
             keep_masks=keep_masks,
+            share_label_map=share_label_map,
         )
         channels._report_strange_label_files()
         return channels
@@ -125,8 +130,10 @@ class Channels:
         return None if place is None else LabelMap.parse(_text(place), str(place))
 
     def validation_label_map(self) -> LabelMap | None:
-        """The label map of the validation masks: their own, else the one of the training masks, else None."""
-        place = self._label_file("validation_label_map") or self._label_file("train_label_map")
+        """The label map of the validation masks: their own, else perhaps the one of the training masks, else None."""
+        place = self._label_file("validation_label_map")
+        if place is None and self.share_label_map:
+            place = self._label_file("train_label_map")
         return None if place is None else LabelMap.parse(_text(place), str(place))
 
     def class_names_file(self) -> Place | None:

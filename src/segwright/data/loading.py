@@ -6,11 +6,13 @@ workers nor the number of processes changes what a network sees.
 """
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import cv2
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from segwright.console import LOGGER
 from segwright.data.augment import Crop, draw_crop, still_crop
 from segwright.data.feed import Feed
 from segwright.data.pairs import Pair, read_crop
@@ -31,6 +34,10 @@ from segwright.labels import IGNORE, LabelMap
 from segwright.storage import HeldBlob
 
 _IN_FLIGHT: Final = 16  # objects that one worker fetches at a time
+_AFTER_SIGTERM: Final = 30  # seconds
+_SHARED_MEMORY: Final = Path("/dev/shm")
+_BATCHES_AHEAD: Final = 2  # that each loader prepares, as PyTorch has it
+_BATCHES_BESIDE: Final = 2  # one in the making, one in use
 
 
 class Batch(NamedTuple):
@@ -123,7 +130,8 @@ class TrainingLoader:
     def __init__(
         self, dataset: "_Crops", sampler: EpochSampler[Pair] | StreamSampler, settings: LoaderSettings
     ) -> None:
-        processes = min(settings.workers, (os.cpu_count() or 1) // settings.local_world_size or 1)
+        cores = (os.cpu_count() or 1) // settings.local_world_size or 1
+        processes = _that_fit(min(settings.workers, cores), dataset, settings)
         self._sampler = sampler
         self.skipped: list[str] = []
         """Why pairs of a stream were skipped, since whoever reads this has emptied it."""
@@ -157,6 +165,26 @@ class TrainingLoader:
                 raise batch
             self.skipped += batch.skipped
             yield batch
+
+
+def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
+    """As many of the loaders as the machine's shared memory has room for: containers may have little of it.
+
+    Batches travel in it; when it is full a loader dies without a word (SageMaker's contract, section 6.1).
+    """
+    if not workers or not _SHARED_MEMORY.is_dir():
+        return workers
+    side, form = dataset.crops.crop_size, dataset.form
+    share = -(-settings.batch_size // settings.world_size)
+    batch = share * side**2 * (form.bands * form.dtype.itemsize + 1)
+    room = shutil.disk_usage(_SHARED_MEMORY).free // settings.local_world_size
+    fitting = min(workers, max((room // batch - _BATCHES_BESIDE) // _BATCHES_AHEAD, 0))
+    if fitting < workers:
+        LOGGER.warning(
+            f"{_SHARED_MEMORY} has room for {fitting} of {workers} loaders only: training will be slower. Give the "
+            "container more shared memory, as with docker run --shm-size 2g."
+        )
+    return fitting
 
 
 class _Sample(NamedTuple):
@@ -254,5 +282,7 @@ def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
-    # Ctrl-C reaches the whole process group; only the parent decides what it means.
+    # Both signals may reach the whole process group; only the parent decides what they mean. It ends workers by
+    # SIGTERM as well, if they do not end by themselves: they do, a while after it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.alarm(_AFTER_SIGTERM))

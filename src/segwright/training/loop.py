@@ -12,15 +12,15 @@ from typing import Any, Final
 import torch
 
 from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
-from segwright.console import LOGGER, progress
+from segwright.console import LOGGER
 from segwright.errors import UserError
-from segwright.evaluation import Scores, count_pairs
+from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
+from segwright.interruption import Interruption, StopRequest
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
-from segwright.training.report import log_advice, log_epoch, log_resumption, log_start
+from segwright.training.report import EpochResult, Teller, log_advice, log_resumption, log_start
 from segwright.training.schedules import updates_per_epoch
 from segwright.training.state import Progress, capture
-from segwright.training.stopping import Interruption, StopRequest
 from segwright.training.supply import Supply
 
 _SKIPPED_TOLD: Final = 20
@@ -31,7 +31,8 @@ class Outputs:
     """Where a training leaves what it learns; only the first process writes."""
 
     writer: BundleWriter
-    checkpoints: CheckpointFolder
+    checkpoints: CheckpointFolder | None
+    """None: no checkpoints are kept."""
     checkpoint_every: float
     """Seconds."""
     identity: Mapping[str, Any]
@@ -42,11 +43,12 @@ class Loop:
     """The epochs of one training, from where `reached` says it is to its end."""
 
     def __init__(
-        self, trainer: Trainer, supply: Supply, reached: Progress, outputs: Outputs, stop: StopRequest
+        self, trainer: Trainer, supply: Supply, reached: Progress, outputs: Outputs, stop: StopRequest, teller: Teller
     ) -> None:
         self.trainer, self.supply, self.data = trainer, supply, supply.data
         self.reached, self.outputs, self.stop = reached, outputs, stop
         self.settings, self.processes = trainer.settings, trainer.processes
+        self.teller = teller if self.processes.first else Teller()
         self.loader = supply.loader(trainer, reached.stream_pairs)
         self.updates_per_epoch = updates_per_epoch(self.settings, self.loader.count)
         self._checkpoint_time = time.monotonic()
@@ -59,6 +61,7 @@ class Loop:
             self._write(host_copy(self.trainer.network))
         else:
             log_advice(self.settings, self.data, self.updates_per_epoch)
+        self.teller.begins(self.settings, self.updates_per_epoch, self.reached)
         try:
             while not self.reached.finished:
                 self._epoch()
@@ -73,19 +76,20 @@ class Loop:
         self._end()
 
     def _epoch(self) -> None:
+        self._look_up()  # Nothing need be trained for somebody who wishes to stop already.
         self._train()
+        self.teller.trained(self.reached.epoch, self.reached.sums)
         start = time.monotonic()
-        scores = self._validate()
-        self._keep(scores, time.monotonic() - start)
+        scores, images = self._validate()
+        self._keep(scores, images, time.monotonic() - start)
 
     def _train(self) -> None:
         epoch, sums = self.reached.epoch, self.reached.sums
         visits = self.loader.visits(epoch, sums.batches)
-        with progress(f"epoch {epoch + 1}/{self.settings.epochs}", visits, self.settings.logging_frequency) as advance:
+        with self.teller.training(epoch, self.settings.epochs, visits) as tell:
 
             def after_step(step: StepFigures) -> None:
-                speed = f"{sums.images_per_second:.1f} images/s"
-                advance(step.images, f"loss {step.loss:.4f}, rate {step.learning_rate:.6f}, {speed}")
+                tell(step, sums)
                 self._look_up()
 
             self.trainer.epoch(self.loader.epoch(epoch, sums.batches), self.updates_per_epoch, sums, after_step)
@@ -113,18 +117,21 @@ class Loop:
             )
             self.updates_per_epoch = true
 
-    def _validate(self) -> Scores:
+    def _validate(self) -> tuple[Scores, int]:
+        """The scores of the network as it is, and the number of images that they are of."""
         self.processes.agree(self.trainer.network)
         share, known, passing = self.supply.validation_share(self.processes, self.reached.epoch)
         skipped: list[str] = []
-        with progress(f"validation {self.reached.epoch + 1}", known) as advance:
+        images = 0
+        with self.teller.validating(self.reached.epoch, known) as tell:
 
             def after_each() -> None:
-                advance(1, "images")
-                if self.processes.world_size == 1:
-                    self.stop.check()
+                nonlocal images
+                images += 1
+                tell()
+                self.stop.check()
 
-            matrix, failure = None, None
+            matrix, failure = ConfusionMatrix(self.data.num_classes), None
             try:
                 matrix = count_pairs(
                     self.trainer.network,
@@ -140,17 +147,21 @@ class Loop:
                 )
             except UserError as error:
                 failure = error
+            except Interruption:
+                pass  # All stop together, below: the others may be waiting there already.
             self.processes.fail_together(failure)
-        assert matrix is not None
+            self._look_up()
         if self.supply.feeds:
             self._tell_skipped("validation", skipped)
         counts = torch.from_numpy(matrix.counts).to(self.trainer.device)
         matrix.counts = self.processes.sum(counts).cpu().numpy()
-        self._look_up()
-        return matrix.scores(self.data.class_names)
+        return matrix.scores(self.data.class_names), int(self.processes.sum(torch.tensor(images)))
 
-    def _keep(self, scores: Scores, validation_seconds: float) -> None:
-        """Note what an epoch has brought; write a checkpoint, then the bundle, which the checkpoint could replace."""
+    def _keep(self, scores: Scores, images: int, seconds: float) -> None:
+        """Note what an epoch has brought; write a checkpoint, then the bundle, which the checkpoint could replace.
+
+        `images` were validated in so many `seconds`.
+        """
         reached, sums = self.reached, self.reached.sums
         reached.epoch += 1
         reached.last = {"epoch": reached.epoch, **scores.to_json()}
@@ -158,10 +169,11 @@ class Loop:
             {
                 "epoch": reached.epoch,
                 "updates": self.trainer.updates,
+                "images": sums.images,
                 "train_loss": sums.mean_loss,
                 "learning_rate": sums.learning_rate,
                 "images_per_second": sums.images_per_second,
-                "seconds": round(sums.seconds + validation_seconds, 3),
+                "seconds": round(sums.seconds + seconds, 3),
                 "validation": scores.to_json(),
             }
         )
@@ -169,12 +181,13 @@ class Loop:
         state = host_copy(self.trainer.network)
         if improved:
             reached.best, reached.best_weights = reached.last, state
-        if self.processes.first:
-            log_epoch(f"epoch {reached.epoch}/{self.settings.epochs}", sums, scores, improved)
+        result = EpochResult(reached.epoch - 1, self.settings.epochs, sums, scores, improved, images, seconds)
+        self.teller.validated(result)
         reached.finished = self._is_last(scores)
         reached.sums = EpochSums()
         self._checkpoint()
         self._write(state)
+        self.teller.kept(result)
 
     def _is_last(self, scores: Scores) -> bool:
         if self.reached.stopping.ends(self.reached.epoch - 1, scores.mean_iou):
@@ -183,6 +196,7 @@ class Loop:
         return self.reached.epoch >= self.settings.epochs
 
     def _end(self) -> None:
+        self.teller.ends(self.reached.epoch)
         if self.processes.first and self.reached.best:
             LOGGER.info(
                 f"best validation mean IoU {self.reached.best['mean_iou']:.4f} in epoch {self.reached.best['epoch']}; "
@@ -203,7 +217,8 @@ class Loop:
 
     def _look_up(self) -> None:
         """Between two steps: write a checkpoint where one is due, and stop where that was asked for, all together."""
-        due = self.processes.first and time.monotonic() - self._checkpoint_time >= self.outputs.checkpoint_every
+        waited = time.monotonic() - self._checkpoint_time
+        due = self.processes.first and bool(self.outputs.checkpoints) and waited >= self.outputs.checkpoint_every
         flags = torch.tensor([int(self.stop.made), int(due)], device=self.trainer.device)
         stop, write = self.processes.sum(flags).tolist()
         if write and not stop:
@@ -214,6 +229,8 @@ class Loop:
 
     def _checkpoint(self) -> bool:
         """Write a checkpoint; where that fails, the training goes on. Return whether it was written."""
+        if self.outputs.checkpoints is None:
+            return False
         checkpoint = capture(self.trainer, self.reached, self.outputs.identity)
         self._checkpoint_time = time.monotonic()
         if checkpoint is None:

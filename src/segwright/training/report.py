@@ -1,18 +1,113 @@
-"""What a training tells its reader: how it begins, advice, and one entry an epoch. Decides nothing."""
+"""What a training tells its reader: how it begins, advice, and what happens in each epoch. Decides nothing.
+
+Sentences that every reader gets are logged. What happens again and again goes to a `Teller`, because a person at a
+terminal and SageMaker's log want it in different words.
+"""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
-from segwright.console import LOGGER
+from segwright.console import LOGGER, progress
 from segwright.data.preparation import PreparedData
 from segwright.data.remarks import RARE
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.epoch import EpochSums, Trainer
+from segwright.training.epoch import EpochSums, StepFigures, Trainer
 from segwright.training.state import Progress
 
 FEW_UPDATES: Final = 500
 """With fewer updates than that, even from pretrained weights, thin and rare things are not learnt."""
+
+TellStep = Callable[[StepFigures, EpochSums], None]
+"""Called after each update with its figures and those of the epoch so far."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch has brought."""
+
+    epoch: int
+    """Counted from 0."""
+    epochs: int
+    """How many there are to be."""
+    sums: EpochSums
+    scores: Scores
+    improved: bool
+    """Whether the validation mean IoU is the best so far."""
+    images: int
+    """Validation images, over all processes."""
+    seconds: float
+    """That their validation took."""
+
+
+class Teller:
+    """Hears what happens in a training, and keeps it to itself: for all processes but the first one."""
+
+    def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: Progress) -> None:
+        """Training is about to begin, or to go on from what is `reached`."""
+
+    @contextmanager
+    def training(self, epoch: int, epochs: int, samples: int) -> Iterator[TellStep]:
+        """Wrap the updates of an epoch, which will visit so many `samples` still."""
+        yield lambda _step, _sums: None
+
+    @contextmanager
+    def validating(self, epoch: int, images: int) -> Iterator[Callable[[], None]]:
+        """Wrap a validation of so many `images` (0: unknown); what it yields is called after each."""
+        yield lambda: None
+
+    def trained(self, epoch: int, sums: EpochSums) -> None:
+        """The updates of an epoch are done."""
+
+    def validated(self, result: EpochResult) -> None:
+        """An epoch was trained and validated."""
+
+    def kept(self, result: EpochResult) -> None:
+        """What an epoch has brought is on the disk."""
+
+    def ends(self, epochs: int) -> None:
+        """All is done, after so many epochs."""
+
+
+class ConsoleTeller(Teller):
+    """Tells people: bars and a table of classes on a terminal, plain lines elsewhere."""
+
+    def __init__(self, every: int) -> None:
+        """`every` so many batches a plain line says how far the epoch is."""
+        self._every = every
+
+    @contextmanager
+    def training(self, epoch: int, epochs: int, samples: int) -> Iterator[TellStep]:
+        """One bar, or some plain lines."""
+        with progress(f"epoch {epoch + 1}/{epochs}", samples, self._every) as advance:
+            yield lambda step, sums: advance(
+                step.images,
+                f"loss {step.loss:.4f}, rate {step.learning_rate:.6f}, {sums.images_per_second:.1f} images/s",
+            )
+
+    @contextmanager
+    def validating(self, epoch: int, images: int) -> Iterator[Callable[[], None]]:
+        """One bar."""
+        with progress(f"validation {epoch + 1}", images) as advance:
+            yield lambda: advance(1, "images")
+
+    def validated(self, result: EpochResult) -> None:
+        """A table of classes on a terminal, two lines elsewhere."""
+        scores, title = result.scores, f"epoch {result.epoch + 1}/{result.epochs}"
+        speed = f"{title}: loss {result.sums.mean_loss:.4f}, {result.sums.images_per_second:.1f} images/s"
+        best = " (best so far)" if result.improved else ""
+        if sys.stdout.isatty():
+            LOGGER.info(speed)
+            show(scores, f"{title}, validation{best}")
+            return
+        LOGGER.info(
+            f"{speed}; validation mean IoU {scores.mean_iou:.4f}{best}, pixel accuracy {scores.pixel_accuracy:.4f}"
+        )
+        classes = (f"{entry.name} {entry.iou:.3f}" for entry in scores.per_class if entry.iou is not None)
+        LOGGER.info(f"  IoU: {', '.join(classes)}")
 
 
 def log_recipe(settings: Hyperparameters) -> None:
@@ -61,16 +156,3 @@ def log_resumption(trainer: Trainer, reached: Progress) -> None:
         LOGGER.info(f"the training ended after epoch {reached.epoch}: nothing is left to train")
     elif trainer.updates:
         LOGGER.info(f"going on after {trainer.updates} updates, in epoch {reached.epoch + 1}")
-
-
-def log_epoch(title: str, sums: EpochSums, scores: Scores, improved: bool) -> None:
-    """Report one epoch: a table of classes on a terminal, one line of them elsewhere."""
-    LOGGER.info(
-        f"{title}: loss {sums.mean_loss:.4f}, {sums.images_per_second:.1f} images/s; validation mean IoU "
-        f"{scores.mean_iou:.4f}{' (best so far)' if improved else ''}, pixel accuracy {scores.pixel_accuracy:.4f}"
-    )
-    if sys.stdout.isatty():
-        show(scores, title)
-    else:
-        classes = (f"{entry.name} {entry.iou:.3f}" for entry in scores.per_class if entry.iou is not None)
-        LOGGER.info(f"  IoU: {', '.join(classes)}")

@@ -21,6 +21,7 @@ from segwright.data.preparation import PreparedData, prepare
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision
+from segwright.interruption import StopRequest, stop_on_signals
 from segwright.networks import check_backbone
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.epoch import Trainer
@@ -28,10 +29,10 @@ from segwright.training.feeding import open_feeds, open_streams
 from segwright.training.loop import Loop, Outputs
 from segwright.training.loss import balancing_weights
 from segwright.training.processes import join_processes
-from segwright.training.report import log_recipe
+from segwright.training.report import ConsoleTeller, Teller, log_recipe
 from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
 from segwright.training.state import Progress, former_of, refuse_another, restore
-from segwright.training.stopping import EarlyStopping, stop_on_interrupt
+from segwright.training.stopping import EarlyStopping
 from segwright.training.supply import Supply
 
 CHECKPOINT_EVERY: Final = 600.0
@@ -46,29 +47,38 @@ def train(
     class_names: Path | str | None = None,
     start_from: Path | str | None = None,
     checkpoints: Path | str | None = None,
-    checkpoint_every: float = CHECKPOINT_EVERY,
+    checkpoint_every: float | None = CHECKPOINT_EVERY,
     resume: bool = False,
     device: str | None = None,
     strict: bool = False,
     overwrite: bool = False,
+    in_place: bool = False,
+    stop: StopRequest | None = None,
+    teller: Teller | None = None,
 ) -> None:
     """Train a network on the four channels and leave a bundle at `output`.
 
     `start_from` names a bundle whose weights the training starts from. Checkpoints are written to `checkpoints`, by
-    default `output` with `.checkpoints` after it, at the end of every epoch and every `checkpoint_every` seconds; with
-    `resume` the training goes on from the newest, or starts anew where there is none. Started by `torchrun`, all its
-    processes train together and the first one writes. Raises a UserError for data, settings or an output that have to
-    be mended, and KeyboardInterrupt after Ctrl-C, when everything learnt so far is saved.
+    default `output` with `.checkpoints` after it, at the end of every epoch and every `checkpoint_every` seconds (None:
+    there are none); with `resume` the training goes on from the newest, or starts anew where there is none. `in_place`
+    says that `output` is a folder made for this training alone, which is filled whatever an earlier process left in it.
+    Started by `torchrun`, all its processes train together and the first one writes. `stop` is a wish to stop that may
+    have been made already; `teller` is told what happens.
+
+    Raises a UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C or
+    SIGTERM, when everything learnt so far is saved.
     """
     settings = hyperparameters or Hyperparameters()
     output, start = Path(output), Path(start_from) if start_from else None
-    folder = CheckpointFolder(Path(checkpoints) if checkpoints else _beside(output))
+    kept = checkpoint_every is not None
+    folder = CheckpointFolder(Path(checkpoints) if checkpoints else _beside(output)) if kept else None
+    stop = stop or StopRequest()
     keep_freed_memory()
     with join_processes() as processes:
         place = choose_device(device, processes.local_rank)
         precision = choose_precision(settings.precision_dtype, place)
         log_recipe(settings)
-        checkpoint, writer = processes.first_computes(lambda: _outputs(output, folder, resume, overwrite))
+        checkpoint, writer = processes.first_computes(lambda: _outputs(output, folder, resume, overwrite, in_place))
         former = processes.first_computes(functools.partial(_former, checkpoint, start))
         settings = follow(settings, former.network) if former else settings
         if former and checkpoint is None:
@@ -102,9 +112,10 @@ def train(
             checkpoint = None  # it holds all weights once more
             if start and progress.started_from != str(start):
                 LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
-        with stop_on_interrupt() as stop, open_feeds(channels, streams, settings, processes, stop.check) as feeds:
-            outputs = Outputs(writer, folder, checkpoint_every, identity)
-            Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop).run()
+        with stop_on_signals(stop), open_feeds(channels, streams, settings, processes, stop.check) as feeds:
+            outputs = Outputs(writer, folder, checkpoint_every or 0, identity)
+            teller = teller or ConsoleTeller(settings.logging_frequency)
+            Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop, teller).run()
 
 
 def _beside(output: Path) -> Path:
@@ -113,9 +124,11 @@ def _beside(output: Path) -> Path:
 
 
 def _outputs(
-    output: Path, folder: CheckpointFolder, resume: bool, overwrite: bool
+    output: Path, folder: CheckpointFolder | None, resume: bool, overwrite: bool, in_place: bool
 ) -> tuple[Checkpoint | None, BundleWriter]:
     """The checkpoint to go on from, if any, and the writer of the bundle; what stands in their way is refused."""
+    if folder is None:
+        return None, BundleWriter(output, overwrite, goes_on=in_place)
     if folder.path.resolve().is_relative_to(output.resolve()):
         raise UserError(
             f"the checkpoints ({folder.path}) would lie within the output ({output}), which is replaced as a whole: "
@@ -124,7 +137,8 @@ def _outputs(
     checkpoint = folder.newest() if resume else None
     if checkpoint is None:
         folder.begin(overwrite or resume)
-    writer = BundleWriter(output, overwrite, goes_on=checkpoint is not None and _is_of(checkpoint, output))
+    goes_on = in_place or (checkpoint is not None and _is_of(checkpoint, output))
+    writer = BundleWriter(output, overwrite, goes_on=goes_on)
     if resume:
         where = "no usable checkpoint: the training starts anew" if checkpoint is None else "resuming"
         LOGGER.info(f"{folder.path}: {where}")

@@ -1,10 +1,6 @@
-"""Reasons to end a training before its last epoch: no more gain, or a person's Ctrl-C."""
+"""The reason to end a training before its last epoch that lies in its scores: no more gain."""
 
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Mapping
 from typing import Any
 
 from segwright.hyperparameters import Hyperparameters
@@ -41,38 +37,3 @@ class EarlyStopping:
             and epoch + 1 >= self._settings.early_stopping_min_epochs
             and self._without_gain >= self._settings.early_stopping_patience
         )
-
-
-class Interruption(Exception):  # noqa: N818 - a request, not an error
-    """Raised between two steps after Ctrl-C, when everything is in a state worth saving."""
-
-
-class StopRequest:
-    """Whether a person asked to stop."""
-
-    def __init__(self) -> None:
-        self.made = False
-
-    def check(self) -> None:
-        """Raise Interruption if a stop was requested."""
-        if self.made:
-            raise Interruption
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C into a request that the loop sees between two steps; a second one stops at once."""
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request  # Python allows signal handlers in the main thread only.
-        return
-
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        request.made = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield request
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,49 @@
+"""A wish that work should end, as a request that the work sees between two steps.
+
+Ctrl-C (SIGINT) is a person's wish, SIGTERM a machine's: `docker stop`, SageMaker, a scheduler. Knows signals. Refuses
+to know what is interrupted and what is saved then.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interruption(Exception):  # noqa: N818 - a request, not an error
+    """Raised between two steps after a wish to stop, when everything is in a state worth saving."""
+
+
+class StopRequest:
+    """Whether somebody wishes that work should end."""
+
+    def __init__(self) -> None:
+        self.made = False
+
+    def check(self) -> None:
+        """Raise Interruption if a stop was requested."""
+        if self.made:
+            raise Interruption
+
+
+@contextmanager
+def stop_on_signals(request: StopRequest) -> Iterator[None]:
+    """Turn SIGTERM and the first Ctrl-C into a request that the work sees between two steps; a second Ctrl-C stops at
+    once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python allows signal handlers in the main thread only.
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        request.made = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

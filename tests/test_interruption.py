@@ -1,0 +1,44 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from segwright.interruption import Interruption, StopRequest, stop_on_signals
+
+
+def test_first_interrupt_is_a_request_and_the_second_an_interrupt() -> None:
+    before = signal.getsignal(signal.SIGINT)  # a shell's background jobs begin with Ctrl-C ignored
+    stop = StopRequest()
+    with stop_on_signals(stop):
+        stop.check()
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interruption):
+            stop.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_sigterm_is_a_request_however_often_it_comes() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stop = StopRequest()
+    with stop_on_signals(stop):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.made
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_beside_the_main_thread_signals_stay_as_they_are() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[object] = []
+
+    def work() -> None:
+        with stop_on_signals(StopRequest()):
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
