@@ -32,6 +32,23 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def with_masks(data: Path, train: list[int], validation: list[int]) -> Path:
+    """The same pictures with masks of these values."""
+    for channel, values in (("train", train), ("validation", validation)):
+        Image.fromarray(np.array([values], np.uint8)).save(data / f"{channel}_annotation" / "a.png")
+    return data
+
+
+def test_validation_masks_of_class_0_and_void_are_no_fault(data: Path) -> None:
+    prepared = prepare(Channels.locate(with_masks(data, [0, 0, 1, 1, 255, 255], [0, 0, 0, 0, 255, 255])))
+    assert prepared.validation.absent_classes == (1,)
+
+
+def test_validation_masks_of_0_and_255_are_refused_where_training_masks_know_no_void(data: Path) -> None:
+    with pytest.raises(DataError, match="validation: the masks hold only 0 and 255"):
+        prepare(Channels.locate(with_masks(data, [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 255, 255])))
+
+
 def text_map(data: Path, channel: str, *names: str) -> None:
     lines = (TEXT.get(name, name) for name in names)
     (data / "label_map" / f"{channel}_label_map.txt").write_text("\n".join(lines))

@@ -98,13 +98,16 @@ def check_pairs(
     channel: str,
     wish: FormWish = AS_THEY_ARE,
     strict: bool = False,
+    void_is_known: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:
     """Read all pairs once, in parallel, and report what they hold.
 
     `label_map` None means that pixel values are classes. `num_classes` None takes it from the label map, else from
     the largest class in the masks; 2 to 254 are allowed. `channel` names the channel in messages. `strict` refuses
-    what is otherwise left out or ignored with a warning. `progress` is called with (pairs done, all pairs).
+    what is otherwise left out or ignored with a warning. `void_is_known` says that 255 means void in masks of the same
+    origin, so that masks of 0 and 255 alone may simply lack the other classes. `progress` is called with (pairs done,
+    all pairs).
 
     Raises DataError when no pair can be read, when images are not of one kind, when image and mask differ in size,
     when a mask holds a class outside `num_classes`, when there is nothing to learn or only one class, and, with
@@ -124,7 +127,7 @@ def check_pairs(
     form = settle_form(readings, channel)
     refuse_different_sizes(readings, channel)
     values, counts = combine(readings)
-    refuse_all_ignored(values, label_map, channel)
+    refuse_all_ignored(values, label_map, channel, void_is_known=void_is_known)
     if num_classes is None:
         num_classes = infer_num_classes(readings, values, label_map, channel)
     refuse_other_classes(readings, values, label_map, num_classes, channel)

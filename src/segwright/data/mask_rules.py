@@ -72,10 +72,15 @@ def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
     raise DataError(f"{channel}: image and mask differ in size in {_pairs(len(bad))}: {shown}{_more(bad)}. {hint}.")
 
 
-def refuse_all_ignored(values: NDArray[np.int64], label_map: LabelMap, channel: str) -> None:
-    """Refuse masks of 0 and 255 that mean background and foreground, and masks without a labelled pixel."""
+def refuse_all_ignored(
+    values: NDArray[np.int64], label_map: LabelMap, channel: str, *, void_is_known: bool = False
+) -> None:
+    """Refuse masks of 0 and 255 that mean background and foreground, and masks without a labelled pixel.
+
+    `void_is_known` says that 255 does mean void: then masks of 0 and 255 lack the other classes, which is no fault.
+    """
     names_255 = label_map.values is not None and any(pixel == IGNORE for pixel, _ in label_map.values)
-    if not names_255 and IGNORE in values and set(values.tolist()) <= {0, IGNORE}:
+    if not names_255 and not void_is_known and IGNORE in values and set(values.tolist()) <= {0, IGNORE}:
         what = "nothing but 255" if len(values) == 1 else "only 0 and 255"
         raise DataError(
             f"{channel}: the masks hold {what}, and 255 means ignore: nothing would be learnt of it. "

@@ -98,7 +98,13 @@ def prepare(
     checks = _Checks(channels, streams or {}, strict)
     train = checks.check("train", said.train_map, said.count, wish)
     classes = train.num_classes
-    validation = checks.check("validation", said.validation_map, classes, FormWish.exactly(train.form))
+    validation = checks.check(
+        "validation",
+        said.validation_map,
+        classes,
+        FormWish.exactly(train.form),
+        void_is_known=train.ignored_pixels > 0,
+    )
     palette = default_palette(classes) if train.palette is None else train.palette
     names = said.names or numbered_names(classes)
     if not streams:
@@ -172,7 +178,9 @@ class _Checks:
     streams: Streams
     strict: bool
 
-    def check(self, side: Side, label_map: LabelMap, num_classes: int | None, wish: FormWish) -> DataReport:
+    def check(
+        self, side: Side, label_map: LabelMap, num_classes: int | None, wish: FormWish, *, void_is_known: bool = False
+    ) -> DataReport:
         stream = self.streams.get(side)
         pairing = self.channels.pairing(side) if stream is None else Pairing(stream.first_pairs())
         if not pairing.pairs:
@@ -185,6 +193,7 @@ class _Checks:
                 channel=side,
                 wish=wish,
                 strict=self.strict,
+                void_is_known=void_is_known,
                 progress=lambda _done, _total: advance(1, "pairs"),
             )
         which = "pairs" if stream is None else "pairs first in the stream"

@@ -35,7 +35,7 @@ from segwright.data.suspicions import suspicions
 from segwright.errors import UserError
 from segwright.formats.images import PixelForm
 from segwright.hyperparameters import Hyperparameters
-from segwright.labels import LabelMap, numbered_names
+from segwright.labels import IGNORE, LabelMap, numbered_names
 from segwright.palettes import default_palette
 
 _NAMED: Final = 3
@@ -131,6 +131,7 @@ class _Surveyor:
         self.channels, self.settings, self.class_names, self.strict = channels, settings, class_names, strict
         self.findings: list[Finding] = []
         self.left_out: dict[str, tuple[str, ...]] = {}
+        self._void_is_known = False  # until training masks show that their 255 means void
 
     def survey(self) -> Survey:
         settings = self.settings
@@ -249,7 +250,8 @@ class _Surveyor:
             return count
         values, counts = combine(readings)
         with self._noting(side):
-            refuse_all_ignored(values, label_map, side)
+            refuse_all_ignored(values, label_map, side, void_is_known=self._void_is_known)
+            self._void_is_known |= IGNORE in values[classes_of(values, label_map) < 0]
             count = count or infer_num_classes(readings, values, label_map, side)
             with self._noting(side, _with_values(readings, values[classes_of(values, label_map) >= count])):
                 refuse_other_classes(readings, values, label_map, count, side)
