@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from segwright.errors import DataError
-from segwright.formats.containers import sniff
 
 MAGIC: Final = 0xCED7230A
 """The number that every part of a record begins with, little-endian."""
@@ -62,17 +61,19 @@ def write_record(payload: bytes) -> bytes:
 
     Raises DataError for more than MAX_RECORD bytes.
     """
-    if len(payload) > MAX_RECORD:
-        raise DataError(
-            f"A payload of {len(payload):,} bytes does not fit into a RecordIO record, which holds {MAX_RECORD:,} at "
-            "most: make the picture smaller."
-        )
+    _check_length(payload)
     parts = _split(payload)
     flags = [_WHOLE] if len(parts) == 1 else [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST]
-    return b"".join(
-        _HEADER.pack(MAGIC, flag << _LENGTH_BITS | len(part)) + part + bytes(_padding(len(part)))
-        for flag, part in zip(flags, parts, strict=True)
-    )
+    return b"".join(_frame(flag, part) for flag, part in zip(flags, parts, strict=True))
+
+
+def write_whole_record(payload: bytes) -> bytes:
+    """The frame of one payload in one part, whatever it holds, byte for byte as SageMaker's SDK makes it.
+
+    Every reader takes that, and some know nothing else. Raises DataError for more than MAX_RECORD bytes.
+    """
+    _check_length(payload)
+    return _frame(_WHOLE, payload)
 
 
 def read_records(stream: ForwardStream, name: str) -> Iterator[Record]:
@@ -97,6 +98,18 @@ def index_records(stream: SeekableStream, name: str, size: int) -> list[Parts]:
 def join_parts(parts: Sequence[bytes]) -> bytes:
     """The payload that was cut into these parts: the magic number goes back between them."""
     return _MAGIC_BYTES.join(parts)
+
+
+def _check_length(payload: bytes) -> None:
+    if len(payload) > MAX_RECORD:
+        raise DataError(
+            f"A payload of {len(payload):,} bytes does not fit into a RecordIO record, which holds {MAX_RECORD:,} at "
+            "most: make the picture smaller."
+        )
+
+
+def _frame(flag: int, part: bytes) -> bytes:
+    return b"".join((_HEADER.pack(MAGIC, flag << _LENGTH_BITS | len(part)), part, bytes(_padding(len(part)))))
 
 
 def _split(payload: bytes) -> list[bytes]:
@@ -243,6 +256,8 @@ def _hint(place: _Place) -> str:
     """Why a stream is no RecordIO, as far as its first bytes tell."""
     if place.offset:
         return _DAMAGED
+    from segwright.formats.containers import sniff  # needs Pillow, which the reader of answers does without
+
     if container := sniff(place.header):
         return f"This is a {container} file without a frame: the channel needs RecordWrapperType RecordIO."
     if place.header.startswith(b"\x1f\x8b"):

@@ -1,0 +1,45 @@
+"""The command that serves a model over HTTP: its arguments and its help.
+
+Knows that its libraries are an extra. Nothing is served here.
+"""
+
+import os
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from segwright.cli.shared import Bundle, Device, PrecisionDtype, app
+from segwright.errors import UserError
+
+
+@app.command(sort_key=3, usage="Usage: segwright serve BUNDLE [OPTIONS]")
+def serve(
+    bundle: Bundle,
+    /,
+    *,
+    port: Annotated[
+        int, Parameter(validator=validators.Number(gte=0, lte=65535), help="The port; 0 takes any free one.")
+    ] = 8080,
+    host: Annotated[
+        str, Parameter(help="The address to listen at; 0.0.0.0 lets other machines in as well.")
+    ] = "127.0.0.1",
+    device: Device = None,
+    precision_dtype: PrecisionDtype = "float32",
+) -> None:
+    """Answer HTTP requests with masks, exactly as an endpoint of SageMaker does: POST an image to /invocations."""
+    try:
+        from segwright.serving import ServingSettings
+        from segwright.serving import serve as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise UserError(f"serving needs the package {error.name}: pip install 'segwright[serve]'") from error
+
+    run(
+        bundle,
+        host=host,
+        port=port,
+        settings=ServingSettings.from_environment(os.environ),
+        device=device,
+        precision_dtype=precision_dtype,
+    )

@@ -1,0 +1,95 @@
+"""From a request to an image: what may be sent, how much of it, and what is said where it cannot be used.
+
+Knows content types, limits and the sentences that clients get. A content type is a hint: the bytes say what a
+picture is. Refuses to know models and answers.
+
+Source: SageMaker's contract, sections 5.1, 5.3 and 6.2.
+"""
+
+import io
+from typing import Final
+
+from PIL import Image
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from segwright.errors import DataError
+from segwright.formats.containers import MAX_PIXELS
+from segwright.formats.images import PixelForm, Pixels, decode_image
+
+_ALLOWED: Final = ("image/jpeg", "image/png", "image/*", "application/x-image", "application/octet-stream")
+_UNSPECIFIC: Final = frozenset(
+    (
+        "",
+        "application/x-image",
+        "application/octet-stream",
+        "binary/octet-stream",  # S3's default, which batch transform hands on
+        "application/x-www-form-urlencoded",  # what `curl --data-binary` says unless told otherwise
+    )
+)
+_NAME: Final = "The image"
+
+
+def check_content_type(request: Request) -> None:
+    """Raise HTTPException 415 for a content type that is clearly no picture; a missing one is fine."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _UNSPECIFIC and not kind.startswith("image/"):
+        raise HTTPException(
+            415,
+            f"The content type {kind[:100]} is no picture: send one image as {', '.join(_ALLOWED)}, or without type.",
+        )
+
+
+async def read_body(request: Request, largest: int) -> bytes:
+    """The bytes of a request. Reads no further than `largest` bytes.
+
+    Raises HTTPException 413 for more, and starlette's ClientDisconnect when the client hangs up meanwhile.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > largest:
+        raise _too_many_bytes(f"{int(announced):,}", largest)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > largest:
+            raise _too_many_bytes(f"more than {largest:,}", largest)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def decode(body: bytes, form: PixelForm) -> Pixels:
+    """The pixels of a body, [H, W, bands] in the form that a model takes.
+
+    Raises HTTPException 400 for an empty or damaged body and for a picture of another form, 413 for one that has more
+    pixels than are read.
+    """
+    if not body:
+        raise HTTPException(400, f"The body is empty: send the bytes of one image of {form}.")
+    try:
+        return decode_image(body, _NAME, form)
+    except DataError as error:
+        sentence = str(error).rstrip(".")
+        if _has_too_many_pixels(body):
+            raise HTTPException(413, f"{sentence}.") from error
+        raise HTTPException(
+            400, f"{sentence}; this model takes one whole JPEG, PNG, TIFF, BMP or WebP image of {form}."
+        ) from error
+
+
+def _too_many_bytes(found: str, largest: int) -> HTTPException:
+    return HTTPException(
+        413,
+        f"The body has {found} bytes, but {largest:,} are read at most: send a smaller or more compressed image, or "
+        "raise SAGEMAKER_MAX_PAYLOAD_IN_MB.",
+    )
+
+
+def _has_too_many_pixels(body: bytes) -> bool:
+    """Whether the header of a refused picture claims more pixels than are read of any."""
+    try:
+        with Image.open(io.BytesIO(body)) as picture:
+            return picture.width * picture.height > MAX_PIXELS
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True
+    except Exception:  # a stranger's bytes, already refused
+        return False

@@ -1,0 +1,143 @@
+"""The process that serves: its socket, its signals, and in which order things begin and end.
+
+Knows uvicorn. Refuses to know what is answered.
+
+Source: SageMaker's contract, section 6.2.
+"""
+
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+
+from segwright.console import LOGGER
+from segwright.errors import UserError
+from segwright.inference import Model, load
+from segwright.inference.devices import choose_device
+from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
+from segwright.serving.invocations import Invocations
+from segwright.serving.multi_model import ModelShelf
+from segwright.serving.scoring import Scorer
+from segwright.serving.settings import ServingSettings
+
+_DRAINING: Final = 25  # seconds for running requests after SIGTERM; SageMaker sends SIGKILL after 30
+_BACKLOG: Final = 128  # connections that the system accepts before the server sees them
+_KEPT_ALIVE: Final = 75  # seconds; longer than proxies keep idle connections, so that they never send into a closed one
+
+
+def serve(
+    model: Path | None,
+    *,
+    models_root: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    settings: ServingSettings | None = None,
+    device: str | None = None,
+    precision_dtype: str = "float32",
+) -> None:
+    """Serve one model, or, where `model` is None, those that POST /models names below `models_root`, until SIGTERM.
+
+    The socket opens at once, port 0 on any free port; until the one model is loaded, /ping answers 503. SIGTERM ends
+    the server in order: no new connections, and running requests have 25 seconds. Then it returns; Ctrl-C does the same
+    and raises KeyboardInterrupt.
+
+    Raises UserError when the device is not there or the address cannot be listened at, and BundleError when the model
+    is damaged.
+    """
+    settings = settings or ServingSettings()
+    LOGGER.setLevel(settings.log_level)
+    place = choose_device(device)
+    load_here = partial(load, device=device, precision_dtype=precision_dtype)
+    with _listen(host, port) as listener, closing(Scorer(settings.workers, settings.timeout)) as scorer:
+        invocations = Invocations(scorer, settings)
+        if model is not None:
+            slot = ModelSlot()
+            server = _server(single_model_app(slot, scorer, invocations))
+            _fill_and_run(slot, partial(load_here, model), _greeting(model, listener), server, listener)
+        elif models_root is not None:
+            LOGGER.info(f"serving models from below {models_root} on {_address(listener)}")
+            _run(_server(multi_model_app(ModelShelf(models_root, load_here, place), scorer, invocations)), listener)
+        else:
+            raise ValueError("serve takes a model or a root of models")
+
+
+def _fill_and_run(
+    slot: ModelSlot, load_model: Callable[[], Model], greeting: str, server: uvicorn.Server, listener: socket.socket
+) -> None:
+    """Run the server and load its model meanwhile; one that cannot be loaded ends the server."""
+    failures: list[BaseException] = []
+
+    def fill() -> None:
+        try:
+            slot.model = load_model()
+            LOGGER.info(greeting)
+        except BaseException as error:
+            failures.append(error)
+            server.should_exit = True
+
+    loading = threading.Thread(target=fill, name="loading")
+    loading.start()
+    _run(server, listener)
+    loading.join()
+    if failures:
+        raise failures[0]
+
+
+def _server(app: Starlette) -> uvicorn.Server:
+    # h11 and asyncio, which come along: a model takes a thousand times as long as parsing its request's headers.
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEPT_ALIVE,
+            timeout_graceful_shutdown=_DRAINING,
+        )
+    )
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run until a signal. uvicorn drains, then raises the signal once more: SIGTERM shall not kill us then."""
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections. Raises UserError where the address cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} of {host} is in use: end what uses it, or choose another --port") from error
+        raise UserError(f"cannot listen at {host} port {port}: {error.strerror}; choose other ones") from error
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _greeting(name: Path, listener: socket.socket) -> str:
+    address = _address(listener)
+    return (
+        f"serving {name} on {address}; Ctrl-C ends it. Try:\n"
+        f"curl --data-binary @photo.jpg -H 'Accept: image/png;palette=1' {address}/invocations -o mask.png"
+    )

@@ -1,0 +1,79 @@
+import pytest
+
+from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
+
+RECORDIO = AnswerForm()
+MASK = AnswerForm("image/png", probabilities=False, dtype="uint8")
+PALETTE = AnswerForm("image/png", probabilities=False, dtype="uint8", palette=True)
+NPY = AnswerForm("application/x-npy", probabilities=False, dtype="uint8")
+JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", RECORDIO),
+        ("*/*", RECORDIO),
+        ("application/*", RECORDIO),
+        ("application/x-recordio-protobuf", RECORDIO),
+        ("application/x-protobuf", AnswerForm("application/x-protobuf")),
+        ("image/png", MASK),
+        ("Image/PNG", MASK),
+        ("image/*", MASK),
+        ("image/png;palette=1", PALETTE),
+        (' IMAGE/png ; Palette="1" ; q=0.3', PALETTE),
+        ("image/png;palette=0", MASK),
+        ("application/x-npy", NPY),
+        (
+            "application/x-npy;output=probabilities",
+            AnswerForm("application/x-npy", probabilities=True, dtype="float32"),
+        ),
+        (
+            "application/x-npy; output=probabilities; dtype=float16; gzip=1",
+            AnswerForm("application/x-npy", probabilities=True, dtype="float16", gzip=True),
+        ),
+        ("application/x-npy;gzip=1", AnswerForm("application/x-npy", probabilities=False, dtype="uint8", gzip=True)),
+        ("application/json; charset=UTF-8", JSON),
+        # several
+        ("text/html, image/png", MASK),
+        ("image/png;q=0.5, application/json", JSON),
+        ("image/png, application/json", MASK),
+        ("text/html,application/xml;q=0.9,image/avif,*/*;q=0.8", RECORDIO),
+        ("image/*, image/png;q=0.1, application/json;q=0.5", JSON),
+        ("*/*, application/*;q=0.1", MASK),
+        ("*/*, application/x-recordio-protobuf;q=0", AnswerForm("application/x-protobuf")),
+        ("application/x-npy;dtype=float64, image/png;q=0.1", MASK),
+        ('text/plain;note="a, image/gif", image/png', MASK),
+        ("image/png;q=0.000, application/json;q=0.001", JSON),
+    ],
+)
+def test_what_is_asked_for_most_is_given(accept: str, expected: AnswerForm) -> None:
+    assert choose_form(accept, RECORDIO) == expected
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "image/*"])
+def test_a_default_of_ones_own_fills_wildcards(accept: str) -> None:
+    assert choose_form(accept, PALETTE) == PALETTE
+    assert choose_form("image/png", PALETTE) == MASK
+
+
+@pytest.mark.parametrize(
+    ("accept", "sentence"),
+    [
+        ("text/html", "answers come as application/json, application/x-npy,.*image/png"),
+        ("image/png;q=0", "answers come as"),
+        ("image/png;q=much", "answers come as"),
+        ("image/png;palette=yes", "palette=0 or palette=1, not palette=yes"),
+        ("image/png;pallete=1", "no parameter pallete; it takes palette"),
+        ("application/x-protobuf;dtype=float16", "takes no parameters"),
+        ("application/x-npy;output=logits", "output=mask or output=probabilities"),
+        ("application/x-npy;dtype=float16", "output=mask takes dtype=uint8, not float16"),
+        ("application/x-npy;output=probabilities;dtype=uint8", "takes dtype=float32 or float16"),
+        ("application/x-npy;gzip=2", "gzip=0 or gzip=1"),
+        ("x" * 5000, r"x{100}\.\.\., but answers come as"),
+        (',;="', "answers come as"),
+    ],
+)
+def test_anything_else_is_refused_with_what_is_allowed(accept: str, sentence: str) -> None:
+    with pytest.raises(NotAcceptableError, match=sentence):
+        choose_form(accept, RECORDIO)

@@ -1,0 +1,164 @@
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from starlette.exceptions import HTTPException
+
+from segwright.errors import BundleError
+from segwright.inference import Model
+from segwright.serving import multi_model
+from segwright.serving.multi_model import ModelShelf
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_tidying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests hold no model worth half a second of giving its memory back."""
+    monkeypatch.setattr(multi_model, "return_freed_memory", lambda _device: None)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in "abc":
+        (tmp_path / "models" / name / "model").mkdir(parents=True)
+    (tmp_path / "models" / "a" / "model" / "model.safetensors").write_bytes(bytes(1000))
+    return tmp_path / "models"
+
+
+def shelf(root: Path, load: Any = lambda directory: cast(Model, f"model of {directory.parent.name}")) -> ModelShelf:
+    return ModelShelf(root, load, CPU)
+
+
+def refused(action: Coroutine[Any, Any, Any]) -> tuple[int, str]:
+    with pytest.raises(HTTPException) as caught:
+        asyncio.run(action)
+    return caught.value.status_code, caught.value.detail
+
+
+def test_models_come_and_go(root: Path) -> None:
+    async def run() -> None:
+        models = shelf(root)
+        await models.load("first", str(root / "a" / "model"))
+        with models.lend("first") as model:
+            assert cast(str, model) == "model of a"
+        assert models.describe("first") == {"modelName": "first", "modelUrl": str(root / "a" / "model")}
+        await models.unload("first")
+        assert models.page("") == {"models": []}
+        await models.load("first", str(root / "b" / "model"))
+
+    asyncio.run(run())
+
+
+def test_an_unknown_model_is_404(root: Path) -> None:
+    assert refused(shelf(root).unload("x"))[0] == 404
+    with pytest.raises(HTTPException, match="The model x is not loaded"), shelf(root).lend("x"):
+        pass
+    with pytest.raises(HTTPException, match="POST /models"):
+        shelf(root).describe("x")
+
+
+def test_a_name_is_taken_once_even_while_it_is_loaded(root: Path) -> None:
+    async def run() -> list[int]:
+        models = shelf(root)
+        both = [models.load("one", str(root / name / "model")) for name in "ab"]
+        results = await asyncio.gather(*both, return_exceptions=True)
+        return [result.status_code for result in results if isinstance(result, HTTPException)]
+
+    assert asyncio.run(run()) == [409]
+
+
+def test_models_come_from_below_the_root_only(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    (root / "link").symlink_to(outside)
+    for url in (str(outside), str(root / "link"), f"{root}/../elsewhere", str(root), "/", "", "bad\0path"):
+        status, sentence = refused(shelf(root).load("x", url))
+        assert status == 400 and "url" in sentence, url
+    assert refused(shelf(root).load("x", str(root / "nothing")))[0] == 404
+    assert refused(shelf(root).load("", str(root / "a" / "model")))[0] == 400
+    assert refused(shelf(root).load("a/b", str(root / "a" / "model")))[0] == 400
+
+
+def test_a_damaged_model_is_refused_and_leaves_nothing(root: Path) -> None:
+    def load(directory: Path) -> Model:
+        raise BundleError("bundle.json is damaged")
+
+    models = shelf(root, load)
+    assert refused(models.load("x", str(root / "a" / "model"))) == (400, "bundle.json is damaged")
+    assert models.page("") == {"models": []}
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_no_memory_while_loading_is_507(root: Path, error: Exception) -> None:
+    def load(directory: Path) -> Model:
+        raise error
+
+    assert refused(shelf(root, load).load("x", str(root / "a" / "model")))[0] == 507
+
+
+def test_a_model_that_would_not_fit_is_507_but_the_first_may_try(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 2 * 1000 + (512 << 20)
+    left = needed - 1
+    monkeypatch.setattr(multi_model, "available_memory", lambda _device: left)
+
+    async def run() -> None:
+        nonlocal left
+        models = shelf(root)
+        await models.load("first", str(root / "a" / "model"))
+        with pytest.raises(HTTPException, match="unload another model first") as caught:
+            await models.load("second", str(root / "a" / "model"))
+        assert caught.value.status_code == 507
+        left = needed
+        await models.load("second", str(root / "a" / "model"))
+
+    asyncio.run(run())
+
+
+def test_a_model_in_use_is_unloaded_when_its_requests_are_done(root: Path) -> None:
+    async def run() -> list[str]:
+        models, seen = shelf(root), []
+        await models.load("first", str(root / "a" / "model"))
+
+        async def use(seconds: float) -> None:
+            with models.lend("first") as model:
+                await asyncio.sleep(seconds)
+                seen.append(cast(str, model))
+
+        async def unload() -> None:
+            await models.unload("first")
+            seen.append("unloaded")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(use(0.02))
+            tasks.create_task(use(0.05))
+            await asyncio.sleep(0)
+            tasks.create_task(unload())
+            await asyncio.sleep(0)
+            with pytest.raises(HTTPException), models.lend("first"):
+                pass
+        return seen
+
+    assert asyncio.run(run()) == ["model of a", "model of a", "unloaded"]
+
+
+def test_the_list_comes_in_pages(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multi_model, "PAGE", 2)
+
+    async def run() -> list[str]:
+        models, names, token = shelf(root), [], ""
+        for index in range(5):
+            await models.load(f"m{index}", str(root / "a" / "model"))
+        while True:
+            page = models.page(token)
+            assert len(page["models"]) <= 2
+            names += [entry["modelName"] for entry in page["models"]]
+            if "nextPageToken" not in page:
+                return names
+            token = page["nextPageToken"]
+            await models.unload(token)  # what goes meanwhile disturbs nothing
+
+    assert asyncio.run(run()) == ["m0", "m1", "m2", "m3", "m4"]

@@ -1,0 +1,304 @@
+"""The server from outside: real processes, real HTTP."""
+
+import gzip
+import io
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from segwright import client as decoder
+from segwright.cli import main
+from segwright.inference import load
+from tests.served import CLASSES, Server, picture, pixels, server, write_bundle
+
+MULTI_MODEL = """
+from pathlib import Path
+import sys
+from segwright.console import set_up_logging
+from segwright.serving import serve
+set_up_logging()
+serve(None, models_root=Path(sys.argv[1]), port=0, device="cpu")
+"""
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("served") / "model")
+
+
+@pytest.fixture(scope="module")
+def served(bundle: Path) -> Iterator[Server]:
+    environment = {**os.environ, "SAGEMAKER_MAX_PAYLOAD_IN_MB": "20"}
+    arguments = ("-m", "segwright", "serve", bundle, "--port", "0", "--device", "cpu")
+    with server(*arguments, environment=environment) as running:
+        yield running
+        assert running.stop() == 0, running.messages
+        assert not any("Traceback" in line for line in running.messages), running.messages
+
+
+@pytest.fixture
+def asked(served: Server) -> Iterator[httpx2.Client]:
+    with served.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def expected(bundle: Path) -> np.ndarray:
+    mask = load(bundle, "cpu").mask(pixels(picture()))
+    assert len(np.unique(mask)) > 1, "or else the tests show little"
+    return mask
+
+
+def invoke(
+    client: httpx2.Client, accept: str | None = None, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> httpx2.Response:
+    request = client.build_request("POST", "/invocations", content=picture() if body is None else body, headers=headers)
+    del request.headers["Accept"]
+    if accept is not None:
+        request.headers["Accept"] = accept
+    return client.send(request)
+
+
+def test_ping_and_execution_parameters(asked: httpx2.Client) -> None:
+    ping = asked.get("/ping")
+    assert ping.status_code == 200 and ping.content == b""
+    announced = asked.get("/execution-parameters")
+    assert announced.json() == {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 10}
+    assert asked.get("/elsewhere").status_code == 404 and asked.get("/invocations").status_code == 405
+    assert asked.get("/models").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "*/*",
+        "application/x-recordio-protobuf",
+        "application/x-protobuf",
+        "image/png",
+        "image/png;palette=1",
+        "application/x-npy",
+        "application/x-npy;gzip=1",
+        "application/x-npy;output=probabilities",
+        "application/x-npy;output=probabilities;dtype=float16;gzip=1",
+        "application/json",
+        "text/html;q=0.9, image/*",
+    ],
+)
+def test_every_accept_gives_the_same_mask(asked: httpx2.Client, expected: np.ndarray, accept: str | None) -> None:
+    answer = invoke(asked, accept)
+    assert answer.status_code == 200, answer.text
+    kind = answer.headers["content-type"]
+    assert "content-encoding" not in answer.headers
+    wildcard = {None: "application/x-recordio-protobuf", "*/*": "application/x-recordio-protobuf"}
+    assert kind == wildcard.get(
+        accept, "image/png" if accept and "image" in accept else (accept or "").partition(";")[0]
+    )
+    assert (decoder.read_mask(answer.content, kind) == expected).all()
+
+
+def test_the_answers_are_what_they_say(asked: httpx2.Client, bundle: Path, expected: np.ndarray) -> None:
+    exact = load(bundle, "cpu").probabilities(pixels(picture()))
+    probabilities = decoder.read_probabilities(invoke(asked).content)
+    assert probabilities.shape == (3, 40, 57) and np.abs(probabilities.sum(0) - 1).max() < 1e-5
+    assert np.abs(probabilities - exact).max() < 1e-5
+    halves = gzip.decompress(invoke(asked, "application/x-npy;output=probabilities;dtype=float16;gzip=1").content)
+    assert np.load(io.BytesIO(halves)).dtype == np.float16
+    assert (pixels(invoke(asked, "image/png").content) == expected).all()
+    document = invoke(asked, "application/json").json()
+    assert [entry["name"] for entry in document["classes"]] == [entry.name for entry in CLASSES]
+    assert sum(segment["area"] for segment in document["segments"]) == 40 * 57
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kind"),
+    [
+        ("image/jpeg", "JPEG"),
+        ("image/png", "PNG"),
+        ("application/x-image", "JPEG"),
+        ("application/octet-stream", "PNG"),
+        ("IMAGE/PNG; name=a", "JPEG"),
+        ("image/tiff", "TIFF"),
+        ("image/bmp", "BMP"),
+        ("image/webp", "WebP"),
+        ("application/x-www-form-urlencoded", "PNG"),
+        ("", "PNG"),
+        (None, "PNG"),
+    ],
+)
+def test_content_types_are_hints(asked: httpx2.Client, content_type: str | None, kind: str) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = invoke(asked, "image/png", picture(kind), headers)
+    assert answer.status_code == 200 and pixels(answer.content).shape == (40, 57)
+
+
+@pytest.mark.parametrize(
+    ("status", "cure", "headers", "body"),
+    [
+        (415, "send one image as image/jpeg", {"Content-Type": "application/json"}, b"{}"),
+        (415, "text/csv is no picture", {"Content-Type": "text/csv"}, picture()),
+        (415, "send one image", {"Content-Type": "multipart/form-data; boundary=x"}, picture()),
+        (415, "send one image", {"Content-Type": "application/x-recordio"}, picture()),
+        (400, "The body is empty", {}, b""),
+        (400, "truncated or damaged", {}, picture("JPEG")[:-200]),
+        (400, "takes one whole JPEG", {}, b"poison"),
+        (413, "20,971,520 are read at most: send a smaller", {}, bytes(21 << 20)),
+    ],
+)
+def test_what_cannot_be_used_gets_one_sentence(
+    asked: httpx2.Client, status: int, cure: str, headers: dict[str, str], body: bytes
+) -> None:
+    answer = invoke(asked, "image/png", body, headers)
+    assert answer.status_code == status and cure in answer.text
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert len(answer.text.splitlines()) == 1 and len(answer.text) < 400 and "Traceback" not in answer.text
+    assert invoke(asked, "image/png").status_code == 200, "the next request is none the worse"
+
+
+def test_an_accept_that_nothing_fits_is_406_with_what_is_offered(asked: httpx2.Client) -> None:
+    assert "image/png" in invoke(asked, "text/html").text
+    wrong = invoke(asked, "image/png;palette=2")
+    assert wrong.status_code == 406 and "palette=0 or palette=1" in wrong.text
+
+
+def test_custom_attributes_come_back(asked: httpx2.Client) -> None:
+    good = invoke(asked, "image/png", headers={ATTRIBUTES: "trace=1, who=me"})
+    bad = invoke(asked, "image/png", b"poison", {ATTRIBUTES: "trace=2"})
+    assert good.headers[ATTRIBUTES] == "trace=1, who=me" and bad.headers[ATTRIBUTES] == "trace=2"
+    assert ATTRIBUTES not in invoke(asked, "image/png").headers
+
+
+def test_each_answer_prints_a_line_of_metrics(served: Server, asked: httpx2.Client) -> None:
+    before, start = len(served.printed), time.time()
+    invoke(asked, "image/png")
+    invoke(asked, "image/png", b"poison")
+    deadline = time.monotonic() + 10
+    while len(served.printed) == before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (line,) = served.printed[before:]
+    assert line.startswith("#metrics {")
+    metrics = json.loads(line.removeprefix("#metrics "))
+    assert metrics["Dimensions"] == {
+        "Algorithm": "SemanticSegmentationModel",
+        "Host": "UNKNOWN",
+        "Operation": "scoring",
+    }
+    assert metrics["Metrics"] == {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}}
+    assert start - 1 < metrics["StartTime"] <= metrics["EndTime"] < time.time() + 1
+
+
+def test_ping_answers_at_once_under_full_load(served: Server) -> None:
+    large = picture("JPEG", 800, 800)
+    slowest = 0.0
+    with served.client() as asked, ThreadPoolExecutor(8) as threads:
+        poison = [threads.submit(invoke, asked, "image/png", large[:-500]) for _ in range(2)]
+        running = [threads.submit(invoke, asked, "application/json", large) for _ in range(8)]
+        with served.client() as pinged:
+            while not all(answer.done() for answer in running):
+                start = time.monotonic()
+                assert pinged.get("/ping").status_code == 200
+                slowest = max(slowest, time.monotonic() - start)
+                time.sleep(0.02)
+        assert [answer.result().status_code for answer in running] == [200] * 8
+        assert [answer.result().status_code for answer in poison] == [400] * 2
+    assert slowest < 2
+
+
+def test_a_client_that_hangs_up_harms_nobody(served: Server, asked: httpx2.Client) -> None:
+    whole = request("/invocations", picture("JPEG", 1200, 1200))
+    for sent in (whole[:-100], whole):  # while sending, and while waiting
+        with connected(served) as connection:
+            connection.sendall(sent)
+            asked.get("/ping")
+    assert invoke(asked, "image/png").status_code == 200
+
+
+def test_a_port_that_is_taken_is_one_clear_error(
+    served: Server, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = served.address.rpartition(":")[2]
+    assert main(["serve", str(bundle), "--port", port]) == 2
+    assert f"port {port} of 127.0.0.1 is in use" in capsys.readouterr().err
+    assert main(["serve", str(bundle), "--host", "203.0.113.7", "--port", "0"]) == 2
+    assert "cannot listen at 203.0.113.7" in capsys.readouterr().err
+
+
+def test_a_model_that_is_none_ends_the_server_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", str(tmp_path / "nothing"), "--port", "0", "--device", "cpu"]) == 2
+    assert "nothing does not exist" in capsys.readouterr().err
+
+
+def test_without_the_extra_serve_says_what_to_install(bundle: Path) -> None:
+    script = "import sys; sys.modules['uvicorn'] = None; from segwright.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", script, "serve", str(bundle)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: serving needs the package uvicorn: pip install 'segwright[serve]'\n"
+
+
+def test_models_come_and_go_and_sigterm_lets_a_request_finish(tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    for seed, name in enumerate(("one", "two")):
+        write_bundle(root / name / "model", seed)
+    with server("-c", MULTI_MODEL, root) as running, running.client() as asked:
+        assert asked.get("/ping").status_code == 200 and asked.get("/models").json() == {"models": []}
+        urls = {name: str(root / name / "model") for name in ("one", "two")}
+
+        def loaded(name: str, url: str) -> httpx2.Response:
+            return asked.post("/models", json={"model_name": name, "url": url})
+
+        assert [loaded(name, url).status_code for name, url in urls.items()] == [200, 200]
+        assert loaded("one", urls["two"]).status_code == 409
+        assert loaded("three", str(tmp_path)).status_code == 400
+        assert loaded("three", str(root / "three")).status_code == 404
+        assert asked.post("/models", content=b"[]").status_code == 400
+        assert asked.post("/models", json={"model_name": 1, "url": urls["one"]}).status_code == 400
+        listed = asked.get("/models").json()["models"]
+        assert listed == [{"modelName": name, "modelUrl": url} for name, url in urls.items()]
+        assert asked.get("/models/two").json() == listed[1]
+        for name, url in urls.items():
+            target = {"Accept": "image/png", "X-Amzn-SageMaker-Target-Model": f"{name}.tar.gz"}
+            answer = asked.post(f"/models/{name}/invoke", content=picture(), headers=target)
+            assert (pixels(answer.content) == load(url, "cpu").mask(pixels(picture()))).all()
+        assert asked.delete("/models/one").status_code == 200
+        gone = asked.post("/models/one/invoke", content=picture(), headers=target)
+        assert gone.status_code == 404 and "POST /models" in gone.text
+        assert asked.delete("/models/one").status_code == 404
+        assert loaded("one", urls["one"]).status_code == 200
+
+        with connected(running) as slow:
+            slow.sendall(request("/models/two/invoke", picture("JPEG", 1200, 1200)))
+            asked.get("/ping")  # the server has seen the connection by now
+            assert not select.select([slow], [], [], 0)[0], "the answer is there already, which shows nothing"
+            assert running.stop() == 0, running.messages
+            head, _, mask = b"".join(iter(lambda: slow.recv(1 << 20), b"")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ") and pixels(mask).shape == (1200, 1200)
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(running.address + "/ping", trust_env=False)
+
+
+@contextmanager
+def connected(running: Server) -> Iterator[socket.socket]:
+    """A connection to a server, without a client's comfort."""
+    host, _, port = running.address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        yield connection
+
+
+def request(path: str, body: bytes) -> bytes:
+    lines = (f"POST {path} HTTP/1.1", "Host: test", "Accept: image/png", f"Content-Length: {len(body)}", "", "")
+    return "\r\n".join(lines).encode() + body
