@@ -1,18 +1,24 @@
-"""Kill a training with SIGKILL at random moments, resume it each time, and compare its end with an undisturbed one.
+"""Kill a training with SIGKILL at random moments, start it again, and compare its end with that of an undisturbed one.
 
-python scripts/kill_and_resume.py [--kills 50] [--seed 0] [--workers 2]
+python scripts/kill_and_resume.py [--kills 50] [--seed 0] [--workers 2] [--job]
 
 It draws a small data set, trains on it undisturbed, then starts the same training again and again, each time for a
-random while: the moments fall on steps, validations, checkpoints being written and start-ups alike. The end must have
-the same bits. The test suite does the same with three kills.
+random while: the moments fall on steps, validations and start-ups, and every third on a checkpoint that is being
+written. The end must have the same bits. With --job it is a SageMaker job: the container's entry on a tree below
+`/opt/ml`, whose model folder is emptied after each kill, as on a new machine. The test suite does both with three
+kills.
 """
 
 import argparse
+import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,10 +27,53 @@ from safetensors.torch import load_file
 LOG = Path("kill_and_resume.log")
 """What the trainings say."""
 
-FLAGS = (
-    *("--backbone", "test_resnet", "--no-use-pretrained-model", "--device", "cpu", "--crop-size", "64"),
-    *("--base-size", "96", "--mini-batch-size", "4", "--epochs", "120"),
-)
+SETTINGS = {
+    "backbone": "test_resnet",
+    "use_pretrained_model": "False",
+    "crop_size": "64",
+    "base_size": "96",
+    "mini_batch_size": "4",
+    "epochs": "120",
+}
+CHANNELS = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that can be started, killed and started again."""
+
+    arguments: tuple[str, ...]
+    model: Path
+    checkpoints: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    is_job: bool = False
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it, or go on with it."""
+        log = LOG.open("a")
+        environment = {**os.environ, **self.variables}
+        command = [sys.executable, "-m", "segwright", *self.arguments]
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def finish(self) -> None:
+        """Run it to its end, which has to be a success."""
+        status = self.start().wait()
+        if status:
+            raise SystemExit(f"the training ended with status {status}")
+
+    def newest(self) -> str:
+        """The name of the newest checkpoint, or nothing."""
+        return max((file.name for file in self.checkpoints.glob("checkpoint-*")), default="")
+
+    def writes(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return any(self.checkpoints.glob(".*.partial*"))
+
+    def lose_machine(self) -> None:
+        """Forget what a new machine would not have."""
+        if self.is_job:
+            shutil.rmtree(self.model)
+            self.model.mkdir()
 
 
 def main() -> None:
@@ -33,54 +82,79 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--job", action="store_true", help="train as a SageMaker job does")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        segwright("sample", str(folder / "data"), "--images", "40", "--size", "96x72").wait()
-        train = ("train", str(folder / "data"), *FLAGS, "--workers", str(arguments.workers))
-        whole, cut = folder / "whole", folder / "cut"
+        sample = [
+            sys.executable,
+            "-m",
+            "segwright",
+            "sample",
+            str(folder / "data"),
+            "--images",
+            "40",
+            "--size",
+            "96x72",
+        ]
+        subprocess.run(sample, check=True, stderr=subprocess.DEVNULL)
+        prepare = job if arguments.job else command
+        whole, cut = (prepare(folder, part, arguments.workers) for part in ("whole", "cut"))
         start = time.monotonic()
-        finish(segwright(*train, "--output", str(whole)))
+        whole.finish()
         print(f"undisturbed: {time.monotonic() - start:.0f} s", flush=True)
-        again = (*train, "--output", str(cut), "--resume", "--checkpoint-every", "0.2")
-        kill_often(again, cut, arguments.kills, random.Random(arguments.seed))
-        finish(segwright(*again))
-        differing = [file for file in ("model.safetensors", "last.safetensors") if not same(whole / file, cut / file)]
+        kill_often(cut, arguments.kills, random.Random(arguments.seed))
+        cut.finish()
+        files = ("model.safetensors", "last.safetensors")
+        differing = [file for file in files if not same(whole.model / file, cut.model / file)]
     print(f"after {arguments.kills} kills: " + (f"{', '.join(differing)} differ" if differing else "the same bits"))
     sys.exit(bool(differing))
 
 
-def kill_often(command: tuple[str, ...], output: Path, kills: int, chance: random.Random) -> None:
-    """Start the training and kill it, `kills` times, each time a random while after it has begun to write or later."""
+def command(folder: Path, part: str, workers: int) -> Training:
+    """A training by command line."""
+    output = folder / part
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+    often = ("--resume", "--checkpoint-every", "0.2")
+    arguments = ("train", str(folder / "data"), "--output", str(output), *flags, "--workers", str(workers), *often)
+    return Training((*arguments, "--device", "cpu"), output, output.with_name(part + ".checkpoints"))
+
+
+def job(folder: Path, part: str, workers: int) -> Training:
+    """A SageMaker job on a tree of its own."""
+    root = folder / part
+    config = root / "input" / "config"
+    for made in (config, root / "model", root / "checkpoints", root / "input" / "data"):
+        made.mkdir(parents=True)
+    for channel in CHANNELS:
+        (root / "input" / "data" / channel).symlink_to(folder / "data" / channel)
+    settings = {**SETTINGS, "num_classes": "7", "_workers": str(workers)}
+    (config / "hyperparameters.json").write_text(json.dumps(settings))
+    (config / "inputdataconfig.json").write_text(json.dumps({name: {"TrainingInputMode": "File"} for name in CHANNELS}))
+    variables = {"SEGWRIGHT_ML_ROOT": str(root), "CUDA_VISIBLE_DEVICES": ""}
+    return Training(("container", "train"), root / "model", root / "checkpoints", variables, is_job=True)
+
+
+def kill_often(training: Training, kills: int, chance: random.Random) -> None:
+    """Start the training and kill it, `kills` times."""
     for number in range(1, kills + 1):
-        before = newest(output)
-        process = segwright(*command)
+        before = training.newest()
+        process = training.start()
+        during_start = number % 5 == 0
         # Most kills wait for a sign of life, or nothing would ever be reached; every fifth falls on the start-up.
-        while number % 5 and newest(output) == before and process.poll() is None:
+        while not during_start and training.newest() == before and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(chance.random() * (4.0 if number % 5 == 0 else 0.6))
+        while number % 3 == 0 and not during_start and not training.writes() and process.poll() is None:
+            pass
+        if number % 3 or during_start:
+            time.sleep(chance.random() * (4.0 if during_start else 0.6))
         if process.poll() is not None:
             raise SystemExit(f"the training ended with status {process.returncode} before kill {number}: more epochs")
         process.kill()
+        moment = ", a checkpoint half written" if training.writes() else ""
         process.wait()
-        print(f"kill {number}: {newest(output)[:19] or 'no checkpoint yet'}", flush=True)
-
-
-def newest(output: Path) -> str:
-    """The name of the newest checkpoint, or nothing."""
-    folder = output.with_name(output.name + ".checkpoints")
-    return max((file.name for file in folder.glob("checkpoint-*")), default="")
-
-
-def segwright(*arguments: str) -> subprocess.Popen[bytes]:
-    """Start a command of ours."""
-    return subprocess.Popen([sys.executable, "-m", "segwright", *arguments], stderr=LOG.open("a"))
-
-
-def finish(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a command that has to succeed."""
-    if process.wait():
-        raise SystemExit(f"the training ended with status {process.returncode}")
+        training.lose_machine()
+        print(f"kill {number}: {training.newest()[:19] or 'no checkpoint yet'}{moment}", flush=True)
 
 
 def same(one: Path, other: Path) -> bool:

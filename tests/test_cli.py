@@ -18,7 +18,7 @@ from segwright.storage import Cache
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 
-COMMANDS = ("train", "evaluate", "predict", "inspect", "sample", "import-data", "pipe")
+COMMANDS = ("train", "evaluate", "predict", "inspect", "sample", "import-data", "import-model", "pipe")
 
 
 @pytest.fixture(autouse=True)

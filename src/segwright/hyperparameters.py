@@ -30,7 +30,7 @@ _TRAINING: Final[JsonDict] = {"section": "Training"}
 _RATE: Final[JsonDict] = {"section": "Optimizer and learning rate"}
 _STOPPING: Final[JsonDict] = {"section": "Early stopping"}
 
-_UNDERSCORED: Final = ("workers", "aux_loss", "aux_weight", "augmentation_type", "logging_frequency")
+UNDERSCORED: Final = ("workers", "aux_loss", "aux_weight", "augmentation_type", "logging_frequency")
 """Fields that SageMaker writes with a leading underscore (contract section 3.2); both spellings will do."""
 
 EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(parse_epoch_list)]
@@ -321,7 +321,7 @@ class Hyperparameters(BaseModel):
         values: dict[str, Any] = {}
         ignored: list[str] = []
         for given, text in strings.items():
-            name = given[1:] if given.startswith("_") and given[1:] in _UNDERSCORED else given
+            name = given[1:] if given.startswith("_") and given[1:] in UNDERSCORED else given
             if name.startswith(("_", "sagemaker_")):
                 ignored.append(given)
             elif name in values:

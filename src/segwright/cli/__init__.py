@@ -12,13 +12,13 @@ from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from segwright.allocator import keep_freed_memory
-from segwright.cli import commands, data_commands, importing
+from segwright.cli import commands, container_commands, data_commands, importing, model_commands, serve_command
 from segwright.cli.flags import with_boolean_values
 from segwright.cli.shared import app
 from segwright.console import set_up_logging
 from segwright.errors import UserError
 
-COMMANDS = (commands, data_commands, importing)
+COMMANDS = (commands, data_commands, importing, model_commands, serve_command, container_commands)
 """The modules whose import tells the application its commands."""
 
 USER_ERROR = 2

@@ -1,0 +1,49 @@
+"""The entries of the container image: `docker run IMAGE train` is `segwright container train`.
+
+Each imports the room that it calls when it runs. Nothing is computed here.
+"""
+
+import json
+import os
+import sys
+
+from cyclopts import App
+
+from segwright.cli.shared import app
+
+container = App(
+    name="container",
+    help="What SageMaker starts: training jobs and endpoints on the tree below /opt/ml.",
+    sort_key=20,
+)
+app.command(container)
+
+
+@container.command
+def train() -> None:
+    """Run the training job that /opt/ml/input describes, and leave the model in /opt/ml/model."""
+    from segwright.container.termination import termination_noted
+
+    with termination_noted() as stop:
+        from segwright.container.training import run_training
+        from segwright.container.tree import Tree
+
+        status = run_training(Tree.from_environment(os.environ), stop)
+    sys.exit(status)
+
+
+@container.command
+def serve() -> None:
+    """Answer requests with the model in /opt/ml/model, or with several below /opt/ml/models."""
+    from segwright.container.hosting import serve_tree
+    from segwright.container.tree import Tree
+
+    serve_tree(Tree.from_environment(os.environ), os.environ)
+
+
+@container.command
+def metric_definitions() -> None:
+    """Print the metric definitions that a job with this image has to bring along, as JSON."""
+    from segwright.container import METRIC_DEFINITIONS
+
+    print(json.dumps(METRIC_DEFINITIONS, indent=2))

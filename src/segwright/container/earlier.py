@@ -1,0 +1,68 @@
+"""The model that a job starts from: what came in the channel `model`, as a bundle.
+
+That is a `model.tar.gz`, not unpacked, of Segwright or of the original algorithm. Knows archives and both kinds of
+models. Refuses to know what a training makes of it.
+
+Source: SageMaker's contract, section 1.5.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from segwright.bundle import DESCRIPTION
+from segwright.console import LOGGER
+from segwright.container.tree import Tree
+from segwright.errors import BundleError
+from segwright.original import import_model, is_original
+from segwright.storage import unpack_archive
+
+_ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
+_LARGEST: Final = 16 << 30
+"""Bytes that an unpacked model may have."""
+
+
+def unpack_earlier_model(tree: Tree) -> None:
+    """Make what the channel `model` holds a bundle at `tree.earlier_model`.
+
+    Raises BundleError for a channel that holds no model, UserError for an archive that cannot be unpacked safely.
+    """
+    bundle = tree.earlier_model
+    shutil.rmtree(bundle.parent, ignore_errors=True)
+    bundle.parent.mkdir(parents=True)
+    found = source = _find(tree.channel("model"))
+    if found.is_file():
+        unpacked = bundle.parent / "unpacked"
+        unpacked.mkdir()
+        unpack_archive(found, unpacked, limit=_LARGEST)
+        found = _model_in(unpacked, found)
+    if is_original(found):
+        LOGGER.info(f"The channel model holds a model of the original algorithm: {source}")
+        import_model(found, bundle)
+    else:
+        bundle.symlink_to(found.resolve())
+
+
+def _find(folder: Path) -> Path:
+    """The archive in the channel, or the channel itself where it was filled with an unpacked model."""
+    if not folder.is_dir():
+        raise BundleError("The channel model is empty: give it the model.tar.gz of an earlier training.")
+    archives = [file for file in sorted(folder.rglob("*")) if file.name.endswith(_ARCHIVES) and file.is_file()]
+    if len(archives) > 1:
+        names = ", ".join(file.name for file in archives)
+        raise BundleError(f"The channel model holds several archives ({names}): name the S3 key of one.")
+    return archives[0] if archives else _model_in(folder, folder)
+
+
+def _model_in(folder: Path, source: Path) -> Path:
+    """The folder with a model: this one, or the only one in it."""
+    inner = [entry for entry in folder.iterdir() if entry.is_dir()]
+    candidates: list[Path] = [folder, *(inner if len(inner) == 1 else [])]
+    for candidate in candidates:
+        if (candidate / DESCRIPTION).is_file() or is_original(candidate):
+            return candidate
+    held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+    raise BundleError(
+        f"The channel model: {source} holds {held}, but no model of Segwright ({DESCRIPTION}) or of the original "
+        "algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
+    )

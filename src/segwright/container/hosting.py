@@ -1,0 +1,38 @@
+"""The entry `serve`: an endpoint or a batch transform on what lies in `/opt/ml/model`, or in `/opt/ml/models`.
+
+Knows the variables with which the platform starts a hosting container. Refuses to know what is answered: `serving`
+does.
+
+Source: SageMaker's contract, sections 6.2 to 6.4.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from segwright.container.lines import set_up_logging
+from segwright.container.tree import Tree
+from segwright.errors import UserError
+from segwright.serving import ServingSettings, serve
+
+_PORT: Final = 8080
+_EVERYWHERE: Final = "0.0.0.0"  # the platform's proxy comes from outside of the container
+
+
+def serve_tree(tree: Tree, environment: Mapping[str, str]) -> None:
+    """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
+    set_up_logging()
+    several = environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true"
+    serve(
+        None if several else tree.model,
+        models_root=tree.models,
+        host=_EVERYWHERE,
+        port=_port(environment),
+        settings=ServingSettings.from_environment(environment),
+    )
+
+
+def _port(environment: Mapping[str, str]) -> int:
+    text = environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or str(_PORT)
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 16):
+        raise UserError(f"SAGEMAKER_BIND_TO_PORT is {text}; it takes the number of a port, 1 to 65535.")
+    return int(text)

@@ -1,0 +1,78 @@
+"""The channels of a job as inputs of a training.
+
+Knows which channels a job may have, and in which modes. Refuses to know what lies in them: `data.channels` does.
+
+Source: SageMaker's contract, sections 1.1, 1.4 and 2.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from segwright.console import LOGGER
+from segwright.container.job import ChannelConfig
+from segwright.container.tree import Tree
+from segwright.data.channels import LIST_SUFFIXES, Channels
+from segwright.errors import DataError
+
+_SIDES: Final = ("train", "validation")
+_KNOWN: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
+
+
+def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channels:
+    """Where the inputs of the job lie. Raises DataError for channels that are missing or come in a way that cannot be.
+
+    The label map of one side is never used for the other: SageMaker's are independent.
+    """
+    unknown = [name for name in configs if name not in _KNOWN]
+    if unknown:
+        LOGGER.warning(f"Channels that nobody asked for are not read: {', '.join(unknown)}.")
+    _refuse_missing(tree, configs)
+    _refuse_unreadable_modes(configs)
+    pipe = configs["train"].mode == "Pipe"
+    used = [name for name in _KNOWN[:5] if name in configs and not (pipe and name.endswith("_annotation"))]
+    return Channels.locate(
+        None,
+        **{name: tree.channel(name) for name in used},  # type: ignore[arg-type]
+        input_mode="Pipe" if pipe else "File",
+        share_label_map=False,
+    )
+
+
+def _refuse_missing(tree: Tree, configs: Mapping[str, ChannelConfig]) -> None:
+    missing = [side for side in _SIDES if side not in configs]
+    for side in set(_SIDES) & set(configs):
+        masks = f"{side}_annotation"
+        if configs[side].mode != "Pipe" and masks not in configs and not _has_list(tree, side):
+            missing.append(masks)
+    if missing:
+        raise DataError(
+            f"Channels are missing: {', '.join(sorted(missing))}. A job has the channels train, train_annotation, "
+            "validation and validation_annotation; with an augmented manifest in Pipe mode, train and validation. Add "
+            f"what is missing to InputDataConfig, which has {', '.join(configs) or 'none'}."
+        )
+
+
+def _has_list(tree: Tree, side: str) -> bool:
+    """Whether a channel holds a manifest or a RecordIO file, which name or hold the masks as well."""
+    folder = tree.channel(side)
+    return folder.is_dir() and any(file.suffix.lower() in LIST_SUFFIXES for file in folder.iterdir())
+
+
+def _refuse_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
+    modes = {side: configs[side].mode for side in _SIDES}
+    if "Pipe" in modes.values() and set(modes.values()) != {"Pipe"}:
+        raise DataError(
+            f"The channel train comes in mode {modes['train']}, validation in mode {modes['validation']}: give both "
+            "TrainingInputMode Pipe, or neither."
+        )
+    for name in _SIDES:
+        config = configs[name]
+        if config.mode == "Pipe" and config.wrapper != "RecordIO":
+            raise DataError(
+                f"The channel {name} is in Pipe mode with RecordWrapperType {config.wrapper}: its records have no "
+                "borders. Set RecordWrapperType to RecordIO, S3DataType to AugmentedManifestFile and AttributeNames to "
+                "those of image and mask."
+            )
+    piped = [name for name in ("label_map", "model") if name in configs and configs[name].mode == "Pipe"]
+    if piped:
+        raise DataError(f"The channel {piped[0]} is in Pipe mode: give it InputMode File of its own.")

@@ -1,0 +1,118 @@
+"""What a training job asks for, as the platform's JSON files say it: hyperparameters, channels, machines, checkpoints.
+
+Knows the shape of these files. Refuses to know what a hyperparameter means and what lies in a channel.
+
+Source: SageMaker's contract, sections 1.1, 3 and 6.1.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from segwright.container.tree import Tree
+from segwright.errors import UserError
+
+Mode = Literal["File", "FastFile", "Pipe"]
+
+_ONLY_HOST: Final = "algo-1"
+_CHECKPOINTS: Final = "checkpoints"
+
+
+@dataclass(frozen=True)
+class ChannelConfig:
+    """How a channel comes in."""
+
+    mode: Mode
+    wrapper: str
+    """`RecordIO` where records are wrapped, else `None`, as a word."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training job on one machine."""
+
+    hyperparameters: dict[str, str]
+    channels: dict[str, ChannelConfig]
+    host: str
+    checkpoints: Path | None
+    """Where checkpoints are kept; None where the job keeps none."""
+
+    @classmethod
+    def read(cls, tree: Tree) -> "Job":
+        """Read what the platform wrote. Raises UserError for files that cannot be used, and for several machines."""
+        machines = _read(tree, "resourceconfig", "SM_RESOURCE_CONFIG")
+        host = str(machines.get("current_host") or tree.environment.get("SM_CURRENT_HOST") or _ONLY_HOST)
+        _refuse_several(machines.get("hosts") or [host])
+        strings = {name: _text(value) for name, value in _read(tree, "hyperparameters", "SM_HPS").items()}
+        return cls(strings, _channels(tree), host, _checkpoints(tree))
+
+
+def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:
+    """A JSON file of the platform's, or what a variable of the training toolkit holds in its place."""
+    file = tree.configuration(name)
+    where = str(file)
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        where = f"the variable {variable}"
+        text = tree.environment.get(variable or "") or "{}"
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{where} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"{where} is not JSON ({error}). SageMaker writes it from what CreateTrainingJob says."
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(f'{where} holds {type(content).__name__}, but has to hold one JSON object, as {{"name": ...}}.')
+    return content
+
+
+def _text(value: object) -> str:
+    """A hyperparameter as text: SageMaker writes strings only, other tools numbers and lists as well."""
+    return value if isinstance(value, str) else json.dumps(value).strip("[]")
+
+
+def _channels(tree: Tree) -> dict[str, ChannelConfig]:
+    configured = _read(tree, "inputdataconfig", "SM_INPUT_DATA_CONFIG")
+    if not configured:
+        return {name: ChannelConfig("File", "None") for name in _channels_there(tree)}
+    return {name: _channel(name, entry) for name, entry in configured.items()}
+
+
+def _channels_there(tree: Tree) -> list[str]:
+    """The channels of a job that says nothing of them: the folders that are there, or the training toolkit's list."""
+    if tree.data.is_dir():
+        return sorted(folder.name for folder in tree.data.iterdir() if folder.is_dir())
+    listed = json.loads(tree.environment.get("SM_CHANNELS") or "[]")
+    return [str(name) for name in listed]
+
+
+def _channel(name: str, entry: object) -> ChannelConfig:
+    if not isinstance(entry, Mapping):
+        raise UserError(f"inputdataconfig.json: the channel {name} is {entry!r}, but has to be a JSON object.")
+    mode: Mode = entry.get("TrainingInputMode") or "File"
+    if mode not in get_args(Mode):
+        raise UserError(f"The channel {name} has TrainingInputMode {mode!r}; File, FastFile and Pipe can be read.")
+    return ChannelConfig(mode, str(entry.get("RecordWrapperType") or "None"))
+
+
+def _checkpoints(tree: Tree) -> Path | None:
+    """The folder that the job names, or the usual one where it is there."""
+    usual = tree.root / _CHECKPOINTS
+    configured = _read(tree, "checkpointconfig")
+    if configured:
+        return tree.local(str(configured.get("LocalPath") or usual))
+    return usual if usual.is_dir() else None
+
+
+def _refuse_several(hosts: object) -> None:
+    if isinstance(hosts, list) and len(hosts) > 1:
+        raise UserError(
+            f"The job runs on {len(hosts)} machines ({', '.join(map(str, hosts))}), which would all do the same work: "
+            "Segwright does not yet train on several machines of a job together. Set InstanceCount to 1; all GPUs of "
+            "the machine are used."
+        )

@@ -1,0 +1,79 @@
+"""One process for each GPU of the machine, without anybody asking for it.
+
+Each runs the same command with the variables that `torchrun` would give it. They stop together: a wish to stop is
+passed on to all, and when one fails the others are ended. Knows processes. Refuses to know what they do.
+"""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from segwright.interruption import StopRequest
+
+RANK: Final = "RANK"
+_LOOK_EVERY: Final = 0.1  # seconds
+_AFTER_A_FAILURE: Final = 10.0  # seconds until the processes beside the one that failed are killed
+
+
+def rank() -> int | None:
+    """Which of several processes this is, or None for the one that the container started."""
+    text = os.environ.get(RANK)
+    return None if text is None else int(text)
+
+
+def launch(command: Sequence[str], count: int, stop: StopRequest) -> int:
+    """Run `command` in `count` processes and return the exit status of the first that failed, or 0.
+
+    A negative one is that of a process that a signal has killed, as in `subprocess`.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    surroundings = [{**os.environ, **_variables(number, count, port)} for number in range(count)]
+    processes = [subprocess.Popen(list(command), env=variables) for variables in surroundings]
+    try:
+        return _wait(processes, stop)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _variables(number: int, count: int, port: int) -> dict[str, str]:
+    threads = max((os.cpu_count() or 1) // count, 1)
+    return {
+        RANK: str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+    }
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest) -> int:
+    told = False
+    while True:
+        statuses = [process.poll() for process in processes]
+        failed = next((status for status in statuses if status), None)
+        if failed is not None:
+            _give_time(processes)
+            return failed
+        if None not in statuses:
+            return 0
+        if stop.made and not told:
+            told = True
+            for process in processes:
+                process.terminate()
+        time.sleep(_LOOK_EVERY)
+
+
+def _give_time(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let the others say what they have to say, but not wait for the one that is gone."""
+    deadline = time.monotonic() + _AFTER_A_FAILURE
+    while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+        time.sleep(_LOOK_EVERY)

@@ -1,0 +1,42 @@
+"""Hyperparameters of a job: read, told as the original tells them, and written beside the model.
+
+Knows SageMaker's spelling. Refuses to know what they mean.
+
+Source: SageMaker's contract, sections 3 and 7.1.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from segwright.console import LOGGER
+from segwright.hyperparameters import UNDERSCORED, Hyperparameters
+
+_RECIPE: Final = "sagemaker"
+
+
+def read_settings(strings: Mapping[str, str]) -> Hyperparameters:
+    """The settings of a job, which follows the recipe `sagemaker` unless it names another.
+
+    Raises HyperparameterError with every unknown name and every bad value in one message.
+    """
+    return Hyperparameters.from_strings({"recipe": _RECIPE, **strings})
+
+
+def tell_settings(strings: Mapping[str, str], settings: Hyperparameters) -> None:
+    """Log defaults, what the job gave, and what follows from both."""
+    LOGGER.info(f"Reading default configuration: {as_strings(Hyperparameters(recipe=_RECIPE).model_dump())}")
+    LOGGER.info(f"Merging with provided configuration: {dict(strings)}")
+    LOGGER.info(f"Final configuration: {as_strings(settings.model_dump())}")
+
+
+def as_strings(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as SageMaker writes them: all as strings, some names with an underscore, and nothing that is empty."""
+    return {
+        f"_{name}" if name in UNDERSCORED else name: _text(value)
+        for name, value in values.items()
+        if value is not None and value != ()
+    }
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

@@ -1,0 +1,38 @@
+"""SIGTERM from the first moment of a container on, as a request; and an end for what does not stop in good order.
+
+Imports nothing heavy, because until its handler stands a signal is lost or kills.
+
+Source: SageMaker's contract, section 6.1: 120 seconds lie between SIGTERM and SIGKILL.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from segwright.interruption import StopRequest
+
+GRACE: Final = 100
+"""Seconds after SIGTERM until what has not stopped by itself, such as a long data check, is interrupted."""
+
+
+@contextmanager
+def termination_noted() -> Iterator[StopRequest]:
+    """Turn SIGTERM into a request; GRACE seconds later a KeyboardInterrupt is raised, wherever work stands then."""
+    stop = StopRequest()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stop.made = True
+        signal.alarm(GRACE)
+
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, note),
+        signal.SIGALRM: signal.signal(signal.SIGALRM, signal.default_int_handler),
+    }
+    try:
+        yield stop
+    finally:
+        signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

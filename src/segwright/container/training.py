@@ -1,0 +1,144 @@
+"""The entry `train`: one training job, from the tree below `/opt/ml` to a model in it.
+
+Knows the order of things in a job and what its end means to the platform. Refuses to know how a network is trained:
+`training.run` does.
+
+Source: SageMaker's contract, sections 4.1 and 6.1.
+"""
+
+import logging
+import sys
+import time
+import traceback
+from typing import Final
+
+import torch
+
+from segwright.bundle import DESCRIPTION, read_description
+from segwright.console import LOGGER
+from segwright.container.earlier import unpack_earlier_model
+from segwright.container.inputs import locate_channels
+from segwright.container.job import Job
+from segwright.container.launching import launch, rank
+from segwright.container.lines import JobTeller, set_up_logging
+from segwright.container.settings import as_strings, read_settings, tell_settings
+from segwright.container.tree import Tree
+from segwright.container.words import in_words_of_a_job
+from segwright.errors import UserError
+from segwright.interruption import StopRequest
+from segwright.storage import write_bytes, write_json
+from segwright.training.run import CHECKPOINT_EVERY, train
+
+SUCCESS: Final = 0
+ALGORITHM_ERROR: Final = 1
+CLIENT_ERROR: Final = 2
+
+_COMMAND: Final = (sys.executable, "-m", "segwright", "container", "train")
+_METRICS: Final = "metrics.jsonl"
+
+
+def run_training(tree: Tree, stop: StopRequest) -> int:
+    """Run the job that a tree describes, and return the exit status; a failure is written where SageMaker reads it.
+
+    A wish to `stop` ends it with a usable model and success: the platform knows that it has stopped the job.
+    """
+    set_up_logging()
+    if rank():
+        LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
+    else:
+        tree.failure.unlink(missing_ok=True)
+    try:
+        return _run(tree, stop)
+    except KeyboardInterrupt:
+        return _stopped(tree)
+    except UserError as error:
+        return _refuse(tree, str(error))
+    except OSError as error:
+        return (
+            _break_off(tree, error) if error.filename is None else _refuse(tree, f"{error.filename}: {error.strerror}")
+        )
+    except Exception as error:
+        return _break_off(tree, error)
+
+
+def _run(tree: Tree, stop: StopRequest) -> int:
+    began = time.time()
+    job = Job.read(tree)
+    settings = read_settings(job.hyperparameters)
+    gpus = min(torch.cuda.device_count(), settings.mini_batch_size)
+    if gpus > 1 and rank() is None:
+        return _launched(tree, launch(_COMMAND, gpus, stop))
+    tell_settings(job.hyperparameters, settings)
+    LOGGER.info(
+        "Checkpoint loading and saving are disabled."
+        if job.checkpoints is None
+        else f"Checkpoint loading and saving are enabled: {job.checkpoints}"
+    )
+    LOGGER.info(f"Number of GPUs being used: {gpus}")
+    channels = locate_channels(tree, job.channels)
+    starts_from_a_model = "model" in job.channels
+    if starts_from_a_model and not rank():
+        unpack_earlier_model(tree)  # The other processes wait for this one in `train`.
+    train(
+        channels,
+        tree.model,
+        settings,
+        start_from=tree.earlier_model if starts_from_a_model else None,
+        checkpoints=job.checkpoints,
+        checkpoint_every=None if job.checkpoints is None else CHECKPOINT_EVERY,
+        resume=True,
+        in_place=True,
+        stop=stop,
+        teller=JobTeller(job.host, tree.model, began),
+    )
+    _finish(tree)
+    return SUCCESS
+
+
+def _launched(tree: Tree, status: int) -> int:
+    """What the status of several processes means for the job."""
+    if status >= 0:
+        return status
+    sentence = f"a training process was killed by signal {-status}, as the system does when memory is short"
+    LOGGER.error(sentence)
+    _write_failure(tree, f"AlgorithmError: {sentence}")
+    return ALGORITHM_ERROR
+
+
+def _finish(tree: Tree) -> None:
+    """Add to the model what the original has in its own, and copy the curves to where no model need be unpacked."""
+    if rank():
+        return
+    final = as_strings(read_description(tree.model).hyperparameters)
+    write_json(tree.model / "hyperparams.json", final)
+    write_bytes(tree.output_data / _METRICS, (tree.model / _METRICS).read_bytes())
+
+
+def _stopped(tree: Tree) -> int:
+    if (tree.model / DESCRIPTION).is_file():
+        _finish(tree)
+        LOGGER.info(f"Stopped; the model is in {tree.model}")
+    else:
+        LOGGER.warning("Stopped before there was anything to train: there is no model.")
+    return SUCCESS
+
+
+def _refuse(tree: Tree, sentence: str) -> int:
+    """End a job that its owner has to mend."""
+    LOGGER.error(sentence)
+    _write_failure(tree, f"ClientError: {in_words_of_a_job(sentence)}")
+    return CLIENT_ERROR
+
+
+def _break_off(tree: Tree, error: Exception) -> int:
+    """End a job that we have to mend: the traceback is for the log only."""
+    traceback.print_exc()
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    _write_failure(tree, f"AlgorithmError: {what}. The log holds the traceback.")
+    return ALGORITHM_ERROR
+
+
+def _write_failure(tree: Tree, reason: str) -> None:
+    """Keep the first reason: what other processes say follows from it. The platform reads 1,024 characters of it."""
+    if not tree.failure.exists():
+        write_bytes(tree.failure, reason.encode())

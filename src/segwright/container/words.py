@@ -1,0 +1,43 @@
+"""A message that speaks of flags, in the words of a job, which has hyperparameters and channels instead.
+
+Knows the flags of the command line that messages mention. Refuses to know who says what.
+"""
+
+import re
+from typing import Final
+
+from segwright.hyperparameters import Hyperparameters
+
+_CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
+_FLAG: Final = re.compile(r"--(no-)?([a-z][a-z0-9-]*)((?:=| )(?:DIR|FILE)\b)?")
+_PHRASES: Final = (
+    ("without --resume and with --overwrite", "with another S3Uri in CheckpointConfig"),
+    ("--resume goes on training", "the next run with the same CheckpointConfig goes on training"),
+    ("without --from", "without the channel model"),
+    ("with --from", "with the channel model"),
+    ("--resume:", "CheckpointConfig:"),
+    ("Put them there, or point to them with ", "Add to InputDataConfig "),
+)
+_OTHERS: Final = {
+    "from": "the channel model",
+    "class-names": "label_map/class_names.json",
+    "checkpoints": "CheckpointConfig",
+    "resume": "CheckpointConfig",
+}
+
+
+def in_words_of_a_job(sentence: str) -> str:
+    """The sentence with `--crop-size` as `crop_size`, `--label-map FILE` as `the channel label_map`, and so on."""
+    for phrase, words in _PHRASES:
+        sentence = sentence.replace(phrase, words)
+    return _FLAG.sub(_translated, sentence)
+
+
+def _translated(flag: re.Match[str]) -> str:
+    negated, dashed, value = flag.groups()
+    name = dashed.replace("-", "_")
+    if name in _CHANNELS:
+        return f"the channel {name}"
+    if name in Hyperparameters.model_fields:
+        return f"{name} False" if negated else name + (value or "")
+    return _OTHERS.get(dashed, flag[0])

@@ -1,0 +1,117 @@
+"""Training jobs as SageMaker starts them: a tree below a temporary root, and the real entry as a process."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from segwright.bundle import BEST
+from tests.conftest import TINY_BACKBONE, blocks
+from tests.sagemaker_tree import ml_tree_from_request
+
+FOUR = ("train", "train_annotation", "validation", "validation_annotation")
+SETTINGS = {
+    "backbone": TINY_BACKBONE,
+    "use_pretrained_model": "False",
+    "num_classes": "3",
+    "num_training_samples": "8",
+    "epochs": "2",
+    "mini_batch_size": "4",
+    "crop_size": "32",
+    "base_size": "48",
+    "_workers": "0",
+    "_logging_frequency": "1",
+}
+COMMAND = (sys.executable, "-m", "segwright", "container", "train")
+
+
+def make_job(root: Path, *, channels: tuple[str, ...] = FOUR, mode: str = "File", **settings: str) -> Path:
+    """The tree of a job with pictures in its four channels, as `ml_tree_from_request` makes it."""
+    request: dict[str, Any] = {
+        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": mode},
+        "HyperParameters": {**SETTINGS, **settings},
+        "InputDataConfig": [{"ChannelName": name, "DataSource": {"S3DataSource": {}}} for name in channels],
+        "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge"},
+        "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
+    }
+    ml_tree_from_request(request, root)
+    for side, count, first in (("train", 8, 0), ("validation", 3, 1000)):
+        draw_pairs(root / "input/data", side, count, first)
+    return root
+
+
+def draw_pairs(data: Path, side: str, count: int, first: int) -> None:
+    """Pictures of `side` and their masks, in their two folders below `data`."""
+    images, masks = data / side, data / f"{side}_annotation"
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        image, mask = blocks(first + index)
+        Image.fromarray(image).save(images / f"{index:03}.jpg", quality=95)
+        Image.fromarray(mask).save(masks / f"{index:03}.png")
+
+
+def environment(root: Path, variables: Mapping[str, str] = {}) -> dict[str, str]:
+    """What the container's process sees."""
+    return {**os.environ, "SEGWRIGHT_ML_ROOT": str(root), "CUDA_VISIBLE_DEVICES": "", **variables}
+
+
+def start(root: Path, variables: Mapping[str, str] = {}) -> subprocess.Popen[str]:
+    """Start the entry `train` on a tree; both streams come together, as in CloudWatch."""
+    return subprocess.Popen(
+        COMMAND, env=environment(root, variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def run(root: Path) -> tuple[int, str]:
+    """Run a job to its end; its exit status and its log."""
+    process = start(root)
+    try:
+        log, _ = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    return process.returncode, log
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Pack a model folder as the platform does when a job has ended."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
+        for entry in sorted(folder.iterdir()):
+            packed.add(entry, entry.name)
+
+
+def without_figures(log: str, root: Path) -> str:
+    """A log with the root as `/opt/ml`, and times, threads and figures as letters.
+
+    Which epoch is the best depends on rounding: of the lines that say so only the first, which is certain, stays.
+    """
+    text = re.sub(r"in epoch \d+", "in epoch N", log.replace(str(root), "/opt/ml"))
+    text = re.sub(r"^\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (\w+) \d+\]", r"[TIME \1 THREAD]", text, flags=re.M)
+    lines = [line for line in text.splitlines() if "configuration" not in line]
+    better = [
+        number for number, line in enumerate(lines) if line.endswith(f"Serializing model to /opt/ml/model/{BEST}")
+    ]
+    lines = [line for number, line in enumerate(lines) if number not in better[1:]]
+    return "\n".join(_metrics(line) if line.startswith("#metrics ") else _figures(line) for line in lines) + "\n"
+
+
+def _figures(line: str) -> str:
+    return re.sub(r"\d+\.\d+(?:e-\d+)?", "N", line)
+
+
+def _metrics(line: str) -> str:
+    """A `#metrics` line: its times are figures, its counts have to be right."""
+    content = json.loads(line.removeprefix("#metrics "))
+    content["StartTime"] = content["EndTime"] = "N"
+    for name, values in content["Metrics"].items():
+        if name.endswith("time"):
+            values.update(sum="N", min="N", max="N")
+    return f"#metrics {json.dumps(content)}"

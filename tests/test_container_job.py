@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segwright.container.inputs import locate_channels
+from segwright.container.job import Job
+from segwright.container.settings import as_strings, read_settings
+from segwright.container.tree import Tree
+from segwright.errors import DataError, HyperparameterError, UserError
+from segwright.hyperparameters import Hyperparameters
+
+FOUR = ("train", "train_annotation", "validation", "validation_annotation")
+
+
+def tree(root: Path, environment: dict[str, str] | None = None, **files: Any) -> Tree:
+    """A tree with these files in `input/config`."""
+    (root / "input/config").mkdir(parents=True)
+    for name, content in files.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (root / "input/config" / f"{name}.json").write_text(text)
+    return Tree(root, environment or {})
+
+
+def channel(mode: str = "File", wrapper: str = "None") -> dict[str, str]:
+    return {"TrainingInputMode": mode, "S3DistributionType": "FullyReplicated", "RecordWrapperType": wrapper}
+
+
+def test_the_root_may_be_put_elsewhere() -> None:
+    assert Tree.from_environment({}).model == Path("/opt/ml/model")
+    assert Tree.from_environment({"SEGWRIGHT_ML_ROOT": "/tmp/ml"}).channel("train") == Path("/tmp/ml/input/data/train")
+
+
+def test_a_job_is_what_the_platforms_files_say(tmp_path: Path) -> None:
+    job = Job.read(
+        tree(
+            tmp_path,
+            hyperparameters={"num_classes": "4", "epochs": "2"},
+            inputdataconfig={"train": channel("Pipe", "RecordIO"), "validation": channel("FastFile")},
+            resourceconfig={"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"},
+            checkpointconfig={"LocalPath": "/opt/ml/my-checkpoints", "S3Uri": "s3://bucket/there"},
+        )
+    )
+    assert job.hyperparameters == {"num_classes": "4", "epochs": "2"}
+    assert (job.channels["train"].mode, job.channels["validation"].mode) == ("Pipe", "FastFile")
+    assert job.checkpoints == tmp_path / "my-checkpoints"
+
+
+def test_without_files_the_folders_and_the_toolkits_variables_say_it(tmp_path: Path) -> None:
+    variables = {
+        "SM_HPS": '{"num_classes": 4, "lr_scheduler_step": [10, 20]}',
+        "SM_CURRENT_HOST": "algo-7",
+        "SM_CHANNEL_VALIDATION": "/elsewhere/validation",
+        "SM_MODEL_DIR": "/elsewhere/model",
+    }
+    found = tree(tmp_path, variables)
+    (tmp_path / "input/data/train").mkdir(parents=True)
+    job = Job.read(found)
+    assert job.hyperparameters == {"num_classes": "4", "lr_scheduler_step": "10, 20"}
+    assert list(job.channels) == ["train"] and job.host == "algo-7" and job.checkpoints is None
+    assert found.channel("train") == tmp_path / "input/data/train"
+    assert found.channel("validation") == Path("/elsewhere/validation") and found.model == Path("/elsewhere/model")
+
+
+def test_the_usual_folder_of_checkpoints_counts_where_it_is(tmp_path: Path) -> None:
+    found = tree(tmp_path)
+    assert Job.read(found).checkpoints is None
+    (tmp_path / "checkpoints").mkdir()
+    assert Job.read(found).checkpoints == tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"hyperparameters": "{"}, "hyperparameters.json is not JSON"),
+        ({"hyperparameters": [1]}, "holds list, but has to hold one JSON object"),
+        ({"inputdataconfig": {"train": 3}}, "the channel train is 3"),
+        ({"inputdataconfig": {"train": channel("Tube")}}, "TrainingInputMode 'Tube'; File, FastFile and Pipe"),
+        ({"resourceconfig": {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]}}, "Set InstanceCount to 1"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(tmp_path: Path, files: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Job.read(tree(tmp_path, **files))
+
+
+def located(root: Path, configs: dict[str, dict[str, str]], label_map: bool = False) -> Any:
+    found = tree(root, inputdataconfig=configs)
+    for name, config in configs.items():
+        if config["TrainingInputMode"] != "Pipe":
+            (root / "input/data" / name).mkdir(parents=True)
+    if label_map:
+        (root / "input/data/label_map/train_label_map.json").write_text('{"scale": "3"}')
+    return locate_channels(found, Job.read(found).channels)
+
+
+@pytest.mark.parametrize("mode", ["File", "FastFile"])
+def test_files_are_found_and_label_maps_not_shared(tmp_path: Path, mode: str) -> None:
+    channels = located(tmp_path, {name: channel(mode) for name in (*FOUR, "label_map")}, label_map=True)
+    assert channels.train == tmp_path / "input/data/train" and channels.input_mode == "File"
+    assert channels.train_label_map().to_json() == {"scale": 3}
+    assert channels.validation_label_map() is None
+
+
+def test_pipes_are_found(tmp_path: Path) -> None:
+    channels = located(tmp_path, {side: channel("Pipe", "RecordIO") for side in ("train", "validation")})
+    assert channels.input_mode == "Pipe" and channels.stream("train").prefix == tmp_path / "input/data/train"
+
+
+@pytest.mark.parametrize(
+    ("configs", "said"),
+    [
+        ({"train": channel(), "train_annotation": channel()}, "missing: validation. .*has train, train_annotation"),
+        ({name: channel() for name in FOUR[:3]}, "missing: validation_annotation"),
+        ({"train": channel("Pipe"), "validation": channel("Pipe")}, "Set RecordWrapperType to RecordIO"),
+        (
+            {"train": channel("Pipe", "RecordIO"), "validation": channel(), "validation_annotation": channel()},
+            "train comes in mode Pipe, validation in mode File",
+        ),
+        (
+            {side: channel("Pipe", "RecordIO") for side in ("train", "validation", "label_map")},
+            "label_map is in Pipe mode",
+        ),
+    ],
+)
+def test_channels_that_cannot_be_used_are_refused(
+    tmp_path: Path, configs: dict[str, dict[str, str]], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        located(tmp_path, configs)
+
+
+def test_settings_follow_the_original_unless_told_otherwise() -> None:
+    settings = read_settings({"num_classes": "5", "_workers": "2", "sagemaker_program": "x", "early_stopping": "true"})
+    assert (settings.recipe, settings.mini_batch_size, settings.workers) == ("sagemaker", 16, 2)
+    assert read_settings({"recipe": "best"}).optimizer == "adamw"
+    with pytest.raises(HyperparameterError, match="epochs"):
+        read_settings({"epochs": "0"})
+
+
+def test_settings_written_are_read_again_the_same() -> None:
+    settings = read_settings({"num_classes": "5", "lr_scheduler": "step", "lr_scheduler_step": "10, 20"})
+    strings = as_strings(settings.model_dump())
+    assert strings["_aux_loss"] == "True" and strings["lr_scheduler_step"] == "10, 20"
+    assert Hyperparameters.from_strings(strings) == settings

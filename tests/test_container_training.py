@@ -1,0 +1,265 @@
+"""Training jobs from outside: the tree that SageMaker makes, the real entry as a process, what it leaves."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segwright.bundle import BEST, LAST, load_network, read_description
+from segwright.container import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS, launching
+from segwright.container import training as entry
+from segwright.container.launching import launch
+from segwright.container.tree import Tree
+from segwright.interruption import StopRequest
+from tests import jobs
+from tests.gluoncv import recorded_arrays
+from tests.mxnet_params_writer import write_params
+
+GOLDEN = Path(__file__).parent / "data" / "container" / "training.log"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A job that has ended, with channels as careless prefixes leave them, and its log."""
+    root = jobs.make_job(tmp_path_factory.mktemp("done") / "ml", channels=(*jobs.FOUR, "label_map", "test"))
+    shutil.rmtree(root / "checkpoints")
+    (root / "input/config/checkpointconfig.json").unlink()
+    data = root / "input/data"
+    shutil.copytree(data / "train_annotation", data / "train" / "train_annotation")
+    (data / "train" / ".ipynb_checkpoints").mkdir()
+    (data / "train" / "notes.txt").write_text("not a picture")
+    (data / "label_map" / "train_label_map.json").write_text('{"scale": "1"}')
+    status, log = jobs.run(root)
+    assert status == 0, log
+    return root, log
+
+
+def test_the_log_reads_as_the_originals(done: tuple[Path, str]) -> None:
+    root, log = done
+    assert jobs.without_figures(log, root) == GOLDEN.read_text()
+
+
+def test_sagemaker_finds_one_value_an_epoch_and_metric(done: tuple[Path, str]) -> None:
+    root, log = done
+    records = [json.loads(line) for line in (root / "model/metrics.jsonl").read_text().splitlines()]
+    found = {
+        one["Name"]: [float(match[1]) for line in log.splitlines() for match in re.finditer(one["Regex"], line)]
+        for one in (*METRIC_DEFINITIONS, *FURTHER_METRIC_DEFINITIONS)
+    }
+    assert {len(values) for values in found.values()} == {2}
+    assert found["validation:mIOU"] == [record["validation"]["mean_iou"] for record in records]
+    assert found["validation:pixel_accuracy"] == [record["validation"]["pixel_accuracy"] for record in records]
+    assert found["train:loss"] == [record["train_loss"] for record in records]
+    assert found["validation:IoU_class_1"] == [record["validation"]["per_class"][1]["iou"] for record in records]
+
+
+def test_a_job_leaves_what_the_command_line_leaves_and_the_originals_settings(done: tuple[Path, str]) -> None:
+    root, _ = done
+    description, _ = load_network(root / "model")
+    assert description.network.num_classes == 3 and (root / "model" / LAST).is_file()
+    given = json.loads((root / "model/hyperparams.json").read_text())
+    assert given["num_classes"] == "3" and given["_aux_loss"] == "True" and given["algorithm"] == "fcn"
+    assert (root / "output/data/metrics.jsonl").read_bytes() == (root / "model/metrics.jsonl").read_bytes()
+    assert not (root / "output/failure").exists()
+
+
+def test_a_pipe_job_reads_its_fifos(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", channels=("train", "validation"), mode="Pipe", epochs="1")
+    config = root / "input/config/inputdataconfig.json"
+    channels = json.loads(config.read_text())
+    config.write_text(json.dumps({name: {**one, "RecordWrapperType": "RecordIO"} for name, one in channels.items()}))
+    data = root / "input/data"
+    data.rename(tmp_path / "pictures")
+    data.mkdir()
+    for side in ("train", "validation"):
+        pictures = sorted((tmp_path / "pictures" / side).iterdir())
+        lines = (
+            json.dumps({"source-ref": f"{side}/{one.name}", "label-ref": f"{side}_annotation/{one.stem}.png"})
+            for one in pictures
+        )
+        (tmp_path / "pictures" / f"{side}.manifest").write_text("\n".join(lines) + "\n")
+    train, validation = (str(tmp_path / "pictures" / f"{side}.manifest") for side in ("train", "validation"))
+    pipe = subprocess.Popen(
+        [sys.executable, "-m", "segwright", "pipe", train, str(data), "--validation", validation],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        status, log = jobs.run(root)
+    finally:
+        pipe.terminate()
+        pipe.wait()
+    assert status == 0, log
+    assert "validation mIOU: " in log and '"Total Records Seen": {"sum": 8,' in log
+    load_network(root / "model")
+
+
+@pytest.mark.parametrize(
+    ("settings", "spoil", "reason"),
+    [
+        ({"epochs": "0"}, None, r'epochs is "0"'),
+        ({"num_clases": "3"}, None, r"num_clases.*num_classes"),
+        ({"num_classes": "2"}, None, r"with num_classes 2 the classes are 0 to 1.*002?\.png.*the channel label_map"),
+        ({}, "validation_annotation", r"validation_annotation.*holds no masks"),
+    ],
+)
+def test_the_users_faults_are_client_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, str], spoil: str | None, reason: str
+) -> None:
+    root = jobs.make_job(tmp_path / "ml")
+    file = root / "input/config/hyperparameters.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+    if spoil:
+        shutil.rmtree(root / "input/data" / spoil)
+        (root / "input/data" / spoil).mkdir()
+    assert entry.run_training(Tree(root), StopRequest()) == 2
+    failure = (root / "output/failure").read_text()
+    assert failure.startswith("ClientError: ") and re.search(reason, failure), failure
+    assert "--" not in failure and "Traceback" not in failure
+    assert " ERROR " in capsys.readouterr().out
+
+
+def test_our_faults_are_algorithm_errors(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("a wheel came off")
+
+    monkeypatch.setattr(entry, "train", broken)
+    root = jobs.make_job(tmp_path / "ml")
+    assert entry.run_training(Tree(root), StopRequest()) == 1
+    failure = (root / "output/failure").read_text()
+    assert failure == "AlgorithmError: RuntimeError: a wheel came off. The log holds the traceback."
+    assert "Traceback (most recent call last)" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("moment", ["preparing", "training"])
+def test_sigterm_leaves_a_usable_model(tmp_path: Path, moment: str) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="5000", _logging_frequency="20")
+    process = jobs.start(root)
+    assert process.stdout is not None
+    sign = "Checkpoint loading" if moment == "preparing" else "completed"
+    for line in process.stdout:
+        if sign in line:
+            break
+    process.terminate()
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert not (root / "output/failure").exists()
+    load_network(root / "model")
+    load_network(root / "model", LAST)
+    assert list((root / "checkpoints").glob("checkpoint-*"))
+    assert (root / "model/hyperparams.json").is_file()
+    assert "Stopped; the model is in" in log
+
+
+def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    whole = jobs.make_job(tmp_path / "whole", epochs="12", _workers="2")
+    status, log = jobs.run(whole)
+    assert status == 0 and "Checkpoint loading and saving are enabled" in log
+    cut = jobs.make_job(tmp_path / "cut", epochs="12", _workers="2")
+    reached = 0
+    for _ in range(3):
+        process = jobs.start(cut)
+        deadline = time.monotonic() + 120
+        while newest(cut) <= reached and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+        reached = newest(cut)
+        shutil.rmtree(cut / "model")  # a new machine
+        (cut / "model").mkdir()
+    assert 3 <= reached < 12
+    status, log = jobs.run(cut)
+    assert status == 0 and f"going on after {2 * reached} updates" in log
+    for file in (BEST, LAST):
+        one, other = (load_file(root / "model" / file) for root in (whole, cut))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert '"Reset Count": {"sum": 12,' in log and '"Total Records Seen": {"sum": 96,' in log
+
+
+def newest(root: Path) -> int:
+    """The number of the newest checkpoint."""
+    files = (root / "checkpoints").glob("checkpoint-*")
+    return max((int(file.name.split("-")[1]) for file in files), default=0)
+
+
+def test_a_job_goes_on_from_an_earlier_model(done: tuple[Path, str], tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", channels=(*jobs.FOUR, "model"), epochs="1")
+    jobs.pack(done[0] / "model", root / "input/data/model/model.tar.gz")
+    status, log = jobs.run(root)
+    assert status == 0, log
+    assert "starting from a trained model; its classes: kept by name: class 0, class 1, class 2" in log
+    assert read_description(root / "model").started_from == str(root / "segwright/earlier-model")
+
+
+def test_a_job_goes_on_from_a_model_of_the_original(tmp_path: Path) -> None:
+    root = jobs.make_job(
+        tmp_path / "ml",
+        channels=(*jobs.FOUR, "model"),
+        epochs="1",
+        backbone="resnet-50",
+        num_classes="5",
+        crop_size="24",
+        mini_batch_size="8",
+    )
+    artefact = tmp_path / "artefact"
+    artefact.mkdir()
+    (artefact / "model_best.params").write_bytes(write_params(recorded_arrays("fcn").items()))
+    (artefact / "hyperparams.json").write_text(json.dumps({"backbone": "resnet-50", "num_classes": "5"}))
+    jobs.pack(artefact, root / "input/data/model/model.tar.gz")
+    status, log = jobs.run(root)
+    assert status == 0, log
+    assert "kept by name: class 0, class 1, class 2, class 3, class 4" in log
+    moved = load_file(root / "model" / LAST)["backbone.features.layer1.0.conv1.weight"].numpy()
+    first = recorded_arrays("fcn")["layer1.0.conv1.weight"]
+    assert 0 < np.abs(moved - first).max() < 1e-2  # trained a little further from there
+
+
+def test_a_model_channel_without_a_model_is_a_client_error(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", channels=(*jobs.FOUR, "model"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("no model")
+    jobs.pack(tmp_path / "other", root / "input/data/model/model.tar.gz")
+    assert entry.run_training(Tree(root), StopRequest()) == 2
+    assert "holds notes.txt, but no model" in (root / "output/failure").read_text()
+
+
+def test_several_processes_train_one_model_and_stop_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="2000", mini_batch_size="3")
+    for name, value in jobs.environment(root).items():
+        monkeypatch.setenv(name, value)
+    stop = StopRequest()
+
+    def stop_when_trained() -> None:
+        deadline = time.monotonic() + 120
+        while not (root / "model/metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        stop.made = True
+
+    thread = threading.Thread(target=stop_when_trained)
+    thread.start()
+    assert launch(jobs.COMMAND, 2, stop) == 0
+    thread.join()
+    description, _ = load_network(root / "model")
+    assert description.metrics["best"] is not None
+    assert not (root / "output/failure").exists()
+
+
+def test_launched_processes_know_their_place_and_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "_AFTER_A_FAILURE", 0.5)
+    says = "import os, sys, time; r = int(os.environ['RANK']); time.sleep(60 * (r != 1)); sys.exit(3 * r)"
+    begun = time.monotonic()
+    assert launch((sys.executable, "-c", says), 3, StopRequest()) == 3
+    assert time.monotonic() - begun < 40
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert launch((sys.executable, "-c", killed), 1, StopRequest()) == -signal.SIGKILL
