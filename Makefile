@@ -14,12 +14,13 @@ LONG_SIDE := $(shell echo $(SIZE) | tr x '\n' | sort -n | tail -1)
 # Larger pictures are trained on at a smaller scale, so that a crop still shows what surrounds things.
 BASE_SIZE := $(shell expr $(LONG_SIDE) / 2 + 128)
 
-.PHONY: help demo test test-browser check format docs clean
+.PHONY: help demo test test-browser test-sdk check format docs clean
 
 help:
 	@echo "make demo    draw street scenes, train on them, evaluate and predict (SEED=0 SIZE=320x240 IMAGES=300)"
 	@echo "make test    run all tests"
 	@echo "make test-browser  open the pages that are made in a real browser (Chromium is installed where that is possible)"
+	@echo "make test-sdk  run the code of docs/sagemaker.md with the SageMaker Python SDK v2 and v3"
 	@echo "make check   lint, types, and the direction of imports"
 	@echo "make format  let ruff format and fix"
 	@echo "make docs    write the generated pages of docs/"
@@ -61,6 +62,21 @@ test-browser: $(VENV)/.developing
 		{ echo "The browser tests need Chromium or Chrome on the PATH; on Debian: sudo apt-get install chromium"; exit 1; }
 	$(BIN)/python -m pytest browser_tests
 
+# Each SDK lives in an environment of its own: they exclude each other.
+.venv-sdk2/.installed: sdk_tests/requirements-sdk2.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.venv-sdk3/.installed: sdk_tests/requirements-sdk3.txt sdk_tests/requirements-sdk3-alone.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(word 2,$^)
+	@touch $@
+
+test-sdk: $(VENV)/.developing .venv-sdk2/.installed .venv-sdk3/.installed
+	$(BIN)/python -m pytest sdk_tests
+
 check: $(VENV)/.developing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -73,6 +89,7 @@ format: $(VENV)/.developing
 
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/write_hyperparameter_docs.py
+	$(SEGWRIGHT) container metric-definitions > docs/metric_definitions.json
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-sdk2 .venv-sdk3 demo

@@ -115,8 +115,8 @@ def server(*arguments: str | Path, environment: dict[str, str] | None = None) ->
 def _address(running: Server) -> str:
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and running.process.poll() is None:
-        for line in list(running.messages):
+        for line in [*running.messages, *running.printed]:
             if found := re.search(r"on (http://[\d.]+:\d+)", line):
                 return found[1]
         time.sleep(0.05)
-    raise AssertionError("the server does not start: " + "".join(running.messages))
+    raise AssertionError("the server does not start: " + "".join(running.messages + running.printed))

@@ -1,7 +1,10 @@
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+from segwright.cli import main
 from segwright.console import LOGGER
 from segwright.container import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.container.lines import set_up_logging
@@ -38,6 +41,13 @@ def test_no_message_looks_like_a_metric(capsys: pytest.CaptureFixture[str]) -> N
     assert all(re.match(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d WARNING \d+\] left out: /data/", line) for line in lines)
     found = [re.search(one["Regex"], line) for one in METRIC_DEFINITIONS for line in lines]
     assert not any(found)
+
+
+def test_the_documents_hold_the_definitions_that_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["container", "metric-definitions"]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == METRIC_DEFINITIONS
+    assert printed == (Path(__file__).parents[1] / "docs" / "metric_definitions.json").read_text()
 
 
 def test_names_of_metrics_are_unique() -> None:

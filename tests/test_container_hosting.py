@@ -1,0 +1,79 @@
+"""Hosting from outside: the tree that SageMaker makes, the real entry as a process, real HTTP."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segwright import client
+from tests.gluoncv import recorded_arrays
+from tests.mxnet_params_writer import write_params
+from tests.served import picture, server, write_bundle
+
+ENTRY = ("-m", "segwright", "container", "serve")
+
+
+def environment(root: Path, **variables: str) -> dict[str, str]:
+    return {**os.environ, "SEGWRIGHT_ML_ROOT": str(root), "CUDA_VISIBLE_DEVICES": "", **variables}
+
+
+@pytest.fixture
+def port() -> str:
+    """A port that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_an_artefact_of_the_original_is_served_as_it_lies(tmp_path: Path, port: str) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model_best.params").write_bytes(write_params(recorded_arrays("fcn").items()))
+    (model / "model_algo-1").write_bytes(b"not read: the endpoint uses the best weights")
+    (model / "hyperparams.json").write_text('{"algorithm": "fcn", "backbone": "resnet-50", "num_classes": "5"}')
+    before = sorted(model.iterdir())
+    with server(*ENTRY, environment=environment(tmp_path, SAGEMAKER_BIND_TO_PORT=port)) as running:
+        assert running.address.endswith(f":{port}")
+        with running.client() as asked:
+            assert asked.get("/ping").status_code == 200
+            sent = picture("JPEG")
+            shown = asked.post("/invocations", content=sent, headers={"Accept": "image/png"})
+            record = asked.post("/invocations", content=sent, headers={"Content-Type": "image/jpeg"})
+        assert running.stop() == 0
+    mask = np.asarray(Image.open(io.BytesIO(shown.content)))
+    probabilities = client.read_probabilities(record.content, record.headers["content-type"])
+    assert mask.shape == (40, 57) and probabilities.shape == (5, 40, 57)
+    assert np.array_equal(probabilities.argmax(0), mask)
+    assert sorted(model.iterdir()) == before  # the platform mounts it read-only
+
+
+def test_a_multi_model_endpoint_begins_empty_and_loads_what_it_is_told(tmp_path: Path, port: str) -> None:
+    model = write_bundle(tmp_path / "models" / "one" / "model")
+    variables = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_BIND_TO_PORT": port}
+    with server(*ENTRY, environment=environment(tmp_path, **variables)) as running, running.client() as asked:
+        assert asked.get("/ping").status_code == 200 and asked.get("/models").json()["models"] == []
+        assert asked.post("/models", json={"model_name": "one", "url": str(model)}).status_code == 200
+        answer = asked.post("/models/one/invoke", content=picture(), headers={"Accept": "image/png"})
+        assert answer.status_code == 200 and client.read_mask(answer.content, "image/png").shape == (40, 57)
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"SAGEMAKER_BIND_TO_PORT": "eight"}, "SAGEMAKER_BIND_TO_PORT is eight; it takes the number of a port"),
+        ({"SAGEMAKER_BIND_TO_PORT": "0"}, "SAGEMAKER_BIND_TO_PORT is 0"),
+        ({}, "model"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(tmp_path: Path, port: str, variables: dict[str, str], said: str) -> None:
+    surroundings = environment(tmp_path, **{"SAGEMAKER_BIND_TO_PORT": port, **variables})
+    done = subprocess.run([sys.executable, *ENTRY], env=surroundings, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr + done.stdout
