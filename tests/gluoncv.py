@@ -3,7 +3,9 @@
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,10 +38,20 @@ def recorded_case(algorithm: Algorithm) -> dict[str, Any]:
     return case
 
 
-def recorded_arrays(algorithm: Algorithm) -> dict[str, NDArray[np.float32]]:
-    """The weights of a recorded network by structural name, in the order in which GluonCV makes them."""
+def recorded_arrays(
+    algorithm: Algorithm, known: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
+) -> dict[str, NDArray[np.float32]]:
+    """The weights of a recorded network by structural name, in the order in which GluonCV makes them.
+
+    Most are the same in all three networks: those that are in `known` need not be made again.
+    """
     case = recorded_case(algorithm)
-    return {name: rule_made(name, shape, case["salt"]) for name, shape in case["arrays"]}
+    return {
+        name: known[name]
+        if name in known and known[name].shape == tuple(shape)
+        else rule_made(name, shape, case["salt"])
+        for name, shape in case["arrays"]
+    }
 
 
 def recorded_network(algorithm: Algorithm) -> SegmentationNetwork:

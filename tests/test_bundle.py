@@ -273,6 +273,32 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
         read_description(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("name", ["model.tar.gz", "fcn-0030.params", "model_algo-1"])
+def test_a_file_is_no_bundle_but_may_become_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"anything")
+    with pytest.raises(BundleError, match=f"{name} is a file, not the folder .* unpack it .*`segwright import-model`"):
+        read_description(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "origin"),
+    [
+        ({"started_from": "old/model.tar.gz"}, "Imported from old/model.tar.gz"),
+        ({"started_from": "old", "data": {"train": {}}}, "Trained"),
+        ({}, "Trained"),
+    ],
+)
+def test_the_readme_says_where_the_model_comes_from(
+    changes: dict[str, Any], origin: str, tmp_path: Path, network: SegmentationNetwork
+) -> None:
+    description, weights = describe(network).model_copy(update=changes), host_copy(network)
+    BundleWriter(tmp_path / "model", overwrite=False).save(description, last=weights, best=weights, records=[])
+    lines = (tmp_path / "model" / "README.md").read_text().splitlines()
+    assert (
+        f"{origin} by Segwright {versions()['segwright']}: psp on {TINY_BACKBONE}, validation mean IoU 0.5000." in lines
+    )
+
+
 def test_an_older_bundle_is_kept_until_the_first_save(bundle: Path, network: SegmentationNetwork) -> None:
     writer = BundleWriter(bundle, overwrite=True)
     assert writer.keeps_older

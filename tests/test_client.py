@@ -1,11 +1,14 @@
+import base64
 import contextlib
 import io
 import json
 import struct
 import subprocess
 import sys
+import textwrap
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from segwright import client
 from segwright.client import read_class_names, read_mask, read_probabilities
 from segwright.serving.accept import AnswerForm, choose_form
 from segwright.serving.answers import encode
@@ -95,6 +99,23 @@ def test_numpy_is_all_it_needs(tmp_path: Path) -> None:
     assert len(done.stdout.splitlines()) == len([*MASKS, *TENSORS])
 
 
+class Runtime:
+    """The one call of boto3's client that the docstring makes."""
+
+    def invoke_endpoint(self, **given: Any) -> dict[str, Any]:
+        assert given == {"EndpointName": "city", "Body": b"a JPEG", "Accept": "image/png;palette=1"}
+        body, content_type = answer(given["Accept"])
+        return {"Body": io.BytesIO(body), "ContentType": content_type}
+
+
+def test_the_lambda_of_the_docstring_runs() -> None:
+    code = textwrap.dedent(str(client.__doc__).split("::\n\n")[1].split("\n\n")[0])
+    names: dict[str, Any] = {"base64": base64, "runtime": Runtime(), "read_mask": read_mask}
+    exec(code, names)
+    shares = names["handler"]({"body": base64.b64encode(b"a JPEG").decode()}, None)
+    assert shares == {"share of class 2": pytest.approx((MASK == 2).mean())}
+
+
 @settings(max_examples=50)
 @given(st.integers(1, 9), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_run_lengths_of_any_mask(height: int, width: int, random: object) -> None:
@@ -136,6 +157,9 @@ def test_every_filter_of_a_png_is_undone_as_pillow_does() -> None:
         b'{"height": 2, "width": 2, "segments": [{"class": 0, "counts": "5"}]}',
         b'{"height": 2, "width": 2, "segments": [{"class": 999, "counts": "04"}]}',
         b'{"height": 2, "width": 2, "segments": [{"class": 0, "counts": 4}]}',
+        b'{"height": 2, "width": 2, "segments": [{"class": 0, "counts": "T"}]}',
+        b'{"height": 100000000000, "width": 100000000000, "segments": []}',
+        b'{"height": 0, "width": 2, "segments": []}',
         b"[1]",
         b"",
         b"hello",

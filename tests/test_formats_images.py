@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.errors import DataError
-from segwright.formats import containers
+from segwright.errors import DataError, TooLargeError
+from segwright.formats import signatures
 from segwright.formats.images import (
     ImageFacts,
     PixelForm,
@@ -199,10 +199,10 @@ def test_what_is_no_picture_is_refused_by_name(data: bytes) -> None:
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_PIXELS", 24 * 40 - 1)
+    monkeypatch.setattr(signatures, "MAX_PIXELS", 24 * 40 - 1)
     for data in (encode_png(picture()), encode_jpeg(picture())):
         for function in (decode_image, verify_image, image_size):
-            with pytest.raises(DataError, match=r"big .*40 x 24"):
+            with pytest.raises(TooLargeError, match=r"big .*40 x 24"):
                 function(data, "big")
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import TiffFile, TiffWriter, imwrite
 
-from segwright.errors import DataError
-from segwright.formats import containers, multiband
+from segwright.errors import DataError, TooLargeError
+from segwright.formats import multiband, signatures
 from segwright.formats.images import (
     PixelForm,
     decode_image,
@@ -310,14 +310,14 @@ def test_a_bomb_is_not_inflated(has_imagecodecs: bool, monkeypatch: pytest.Monke
 
 
 def test_numbers_in_all_bands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_PIXELS", HEIGHT * WIDTH)
+    monkeypatch.setattr(signatures, "MAX_PIXELS", HEIGHT * WIDTH)
     assert natural(tiff(numbers(3, 16))) == PixelForm(3, 16)
     for function in (verify_image, image_size):
-        with pytest.raises(DataError, match=r"x has 34 x 21 pixels of 4 bands, more than the 2,142 numbers"):
+        with pytest.raises(TooLargeError, match=r"x has 34 x 21 pixels of 4 bands, more than the 2,142 numbers"):
             function(tiff(numbers(4, 16)), "x")
-    monkeypatch.setattr(containers, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+    monkeypatch.setattr(signatures, "MAX_PIXELS", HEIGHT * WIDTH - 1)
     for data in (tiff(numbers(1, 16)), png16(0, numbers(1, 16))):
-        with pytest.raises(DataError, match=r"x has 34 x 21 pixels, more than"):
+        with pytest.raises(TooLargeError, match=r"x has 34 x 21 pixels, more than"):
             verify_image(data, "x")
 
 
@@ -424,7 +424,7 @@ def test_damaged_bytes_give_a_picture_or_a_data_error_in_silence(
                 assert image_size(data, "damaged", upright=True) == (facts.height, facts.width)
                 pixels, _ = decode_reduced(data, "damaged", facts.form, 2)
                 assert pixels.dtype == facts.form.dtype and pixels.shape[2] == facts.form.bands
-                if containers.sniff(data) != "JPEG":
+                if signatures.sniff(data) != "JPEG":
                     assert pixels.shape[:2] == (facts.height, facts.width)
                 outcomes[True] += 1
             except DataError as error:

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.run_lengths import compress_counts, decode_rle, decompress_counts, encode_rle
+from segwright.formats.run_lengths import compress_counts, decode_rle, decompress_counts, encode_rle, expand_counts
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=20))
 COUNTS = st.lists(st.integers(0, 1 << 28))
@@ -38,6 +38,7 @@ def test_runs_go_down_the_columns() -> None:
     mask = np.array([[0, 1, 1], [0, 1, 0]], np.uint8)
     assert encode_rle(mask) == [2, 3, 1]
     np.testing.assert_array_equal(decode_rle([2, 3, 1], 2, 3), mask)
+    assert expand_counts([2, 3, 1], 6).tolist() == [False, False, True, True, True, False]
 
 
 @given(MASKS)
@@ -69,12 +70,12 @@ def test_any_text_is_counts_or_a_data_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("counts", "height", "width", "message"),
     [
-        ([3, 2], 2, 3, "add up to 5 pixels, but 3x2 pixels are 6"),
+        ([3, 2], 2, 3, "add up to 5 pixels, but the mask has 6"),
         ([], 2, 3, "add up to 0"),
         ([8, -2], 2, 3, "a count of the run lengths is -2"),
         ([10**30], 2, 3, "add up to 1000"),
-        ([10**10], 10**5, 10**5, "178,956,970 are allowed"),
-        ([0], 0, 3, "3x0 pixels cannot be read"),
+        ([10**10], 10**5, 10**5, "the run-length mask has 100000 x 100000 pixels, more than the 178,956,970"),
+        ([0], 0, 3, "the run-length mask has no pixels: its size is 3 x 0"),
     ],
 )
 def test_counts_that_make_no_mask_are_refused(counts: list[int], height: int, width: int, message: str) -> None:

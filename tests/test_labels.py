@@ -169,10 +169,17 @@ def test_a_mask_may_be_a_view() -> None:
 
 
 def test_applying_a_map_leaves_the_mask_alone() -> None:
+    for label_map in (LabelMap.identity(), LabelMap(scale=3), LabelMap(values=((7, 1), (8, 255 - 2)))):
+        mask = PIXELS.copy()
+        mask.flags.writeable = False
+        label_map.apply(mask)
+        assert np.array_equal(mask, PIXELS)
+
+
+def test_a_mask_that_needs_no_map_is_not_copied() -> None:
     mask = PIXELS.copy()
-    classes = LabelMap.identity().apply(mask)
-    classes[:] = 9
-    assert np.array_equal(mask, PIXELS)
+    assert LabelMap.identity().apply(mask) is mask
+    assert LabelMap.identity().apply(mask.astype(np.uint16)).dtype == np.uint8
 
 
 def test_text_maps_number_names_by_first_appearance(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@ import io
 import struct
 import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.exceptions import HTTPException
+from tifffile import imwrite
 
+from segwright.formats import signatures
 from segwright.formats.images import PixelForm
 from segwright.serving.requests import decode
 from tests.served import picture, pixels
@@ -62,3 +65,13 @@ def test_a_large_jpeg_header_is_too_large_as_well() -> None:
     start = body.index(b"\xff\xc0") + 5
     body[start : start + 4] = struct.pack(">HH", 60_000, 60_000)
     assert refused(bytes(body))[0] == 413
+
+
+def test_a_picture_of_too_many_bands_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO()
+    imwrite(stream, np.zeros((4, 5, 7), np.uint16), photometric="minisblack", planarconfig="contig")
+    form = PixelForm(7, 16)
+    assert decode(stream.getvalue(), form).shape == (4, 5, 7)
+    monkeypatch.setattr(signatures, "MAX_PIXELS", 4 * 5 * 2)
+    status, sentence = refused(stream.getvalue(), form)
+    assert status == 413 and sentence.startswith("The image has 5 x 4 pixels of 7 bands") and sentence.endswith(".")

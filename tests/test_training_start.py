@@ -9,7 +9,7 @@ import torch
 
 import segwright
 from segwright.bundle import load_network, read_description
-from segwright.errors import HyperparameterError
+from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
 from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
@@ -109,3 +109,15 @@ def test_the_whole_way(bundle: Path, tmp_path: Path, num_classes: int | None) ->
     assert after.class_names == before.class_names, "where nobody names classes, they are the model's"
     assert after.started_from == str(bundle) and before.started_from is None
     assert after.metrics["best"]["mean_iou"] == pytest.approx(before.metrics["best"]["mean_iou"], abs=0.2)
+
+
+def test_a_model_of_the_original_has_to_become_a_bundle_first(channels_folder: Draw, tmp_path: Path) -> None:
+    original = tmp_path / "original"
+    original.mkdir()
+    (original / "model_best.params").touch()
+    sentence = (
+        rf"{original} is a model of SageMaker's original algorithm: .* `segwright import-model {original} BUNDLE`"
+    )
+    with pytest.raises(BundleError, match=sentence):
+        segwright.train(segwright.Channels.locate(channels_folder()), tmp_path / "further", start_from=original)
+    assert not (tmp_path / "further").exists()

@@ -186,6 +186,11 @@ def read_description(path: Path) -> Description:
     try:
         if not path.exists():
             raise BundleError(f"{path} does not exist; it should be the directory that a training left")
+        if path.is_file():
+            raise BundleError(
+                f"{path} is a file, not the folder of a bundle; unpack it if it is the archive of one, or let "
+                "`segwright import-model` make one of a model.tar.gz or .params file of SageMaker's original algorithm"
+            )
         if not file.is_file():
             raise BundleError(f"{path} is not a Segwright bundle: it has no bundle.json")
         document = json.loads(file.read_bytes())
@@ -258,13 +263,19 @@ def _readme(description: Description) -> str:
     names = ", ".join(f"{entry.index} {entry.name}" for entry in description.classes)
     return (
         "# A semantic segmentation model\n\n"
-        f"Trained by Segwright {description.versions['segwright']}: {network.algorithm} on "
+        f"{_origin(description)} by Segwright {description.versions['segwright']}: {network.algorithm} on "
         f"{network.backbone}, {score}.\n\n"
         f"Classes: {names}.\n\n"
         "```sh\nsegwright predict THIS_DIRECTORY PICTURES --output MASKS --overlay\n```\n\n"
         "`model.safetensors` holds the best weights by validation, `last.safetensors` those at the end, "
         "`bundle.json` all that is needed to use them, `metrics.jsonl` a line an epoch.\n"
     )
+
+
+def _origin(description: Description) -> str:
+    """How the model came to be: who saw no data imported it."""
+    imported = description.started_from and not description.data
+    return f"Imported from {description.started_from}" if imported else "Trained"
 
 
 def _first_lines(error: Exception) -> str:

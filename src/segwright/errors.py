@@ -7,6 +7,7 @@
         ├── HyperparameterError    a name or value of a hyperparameter
         ├── LabelError             a label map or a list of class names
         ├── DataError              an image, a mask, or how they are paired
+        │   └── TooLargeError      a picture with more pixels than are read
         ├── BundleError            a trained model on disk
         └── OutputExistsError      an output that would overwrite something
 
@@ -28,6 +29,10 @@ class LabelError(UserError):
 
 class DataError(UserError):
     """An image or mask that cannot be read, or a set of pairs that cannot be trained on."""
+
+
+class TooLargeError(DataError):
+    """A picture with more pixels, or with more numbers in all its bands, than are read."""
 
 
 class BundleError(UserError):

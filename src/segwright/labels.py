@@ -116,10 +116,10 @@ class LabelMap:
         """Turn the pixel values of a mask file, uint8 or uint16 [H, W], into class indices, uint8 [H, W].
 
         The result is `IGNORE` where the map names no class. Where a scale leads beyond 253 it is 254, which is
-        never a class, so that a check of the classes finds it.
+        never a class, so that a check of the classes finds it. Where nothing changes, the result is `mask` itself.
         """
         if self.scale == 1 and mask.dtype == np.uint8:
-            return mask.astype(np.uint8)
+            return mask.astype(np.uint8, copy=False)
         table = _table(self)
         if mask.dtype == np.uint8:
             return np.asarray(cv2.LUT(mask, table[:256]), np.uint8)

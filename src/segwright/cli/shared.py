@@ -112,7 +112,9 @@ Strict = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, Parameter(negative=(), show_default=False, help="Replace what exists at the output.")]
-Bundle = Annotated[Path, Parameter(help="A trained model: the folder that train wrote.")]
+Bundle = Annotated[
+    Path, Parameter(help="A trained model: the folder that train wrote, or one of SageMaker's original algorithm.")
+]
 
 
 def open_cache(folder: Path | None, gigabytes: float, masks: bool) -> Cache | None:

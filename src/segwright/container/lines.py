@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from segwright.console import LOGGER
 from segwright.container.words import in_words_of_a_job
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.epoch import EpochSums, StepFigures
-from segwright.training.report import EpochResult, Teller, TellStep
+from segwright.training.report import EpochResult, Teller, TellImages, TellStep
 from segwright.training.state import Progress
 
 _METRIC: Final = {"metric": True}
@@ -92,17 +92,18 @@ class JobTeller(Teller):
         self._throughput(epoch, f"train throughput: {sums.images_per_second}")
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[Callable[[], None]]:
+    def validating(self, epoch: int, images: int) -> Iterator[TellImages]:
         """As in training; an iteration is a batch of validation images, though images are scored one by one."""
         pace = _Pace()
-        done = 0
+        scored = told = 0
 
-        def tell() -> None:
-            nonlocal done
-            done += 1
-            pace.images += 1
-            if done % (self._every * self._batch) == 0:
-                self._progress(epoch, done // self._batch, f"{pace.lap()} samples/sec")
+        def tell(count: int) -> None:
+            nonlocal scored, told
+            scored += count
+            pace.images += count
+            if scored // self._batch >= told + self._every:
+                told = scored // self._batch // self._every * self._every
+                self._progress(epoch, told, f"{pace.lap()} samples/sec")
 
         yield tell
 

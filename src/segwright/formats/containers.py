@@ -1,7 +1,7 @@
-"""Which file format some bytes are, and opening them with Pillow.
+"""Opening pictures with Pillow, and decoding them.
 
-Knows the signatures of the five formats that are read and the largest picture that is accepted. Refuses to
-know what the pixels mean: `images` and `masks` decide that.
+Knows Pillow's reader of each format, and how it is kept to that format and quiet. Refuses to know what the pixels mean:
+`images` and `masks` decide that.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import ctypes
 import io
 import logging
 import warnings
-from typing import Final, Literal
+from typing import Final
 
 from PIL import (
     BmpImagePlugin,
@@ -23,13 +23,7 @@ from PIL import (
 
 from segwright.errors import DataError
 from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
-
-Container = Literal["JPEG", "PNG", "TIFF", "BMP", "WebP"]
-
-MAX_PIXELS: Final = 178_956_970
-"""Largest picture that is opened, in pixels: Pillow's own limit against decompression bombs (half a gigabyte
-as RGB). Pictures of other bands have at most as many numbers as the largest RGB picture, three for each pixel.
-"""
+from segwright.formats.signatures import Container, check_size, sniff
 
 # What Pillow finds odd in a file is no news to users: what cannot be read becomes an error anyway. libtiff, which
 # decodes compressed TIFFs for Pillow, prints on its own; where it is built in, nothing can be told to it.
@@ -47,28 +41,14 @@ _READERS: Final[dict[Container, type[ImageFile.ImageFile]]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
-_TIFF_SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_BITS_PER_SAMPLE: Final = 258
-
-
-def sniff(data: bytes) -> Container | None:
-    """The format that the first bytes of a file announce, or None when it is none of the five."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(_TIFF_SIGNATURES):
-        return "TIFF"
-    if data.startswith(b"BM"):
-        return "BMP"
-    return "WebP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     """Open the bytes of one picture without decoding its pixels.
 
     Pixels will be as they are stored, whatever orientation is noted. Raises DataError for bytes that are none of
-    the five formats, for a damaged header and for more than MAX_PIXELS.
+    the five formats and for a damaged header, TooLargeError for more than MAX_PIXELS.
     """
     container = sniff(data)
     if container is None:
@@ -97,24 +77,6 @@ def load_picture(picture: ImageFile.ImageFile, name: str) -> None:
         raise
     except Exception as error:  # as above
         raise DataError(f"{name} is truncated or damaged: {error}.") from error
-
-
-def check_size(height: int, width: int, name: str, bands: int = 3) -> None:
-    """Raise DataError for a picture without pixels, with more than MAX_PIXELS, or with more than 3 * MAX_PIXELS
-    numbers in all its bands.
-    """
-    if height < 1 or width < 1:
-        raise DataError(f"{name} has no pixels: its size is {width} x {height}.")
-    if height * width > MAX_PIXELS:
-        raise DataError(
-            f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read at most: "
-            "cut it into smaller pictures."
-        )
-    if height * width * bands > 3 * MAX_PIXELS:
-        raise DataError(
-            f"{name} has {width} x {height} pixels of {bands} bands, more than the {3 * MAX_PIXELS:,} numbers that "
-            "are read at most: cut it into smaller pictures."
-        )
 
 
 def stored_bits(picture: ImageFile.ImageFile, data: bytes) -> int:

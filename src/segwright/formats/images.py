@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from segwright.errors import DataError
-from segwright.formats.containers import check_size, load_picture, open_picture, sniff, stored_bits
+from segwright.formats.containers import load_picture, open_picture, stored_bits
 from segwright.formats.multiband import Pixels as Pixels
 from segwright.formats.multiband import open_deep_png, open_tiff
 from segwright.formats.orientation import noted_orientation, turned, turned_size
+from segwright.formats.signatures import check_size, sniff
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Endings, in lower case, of the files that are looked for as images."""

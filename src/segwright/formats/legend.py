@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.formats.colour_table import Colour, ColourTable
-from segwright.formats.containers import open_picture, sniff, stored_bits
+from segwright.formats.containers import open_picture, stored_bits
 from segwright.formats.images import decode_image
 from segwright.formats.masks import MaskArray, decode_mask, mask_palette
+from segwright.formats.signatures import sniff
 from segwright.labels import IGNORE
 
 Legend = tuple[tuple[int, Colour], ...]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from segwright.errors import DataError
-from segwright.formats.containers import load_picture, open_picture, sniff, stored_bits
+from segwright.formats.containers import load_picture, open_picture, stored_bits
 from segwright.formats.png import decode_plain_png
+from segwright.formats.signatures import sniff
 from segwright.labels import IGNORE
 
 MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")

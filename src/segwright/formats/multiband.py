@@ -3,7 +3,7 @@
 Knows how these files lay out their numbers, and decodes them without losing bits or bands. Refuses to know which of
 them a caller wants (`images` does), and leaves TIFFs that are ordinary pictures of 8 bits to Pillow.
 
-Memory is bounded: a picture has at most MAX_PIXELS pixels and 3 * MAX_PIXELS numbers in all its bands (`containers`),
+Memory is bounded: a picture has at most MAX_PIXELS pixels and 3 * MAX_PIXELS numbers in all its bands (`signatures`),
 which is checked before anything is decoded, and a piece of it (strip or tile) is not larger either.
 
 Source: TIFF 6.0; PNG specification (third edition).
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from segwright.errors import DataError
-from segwright.formats.containers import MAX_PIXELS, check_size, load_picture, open_picture
+from segwright.formats.containers import load_picture, open_picture
+from segwright.formats.signatures import MAX_PIXELS, check_size
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -101,7 +102,7 @@ def open_tiff(data: bytes, name: str) -> BandPicture | None:
 
     Ordinary are grey, palette, RGB, CMYK, YCbCr and Lab of up to 8 bits without further samples but opacity. All other
     files keep all their bands; opacity is what ExtraSamples calls so, if nothing else is extra. Raises DataError for
-    damaged files, for more than MAX_PIXELS, and for numbers other than unsigned ones of 8 or 16 bits.
+    damaged files and for numbers other than unsigned ones of 8 or 16 bits, TooLargeError for more than MAX_PIXELS.
     """
     try:
         page = TiffFile(io.BytesIO(data)).pages.first

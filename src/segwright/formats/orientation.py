@@ -31,7 +31,7 @@ _OPENCV_BANDS: Final = (3, 4)  # OpenCV turns these ten times as fast as numpy; 
 def noted_orientation(data: bytes, container: str | None) -> int:
     """Orientation of a picture, 1 to 8, where 1 is upright and what counts when nothing legible is noted.
 
-    `container` is what `containers.sniff` says of `data`.
+    `container` is what `signatures.sniff` says of `data`.
     """
     match container:
         case "JPEG":

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from segwright.errors import DataError
+from segwright.formats.signatures import sniff
 
 MAGIC: Final = 0xCED7230A
 """The number that every part of a record begins with, little-endian."""
@@ -256,8 +257,6 @@ def _hint(place: _Place) -> str:
     """Why a stream is no RecordIO, as far as its first bytes tell."""
     if place.offset:
         return _DAMAGED
-    from segwright.formats.containers import sniff  # needs Pillow, which the reader of answers does without
-
     if container := sniff(place.header):
         return f"This is a {container} file without a frame: the channel needs RecordWrapperType RecordIO."
     if place.header.startswith(b"\x1f\x8b"):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.containers import MAX_PIXELS
+from segwright.formats.signatures import check_size
 
 _GROUP_BITS: Final = 5
 _MOST_GROUPS: Final = 7  # 35 bits, more than any count of pixels needs
@@ -35,21 +35,19 @@ def decode_rle(counts: Sequence[int], height: int, width: int) -> NDArray[np.boo
     """The mask of some counts, bool [height, width].
 
     Takes memory for the mask and for the counts, whatever the counts claim. Raises DataError for counts that are
-    negative or do not add up to height x width, and for more than MAX_PIXELS.
+    negative or do not add up to height x width, and for no pixels; TooLargeError for more than are read of a picture.
     """
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise DataError(
-            f"a run-length mask of {width}x{height} pixels cannot be read: 1 to {MAX_PIXELS:,} are allowed."
-        )
+    check_size(height, width, "the run-length mask")
+    return np.ascontiguousarray(expand_counts(counts, height * width).reshape(width, height).T)
+
+
+def expand_counts(counts: Sequence[int], pixels: int) -> NDArray[np.bool_]:
+    """Which of so many pixels, down the columns, lie inside: bool [pixels]. Memory and DataError as in `decode_rle`."""
     if min(counts, default=0) < 0:
         raise DataError(f"a count of the run lengths is {min(counts)}; counts are 0 or more.")
-    if (total := sum(counts)) != height * width:
-        raise DataError(
-            f"the counts of the run lengths add up to {total} pixels, but {width}x{height} pixels are {height * width}."
-        )
-    runs = np.asarray(counts, np.int64)
-    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return np.ascontiguousarray(inside.reshape(width, height).T)
+    if (total := sum(counts)) != pixels:
+        raise DataError(f"the counts of the run lengths add up to {total} pixels, but the mask has {pixels}.")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, np.asarray(counts, np.int64))
 
 
 def compress_counts(counts: Sequence[int]) -> str:

@@ -6,15 +6,12 @@ picture is. Refuses to know models and answers.
 Source: SageMaker's contract, sections 5.1, 5.3 and 6.2.
 """
 
-import io
 from typing import Final
 
-from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from segwright.errors import DataError
-from segwright.formats.containers import MAX_PIXELS
+from segwright.errors import DataError, TooLargeError
 from segwright.formats.images import PixelForm, Pixels, decode_image
 
 _ALLOWED: Final = ("image/jpeg", "image/png", "image/*", "application/x-image", "application/octet-stream")
@@ -61,16 +58,16 @@ def decode(body: bytes, form: PixelForm) -> Pixels:
     """The pixels of a body, [H, W, bands] in the form that a model takes.
 
     Raises HTTPException 400 for an empty or damaged body and for a picture of another form, 413 for one that has more
-    pixels than are read.
+    pixels, or numbers in its bands, than are read.
     """
     if not body:
         raise HTTPException(400, f"The body is empty: send the bytes of one image of {form}.")
     try:
         return decode_image(body, _NAME, form)
+    except TooLargeError as error:
+        raise HTTPException(413, str(error)) from error
     except DataError as error:
         sentence = str(error).rstrip(".")
-        if _has_too_many_pixels(body):
-            raise HTTPException(413, f"{sentence}.") from error
         raise HTTPException(
             400, f"{sentence}; this model takes one whole JPEG, PNG, TIFF, BMP or WebP image of {form}."
         ) from error
@@ -82,14 +79,3 @@ def _too_many_bytes(found: str, largest: int) -> HTTPException:
         f"The body has {found} bytes, but {largest:,} are read at most: send a smaller or more compressed image, or "
         "raise SAGEMAKER_MAX_PAYLOAD_IN_MB.",
     )
-
-
-def _has_too_many_pixels(body: bytes) -> bool:
-    """Whether the header of a refused picture claims more pixels than are read of any."""
-    try:
-        with Image.open(io.BytesIO(body)) as picture:
-            return picture.width * picture.height > MAX_PIXELS
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return True
-    except Exception:  # a stranger's bytes, already refused
-        return False

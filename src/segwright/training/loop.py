@@ -123,12 +123,13 @@ class Loop:
         share, known, passing = self.supply.validation_share(self.processes, self.reached.epoch)
         skipped: list[str] = []
         images = 0
-        with self.teller.validating(self.reached.epoch, known) as tell:
+        together = self.processes.world_size  # Images of which this process has looked at one.
+        with self.teller.validating(self.reached.epoch, known * together) as tell:
 
             def after_each() -> None:
                 nonlocal images
                 images += 1
-                tell()
+                tell(together)
                 self.stop.check()
 
             matrix, failure = ConfusionMatrix(self.data.num_classes), None

@@ -24,6 +24,9 @@ FEW_UPDATES: Final = 500
 TellStep = Callable[[StepFigures, EpochSums], None]
 """Called after each update with its figures and those of the epoch so far."""
 
+TellImages = Callable[[int], None]
+"""Called with the number of images that all processes together have scored since the last call."""
+
 
 @dataclass(frozen=True)
 class EpochResult:
@@ -55,9 +58,9 @@ class Teller:
         yield lambda _step, _sums: None
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[Callable[[], None]]:
-        """Wrap a validation of so many `images` (0: unknown); what it yields is called after each."""
-        yield lambda: None
+    def validating(self, epoch: int, images: int) -> Iterator[TellImages]:
+        """Wrap a validation of about so many `images` (0: unknown)."""
+        yield lambda _images: None
 
     def trained(self, epoch: int, sums: EpochSums) -> None:
         """The updates of an epoch are done."""
@@ -89,10 +92,10 @@ class ConsoleTeller(Teller):
             )
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[Callable[[], None]]:
+    def validating(self, epoch: int, images: int) -> Iterator[TellImages]:
         """One bar."""
         with progress(f"validation {epoch + 1}", images) as advance:
-            yield lambda: advance(1, "images")
+            yield lambda done: advance(done, "images")
 
     def validated(self, result: EpochResult) -> None:
         """A table of classes on a terminal, two lines elsewhere."""

@@ -18,11 +18,12 @@ from segwright.console import LOGGER
 from segwright.data.channels import Channels
 from segwright.data.forms import FormWish
 from segwright.data.preparation import PreparedData, prepare
-from segwright.errors import UserError
+from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision
 from segwright.interruption import StopRequest, stop_on_signals
 from segwright.networks import check_backbone
+from segwright.original import is_original
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.epoch import Trainer
 from segwright.training.feeding import open_feeds, open_streams
@@ -151,6 +152,11 @@ def _former(checkpoint: Checkpoint | None, start: Path | None) -> Former | None:
         return former_of(checkpoint)
     if start is None:
         return None
+    if is_original(start):
+        raise BundleError(
+            f"{start} is a model of SageMaker's original algorithm: make a bundle of it with "
+            f"`segwright import-model {start} BUNDLE`, and start the training --from BUNDLE"
+        )
     description = read_description(start)
     return Former(description.network, description.class_names)
 

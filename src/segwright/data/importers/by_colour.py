@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from segwright.data.importers.items import Canvas, Drawn, refuse_other_size
 from segwright.errors import DataError
 from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
-from segwright.formats.containers import sniff
 from segwright.formats.images import decode_image
+from segwright.formats.signatures import sniff
 from segwright.storage import Blob
 
 

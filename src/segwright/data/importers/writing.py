@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER, progress
 from segwright.data.importers.items import Canvas, ImportedData, ImportedPair
 from segwright.data.importers.splitting import Division
-from segwright.formats.containers import sniff
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.formats.masks import encode_mask
 from segwright.formats.orientation import noted_orientation
+from segwright.formats.signatures import sniff
 from segwright.palettes import default_palette
 from segwright.storage import write_json
 
