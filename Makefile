@@ -14,7 +14,7 @@ LONG_SIDE := $(shell echo $(SIZE) | tr x '\n' | sort -n | tail -1)
 # Larger pictures are trained on at a smaller scale, so that a crop still shows what surrounds things.
 BASE_SIZE := $(shell expr $(LONG_SIDE) / 2 + 128)
 
-.PHONY: help demo test test-browser test-sdk check format docs clean
+.PHONY: help demo test test-browser test-sdk check format docs image clean
 
 help:
 	@echo "make demo    draw street scenes, train on them, evaluate and predict (SEED=0 SIZE=320x240 IMAGES=300)"
@@ -24,6 +24,7 @@ help:
 	@echo "make check   lint, types, and the direction of imports"
 	@echo "make format  let ruff format and fix"
 	@echo "make docs    write the generated pages of docs/"
+	@echo "make image   build the container image for CPUs with Docker (docs/instances.md has the others)"
 	@echo "make clean   remove the virtual environment and the demo"
 
 $(VENV)/bin/python:
@@ -90,6 +91,9 @@ format: $(VENV)/.developing
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/write_hyperparameter_docs.py
 	$(SEGWRIGHT) container metric-definitions > docs/metric_definitions.json
+
+image:
+	docker build --tag segwright:cpu .
 
 clean:
 	rm -rf $(VENV) .venv-sdk2 .venv-sdk3 demo

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from segwright.interruption import Interruption, StopRequest, stop_on_signals
+from segwright.interruption import Interruption, StopRequest, hold_termination, release_termination, stop_on_signals
 
 
 def test_first_interrupt_is_a_request_and_the_second_an_interrupt() -> None:
@@ -28,6 +28,17 @@ def test_sigterm_is_a_request_however_often_it_comes() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             assert stop.made
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no masks of signals")
+def test_what_comes_while_termination_is_held_comes_later() -> None:
+    stop = StopRequest()
+    with stop_on_signals(stop):
+        hold_termination()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not stop.made
+        release_termination()
+        assert stop.made
 
 
 def test_beside_the_main_thread_signals_stay_as_they_are() -> None:

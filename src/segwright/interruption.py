@@ -27,6 +27,18 @@ class StopRequest:
             raise Interruption
 
 
+def hold_termination() -> None:
+    """Let SIGTERM wait until `release_termination`: for a process whose handler does not stand yet."""
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def release_termination() -> None:
+    """Let SIGTERM come again, one that has waited at once."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
 @contextmanager
 def stop_on_signals(request: StopRequest) -> Iterator[None]:
     """Turn SIGTERM and the first Ctrl-C into a request that the work sees between two steps; a second Ctrl-C stops at

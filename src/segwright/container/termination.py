@@ -1,6 +1,6 @@
-"""SIGTERM from the first moment of a container on, as a request; and an end for what does not stop in good order.
+"""SIGTERM from the first moment of a job on, as a request; and an end for what does not stop in good order.
 
-Imports nothing heavy, because until its handler stands a signal is lost or kills.
+Imports nothing heavy: what came before, since `__main__`, waits until the handler stands.
 
 Source: SageMaker's contract, section 6.1: 120 seconds lie between SIGTERM and SIGKILL.
 """
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from segwright.interruption import StopRequest
+from segwright.interruption import StopRequest, release_termination
 
 GRACE: Final = 100
 """Seconds after SIGTERM until what has not stopped by itself, such as a long data check, is interrupted."""
@@ -30,6 +30,7 @@ def termination_noted() -> Iterator[StopRequest]:
         signal.SIGTERM: signal.signal(signal.SIGTERM, note),
         signal.SIGALRM: signal.signal(signal.SIGALRM, signal.default_int_handler),
     }
+    release_termination()
     try:
         yield stop
     finally:

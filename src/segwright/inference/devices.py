@@ -1,7 +1,14 @@
 """Where to compute and in which precision: what a user may ask for, and what each device can do.
 
-Knows torch's devices. Refuses to know networks and training.
+Knows torch's devices, and which of its builds have kernels for which GPU. Refuses to know networks and training.
 """
+
+import logging
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -9,19 +16,30 @@ from segwright.errors import UserError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
+_DRIVER: Final = Path("/sys/module/nvidia/version")  # there while NVIDIA's kernel module is loaded, in containers, too
+
+Capability = tuple[int, int]
+"""A GPU's compute capability as NVIDIA counts it: major and minor number."""
+
+_log = logging.getLogger("segwright")
+
 
 def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
     """Return the device called `name` (cpu, cuda, mps), or the best one present when it is None.
 
-    Of several GPUs, the process takes the one of its `local_rank`. Raises UserError when this machine has no such
-    device.
+    Of several GPUs, the process takes the one of its `local_rank`. A GPU that is left idle, because PyTorch cannot
+    use it, is warned of. Raises UserError when this machine has no such device, and for a GPU that this build of
+    PyTorch has no kernels for.
     """
     present = _present()
+    idle = "" if "cuda" in present else _idle_gpu()
+    if name is None and idle and local_rank == 0:
+        _log.warning(f"Everything is computed on the {present[0].upper()}: {idle} --device cpu says that it is meant.")
     name = name or present[0]
     if name not in present:
         raise UserError(
             f"--device {name} is not usable here; this machine and this build of PyTorch {torch.__version__} "
-            f"have: {', '.join(present)}"
+            f"have: {', '.join(present)}" + (f"; {idle}" if idle else "")
         )
     return _gpu(local_rank) if name == "cuda" else torch.device(name)
 
@@ -49,7 +67,71 @@ def _gpu(local_rank: int) -> torch.device:
         )
     # Or else helper threads, such as the one that pins memory, would open a context on the first GPU.
     torch.cuda.set_device(local_rank)
+    _refuse_unsupported(local_rank)
     return torch.device("cuda", local_rank)
+
+
+def _refuse_unsupported(gpu: int) -> None:
+    """Say at once what would otherwise end in "no kernel image is available", minutes later."""
+    with warnings.catch_warnings(action="ignore"):  # torch says the same in a dozen lines
+        capability = torch.cuda.get_device_capability(gpu)
+    kernels = torch.cuda.get_arch_list() if torch.version.cuda else []
+    if kernels and not any(_runs(code, capability) for code in kernels):
+        raise UserError(
+            f"this machine's GPU, {torch.cuda.get_device_name(gpu)}, has compute capability {_spelled(capability)}, "
+            f"and this build of PyTorch, {torch.__version__}, has kernels for {_listed(kernels)} only; "
+            f"{_cure(capability)} (docs/instances.md), or compute on the CPU with --device cpu"
+        )
+
+
+def _runs(code: str, capability: Capability) -> bool:
+    """Whether a GPU runs what was compiled as sm_XY: within a major number, from that minor number on. The driver
+    compiles compute_XY (PTX) for every GPU from there on; with an "a" behind it, either fits that one GPU alone.
+    """
+    built = _capability_of(code)
+    if code.endswith("a"):
+        return built == capability
+    return built <= capability and (code.startswith("compute_") or built[0] == capability[0])
+
+
+def _capability_of(code: str) -> Capability:
+    digits = re.sub(r"\D", "", code)
+    return int(digits[:-1]), int(digits[-1])
+
+
+def _listed(kernels: Sequence[str]) -> str:
+    return ", ".join(_spelled(capability) for capability in sorted({_capability_of(code) for code in kernels}))
+
+
+def _spelled(capability: Capability) -> str:
+    return ".".join(map(str, capability))
+
+
+def _cure(capability: Capability) -> str:
+    """Which of PyTorch's CUDA builds to take; those of 2.12 to 2.14 (its RELEASE.md, CUDA support matrix)."""
+    if capability < (5, 0):
+        return "no build of today has any for it: take a newer instance"
+    return f"take the image variant {'cu126' if capability < (10, 0) else 'cu130'}"
+
+
+def _idle_gpu() -> str:
+    """Why the NVIDIA GPU of this machine is of no use, in a sentence; empty where there is none."""
+    try:
+        driver = _DRIVER.read_text().strip()
+    except OSError:
+        return ""
+    return (
+        f"this machine has an NVIDIA GPU with driver {driver}, but PyTorch {torch.__version__} cannot use it "
+        f"({_refusal_of_cuda()}); docs/instances.md says which image variant needs which driver."
+    )
+
+
+def _refusal_of_cuda() -> str:
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0].partition(". ")[0]
+    return "it finds no GPU, though the driver is there"
 
 
 def _fastest(device: torch.device) -> torch.dtype:
@@ -61,6 +143,7 @@ def _fastest(device: torch.device) -> torch.dtype:
 
 
 def _present() -> list[str]:
-    cuda = ["cuda"] if torch.cuda.is_available() else []
+    with warnings.catch_warnings(action="ignore"):  # of a driver that is too old: _idle_gpu says so
+        cuda = ["cuda"] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]
