@@ -74,6 +74,7 @@ def test_the_usual_folder_of_checkpoints_counts_where_it_is(tmp_path: Path) -> N
     ("files", "said"),
     [
         ({"hyperparameters": "{"}, "hyperparameters.json is not JSON"),
+        ({"hyperparameters": "[" * 100_000}, "hyperparameters.json is not JSON"),
         ({"hyperparameters": [1]}, "holds list, but has to hold one JSON object"),
         ({"inputdataconfig": {"train": 3}}, "the channel train is 3"),
         ({"inputdataconfig": {"train": channel("Tube")}}, "TrainingInputMode 'Tube'; File, FastFile and Pipe"),

@@ -1,6 +1,7 @@
 """Training jobs from outside: the tree that SageMaker makes, the real entry as a process, what it leaves."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -126,6 +127,30 @@ def test_the_users_faults_are_client_errors(
     assert failure.startswith("ClientError: ") and re.search(reason, failure), failure
     assert "--" not in failure and "Traceback" not in failure
     assert " ERROR " in capsys.readouterr().out
+
+
+def test_names_that_are_no_text_are_told_and_leftovers_removed(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="1")
+    strange = root / "input/data/train" / os.fsdecode(b"\xff\xfe.jpg")
+    try:
+        shutil.copy(root / "input/data/train/000.jpg", strange)
+    except OSError:
+        pytest.skip("this file system takes text only")
+    (root / "model" / ".abc.partial.safetensors").write_bytes(b"half")
+    status, log = jobs.run(root)
+    assert status == 0 and "1 left out" in log, log
+    assert not list((root / "model").glob(".*"))
+
+
+def test_a_stop_that_cannot_be_finished_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    root = jobs.make_job(tmp_path / "ml")
+    (root / "model" / "bundle.json").write_text("{")
+    monkeypatch.setattr(entry, "train", stopped)
+    assert entry.run_training(Tree(root), StopRequest()) == 2
+    assert "bundle.json is damaged" in (root / "output/failure").read_text()
 
 
 def test_our_faults_are_algorithm_errors(

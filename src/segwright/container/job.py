@@ -62,7 +62,7 @@ def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:
         raise UserError(f"{where} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{where} is not JSON ({error}). SageMaker writes it from what CreateTrainingJob says."
         ) from None

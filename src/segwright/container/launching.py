@@ -21,7 +21,7 @@ _AFTER_A_FAILURE: Final = 10.0  # seconds until the processes beside the one tha
 def rank() -> int | None:
     """Which of several processes this is, or None for the one that the container started."""
     text = os.environ.get(RANK)
-    return None if text is None else int(text)
+    return int(text) if text else None
 
 
 def launch(command: Sequence[str], count: int, stop: StopRequest) -> int:

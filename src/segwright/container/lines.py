@@ -7,6 +7,7 @@ the same prefix, and is kept from looking like a metric. Everything goes to stan
 Source: SageMaker's contract, section 4.1.
 """
 
+import io
 import json
 import logging
 import re
@@ -45,6 +46,8 @@ class _Prefix(logging.Formatter):
 
 def set_up_logging() -> None:
     """Let the package log as the original does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # Names of files need not be text in any encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Prefix())
     LOGGER.handlers[:] = [handler]

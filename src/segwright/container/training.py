@@ -48,9 +48,7 @@ def run_training(tree: Tree, stop: StopRequest) -> int:
     else:
         tree.failure.unlink(missing_ok=True)
     try:
-        return _run(tree, stop)
-    except KeyboardInterrupt:
-        return _stopped(tree)
+        return _run_or_stop(tree, stop)
     except UserError as error:
         return _refuse(tree, str(error))
     except OSError as error:
@@ -59,6 +57,13 @@ def run_training(tree: Tree, stop: StopRequest) -> int:
         )
     except Exception as error:
         return _break_off(tree, error)
+
+
+def _run_or_stop(tree: Tree, stop: StopRequest) -> int:
+    try:
+        return _run(tree, stop)
+    except KeyboardInterrupt:
+        return _stopped(tree)
 
 
 def _run(tree: Tree, stop: StopRequest) -> int:
@@ -77,8 +82,10 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     LOGGER.info(f"Number of GPUs being used: {gpus}")
     channels = locate_channels(tree, job.channels)
     starts_from_a_model = "model" in job.channels
-    if starts_from_a_model and not rank():
-        unpack_earlier_model(tree)  # The other processes wait for this one in `train`.
+    if not rank():
+        _clear_model_folder(tree)
+        if starts_from_a_model:
+            unpack_earlier_model(tree)  # The other processes wait for this one in `train`.
     train(
         channels,
         tree.model,
@@ -93,6 +100,12 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     )
     _finish(tree)
     return SUCCESS
+
+
+def _clear_model_folder(tree: Tree) -> None:
+    """Remove what a killed process has half written, or it would travel with the model."""
+    for left in tree.model.glob(".*.partial*"):
+        left.unlink()
 
 
 def _launched(tree: Tree, status: int) -> int:
@@ -141,4 +154,4 @@ def _break_off(tree: Tree, error: Exception) -> int:
 def _write_failure(tree: Tree, reason: str) -> None:
     """Keep the first reason: what other processes say follows from it. The platform reads 1,024 characters of it."""
     if not tree.failure.exists():
-        write_bytes(tree.failure, reason.encode())
+        write_bytes(tree.failure, reason.encode(errors="backslashreplace"))
