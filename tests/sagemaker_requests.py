@@ -36,6 +36,10 @@ CHANNELS: Final = {
     "validation_annotation": "image/png",
     "label_map": "application/json",
 }
+GPU_ENDPOINT: Final = "al2-ami-sagemaker-inference-gpu-2-1"
+GPU_TRANSFORM: Final = "al2-ami-sagemaker-batch-gpu-535"
+"""What brings an NVIDIA driver that PyTorch can use: `docs/instances.md`, "Drivers of endpoints"."""
+
 CLASSES: Final = [ClassDescription(index=index, name=f"class {index}", colour=(index, 0, 9)) for index in range(3)]
 MASK: Final = blocks(seed=1, height=12, width=16)[1]
 PROBABILITIES: Final = np.eye(3, dtype=np.float32)[MASK].transpose(2, 0, 1).copy()
@@ -119,6 +123,7 @@ def check_deploy(aws: Recorder, root: Path) -> None:
     [model] = aws.asked("deploy", "CreateModel")
     assert (model["ExecutionRoleArn"], model["PrimaryContainer"]["Image"]) == (ROLE, IMAGE)
     assert model["PrimaryContainer"]["ModelDataUrl"] == MODEL
+    assert _variant(aws, "deploy")["InstanceType"] == "ml.c5.2xlarge"
     [invocation] = aws.asked("deploy", "InvokeEndpoint")
     assert invocation.pop("Body")[:2] == b"\xff\xd8"
     assert invocation == {
@@ -133,7 +138,7 @@ def check_update(aws: Recorder, root: Path) -> None:
     [model] = aws.asked("update", "CreateModel")
     assert (model["PrimaryContainer"]["Image"], model["PrimaryContainer"]["ModelDataUrl"]) == (IMAGE, MODEL)
     [configuration] = aws.asked("update", "CreateEndpointConfig")
-    assert configuration["ProductionVariants"][0]["ModelName"] == model["ModelName"]
+    assert _variant(aws, "update")["ModelName"] == model["ModelName"]
     [update] = aws.asked("update", "UpdateEndpoint")
     assert update == {"EndpointName": "roads", "EndpointConfigName": configuration["EndpointConfigName"]}
 
@@ -146,6 +151,8 @@ def check_transform(aws: Recorder, root: Path) -> None:
     assert request["TransformInput"].get("SplitType", "None") == "None"
     assert request["TransformOutput"] == {"S3OutputPath": f"{DATA}/masks", "Accept": "image/png"}
     assert (request["BatchStrategy"], request["MaxPayloadInMB"]) == ("SingleRecord", 20)
+    resources = request["TransformResources"]
+    assert resources.get("TransformAmiVersion") == (GPU_TRANSFORM if _old_driver(resources) else None)
 
 
 def check_multi_model(aws: Recorder, root: Path) -> None:
@@ -153,6 +160,7 @@ def check_multi_model(aws: Recorder, root: Path) -> None:
     container = model["PrimaryContainer"]
     assert (container["Image"], container["Mode"]) == (IMAGE, "MultiModel")
     assert container["ModelDataUrl"] == f"{DATA}/models/"
+    assert _variant(aws, "multi-model")["ModelName"] == model["ModelName"]
     [invocation] = aws.asked("multi-model", "InvokeEndpoint")
     assert invocation["TargetModel"] == "berlin.tar.gz"
 
@@ -161,6 +169,7 @@ def check_asynchronous(aws: Recorder, root: Path) -> None:
     [configuration] = aws.asked("asynchronous", "CreateEndpointConfig")
     outputs = {"S3OutputPath": f"{DATA}/answers", "S3FailurePath": f"{DATA}/failures"}
     assert configuration["AsyncInferenceConfig"]["OutputConfig"] == outputs
+    assert _variant(aws, "asynchronous")["InstanceType"] == "ml.g4dn.xlarge"
     [invocation] = aws.asked("asynchronous", "InvokeEndpointAsync")
     assert invocation["InputLocation"] == f"{DATA}/photos/large.jpg"
     assert (invocation["ContentType"], invocation["Accept"]) == ("image/jpeg", COMPACT)
@@ -200,6 +209,19 @@ def _training(aws: Recorder, snippet: str, root: Path) -> tuple[dict[str, Any], 
     settings = read_settings(job.hyperparameters)
     assert (settings.num_classes, settings.epochs, settings.use_pretrained_model) == (21, 30, True)
     return request, job
+
+
+def _variant(aws: Recorder, snippet: str) -> dict[str, Any]:
+    """The one variant of the one endpoint configuration that a snippet asks for, with a driver that PyTorch can use."""
+    [configuration] = aws.asked(snippet, "CreateEndpointConfig")
+    [variant] = configuration["ProductionVariants"]
+    assert variant.get("InferenceAmiVersion") == (GPU_ENDPOINT if _old_driver(variant) else None)
+    return dict(variant)
+
+
+def _old_driver(resources: Mapping[str, Any]) -> bool:
+    """Whether these instances come with NVIDIA driver 470 unless another is asked for."""
+    return str(resources["InstanceType"]).startswith(("ml.g4dn.", "ml.g5."))
 
 
 def _places(request: Mapping[str, Any]) -> dict[str, str]:

@@ -32,7 +32,6 @@ echo "$(basename "$0") $*" >> "$CALLS"
 case "$*" in
   *get-login-password*) echo secret ;;
   *--password-stdin*) [ "$(cat)" = secret ] ;;
-  *-) cat >> "$CALLS" ;;
 esac
 """
 """Notes how it was called: stands for docker, buildah and aws, which need an account or a daemon."""
@@ -119,14 +118,6 @@ def test_docker_alone_finds_a_job(channels_folder: Draw, tmp_path: Path, tools: 
     job = Job.read(Tree(tmp_path / "ml"))
     assert set(job.channels) == {"train", "train_annotation", "validation", "validation_annotation"}
     assert read_settings(job.hyperparameters).epochs == 2
-
-
-def test_an_image_for_sdk_3_trains_by_itself(tmp_path: Path, tools: dict[str, str]) -> None:
-    build, base, entry_point = shell("local-image", tmp_path, tools)
-    assert build == "docker build --tag segwright-train -"
-    assert base == "FROM segwright:0.1.0"
-    own = next(line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if line.startswith("ENTRYPOINT"))
-    assert entry_point == own.replace("]", ', "train"]')
 
 
 def test_metric_definitions_come_as_a_download() -> None:
