@@ -1,7 +1,7 @@
 """Small pictures with something to learn, and the smallest network that can learn it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,8 @@ import torch
 from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
+
+from segwright.console import LOGGER
 
 TINY_BACKBONE = "test_resnet"
 
@@ -24,6 +26,14 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 Draw = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Commands that are run within a test set up the package's log, which later tests must not see."""
+    before = (LOGGER.handlers[:], LOGGER.level, LOGGER.propagate)
+    yield
+    LOGGER.handlers[:], LOGGER.level, LOGGER.propagate = before
 
 
 def blocks(seed: int, height: int = 40, width: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -69,7 +69,7 @@ def test_a_multi_model_endpoint_begins_empty_and_loads_what_it_is_told(tmp_path:
     [
         ({"SAGEMAKER_BIND_TO_PORT": "eight"}, "SAGEMAKER_BIND_TO_PORT is eight; it takes the number of a port"),
         ({"SAGEMAKER_BIND_TO_PORT": "0"}, "SAGEMAKER_BIND_TO_PORT is 0"),
-        ({}, "model"),
+        ({}, "does not exist; it should be"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(tmp_path: Path, port: str, variables: dict[str, str], said: str) -> None:

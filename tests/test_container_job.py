@@ -78,6 +78,7 @@ def test_the_usual_folder_of_checkpoints_counts_where_it_is(tmp_path: Path) -> N
         ({"hyperparameters": [1]}, "holds list, but has to hold one JSON object"),
         ({"inputdataconfig": {"train": 3}}, "the channel train is 3"),
         ({"inputdataconfig": {"train": channel("Tube")}}, "TrainingInputMode 'Tube'; File, FastFile and Pipe"),
+        ({"resourceconfig": {"hosts": "algo-1"}}, "has to be a list of the names of machines"),
         ({"resourceconfig": {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]}}, "Set InstanceCount to 1"),
     ],
 )
@@ -118,6 +119,10 @@ def test_pipes_are_found(tmp_path: Path) -> None:
         (
             {"train": channel("Pipe", "RecordIO"), "validation": channel(), "validation_annotation": channel()},
             "train comes in mode Pipe, validation in mode File",
+        ),
+        (
+            {**{name: channel() for name in FOUR}, "train_annotation": channel("Pipe")},
+            "train_annotation is in Pipe mode, in which masks come beside their images",
         ),
         (
             {side: channel("Pipe", "RecordIO") for side in ("train", "validation", "label_map")},

@@ -26,7 +26,7 @@ from tests import jobs
 from tests.gluoncv import recorded_arrays
 from tests.mxnet_params_writer import write_params
 
-GOLDEN = Path(__file__).parent / "data" / "container" / "training.log"
+GOLDEN = Path(__file__).parent / "data" / "container" / "training.txt"
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +157,15 @@ def test_our_faults_are_algorithm_errors(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_arguments: object, **_options: object) -> None:
-        raise RuntimeError("a wheel came off")
+        raise RuntimeError("a wheel came off, train loss: 1")
 
     monkeypatch.setattr(entry, "train", broken)
     root = jobs.make_job(tmp_path / "ml")
     assert entry.run_training(Tree(root), StopRequest()) == 1
     failure = (root / "output/failure").read_text()
-    assert failure == "AlgorithmError: RuntimeError: a wheel came off. The log holds the traceback."
-    assert "Traceback (most recent call last)" in capfd.readouterr().err
+    assert failure == "AlgorithmError: RuntimeError: a wheel came off, train loss: 1. The log holds the traceback."
+    log = capfd.readouterr().out
+    assert "Traceback (most recent call last)" in log and not re.search(METRIC_DEFINITIONS[2]["Regex"], log)
 
 
 @pytest.mark.parametrize("sign", [None, "Checkpoint loading", "completed"])
@@ -291,8 +292,42 @@ def test_several_processes_train_one_model_and_stop_together(tmp_path: Path, mon
     assert not (root / "output/failure").exists()
 
 
+def test_all_gpus_are_used_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[int] = []
+
+    def launch_them(_command: object, count: int, _stop: StopRequest) -> int:
+        launched.append(count)
+        return -signal.SIGKILL
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(entry, "launch", launch_them)
+    monkeypatch.delenv("RANK", raising=False)
+    root = jobs.make_job(tmp_path / "ml", mini_batch_size="3")
+    assert entry.run_training(Tree(root), StopRequest()) == 1
+    assert launched == [3], "no more than a batch has images"
+    assert "killed by signal 9" in (root / "output/failure").read_text()
+
+
+def test_a_stop_before_processes_are_launched_reaches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="2000")
+    for name, value in jobs.environment(root).items():
+        monkeypatch.setenv(name, value)
+    stop = StopRequest()
+    stop.made = True
+    assert launch(jobs.COMMAND, 2, stop) == 0
+    load_network(root / "model")
+
+
+def test_a_job_whose_copies_cannot_be_written_keeps_its_model(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="1")
+    (root / "output/data").rmdir()
+    (root / "output/data").write_text("no folder")
+    assert entry.run_training(Tree(root), StopRequest()) == 0
+    load_network(root / "model")
+
+
 def test_launched_processes_know_their_place_and_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "_AFTER_A_FAILURE", 0.5)
+    monkeypatch.setattr(launching, "_PATIENCE", 0.5)
     says = "import os, sys, time; r = int(os.environ['RANK']); time.sleep(60 * (r != 1)); sys.exit(3 * r)"
     begun = time.monotonic()
     assert launch((sys.executable, "-c", says), 3, StopRequest()) == 3

@@ -21,6 +21,7 @@ from segwright.container.words import in_words_of_a_job
         ("point to them with --train-annotation DIR", "point to them with the channel train_annotation"),
         ("start another training, with --from.", "start another training, with the channel model."),
         ("--resume: the checkpoint", "CheckpointConfig: the checkpoint"),
+        ("/data/a--seed.jpg and img--train.jpg", "/data/a--seed.jpg and img--train.jpg"),
         ("a dash -- or --unheard-of stays", "a dash -- or --unheard-of stays"),
     ],
 )

@@ -42,18 +42,22 @@ def release_termination() -> None:
 @contextmanager
 def stop_on_signals(request: StopRequest) -> Iterator[None]:
     """Turn SIGTERM and the first Ctrl-C into a request that the work sees between two steps; a second Ctrl-C stops at
-    once.
+    once. A handler that SIGTERM had already is called as well.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python allows signal handlers in the main thread only.
         return
 
-    def note(number: int, _frame: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         request.made = True
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        elif callable(earlier := before[signal.SIGTERM]):
+            earlier(number, frame)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
     try:
         yield
     finally:

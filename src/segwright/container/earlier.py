@@ -47,7 +47,10 @@ def _find(folder: Path) -> Path:
     """The archive in the channel, or the channel itself where it was filled with an unpacked model."""
     if not folder.is_dir():
         raise BundleError("The channel model is empty: give it the model.tar.gz of an earlier training.")
-    archives = [file for file in sorted(folder.rglob("*")) if file.name.endswith(_ARCHIVES) and file.is_file()]
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _is_visible(file)]
+    archives = [file for file in files if file.name.endswith(_ARCHIVES)]
+    models = [file for file in archives if file.name == "model.tar.gz"]  # output.tar.gz may lie beside it
+    archives = models if len(models) == 1 else archives
     if len(archives) > 1:
         names = ", ".join(file.name for file in archives)
         raise BundleError(f"The channel model holds several archives ({names}): name the S3 key of one.")
@@ -55,10 +58,9 @@ def _find(folder: Path) -> Path:
 
 
 def _model_in(folder: Path, source: Path) -> Path:
-    """The folder with a model: this one, or the only one in it."""
-    inner = [entry for entry in folder.iterdir() if entry.is_dir()]
-    candidates: list[Path] = [folder, *(inner if len(inner) == 1 else [])]
-    for candidate in candidates:
+    """The folder with a model: this one, or the first in it that has one."""
+    inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and _is_visible(entry)]
+    for candidate in (folder, *inner):
         if (candidate / DESCRIPTION).is_file() or is_original(candidate):
             return candidate
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
@@ -66,3 +68,8 @@ def _model_in(folder: Path, source: Path) -> Path:
         f"The channel model: {source} holds {held}, but no model of Segwright ({DESCRIPTION}) or of the original "
         "algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
     )
+
+
+def _is_visible(entry: Path) -> bool:
+    """Whether an entry is no trace of a notebook or of a Mac."""
+    return not entry.name.startswith((".", "__MACOSX"))

@@ -15,7 +15,8 @@ from segwright.data.channels import LIST_SUFFIXES, Channels
 from segwright.errors import DataError
 
 _SIDES: Final = ("train", "validation")
-_KNOWN: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
+_INPUTS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
+_KNOWN: Final = (*_INPUTS, "model")
 
 
 def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channels:
@@ -29,7 +30,7 @@ def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channel
     _refuse_missing(tree, configs)
     _refuse_unreadable_modes(configs)
     pipe = configs["train"].mode == "Pipe"
-    used = [name for name in _KNOWN[:5] if name in configs and not (pipe and name.endswith("_annotation"))]
+    used = [name for name in _INPUTS if name in configs and not (pipe and name.endswith("_annotation"))]
     return Channels.locate(
         None,
         **{name: tree.channel(name) for name in used},  # type: ignore[arg-type]
@@ -73,6 +74,11 @@ def _refuse_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
                 "borders. Set RecordWrapperType to RecordIO, S3DataType to AugmentedManifestFile and AttributeNames to "
                 "those of image and mask."
             )
-    piped = [name for name in ("label_map", "model") if name in configs and configs[name].mode == "Pipe"]
+    piped = [name for name in configs if name in _KNOWN and name not in _SIDES and configs[name].mode == "Pipe"]
+    if piped and piped[0].endswith("_annotation"):
+        raise DataError(
+            f"The channel {piped[0]} is in Pipe mode, in which masks come beside their images: leave it out and give "
+            "train and validation an augmented manifest, or give all channels InputMode File."
+        )
     if piped:
         raise DataError(f"The channel {piped[0]} is in Pipe mode: give it InputMode File of its own.")

@@ -87,8 +87,11 @@ def _channels_there(tree: Tree) -> list[str]:
     """The channels of a job that says nothing of them: the folders that are there, or the training toolkit's list."""
     if tree.data.is_dir():
         return sorted(folder.name for folder in tree.data.iterdir() if folder.is_dir())
-    listed = json.loads(tree.environment.get("SM_CHANNELS") or "[]")
-    return [str(name) for name in listed]
+    text = tree.environment.get("SM_CHANNELS") or "[]"
+    try:
+        return [str(name) for name in json.loads(text)]
+    except (ValueError, TypeError):
+        raise UserError(f"the variable SM_CHANNELS is {text}; it has to hold a JSON list of channels.") from None
 
 
 def _channel(name: str, entry: object) -> ChannelConfig:
@@ -110,7 +113,9 @@ def _checkpoints(tree: Tree) -> Path | None:
 
 
 def _refuse_several(hosts: object) -> None:
-    if isinstance(hosts, list) and len(hosts) > 1:
+    if not isinstance(hosts, list):
+        raise UserError(f"resourceconfig.json: hosts is {hosts!r}, but has to be a list of the names of machines.")
+    if len(hosts) > 1:
         raise UserError(
             f"The job runs on {len(hosts)} machines ({', '.join(map(str, hosts))}), which would all do the same work: "
             "Segwright does not yet train on several machines of a job together. Set InstanceCount to 1; all GPUs of "

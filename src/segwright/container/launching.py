@@ -11,11 +11,16 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from segwright.interruption import StopRequest
+from segwright.interruption import StopRequest, hold_termination, release_termination
 
 RANK: Final = "RANK"
 _LOOK_EVERY: Final = 0.1  # seconds
-_AFTER_A_FAILURE: Final = 10.0  # seconds until the processes beside the one that failed are killed
+_PATIENCE: Final = 10.0  # seconds until the others are killed, when one has failed or the first one is done
+
+
+def is_first() -> bool:
+    """Whether this process writes and tells: the only one, or the first of several."""
+    return not rank()
 
 
 def rank() -> int | None:
@@ -33,8 +38,14 @@ def launch(command: Sequence[str], count: int, stop: StopRequest) -> int:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     surroundings = [{**os.environ, **_variables(number, count, port)} for number in range(count)]
+    # Held back until the processes can hear it; they inherit that and release it themselves.
+    hold_termination()
     processes = [subprocess.Popen(list(command), env=variables) for variables in surroundings]
+    release_termination()
     try:
+        return _wait(processes, stop)
+    except KeyboardInterrupt:  # Ctrl-C reaches them as well, and they have to save what they know.
+        stop.made = True
         return _wait(processes, stop)
     finally:
         for process in processes:
@@ -63,7 +74,8 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest) -> in
         if failed is not None:
             _give_time(processes)
             return failed
-        if None not in statuses:
+        if statuses[0] == 0:
+            _give_time(processes)  # The first one has written everything: nothing that the others do matters now.
             return 0
         if stop.made and not told:
             told = True
@@ -73,7 +85,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest) -> in
 
 
 def _give_time(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let the others say what they have to say, but not wait for the one that is gone."""
-    deadline = time.monotonic() + _AFTER_A_FAILURE
+    """Let the others end by themselves, but not wait for ever for one that is gone."""
+    deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline and any(process.poll() is None for process in processes):
         time.sleep(_LOOK_EVERY)

@@ -90,7 +90,6 @@ class JobTeller(Teller):
 
     def trained(self, epoch: int, sums: EpochSums) -> None:
         """Loss and speed of the epoch."""
-        self._counters.add(sums.images, sums.batches)
         self._quality(epoch, f"train loss: {sums.mean_loss}")
         self._throughput(epoch, f"train throughput: {sums.images_per_second}")
 
@@ -113,6 +112,7 @@ class JobTeller(Teller):
     def validated(self, result: EpochResult) -> None:
         """Scores and speed of the validation."""
         scores, epoch = result.scores, result.epoch
+        self._counters.add(result.sums.images, result.sums.batches)
         self._quality(epoch, f"validation pixel_accuracy: {scores.pixel_accuracy}")
         self._quality(epoch, f"validation mIOU: {scores.mean_iou}")
         self._throughput(epoch, f"validation throughput: {result.images / max(result.seconds, 1e-9)}")

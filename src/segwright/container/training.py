@@ -7,9 +7,11 @@ Source: SageMaker's contract, sections 4.1 and 6.1.
 """
 
 import logging
+import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Final
 
 import torch
@@ -19,7 +21,7 @@ from segwright.console import LOGGER
 from segwright.container.earlier import unpack_earlier_model
 from segwright.container.inputs import locate_channels
 from segwright.container.job import Job
-from segwright.container.launching import launch, rank
+from segwright.container.launching import is_first, launch, rank
 from segwright.container.lines import JobTeller, set_up_logging
 from segwright.container.settings import as_strings, read_settings, tell_settings
 from segwright.container.tree import Tree
@@ -43,10 +45,10 @@ def run_training(tree: Tree, stop: StopRequest) -> int:
     A wish to `stop` ends it with a usable model and success: the platform knows that it has stopped the job.
     """
     set_up_logging()
-    if rank():
-        LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
+    if is_first():
+        _forget_failure(tree)
     else:
-        tree.failure.unlink(missing_ok=True)
+        LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
     try:
         return _run_or_stop(tree, stop)
     except UserError as error:
@@ -72,7 +74,7 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     settings = read_settings(job.hyperparameters)
     gpus = min(torch.cuda.device_count(), settings.mini_batch_size)
     if gpus > 1 and rank() is None:
-        return _launched(tree, launch(_COMMAND, gpus, stop))
+        return _launched(tree, launch(_COMMAND, gpus, stop), stop)
     tell_settings(job.hyperparameters, settings)
     LOGGER.info(
         "Checkpoint loading and saving are disabled."
@@ -82,7 +84,7 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     LOGGER.info(f"Number of GPUs being used: {gpus}")
     channels = locate_channels(tree, job.channels)
     starts_from_a_model = "model" in job.channels
-    if not rank():
+    if is_first():
         _clear_model_folder(tree)
         if starts_from_a_model:
             unpack_earlier_model(tree)  # The other processes wait for this one in `train`.
@@ -108,23 +110,29 @@ def _clear_model_folder(tree: Tree) -> None:
         left.unlink()
 
 
-def _launched(tree: Tree, status: int) -> int:
+def _launched(tree: Tree, status: int, stop: StopRequest) -> int:
     """What the status of several processes means for the job."""
     if status >= 0:
         return status
+    if stop.made and status == -signal.SIGTERM:
+        return _stopped(tree)
     sentence = f"a training process was killed by signal {-status}, as the system does when memory is short"
     LOGGER.error(sentence)
+    _forget_failure(tree)  # What the others said follows from this.
     _write_failure(tree, f"AlgorithmError: {sentence}")
     return ALGORITHM_ERROR
 
 
 def _finish(tree: Tree) -> None:
     """Add to the model what the original has in its own, and copy the curves to where no model need be unpacked."""
-    if rank():
+    if not is_first():
         return
     final = as_strings(read_description(tree.model).hyperparameters)
-    write_json(tree.model / "hyperparams.json", final)
-    write_bytes(tree.output_data / _METRICS, (tree.model / _METRICS).read_bytes())
+    try:
+        write_json(tree.model / "hyperparams.json", final)
+        write_bytes(tree.output_data / _METRICS, (tree.model / _METRICS).read_bytes())
+    except OSError as error:  # The model is there, and a failure would keep the platform from fetching it.
+        LOGGER.warning(f"{error.filename}: {error.strerror}; the job ends without this file")
 
 
 def _stopped(tree: Tree) -> int:
@@ -132,7 +140,7 @@ def _stopped(tree: Tree) -> int:
         _finish(tree)
         LOGGER.info(f"Stopped; the model is in {tree.model}")
     else:
-        LOGGER.warning("Stopped before there was anything to train: there is no model.")
+        LOGGER.warning("Stopped before training could begin: there is no model; checkpoints, if any, stay.")
     return SUCCESS
 
 
@@ -145,7 +153,7 @@ def _refuse(tree: Tree, sentence: str) -> int:
 
 def _break_off(tree: Tree, error: Exception) -> int:
     """End a job that we have to mend: the traceback is for the log only."""
-    traceback.print_exc()
+    LOGGER.error(traceback.format_exc().rstrip())
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     _write_failure(tree, f"AlgorithmError: {what}. The log holds the traceback.")
     return ALGORITHM_ERROR
@@ -153,5 +161,13 @@ def _break_off(tree: Tree, error: Exception) -> int:
 
 def _write_failure(tree: Tree, reason: str) -> None:
     """Keep the first reason: what other processes say follows from it. The platform reads 1,024 characters of it."""
-    if not tree.failure.exists():
-        write_bytes(tree.failure, reason.encode(errors="backslashreplace"))
+    try:
+        if not tree.failure.exists():
+            write_bytes(tree.failure, reason.encode(errors="backslashreplace"))
+    except OSError as error:
+        LOGGER.error(f"{error.filename}: {error.strerror}; the reason stands in this log only")
+
+
+def _forget_failure(tree: Tree) -> None:
+    with suppress(OSError):
+        tree.failure.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Final
 from segwright.hyperparameters import Hyperparameters
 
 _CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
-_FLAG: Final = re.compile(r"--(no-)?([a-z][a-z0-9-]*)((?:=| )(?:DIR|FILE)\b)?")
+_FLAG: Final = re.compile(r"(?<![\w./-])--(no-)?([a-z][a-z0-9-]*)((?:=| )(?:DIR|FILE)\b)?")
 _PHRASES: Final = (
     ("without --resume and with --overwrite", "with another S3Uri in CheckpointConfig"),
     ("--resume goes on training", "the next run with the same CheckpointConfig goes on training"),

@@ -34,7 +34,7 @@ from segwright.labels import IGNORE, LabelMap
 from segwright.storage import HeldBlob
 
 _IN_FLIGHT: Final = 16  # objects that one worker fetches at a time
-_AFTER_SIGTERM: Final = 30  # seconds
+_AFTER_SIGTERM: Final = 30  # seconds until a loader ends that was told to
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _BATCHES_AHEAD: Final = 2  # that each loader prepares, as PyTorch has it
 _BATCHES_BESIDE: Final = 2  # one in the making, one in use
@@ -285,4 +285,6 @@ def _start_worker(worker: int) -> None:
     # Both signals may reach the whole process group; only the parent decides what they mean. It ends workers by
     # SIGTERM as well, if they do not end by themselves: they do, a while after it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGALRM"):  # not on Windows
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda _number, _frame: signal.alarm(_AFTER_SIGTERM))

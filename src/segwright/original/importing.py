@@ -49,7 +49,13 @@ def _unpacked(source: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="segwright-") as folder:
         unpack_archive(source, Path(folder), limit=MAX_UNPACKED)
-        yield Path(folder)
+        yield _without_wrapping(Path(folder))
+
+
+def _without_wrapping(folder: Path) -> Path:
+    """The folder, or the only one in it where there is nothing else but traces of a Mac or a notebook."""
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
 def _tell(files: OriginalFiles, description: Description) -> None:

@@ -77,8 +77,10 @@ class Loop:
 
     def _epoch(self) -> None:
         self._look_up()  # Nothing need be trained for somebody who wishes to stop already.
+        before = self.reached.sums.batches
         self._train()
-        self.teller.trained(self.reached.epoch, self.reached.sums)
+        if self.reached.sums.batches > before:  # Else an earlier process has told it.
+            self.teller.trained(self.reached.epoch, self.reached.sums)
         start = time.monotonic()
         scores, images = self._validate()
         self._keep(scores, images, time.monotonic() - start)

@@ -21,6 +21,11 @@ from segwright.errors import UserError
 
 Anything = TypeVar("Anything")
 
+_kept: list[object] = []
+"""The process group, until the process ends: were it freed with the last network that exchanges gradients, its thread
+and Python's would wait for each other for ever.
+"""
+
 _PATIENCE: Final = timedelta(hours=4)  # The others wait while the first process checks the data, which can be many.
 
 
@@ -107,6 +112,7 @@ def join_processes() -> Iterator[Processes]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
+    _kept.append(dist.group.WORLD)
     if dist.get_rank():
         LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
     try:
