@@ -3,13 +3,14 @@
 import io
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
@@ -27,11 +28,13 @@ CLASSES = tuple(
 )
 
 
-def write_bundle(path: Path, seed: int = 0, classes: Sequence[ClassDescription] = CLASSES) -> Path:
+def write_bundle(path: Path, seed: int = 0, bands: int = 3) -> Path:
     """Write an untrained model, tuned so that each class wins somewhere in the picture below."""
     torch.manual_seed(seed)
-    network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=len(classes))).eval()
-    image = torch.from_numpy(pixels(picture()).copy()).permute(2, 0, 1)[None]
+    mean, std = (None, None) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
+    spec = NetworkSpec("fcn", TINY_BACKBONE, num_classes=len(CLASSES), bands=bands, mean=mean, std=std)
+    network = build_network(spec).eval()
+    image = torch.from_numpy(banded(bands)).permute(2, 0, 1)[None]
     classifier = [module for module in network.head.modules() if isinstance(module, torch.nn.Conv2d)][-1]
     with torch.inference_mode():
         classifier.weight.normal_()
@@ -39,7 +42,7 @@ def write_bundle(path: Path, seed: int = 0, classes: Sequence[ClassDescription] 
         classifier.bias -= network.coarse_logits(image).mean((0, 2, 3))
     description = Description(
         network=network.spec,
-        classes=tuple(classes),
+        classes=CLASSES,
         label_maps={"train": {"scale": 1}, "validation": {"scale": 1}},
         hyperparameters={},
         data={},
@@ -56,6 +59,11 @@ def picture(kind: str = "PNG", height: int = 40, width: int = 57, seed: int = 1)
     stream = io.BytesIO()
     Image.fromarray(blocks(seed, height, width)[0]).save(stream, kind)
     return stream.getvalue()
+
+
+def banded(bands: int = 5) -> NDArray[np.uint8]:
+    """The pixels of the picture, over and over, as so many bands."""
+    return blocks(1, 40, 57)[0][..., np.arange(bands) % 3]
 
 
 def pixels(data: bytes) -> NDArray[np.uint8]:
@@ -83,8 +91,10 @@ class Server:
 
 
 @contextmanager
-def server(*arguments: str | Path, environment: dict[str, str] | None = None) -> Iterator[Server]:
-    """Run Python with some arguments that start a server, until it says where it serves."""
+def server(
+    *arguments: str | Path, environment: dict[str, str] | None = None, sign: str = r"on (http://[\d.]+:\d+)"
+) -> Iterator[Server]:
+    """Run Python with some arguments that start a server; it is there when it says where it serves, or another sign."""
     process = subprocess.Popen(
         [sys.executable, "-W", "error", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -101,7 +111,7 @@ def server(*arguments: str | Path, environment: dict[str, str] | None = None) ->
     for reader in readers:
         reader.start()
     try:
-        running.address = _address(running)
+        running.address = _address(running, sign)
         yield running
     finally:
         process.kill()
@@ -112,11 +122,43 @@ def server(*arguments: str | Path, environment: dict[str, str] | None = None) ->
         process.stderr.close()
 
 
-def _address(running: Server) -> str:
+def _address(running: Server, sign: str) -> str:
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and running.process.poll() is None:
         for line in [*running.messages, *running.printed]:
-            if found := re.search(r"on (http://[\d.]+:\d+)", line):
-                return found[1]
-        time.sleep(0.05)
+            if found := re.search(sign, line):
+                return found[found.lastindex or 0]
+        time.sleep(0.02)
     raise AssertionError("the server does not start: " + "".join(running.messages + running.printed))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what a thread or another process does."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.01)
+
+
+@contextmanager
+def connected(running: Server, receive_buffer: int | None = None) -> Iterator[socket.socket]:
+    """A connection to a server, without a client's comfort."""
+    host, _, port = running.address.removeprefix("http://").partition(":")
+    with socket.socket() as connection:
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.settimeout(60)
+        connection.connect((host, int(port)))
+        yield connection
+
+
+def request(path: str, body: bytes, accept: str = "image/png") -> bytes:
+    """The bytes of a request, ready to be cut."""
+    lines = (f"POST {path} HTTP/1.1", "Host: test", f"Accept: {accept}", f"Content-Length: {len(body)}", "", "")
+    return "\r\n".join(lines).encode() + body
+
+
+def received(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Head and body of all that comes until the server closes the connection."""
+    head, _, body = b"".join(iter(lambda: connection.recv(1 << 20), b"")).partition(b"\r\n\r\n")
+    return head, body

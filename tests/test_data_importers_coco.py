@@ -9,7 +9,7 @@ from PIL import Image
 
 from segwright.data.importers import FormatOptions, import_data
 from segwright.errors import DataError, LabelError
-from segwright.formats.run_lengths import compress_counts, encode_rle
+from segwright.formats.run_lengths import compress_counts, encode_regions
 from tests.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 90, "name": "cat"}]
@@ -19,6 +19,11 @@ DOG, CAT = 1, 2
 def box(left: int, top: int, right: int, bottom: int) -> list[float]:
     """The polygon of whole pixels."""
     return [left, top, right, top, right, bottom, left, bottom]
+
+
+def run_lengths(inside: NDArray[np.bool_]) -> list[int]:
+    counts: list[int] = dict(encode_regions(inside.astype(np.uint8)))[1].tolist()
+    return counts
 
 
 def region(left: int, top: int, right: int, bottom: int) -> NDArray[np.bool_]:
@@ -66,7 +71,7 @@ def test_classes_are_background_and_the_categories_in_their_order(tmp_path: Path
 
 def test_polygons_and_both_kinds_of_run_lengths_draw_the_same(tmp_path: Path) -> None:
     expected = region(2, 1, 7, 5) | region(0, 0, 1, 1)
-    counts = encode_rle(expected)
+    counts = run_lengths(expected)
     size = [HEIGHT, WIDTH]
     for segmentation in (
         [box(2, 1, 7, 5), box(0, 0, 1, 1)],
@@ -78,7 +83,7 @@ def test_polygons_and_both_kinds_of_run_lengths_draw_the_same(tmp_path: Path) ->
 
 def test_small_annotations_lie_over_large_ones_and_later_ones_over_equal_ones(tmp_path: Path) -> None:
     small = {"category_id": 90, "segmentation": [box(2, 2, 4, 4)]}
-    large = {"segmentation": {"size": [HEIGHT, WIDTH], "counts": encode_rle(region(0, 0, 6, 6))}}
+    large = {"segmentation": {"size": [HEIGHT, WIDTH], "counts": run_lengths(region(0, 0, 6, 6))}}
     expected = region(0, 0, 6, 6) * DOG + region(2, 2, 4, 4)
     np.testing.assert_array_equal(first_mask(tmp_path, small, large), expected)
     np.testing.assert_array_equal(first_mask(tmp_path, large, small), expected)

@@ -2,7 +2,9 @@ import io
 import random
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -219,6 +221,24 @@ def test_other_kinds_are_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None
     assert decode_plain_png(plain) is None
 
 
-def test_a_bomb_is_not_inflated() -> None:
+def test_a_bomb_is_not_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    most: list[int] = []
+
+    class Spy:
+        """An inflater that notes how much it may give."""
+
+        eof = False
+
+        def __init__(self, make: Callable[[], Any]) -> None:
+            self._inflater = make()
+
+        def decompress(self, stream: bytes, most_bytes: int = 1 << 30) -> bytes:
+            most.append(most_bytes)
+            inflated: bytes = self._inflater.decompress(stream, most_bytes)
+            return inflated
+
+    for library in (zlib, isal_zlib):
+        monkeypatch.setattr(library, "decompressobj", partial(Spy, library.decompressobj))
     huge = png_of(MASK, (), stream=zlib.compress(bytes(200_000_000), 9))
     assert decode_plain_png(huge) is None
+    assert most == [8 * 42, 30 * 42 + 1], "the first rows, and one byte more than there are pixels"

@@ -8,10 +8,14 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.run_lengths import compress_counts, decode_rle, decompress_counts, encode_rle, expand_counts
+from segwright.formats.run_lengths import compress_counts, decode_rle, decompress_counts, encode_regions, expand_counts
 
-MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=20))
+MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.sampled_from([0, 1, 2, 255]))
 COUNTS = st.lists(st.integers(0, 1 << 28))
+
+
+def regions(mask: NDArray[np.uint8]) -> dict[int, list[int]]:
+    return {number: counts.tolist() for number, counts in encode_regions(mask)}
 
 
 def compressed_one_by_one(counts: list[int]) -> str:
@@ -30,24 +34,45 @@ def compressed_one_by_one(counts: list[int]) -> str:
 
 @pytest.mark.parametrize(("row", "counts"), [("0011101", [2, 3, 1, 1]), ("1111110", [0, 6, 1])])
 def test_counts_are_those_of_cocos_own_examples(row: str, counts: list[int]) -> None:
-    mask = np.array([[pixel == "1"] for pixel in row])
-    assert encode_rle(mask) == counts
+    mask = np.array([[pixel] for pixel in row], np.uint8)
+    assert regions(mask)[1] == counts
 
 
 def test_runs_go_down_the_columns() -> None:
     mask = np.array([[0, 1, 1], [0, 1, 0]], np.uint8)
-    assert encode_rle(mask) == [2, 3, 1]
+    assert regions(mask) == {0: [0, 2, 3, 1], 1: [2, 3, 1]}
     np.testing.assert_array_equal(decode_rle([2, 3, 1], 2, 3), mask)
     assert expand_counts([2, 3, 1], 6).tolist() == [False, False, True, True, True, False]
 
 
 @given(MASKS)
-def test_a_mask_comes_back_as_it_was(mask: NDArray[np.bool_]) -> None:
-    counts = encode_rle(mask)
-    assert all(count > 0 for count in counts[1:])
-    decoded = decode_rle(counts, *mask.shape)
-    assert decoded.dtype == np.bool_
-    np.testing.assert_array_equal(decoded, mask)
+def test_a_mask_comes_back_as_it_was(mask: NDArray[np.uint8]) -> None:
+    found = regions(mask)
+    assert list(found) == np.unique(mask).tolist()
+    for number, counts in found.items():
+        assert all(count > 0 for count in counts[1:])
+        decoded = decode_rle(counts, *mask.shape)
+        assert decoded.dtype == np.bool_
+        np.testing.assert_array_equal(decoded, mask == number)
+
+
+def test_no_pixels_have_no_regions() -> None:
+    assert regions(np.empty((0, 3), np.uint8)) == {}
+
+
+def test_many_counts_are_compressed_as_few_are() -> None:
+    counts = np.random.default_rng(0).integers(1, 1 << 20, 200_000)
+    assert compress_counts(counts) == compressed_one_by_one(counts.tolist())
+
+
+def test_noise_takes_memory_for_its_runs_only() -> None:
+    mask = np.random.default_rng(0).integers(0, 2, (1000, 2000), np.uint8)  # a million runs
+    tracemalloc.start()
+    for _, counts in encode_regions(mask):
+        compress_counts(counts)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000_000
 
 
 @given(COUNTS)

@@ -1,3 +1,7 @@
+import contextlib
+import time
+from dataclasses import replace
+
 import pytest
 
 from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
@@ -45,6 +49,23 @@ JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
         ("application/x-npy;dtype=float64, image/png;q=0.1", MASK),
         ('text/plain;note="a, image/gif", image/png', MASK),
         ("image/png;q=0.000, application/json;q=0.001", JSON),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", RECORDIO),  # what Java sends by itself
+        ("*", RECORDIO),
+        ("image/png;q=.2, application/json;q=.3", JSON),
+        ("image/png;q=1, application/json;q=7", MASK),
+        ("image/png;q=-1, application/json;q=0.1", JSON),
+        # parameters of wildcards
+        ("image/*;palette=1", PALETTE),
+        ("*/*;palette=1", PALETTE),
+        (
+            "application/*;output=probabilities;dtype=float16",
+            AnswerForm("application/x-npy", probabilities=True, dtype="float16"),
+        ),
+        # a mask whatever comes
+        ("image/png;on_error=empty", replace(MASK, empty_on_error=True)),
+        ("image/png;palette=1;on_error=empty", replace(PALETTE, empty_on_error=True)),
+        ("application/x-npy;output=mask;on_error=empty", replace(NPY, empty_on_error=True)),
+        ("application/json;on_error=empty", replace(JSON, empty_on_error=True)),
     ],
 )
 def test_what_is_asked_for_most_is_given(accept: str, expected: AnswerForm) -> None:
@@ -70,10 +91,26 @@ def test_a_default_of_ones_own_fills_wildcards(accept: str) -> None:
         ("application/x-npy;dtype=float16", "output=mask takes dtype=uint8, not float16"),
         ("application/x-npy;output=probabilities;dtype=uint8", "takes dtype=float32 or float16"),
         ("application/x-npy;gzip=2", "gzip=0 or gzip=1"),
-        ("x" * 5000, r"x{100}\.\.\., but answers come as"),
+        ("image/png;palette", "palette=0 or palette=1"),
+        ("image/png;palette=1;palette=1", "image/png takes palette once"),
+        ("image/*;shade=1", "no parameter shade"),
+        ("image/png;on_error=black", "takes on_error=empty"),
+        ("application/x-npy;output=probabilities;on_error=empty", "output=probabilities takes no on_error"),
+        ("application/x-recordio-protobuf;on_error=empty", "no parameter on_error"),
+        ("image/png" + " " * 1016, "Accept has 1,025 characters, but 1,024 are read at most"),
+        ("x" * 1000, r"x{100}\.\.\., but answers come as"),
         (',;="', "answers come as"),
     ],
 )
 def test_anything_else_is_refused_with_what_is_allowed(accept: str, sentence: str) -> None:
     with pytest.raises(NotAcceptableError, match=sentence):
         choose_form(accept, RECORDIO)
+
+
+@pytest.mark.parametrize("piece", ['"', '\\"', '"\\"', ";", ",", "a;b=c,", 'a;b="', "*/*,", "a/*;"])
+def test_a_hostile_header_costs_no_time(piece: str) -> None:
+    start = time.process_time()
+    for length in (1024, 1_000_000):
+        with contextlib.suppress(NotAcceptableError):
+            choose_form(f"x{piece * length}"[:length], RECORDIO)
+    assert time.process_time() - start < 0.1

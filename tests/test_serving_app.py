@@ -1,28 +1,36 @@
 """The application without a process: what only happens while loading, or where the server itself fails."""
 
+import asyncio
+import io
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
+from starlette.types import Message
+from tifffile import imwrite
 
+from segwright.client import read_mask
 from segwright.inference import Model, load
 from segwright.serving import ServingSettings
-from segwright.serving.app import ModelSlot, single_model_app
+from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.invocations import Invocations
-from segwright.serving.scoring import Scorer
-from tests.served import picture, write_bundle
+from segwright.serving.multi_model import ModelShelf
+from segwright.serving.scoring import MOST_WAITING, Scorer
+from tests.served import banded, picture, write_bundle
 
 
 @pytest.fixture
 def scorer() -> Iterator[Scorer]:
-    threads = torch.get_num_threads()
-    made = Scorer(1, 60)
+    made = Scorer(1)
     yield made
     made.close()
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +66,130 @@ def test_a_fault_of_ours_is_one_sentence(scorer: Scorer) -> None:
     assert answer.status_code == 500
     assert answer.text == "The server failed at this request, which is a fault of its own: its log says more."
     assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == "id=7"
+    assert answer.headers["connection"] == "close", "since uvicorn closes it"
 
 
 def test_a_full_queue_asks_to_come_again(scorer: Scorer, model: Model) -> None:
-    scorer._places = 0
-    answer = client(ModelSlot(model), scorer).post("/invocations", content=picture())
-    assert answer.status_code == 503 and "again in a moment" in answer.text
+    asked = client(ModelSlot(model), scorer)
+    with ExitStack() as places:
+        for _ in range(2 + MOST_WAITING):
+            places.enter_context(scorer.place())
+        answer = asked.post("/invocations", content=picture())
+        assert answer.status_code == 503 and "again in a moment" in answer.text
+    for _ in range(2 + MOST_WAITING + 1):
+        assert asked.post("/invocations", content=b"poison").status_code == 400
+    assert asked.post("/invocations", content=picture()).status_code == 200
+
+
+def test_an_answer_keeps_its_place_until_it_is_taken(scorer: Scorer, model: Model) -> None:
+    app = single_model_app(ModelSlot(model), scorer, Invocations(scorer, ServingSettings()))
+
+    async def run() -> None:
+        answered, taken = asyncio.Event(), asyncio.Event()
+
+        async def take(_message: Message) -> None:
+            answered.set()
+            await taken.wait()
+
+        to_come = [picture()]
+
+        async def receive() -> Message:
+            if to_come:
+                return {"type": "http.request", "body": to_come.pop()}
+            await taken.wait()
+            return {"type": "http.disconnect"}
+
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [], "query_string": b""}
+        with ExitStack() as places:
+            for _ in range(1 + MOST_WAITING):
+                places.enter_context(scorer.place())
+            request = asyncio.create_task(app(scope, receive, take))
+            await answered.wait()
+            with pytest.raises(HTTPException), scorer.place():
+                pass
+            taken.set()
+            await request
+            places.enter_context(scorer.place())
+
+    asyncio.run(run())
+
+
+def test_what_is_nowhere_says_what_there_is(scorer: Scorer, model: Model, tmp_path: Path) -> None:
+    single = client(ModelSlot(model), scorer)
+    several = several_models(scorer, tmp_path)
+    for asked, path, cure in (
+        (single, "/models", "GET /ping, GET /execution-parameters, POST /invocations."),
+        (single, "/", "There is nothing at /; this server knows GET /ping,"),
+        (single, "/ping/", "There is nothing at /ping/;"),
+        (single, "/a%0Ab", "There is nothing at /a b; this server"),
+        (several, "/invocations", "POST /models/NAME/invoke."),
+    ):
+        answer = asked.post(path)
+        assert answer.status_code == 404 and cure in answer.text, answer.text
+    for asked, method, path, allowed, cure in (
+        (single, "GET", "/invocations", "POST", "/invocations takes POST, not GET."),
+        (single, "POST", "/ping", "GET, HEAD", "/ping takes GET or HEAD, not POST."),
+        (several, "PUT", "/models", "GET, HEAD, POST", "/models takes GET or HEAD or POST, not PUT."),
+        (several, "POST", "/models/one", "DELETE, GET, HEAD", "/models/one takes DELETE or GET or HEAD, not POST."),
+    ):
+        answer = asked.request(method, path)
+        assert (answer.status_code, answer.headers["allow"], answer.text) == (405, allowed, cure)
+
+
+def several_models(scorer: Scorer, root: Path) -> TestClient:
+    shelf = ModelShelf(root, load, torch.device("cpu"))
+    return TestClient(multi_model_app(shelf, scorer, Invocations(scorer, ServingSettings())))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        rb'{"model_name": "\ud800", "url": "x"}',
+        rb'{"model_name": "x", "url": "\udfff"}',
+        b'{"model_name": "x"}',
+        b'{"model_name": 1, "url": "x"}',
+        b"[]",
+        b"{",
+        b"[" * 60_000,
+        b"1" * 5_000,
+    ],
+)
+def test_what_names_no_model_is_one_sentence(scorer: Scorer, tmp_path: Path, message: bytes) -> None:
+    answer = several_models(scorer, tmp_path).post("/models", content=message)
+    assert answer.status_code == 400 and "JSON of two texts" in answer.text
+
+
+def test_an_accept_without_end_is_refused(scorer: Scorer, model: Model) -> None:
+    answer = client(ModelSlot(model), scorer).post("/invocations", headers={"Accept": '"' * 60_000})
+    assert answer.status_code == 406 and "Accept has 60,000 characters, but 1,024 are read" in answer.text
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/x-npy", "application/json"])
+def test_a_batch_job_may_survive_a_damaged_image(scorer: Scorer, model: Model, accept: str) -> None:
+    asked = client(ModelSlot(model), scorer)
+    damaged = picture("JPEG")[:-200]
+    assert asked.post("/invocations", content=damaged, headers={"Accept": accept}).status_code == 400
+    answer = asked.post("/invocations", content=damaged, headers={"Accept": f"{accept};on_error=empty"})
+    mask = read_mask(answer.content, answer.headers["content-type"])
+    assert answer.status_code == 200 and mask.shape == (40, 57) and (mask == 255).all()
+    for refused in ("application/x-protobuf", "application/x-npy;output=probabilities"):
+        headers = {"Accept": f"{refused};on_error=empty"}
+        assert asked.post("/invocations", content=damaged, headers=headers).status_code == 406
+
+
+def test_a_model_of_other_bands_is_served(scorer: Scorer, tmp_path: Path) -> None:
+    five = load(write_bundle(tmp_path / "model", bands=5), "cpu")
+    asked = client(ModelSlot(five), scorer)
+    stream = io.BytesIO()
+    imwrite(stream, banded(5), photometric="minisblack", planarconfig="contig")
+    answer = asked.post("/invocations", content=stream.getvalue(), headers={"Accept": "application/x-npy"})
+    mask = read_mask(answer.content)
+    assert (mask == five.mask(banded(5))).all() and len(np.unique(mask)) > 1
+    refused = asked.post("/invocations", content=picture())
+    assert refused.status_code == 400
+    assert refused.text == (
+        "The image has 3 bands of 8 bits instead of 5 bands of 8 bits; send one whole TIFF image of 5 bands of 8 bits."
+    )
 
 
 def test_the_default_accept_and_the_limit_are_settings(scorer: Scorer, model: Model) -> None:
@@ -84,5 +210,9 @@ def test_refusals_are_logged(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("segwright"), "propagate", True)
     with caplog.at_level(logging.INFO, "segwright"):
-        client(ModelSlot(model), scorer).post("/invocations", content=b"x", headers={"Accept": "text/html"})
+        asked = client(ModelSlot(model), scorer)
+        asked.post("/invocations", content=b"x", headers={"Accept": "text/html"})
+        asked.get("/a%0A%23metrics {}")
     assert "406 for POST /invocations: Accept is text/html" in caplog.text
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2 and not any("\n" in message for message in messages), "a line each, whatever is sent"

@@ -3,6 +3,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from starlette.exceptions import HTTPException
@@ -11,8 +12,9 @@ from segwright.errors import BundleError
 from segwright.inference import Model
 from segwright.serving import multi_model
 from segwright.serving.multi_model import ModelShelf
+from tests.mxnet_params_writer import write_params
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -100,20 +102,35 @@ def test_no_memory_while_loading_is_507(root: Path, error: Exception) -> None:
     assert refused(shelf(root, load).load("x", str(root / "a" / "model")))[0] == 507
 
 
-def test_a_model_that_would_not_fit_is_507_but_the_first_may_try(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = 2 * 1000 + (512 << 20)
-    left = needed - 1
-    monkeypatch.setattr(multi_model, "available_memory", lambda _device: left)
+@pytest.fixture
+def original(root: Path) -> Path:
+    """A model of the original algorithm whose file has half the bytes that its weights will take."""
+    folder = root / "c" / "model"
+    weights = {"a": np.zeros(300, np.float16), "b": np.zeros((10, 20), np.float16)}
+    (folder / "model_best.params").write_bytes(write_params(weights.items()))
+    return folder
+
+
+@pytest.mark.parametrize("short", [CPU, GPU])
+def test_a_model_that_would_not_fit_is_507_but_the_first_may_try(
+    root: Path, original: Path, monkeypatch: pytest.MonkeyPatch, short: torch.device
+) -> None:
+    sizes = {str(root / "a" / "model"): 1000, str(original): 4 * 500}
+    left = {CPU: 1 << 40, GPU: 1 << 40}
+    monkeypatch.setattr(multi_model, "available_memory", lambda device: left[device])
 
     async def run() -> None:
-        nonlocal left
-        models = shelf(root)
+        models = ModelShelf(root, lambda _: cast(Model, "model"), GPU)
+        left[short] = 0
         await models.load("first", str(root / "a" / "model"))
-        with pytest.raises(HTTPException, match="unload another model first") as caught:
-            await models.load("second", str(root / "a" / "model"))
-        assert caught.value.status_code == 507
-        left = needed
-        await models.load("second", str(root / "a" / "model"))
+        for url, size in sizes.items():
+            left[short] = 2 * size + (512 << 20) - 1
+            with pytest.raises(HTTPException, match="unload another model first") as caught:
+                await models.load("second", url)
+            assert caught.value.status_code == 507
+            left[short] += 1
+            await models.load("second", url)
+            await models.unload("second")
 
     asyncio.run(run())
 
@@ -122,27 +139,26 @@ def test_a_model_in_use_is_unloaded_when_its_requests_are_done(root: Path) -> No
     async def run() -> list[str]:
         models, seen = shelf(root), []
         await models.load("first", str(root / "a" / "model"))
-
-        async def use(seconds: float) -> None:
-            with models.lend("first") as model:
-                await asyncio.sleep(seconds)
-                seen.append(cast(str, model))
+        with models.lend("first"):
+            pass  # an earlier request, which is done
 
         async def unload() -> None:
             await models.unload("first")
             seen.append("unloaded")
 
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(use(0.02))
-            tasks.create_task(use(0.05))
-            await asyncio.sleep(0)
-            tasks.create_task(unload())
-            await asyncio.sleep(0)
-            with pytest.raises(HTTPException), models.lend("first"):
-                pass
+        with models.lend("first"):
+            with models.lend("first"):
+                unloading = asyncio.create_task(unload())
+                await asyncio.sleep(0.02)
+                with pytest.raises(HTTPException), models.lend("first"):
+                    pass
+                seen.append("one is done")
+            await asyncio.sleep(0.02)
+            seen.append("both are done")
+        await unloading
         return seen
 
-    assert asyncio.run(run()) == ["model of a", "model of a", "unloaded"]
+    assert asyncio.run(run()) == ["one is done", "both are done", "unloaded"]
 
 
 def test_the_list_comes_in_pages(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from tifffile import imwrite
 
 from segwright.formats import signatures
 from segwright.formats.images import PixelForm
-from segwright.serving.requests import decode
+from segwright.serving.requests import decode, unknown_mask
 from tests.served import picture, pixels
 
 RGB = PixelForm()
@@ -41,13 +41,42 @@ def test_the_bytes_say_what_a_picture_is(kind: str) -> None:
 
 
 def test_what_is_no_whole_picture_is_told_with_a_cure() -> None:
-    assert refused(b"") == (400, "The body is empty: send the bytes of one image of 3 bands of 8 bits.")
+    cure = "send one whole JPEG, PNG, TIFF, BMP or WebP image of 3 bands of 8 bits."
+    assert refused(b"") == (400, "The body is empty: " + cure.replace("one whole", "the bytes of one"))
     status, sentence = refused(b"hello")
-    assert status == 400 and "is not a JPEG" in sentence and "takes one whole JPEG" in sentence
+    assert status == 400 and "is not a JPEG" in sentence and sentence.endswith(cure)
     status, sentence = refused(picture("JPEG")[:-300])
-    assert status == 400 and "truncated or damaged" in sentence
-    status, sentence = refused(picture(), PixelForm(bands=4))
-    assert status == 400 and "4 bands of 8 bits" in sentence
+    assert status == 400 and "truncated or damaged" in sentence and sentence.endswith(cure)
+
+
+def bands(count: int, kind: type[np.unsignedinteger] = np.uint16) -> bytes:
+    """A TIFF of 5 x 4 pixels."""
+    stream = io.BytesIO()
+    imwrite(stream, np.zeros((4, 5, count), kind), photometric="minisblack", planarconfig="contig")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "form", "found", "files"),
+    [
+        (bands(5), RGB, "5 bands of 16 bits", "JPEG, PNG, TIFF, BMP or WebP"),
+        (picture(), PixelForm(5, 16), "3 bands of 8 bits", "TIFF"),
+        (picture(), PixelForm(3, 16), "3 bands of 8 bits", "PNG or TIFF"),
+        (picture(), PixelForm(4), "3 bands of 8 bits", "PNG, TIFF or WebP"),
+    ],
+)
+def test_a_picture_of_other_bands_is_one_sentence_for_clients(
+    body: bytes, form: PixelForm, found: str, files: str
+) -> None:
+    sentence = f"The image has {found} instead of {form}; send one whole {files} image of {form}."
+    assert refused(body, form) == (400, sentence)
+
+
+def test_a_mask_for_what_cannot_be_read_has_the_size_of_the_header() -> None:
+    for body, size in ((picture()[:100], (40, 57)), (claiming(20, 30), (30, 20)), (b"hello", (1, 1)), (b"", (1, 1))):
+        mask = unknown_mask(body, RGB)
+        assert mask.shape == size and mask.dtype == np.uint8 and (mask == 255).all()
+    assert unknown_mask(claiming(30_000, 30_000), RGB).shape == (1, 1)
 
 
 @pytest.mark.parametrize("size", [(20_000, 9_000), (30_000, 30_000)])  # beyond our limit, beyond twice of it
@@ -68,10 +97,8 @@ def test_a_large_jpeg_header_is_too_large_as_well() -> None:
 
 
 def test_a_picture_of_too_many_bands_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = io.BytesIO()
-    imwrite(stream, np.zeros((4, 5, 7), np.uint16), photometric="minisblack", planarconfig="contig")
     form = PixelForm(7, 16)
-    assert decode(stream.getvalue(), form).shape == (4, 5, 7)
+    assert decode(bands(7), form).shape == (4, 5, 7)
     monkeypatch.setattr(signatures, "MAX_PIXELS", 4 * 5 * 2)
-    status, sentence = refused(stream.getvalue(), form)
+    status, sentence = refused(bands(7), form)
     assert status == 413 and sentence.startswith("The image has 5 x 4 pixels of 7 bands") and sentence.endswith(".")

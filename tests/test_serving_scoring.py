@@ -1,6 +1,8 @@
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ import torch
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from segwright.console import LOGGER
 from segwright.formats.images import PixelForm, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
@@ -43,17 +46,48 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
+async def ask(
+    scorer: Scorer,
+    model: FakeModel | AbstractContextManager[Any],
+    body: bytes | None = None,
+    form: AnswerForm = MASK,
+    gone: Coroutine[Any, Any, None] | None = None,
+    seconds: float = 60,
+) -> bytes:
+    loan = nullcontext(cast(Model, model)) if isinstance(model, FakeModel) else model
+    deadline = asyncio.get_running_loop().time() + seconds
+    return await scorer.score(loan, picture() if body is None else body, form, gone or never(), deadline)
+
+
 def score(scorer: Scorer, model: FakeModel, body: bytes | None = None, form: AnswerForm = MASK) -> bytes:
-    return asyncio.run(scorer.score(cast(Model, model), body or picture(), form, never()))
+    return asyncio.run(ask(scorer, model, body, form))
+
+
+class Lent:
+    """Models that are lent, and how many have not been given back."""
+
+    def __init__(self) -> None:
+        self.out = 0
+
+    @contextmanager
+    def __call__(self, model: FakeModel) -> Iterator[FakeModel]:
+        self.out += 1
+        try:
+            yield model
+        finally:
+            self.out -= 1
+
+    async def all_back(self) -> None:
+        async with asyncio.timeout(60):
+            while self.out:
+                await asyncio.sleep(0.005)
 
 
 @pytest.fixture
 def scorer() -> Iterator[Scorer]:
-    threads = torch.get_num_threads()
-    made = Scorer(1, 60)
+    made = Scorer(1)
     yield made
     made.close()
-    torch.set_num_threads(threads)
 
 
 def test_blocks_become_a_mask(scorer: Scorer) -> None:
@@ -93,55 +127,76 @@ def test_a_fault_of_ours_stays_one(scorer: Scorer) -> None:
     assert not scorer.broken
 
 
-def test_what_nobody_waits_for_is_not_computed(scorer: Scorer) -> None:
+def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(scorer: Scorer) -> None:
     rows: list[int] = []
     begun, go_on = threading.Event(), threading.Event()
+    lent = Lent()
 
     def before(row: int) -> None:
         rows.append(row)
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     async def hang_up() -> None:
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, 60)
 
     async def run() -> None:
         with pytest.raises(ClientDisconnect):
-            await scorer.score(cast(Model, FakeModel(before)), picture(), MASK, hang_up())
+            await ask(scorer, lent(FakeModel(before)), gone=hang_up())
+        await asyncio.sleep(0.01)
+        assert lent.out == 1, "a thread computes with it"
         go_on.set()
+        await lent.all_back()
 
     asyncio.run(run())
-    scorer._threads.shutdown(wait=True)
     assert rows == [0], "it stops after the block that was being computed"
 
 
-def test_time_counts_while_waiting_too() -> None:
-    scorer = Scorer(1, 0.2)
-    go_on = threading.Event()
+def test_time_counts_while_waiting_too(scorer: Scorer) -> None:
+    begun, go_on = threading.Event(), threading.Event()
     computed: list[int] = []
+    lent = Lent()
 
     def block_the_rest(row: int) -> None:
-        go_on.wait(10)
+        begun.set()
+        go_on.wait(60)
 
     async def one(model: FakeModel) -> int:
-        with pytest.raises(HTTPException, match=r"not ready after 0\.2 s") as caught:
-            await scorer.score(cast(Model, model), picture(), MASK, never())
+        with pytest.raises(HTTPException, match="not ready when time was up") as caught:
+            await ask(scorer, lent(model), seconds=0.2)
         return caught.value.status_code
 
     async def run() -> list[int]:
-        waiting = [FakeModel(computed.append) for _ in range(3)]
-        return await asyncio.gather(one(FakeModel(block_the_rest)), *map(one, waiting))
+        first = asyncio.create_task(ask(scorer, FakeModel(block_the_rest)))
+        await asyncio.to_thread(begun.wait, 60)
+        statuses = await asyncio.gather(*(one(FakeModel(computed.append)) for _ in range(3)))
+        await asyncio.sleep(0.01)
+        assert lent.out == 1, "what waited for a thread is dropped at once"
+        go_on.set()
+        await lent.all_back()
+        await first
+        return statuses
 
-    assert asyncio.run(run()) == [504] * 4
-    go_on.set()
-    scorer._threads.shutdown(wait=True)
+    assert asyncio.run(run()) == [504] * 3
     assert not computed
-    scorer.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"poison", picture("JPEG")[:-200], picture()[:200]])
+def test_a_job_may_ask_for_a_mask_in_place_of_a_refusal(
+    scorer: Scorer, body: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(HTTPException):
+        score(scorer, FakeModel(), body)
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    mask = pixels(score(scorer, FakeModel(), body, replace(MASK, empty_on_error=True)))
+    assert (mask == 255).all() and mask.shape == ((HEIGHT, WIDTH) if len(body) > 10 else (1, 1))
+    assert "answered with a mask of 255 everywhere: The " in caplog.text
+    assert (pixels(score(scorer, FakeModel(), form=replace(MASK, empty_on_error=True))) < 3).all()
 
 
 def test_only_so_many_may_wait(scorer: Scorer) -> None:
     places: list[Any] = []
-    with pytest.raises(HTTPException, match="64 requests wait") as caught:
+    with pytest.raises(HTTPException, match="Too many requests") as caught:
         for _ in range(MOST_WAITING + 10):
             place = scorer.place()
             place.__enter__()
@@ -153,7 +208,7 @@ def test_only_so_many_may_wait(scorer: Scorer) -> None:
 
 
 def test_only_workers_compute_at_the_same_time() -> None:
-    scorer = Scorer(2, 60)
+    scorer = Scorer(2)
     lock = threading.Lock()
     now = most = 0
 
@@ -168,8 +223,8 @@ def test_only_workers_compute_at_the_same_time() -> None:
                 now -= 1
 
     async def run() -> None:
-        model = cast(Model, Counting(lambda _row: threading.Event().wait(0.001)))  # type: ignore[arg-type]
-        await asyncio.gather(*(scorer.score(model, picture(), MASK, never()) for _ in range(8)))
+        model = Counting(lambda _row: threading.Event().wait(0.001))  # type: ignore[arg-type]
+        await asyncio.gather(*(ask(scorer, model) for _ in range(8)))
 
     asyncio.run(run())
     scorer.close()

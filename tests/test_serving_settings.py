@@ -37,12 +37,16 @@ def test_no_limit_means_what_asynchronous_endpoints_send() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "WORKERS is 0; it takes a whole number from 1 on"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "WORKERS is 0; it takes a whole number from 1 to 256"),
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "many", "whole number"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "257", "whole number"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "-1", "whole number"),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "9" * 5000, "TIMEOUT is 9{100}; it takes"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1025", "from 0 to 1,024"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1.5", "whole number"),
         ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv", "INVOCATIONS_ACCEPT cannot be used: Accept is text/csv"),
         ("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud", "DEBUG, INFO"),
+        ("SAGEMAKER_CONTAINER_LOG_LEVEL", "9" * 5000, "LEVEL is 9{100}; it takes a number such as 20"),
     ],
 )
 def test_a_bad_value_is_one_clear_error(name: str, value: str, sentence: str) -> None:

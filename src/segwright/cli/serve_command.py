@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from segwright.cli.shared import Bundle, Device, PrecisionDtype, app
+from segwright.console import LOGGER
 from segwright.errors import UserError
 
 
@@ -35,11 +36,13 @@ def serve(
             raise
         raise UserError(f"serving needs the package {error.name}: pip install 'segwright[serve]'") from error
 
+    settings = ServingSettings.from_environment(os.environ)
+    LOGGER.setLevel(settings.log_level)
     run(
         bundle,
         host=host,
         port=port,
-        settings=ServingSettings.from_environment(os.environ),
+        settings=settings,
         device=device,
         precision_dtype=precision_dtype,
     )

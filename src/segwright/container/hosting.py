@@ -9,6 +9,7 @@ Source: SageMaker's contract, sections 6.2 to 6.4.
 from collections.abc import Mapping
 from typing import Final
 
+from segwright.console import LOGGER
 from segwright.container.lines import set_up_logging
 from segwright.container.tree import Tree
 from segwright.errors import UserError
@@ -16,23 +17,26 @@ from segwright.serving import ServingSettings, serve
 
 _PORT: Final = 8080
 _EVERYWHERE: Final = "0.0.0.0"  # the platform's proxy comes from outside of the container
+_SHOWN: Final = 100  # characters of a value in a message
 
 
 def serve_tree(tree: Tree, environment: Mapping[str, str]) -> None:
     """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
     set_up_logging()
+    settings = ServingSettings.from_environment(environment)
+    LOGGER.setLevel(settings.log_level)
     several = environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true"
     serve(
         None if several else tree.model,
         models_root=tree.models,
         host=_EVERYWHERE,
         port=_port(environment),
-        settings=ServingSettings.from_environment(environment),
+        settings=settings,
     )
 
 
 def _port(environment: Mapping[str, str]) -> int:
     text = environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or str(_PORT)
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 16):
-        raise UserError(f"SAGEMAKER_BIND_TO_PORT is {text}; it takes the number of a port, 1 to 65535.")
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) < 1 << 16):
+        raise UserError(f"SAGEMAKER_BIND_TO_PORT is {text[:_SHOWN]}; it takes the number of a port, 1 to 65535.")
     return int(text)

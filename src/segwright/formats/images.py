@@ -143,7 +143,7 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int = 92) -> bytes:
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """PNG bytes of uint8 [H, W, 3] RGB pixels."""
+    """PNG bytes of uint8 pixels: [H, W, 3] are RGB, [H, W] one channel, such as class numbers."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", compress_level=1)
     return stream.getvalue()

@@ -1,11 +1,13 @@
 """COCO's run-length encoding of a region: counts of pixels outside and inside, by turns, down the columns.
 
-Knows both of its forms, the list of counts and the compressed text. Refuses to know annotations and classes.
+Knows both of its forms, the list of counts and the compressed text. Refuses to know annotations and what the numbers in
+a mask mean.
 
 Source: COCO API, `common/maskApi.c` (`rleEncode`, `rleToString` and their inverses).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -19,16 +21,36 @@ _MOST_GROUPS: Final = 7  # 35 bits, more than any count of pixels needs
 _MORE: Final = 0x20
 _SIGN: Final = 0x10
 _FIRST_CHARACTER: Final = 48
+_AT_ONCE: Final = 1 << 16  # counts that are compressed together: each takes up to half a kilobyte meanwhile
 
 
-def encode_rle(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> list[int]:
-    """The counts of a mask [H, W] whose region is everything that is not 0; the first is of pixels outside."""
-    inside = np.asarray(mask, bool).ravel(order="F")
-    if not inside.size:
-        return []
-    starts = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    counts: list[int] = np.diff(starts, prepend=0, append=inside.size).tolist()
-    return [0, *counts] if inside[0] else counts
+def encode_regions(mask: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each number that a mask [H, W] holds, in ascending order, and the counts of its region: int64, the first one of
+    pixels outside.
+
+    Takes one pass over the mask, and memory for its runs, some 25 bytes for each.
+    """
+    pixels = mask.ravel(order="F")
+    if not pixels.size:
+        return
+    starts = np.concatenate(([0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1))
+    numbers = pixels[starts]
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers))
+    for number, (first, last) in enumerate(pairwise([0, *ends.tolist()])):
+        if first < last:
+            yield number, _counts(starts, order[first:last], pixels.size)
+
+
+def _counts(starts: NDArray[np.int64], runs: NDArray[np.int64], pixels: int) -> NDArray[np.int64]:
+    """The counts of some of all runs; a run ends where the next one starts, and the last one with the pixels."""
+    edges = np.empty(2 * len(runs), np.int64)
+    edges[::2] = starts[runs]
+    edges[1::2] = starts.take(runs + 1, mode="clip")
+    if runs[-1] == len(starts) - 1:
+        edges[-1] = pixels
+        return np.diff(edges, prepend=0)
+    return np.diff(edges, prepend=0, append=pixels)
 
 
 def decode_rle(counts: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
@@ -50,16 +72,22 @@ def expand_counts(counts: Sequence[int], pixels: int) -> NDArray[np.bool_]:
     return np.repeat(np.arange(len(counts)) % 2 == 1, np.asarray(counts, np.int64))
 
 
-def compress_counts(counts: Sequence[int]) -> str:
+def compress_counts(counts: Sequence[int] | NDArray[np.int64]) -> str:
     """The text form: from the fourth on each count as the difference to the last but one, in groups of 5 bits, the
     lowest first, each as a character from `0` to `o` that also says whether more follow.
     """
     values = np.array(counts, np.int64)
-    values[3:] -= np.array(counts[1:-2], np.int64)
-    rest = values[:, None] >> (_GROUP_BITS * np.arange(_MOST_GROUPS + 1))
+    values[3:] -= np.asarray(counts[1:-2], np.int64)
+    return "".join(_compressed(values[start : start + _AT_ONCE]) for start in range(0, len(values), _AT_ONCE))
+
+
+def _compressed(values: NDArray[np.int64]) -> str:
+    """The text of some numbers, all of them cut into as many groups as the largest one has."""
+    most = int(np.abs(values).max()).bit_length() // _GROUP_BITS + 1
+    rest = values[:, None] >> (_GROUP_BITS * np.arange(most + 1))
     groups, rest = rest[:, :-1] & 0x1F, rest[:, 1:]
     last = np.argmax(rest == np.where(groups & _SIGN, -1, 0), axis=1)[:, None]
-    place = np.arange(_MOST_GROUPS)
+    place = np.arange(most)
     characters = groups + _FIRST_CHARACTER + np.where(place < last, _MORE, 0)
     return bytes(characters[place <= last].astype(np.uint8)).decode("ascii")
 

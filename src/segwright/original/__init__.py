@@ -5,6 +5,6 @@
 
 from segwright.original.files import is_original
 from segwright.original.importing import import_model
-from segwright.original.reading import read_original
+from segwright.original.reading import read_original, size_in_memory
 
-__all__ = ["import_model", "is_original", "read_original"]
+__all__ = ["import_model", "is_original", "read_original", "size_in_memory"]

@@ -16,7 +16,7 @@ from torch import Tensor
 from segwright.bundle import ClassDescription, Description, versions
 from segwright.console import LOGGER
 from segwright.errors import BundleError, HyperparameterError
-from segwright.formats.mxnet_params import read_params
+from segwright.formats.mxnet_params import NamedArray, read_params
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names
 from segwright.networks import (
@@ -57,6 +57,15 @@ def read_network(files: OriginalFiles) -> SegmentationNetwork:
     return network.eval()
 
 
+def size_in_memory(path: Path) -> int:
+    """Bytes that the best weights take as float32, whatever numbers the file has; reads no more than their shapes.
+
+    `path` and errors as in `read_original`.
+    """
+    files = find_files(path, str(path))
+    return sum(4 * array.values.size for array in _list_arrays(files.best, files.name(files.best)))
+
+
 def read_state(file: Path, name: str, network: SegmentationNetwork) -> dict[str, Tensor]:
     """Another file's weights for the same network, float32. Raises BundleError where they do not fit."""
     return _state(_read_arrays(file, name), network, name)
@@ -82,18 +91,22 @@ def describe(files: OriginalFiles, spec: NetworkSpec) -> Description:
 
 
 def _read_arrays(file: Path, name: str) -> Arrays:
+    listed = _list_arrays(file, name)
+    try:
+        names = structural_names([array.name for array in listed])
+    except BundleError as error:
+        raise BundleError(f"{name}: {error}") from error
+    return {structural: array.values for structural, array in zip(names, listed, strict=True)}
+
+
+def _list_arrays(file: Path, name: str) -> list[NamedArray]:
     try:
         with file.open("rb") as stream:
             # the arrays keep the map open for as long as they live
             data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
         raise BundleError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    listed = read_params(data, name)
-    try:
-        names = structural_names([array.name for array in listed])
-    except BundleError as error:
-        raise BundleError(f"{name}: {error}") from error
-    return {structural: array.values for structural, array in zip(names, listed, strict=True)}
+    return read_params(data, name)
 
 
 def _state(arrays: Arrays, network: SegmentationNetwork, name: str) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ Source: RFC 9110, section 12.5.1; SageMaker's contract, section 5.2.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from segwright.errors import UserError
@@ -22,22 +22,27 @@ JSON: Final = "application/json"
 _PARAMETERS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     RECORDIO: {},
     RECORDIO_SHORT: {},
-    PNG: {"palette": ("0", "1")},
+    PNG: {"palette": ("0", "1"), "on_error": ("empty",)},
     NPY: {
         "output": ("mask", "probabilities"),
         "dtype": ("uint8", "float32", "float16"),
         "gzip": ("0", "1"),
+        "on_error": ("empty",),
     },
-    JSON: {"charset": ("utf-8",)},
+    JSON: {"charset": ("utf-8",), "on_error": ("empty",)},
 }
 """What is offered, in the order in which `*/*` takes it, and the parameters that each type has."""
 
 _DTYPES: Final = {"mask": ("uint8",), "probabilities": ("float32", "float16")}
 """The number formats of each output, the default first."""
 
-_ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_PARAMETER: Final = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)')
+_LONGEST: Final = 1024  # characters of a header; those of browsers have about two hundred
 _SHOWN: Final = 100  # characters of a header in a message
+
+# Possessive, so that each character is looked at once, whatever a stranger sends.
+_ELEMENTS: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*+"?)++')
+_PARTS: Final = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.?)*+"?)++')
+_NUMBER: Final = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class AnswerForm:
     dtype: str = "float32"
     palette: bool = False
     gzip: bool = False
+    empty_on_error: bool = False
+    """Whether a picture that cannot be read gets a mask of 255 everywhere in place of a refusal."""
 
 
 class NotAcceptableError(UserError):
@@ -58,31 +65,38 @@ class NotAcceptableError(UserError):
 
 @dataclass(frozen=True)
 class _Range:
-    """One media range of a header, in lower case."""
+    """One media range of a header, in lower case; parameters in their order, without q."""
 
     kind: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Sequence[tuple[str, str]] = ()
     quality: float = 1.0
 
 
 def choose_form(accept: str, default: AnswerForm) -> AnswerForm:
     """The form that a header asks for most; `default` where it is empty or leaves the choice (`*/*`).
 
-    Equally wanted ones go by their order. Raises NotAcceptableError, which says what is offered, for a header that
-    names none of it or gives a parameter a value that it does not take.
+    Equally wanted ones go by their order; the parameters of a wildcard are those of the type that it becomes. Raises
+    NotAcceptableError, which says what is offered, for a header that names none of it, gives a type a parameter that it
+    does not take, or is longer than 1,024 characters.
     """
+    if len(accept) > _LONGEST:
+        raise NotAcceptableError(
+            f"Accept has {len(accept):,} characters, but {_LONGEST:,} are read at most: name the one type you want."
+        )
     if not accept.strip():
         return default
-    ranges = list(_ranges(accept))
+    ranges = [_range(element) for element in _ELEMENTS.findall(accept)]
+    named = {entry.kind for entry in ranges}
     refusals = []
     for wanted in sorted(ranges, key=lambda entry: -entry.quality):
         if wanted.quality <= 0:
             break
-        for kind in _kinds(wanted.kind, ranges, default):
+        for kind in _kinds(wanted.kind, named, default.content_type):
+            leaves_the_choice = kind != wanted.kind and not wanted.parameters
+            if leaves_the_choice and kind == default.content_type:
+                return default
             try:
-                if kind == wanted.kind:
-                    return _form(kind, wanted.parameters)
-                return default if kind == default.content_type else _form(kind, {})
+                return _form(kind, wanted.parameters)
             except NotAcceptableError as error:
                 refusals.append(error)
     if refusals:
@@ -91,42 +105,53 @@ def choose_form(accept: str, default: AnswerForm) -> AnswerForm:
     raise NotAcceptableError(f"Accept is {_short(accept)}, but answers come as {offered}: ask for one of these.")
 
 
-def _ranges(accept: str) -> Iterator[_Range]:
-    for element in _ELEMENT.findall(accept):
-        kind, _, _ = element.partition(";")
-        given = {name.lower(): _unquoted(value).lower() for name, value in _PARAMETER.findall(element[len(kind) :])}
-        yield _Range(kind.strip().lower(), given, _quality(given.pop("q", "1")))
+def _range(element: str) -> _Range:
+    kind, *parts = (part.strip() for part in _PARTS.findall(element) or [""])
+    given = [_parameter(part) for part in parts if part]
+    quality = next((value for name, value in given if name == "q"), "1")
+    kind = "*/*" if kind == "*" else kind.lower()  # as Java says it
+    return _Range(kind, [entry for entry in given if entry[0] != "q"], _quality(quality))
+
+
+def _parameter(part: str) -> tuple[str, str]:
+    """Name and value of a parameter, in lower case; the value is empty where there is none."""
+    name, _, value = part.partition("=")
+    value = value.strip()
+    if value.startswith('"'):
+        value = re.sub(r"\\(.)", r"\1", value[1:].removesuffix('"'))
+    return name.strip().lower(), value.lower()
 
 
 def _quality(text: str) -> float:
-    """The weight of a range; 0, not wanted, where it is no number."""
-    return float(text) if re.fullmatch(r"[01](\.\d*)?", text) else 0.0
+    """The weight of a range, from 0 to 1; 0, not wanted, where it is no number."""
+    return min(max(float(text), 0.0), 1.0) if _NUMBER.fullmatch(text) else 0.0
 
 
-def _unquoted(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
-
-
-def _kinds(kind: str, ranges: list[_Range], default: AnswerForm) -> list[str]:
-    """The offered types that a range stands for; a wildcard leaves out what a more specific range names."""
+def _kinds(kind: str, named: Collection[str], first: str) -> list[str]:
+    """The offered types that a range stands for, `first` before others; a wildcard leaves out what a more specific
+    range names.
+    """
     if "*" not in kind:
         return [kind] if kind in _PARAMETERS else []
-    named = {other.kind for other in ranges}
-    offered = [default.content_type, *(other for other in _PARAMETERS if other != default.content_type)]
     family = kind.removesuffix("*")
     return [
         other
-        for other in offered
+        for other in (first, *(other for other in _PARAMETERS if other != first))
         if other not in named
         and (kind == "*/*" or other.startswith(family))
         and not (kind == "*/*" and f"{other.partition('/')[0]}/*" in named)
     ]
 
 
-def _form(kind: str, parameters: Mapping[str, str]) -> AnswerForm:
+def _form(kind: str, given: Sequence[tuple[str, str]]) -> AnswerForm:
     """The form of an offered type with the parameters given to it."""
-    for name, value in parameters.items():
+    parameters = dict(given)
+    for name, value in given:
         _check_parameter(kind, name, value)
+    if len(parameters) < len(given):
+        names = [name for name, _ in given]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotAcceptableError(f"Accept: {kind} takes {twice} once, not several times.")
     if kind in (RECORDIO, RECORDIO_SHORT):
         return AnswerForm(kind)
     output = parameters.get("output", "mask")
@@ -134,12 +159,15 @@ def _form(kind: str, parameters: Mapping[str, str]) -> AnswerForm:
     if dtype not in _DTYPES[output]:
         fitting = " or ".join(_DTYPES[output])
         raise NotAcceptableError(f"Accept: {kind} with output={output} takes dtype={fitting}, not {_short(dtype)}.")
+    if output == "probabilities" and "on_error" in parameters:
+        raise NotAcceptableError(f"Accept: {kind} with output={output} takes no on_error; it goes with output=mask.")
     return AnswerForm(
         kind,
         probabilities=output == "probabilities",
         dtype=dtype,
         palette=parameters.get("palette") == "1",
         gzip=parameters.get("gzip") == "1",
+        empty_on_error="on_error" in parameters,
     )
 
 

@@ -20,7 +20,7 @@ from segwright.formats.images import encode_png
 from segwright.formats.masks import encode_mask
 from segwright.formats.record import Record, encode_record
 from segwright.formats.recordio import MAX_RECORD, write_whole_record
-from segwright.formats.run_lengths import compress_counts, encode_rle
+from segwright.formats.run_lengths import compress_counts, encode_regions
 from segwright.serving.accept import JSON, NPY, PNG, AnswerForm
 
 LARGEST_ARRAY: Final = 1 << 30
@@ -64,17 +64,17 @@ def _npy(result: NDArray[Any], compressed: bool) -> bytes:
 def _json(mask: NDArray[np.uint8], classes: Sequence[ClassDescription]) -> bytes:
     """A document that names all classes, and has the region of each one that is there as pycocotools takes it."""
     height, width = mask.shape
-    areas = np.bincount(mask.reshape(-1), minlength=len(classes)).tolist()
+    by_index = {entry.index: entry for entry in classes}
     segments = [
         {
-            "class": entry.index,
-            "name": entry.name,
+            "class": index,
+            "name": by_index[index].name,
             "size": [height, width],
-            "counts": compress_counts(encode_rle(mask == entry.index)),
-            "area": areas[entry.index],
+            "counts": compress_counts(counts),
+            "area": int(counts[1::2].sum()),
         }
-        for entry in classes
-        if areas[entry.index]
+        for index, counts in encode_regions(mask)
+        if index in by_index
     ]
     described = [{"index": entry.index, "name": entry.name, "colour": entry.colour} for entry in classes]
     return json.dumps({"height": height, "width": width, "classes": described, "segments": segments}).encode()

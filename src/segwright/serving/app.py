@@ -5,17 +5,22 @@ Knows SageMaker's addresses and what each of them takes and gives. Refuses to kn
 Source: SageMaker's contract, sections 5.4 and 6.2 to 6.4.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from segwright.console import LOGGER
 from segwright.inference import Model
 from segwright.serving.invocations import Invocations, refusal
 from segwright.serving.multi_model import ModelShelf
@@ -26,7 +31,9 @@ EXECUTION_PARAMETERS: Final = {"MaxConcurrentTransforms": 2, "BatchStrategy": "M
 """What the original announces to batch transform."""
 
 _LARGEST_MESSAGE: Final = 1 << 16  # bytes of JSON
+_SLOWEST_MESSAGE: Final = 60  # seconds until it is there
 _HUNG_UP: Final = 499  # nobody receives it
+_SHOWN: Final = 200  # characters of a path in a message
 
 
 @dataclass
@@ -42,7 +49,7 @@ def single_model_app(slot: ModelSlot, scorer: Scorer, invocations: Invocations) 
     async def invoke(request: Request) -> Response:
         if slot.model is None:
             raise HTTPException(503, "The model is still being loaded: send the request again in a moment.")
-        return await invocations.answer(request, slot.model)
+        return await invocations.answer(request, nullcontext(slot.model))
 
     return _app([Route("/invocations", invoke, methods=["POST"])], scorer, lambda: slot.model is not None)
 
@@ -66,8 +73,9 @@ def multi_model_app(shelf: ModelShelf, scorer: Scorer, invocations: Invocations)
         return Response()
 
     async def invoke(request: Request) -> Response:
-        with shelf.lend(request.path_params["name"]) as model:
-            return await invocations.answer(request, model)
+        name = request.path_params["name"]
+        shelf.describe(name)  # which says at once, before the image is read, that there is no such model
+        return await invocations.answer(request, shelf.lend(name))
 
     routes = [
         Route("/models", load, methods=["POST"]),
@@ -92,21 +100,79 @@ def _app(routes: Sequence[Route], scorer: Scorer, ready: Callable[[], bool]) -> 
     async def hung_up(_request: Request, _error: Exception) -> Response:
         return Response(status_code=_HUNG_UP)
 
+    known = [
+        Route("/ping", ping, methods=["GET"]),
+        Route("/execution-parameters", execution_parameters, methods=["GET"]),
+        *routes,
+    ]
     return Starlette(
-        routes=[
-            Route("/ping", ping, methods=["GET"]),
-            Route("/execution-parameters", execution_parameters, methods=["GET"]),
-            *routes,
-        ],
+        routes=[*known, _Elsewhere(known)],
         exception_handlers={HTTPException: refuse, ClientDisconnect: hung_up, Exception: refuse},
+        middleware=[Middleware(_LastWord)],
     )
+
+
+class _Elsewhere(BaseRoute):
+    """Every path and method that the routes before it do not know."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Take whatever comes here."""
+        return Match.FULL, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raise HTTPException 405 for a method that a path does not take, 404 for other paths, with what there is."""
+        path = scope["path"][:_SHOWN]
+        here = [route for route in self._routes if route.matches(scope)[0] is not Match.NONE]
+        if here:
+            methods = sorted(set().union(*(route.methods or () for route in here)))
+            raise HTTPException(
+                405, f"{path} takes {' or '.join(methods)}, not {scope['method']}.", {"Allow": ", ".join(methods)}
+            )
+        known = ", ".join(map(_spelled, self._routes))
+        raise HTTPException(404, f"There is nothing at {path}; this server knows {known}.")
+
+
+def _spelled(route: Route) -> str:
+    (method,) = (route.methods or set()) - {"HEAD"}
+    return f"{method} {route.path.replace('{name}', 'NAME')}"
+
+
+class _LastWord:
+    """What a request gets that still runs when the server cannot wait any longer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; where it is cancelled, answer 503, or break off what has begun."""
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except asyncio.CancelledError:
+            if begun:
+                LOGGER.warning("the server ends in the middle of an answer")
+                return
+            going = HTTPException(503, "The server is about to end: send the request again, to another one or later.")
+            await refusal(Request(scope), going)(scope, receive, send)
 
 
 async def _model_and_url(request: Request) -> tuple[str, str]:
     """What a request to load a model names. Raises HTTPException 400 for anything else."""
+    deadline = asyncio.get_running_loop().time() + _SLOWEST_MESSAGE
+    body = await read_body(request, _LARGEST_MESSAGE, deadline)
     try:
-        message = json.loads(await read_body(request, _LARGEST_MESSAGE))
+        message = json.loads(body)
         name, url = message["model_name"], message["url"]
+        f"{name}{url}".encode()  # JSON can spell halves of characters, which nothing else can
     except (ValueError, TypeError, KeyError, RecursionError):
         name = url = None
     if not (isinstance(name, str) and isinstance(url, str)):

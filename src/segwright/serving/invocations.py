@@ -6,26 +6,28 @@ computed.
 Source: SageMaker's contract, sections 5.4, 6.2 and 6.4.
 """
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, ExitStack
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 
 from segwright.console import LOGGER
 from segwright.inference import Model
-from segwright.serving.accept import NotAcceptableError, choose_form
+from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
 from segwright.serving.requests import check_content_type, read_body
 from segwright.serving.scoring import Scorer
+from segwright.serving.sending import HeldResponse
 from segwright.serving.settings import ServingSettings
 
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 _TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
-_PIECE: Final = 1 << 20  # bytes
+_SHOWN: Final = 200  # characters of a path in the log
 
 
 class Invocations:
@@ -34,20 +36,27 @@ class Invocations:
     def __init__(self, scorer: Scorer, settings: ServingSettings) -> None:
         self._scorer, self._settings = scorer, settings
 
-    async def answer(self, request: Request, model: Model) -> Response:
-        """The answer of a model to the image in a request. Raises HTTPException where there is none."""
+    async def answer(self, request: Request, loan: AbstractContextManager[Model]) -> Response:
+        """The answer of a model to the image in a request; the model is borrowed when the image is there. Raises
+        HTTPException where there is none.
+        """
         start = time.time()
+        deadline = asyncio.get_running_loop().time() + self._settings.timeout
+        form = self._form(request)
+        check_content_type(request)
+        with ExitStack() as place:
+            place.enter_context(self._scorer.place())
+            body = await read_body(request, self._settings.max_payload, deadline)
+            answer = await self._scorer.score(loan, body, form, _gone(request), deadline)
+            print(f"#metrics {json.dumps(_metrics(start, time.time()))}", flush=True)
+            headers = {"Content-Type": form.content_type, **echoed(request)}
+            return HeldResponse(answer, place.pop_all(), self._settings.timeout, headers)
+
+    def _form(self, request: Request) -> AnswerForm:
         try:
-            form = choose_form(", ".join(request.headers.getlist("accept")), self._settings.default_form)
+            return choose_form(", ".join(request.headers.getlist("accept")), self._settings.default_form)
         except NotAcceptableError as error:
             raise HTTPException(406, str(error)) from error
-        check_content_type(request)
-        with self._scorer.place():
-            body = await read_body(request, self._settings.max_payload)
-            answer = await self._scorer.score(model, body, form, _gone(request))
-        print(f"#metrics {json.dumps(_metrics(start, time.time()))}", flush=True)
-        headers = {"Content-Length": str(len(answer)), **echoed(request)}
-        return StreamingResponse(_pieces(answer), media_type=form.content_type, headers=headers)
 
 
 def refusal(request: Request, error: Exception) -> Response:
@@ -55,11 +64,12 @@ def refusal(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status, sentence = error.status_code, error.detail
         target = request.headers.get(_TARGET_MODEL, "")
-        what = " ".join(filter(None, (request.method, request.url.path, target)))
-        LOGGER.log(logging.INFO if status < 500 else logging.WARNING, f"{status} for {what}: {sentence}")
+        what = " ".join(filter(None, (request.method, request.url.path[:_SHOWN], target)))
+        line = " ".join(f"{status} for {what}: {sentence}".split())  # a path may hold line feeds
+        LOGGER.log(logging.INFO if status < 500 else logging.WARNING, line)
         headers = {**(error.headers or {}), **echoed(request)}
     else:
-        status, headers = 500, echoed(request)
+        status, headers = 500, {"Connection": "close", **echoed(request)}  # uvicorn closes it after a traceback
         sentence = "The server failed at this request, which is a fault of its own: its log says more."
     return PlainTextResponse(" ".join(sentence.split()), status, headers)
 
@@ -68,12 +78,6 @@ def echoed(request: Request) -> dict[str, str]:
     """The headers of an answer that repeat what the client sent: its custom attributes."""
     attributes = request.headers.get(CUSTOM_ATTRIBUTES)
     return {CUSTOM_ATTRIBUTES: attributes} if attributes else {}
-
-
-async def _pieces(answer: bytes) -> AsyncIterator[bytes]:
-    """An answer bit by bit, or else copying half a gigabyte would keep the event loop from all others."""
-    for start in range(0, len(answer), _PIECE):
-        yield answer[start : start + _PIECE]
 
 
 async def _gone(request: Request) -> None:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from segwright.errors import UserError
 from segwright.inference import Model
+from segwright.original import is_original, size_in_memory
 from segwright.serving.machine import available_memory, return_freed_memory
 from segwright.serving.scoring import is_out_of_memory
 
@@ -63,7 +64,6 @@ class ModelShelf:
         async with self._one_at_a_time:
             if name in self._entries:
                 raise HTTPException(409, f"The model {name} is loaded already: invoke it, or unload it first.")
-            await asyncio.to_thread(self._check_memory, directory)
             self._entries[name] = _Entry(url, await asyncio.to_thread(self._loaded, directory))
 
     async def unload(self, name: str) -> None:
@@ -80,6 +80,7 @@ class ModelShelf:
         """A model, which stays until it is given back; 404 without it."""
         entry = self._entry(name)
         entry.users += 1
+        entry.idle.clear()
         try:
             yield entry.model
         finally:
@@ -118,19 +119,9 @@ class ModelShelf:
             raise HTTPException(404, f"url is {url}, but there is no such directory.")
         return directory
 
-    def _check_memory(self, directory: Path) -> None:
-        """Raise 507 where a model would not fit beside those that are there; the first one may always try."""
-        return_freed_memory(self._device)
-        available = available_memory(self._device)
-        if not self._entries or available is None:
-            return
-        largest = max((file.stat().st_size for file in directory.rglob("*") if file.is_file()), default=0)
-        needed = _COPIES * largest + _FOR_COMPUTING
-        if needed > available:
-            raise _no_memory(f"about {needed >> 20:,} MiB are needed and {available >> 20:,} MiB are left")
-
     def _loaded(self, directory: Path) -> Model:
         try:
+            self._check_memory(directory)
             return self._load(directory)
         except UserError as error:
             raise HTTPException(400, str(error)) from error
@@ -138,6 +129,26 @@ class ModelShelf:
             if is_out_of_memory(error):
                 raise _no_memory("the attempt failed") from error
             raise
+
+    def _check_memory(self, directory: Path) -> None:
+        """Raise 507 where a model would not fit beside those that are there; the first one may always try. A model for
+        a GPU passes through the memory of its machine.
+        """
+        return_freed_memory(self._device)
+        known = [available_memory(place) for place in {self._device, torch.device("cpu")}]
+        available = min((amount for amount in known if amount is not None), default=None)
+        if not self._entries or available is None:
+            return
+        needed = _COPIES * _weights(directory) + _FOR_COMPUTING
+        if needed > available:
+            raise _no_memory(f"about {needed >> 20:,} MiB are needed and {available >> 20:,} MiB are left")
+
+
+def _weights(directory: Path) -> int:
+    """Bytes of the weights of a model in memory."""
+    if is_original(directory):
+        return size_in_memory(directory)  # in which float16 takes half of it
+    return max((file.stat().st_size for file in directory.rglob("*") if file.is_file()), default=0)
 
 
 def _no_memory(why: str) -> HTTPException:

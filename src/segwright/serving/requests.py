@@ -6,13 +6,17 @@ picture is. Refuses to know models and answers.
 Source: SageMaker's contract, sections 5.1, 5.3 and 6.2.
 """
 
+import asyncio
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from segwright.errors import DataError, TooLargeError
-from segwright.formats.images import PixelForm, Pixels, decode_image
+from segwright.formats.images import PixelForm, Pixels, decode_image, image_size
+from segwright.labels import IGNORE
 
 _ALLOWED: Final = ("image/jpeg", "image/png", "image/*", "application/x-image", "application/octet-stream")
 _UNSPECIFIC: Final = frozenset(
@@ -37,20 +41,27 @@ def check_content_type(request: Request) -> None:
         )
 
 
-async def read_body(request: Request, largest: int) -> bytes:
-    """The bytes of a request. Reads no further than `largest` bytes.
+async def read_body(request: Request, largest: int, deadline: float) -> bytes:
+    """The bytes of a request. Reads no further than `largest` bytes, and until `deadline` on the event loop's clock.
 
-    Raises HTTPException 413 for more, and starlette's ClientDisconnect when the client hangs up meanwhile.
+    Raises HTTPException 413 for more, 408 where time is up, and starlette's ClientDisconnect when the client hangs up
+    meanwhile.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > largest:
         raise _too_many_bytes(f"{int(announced):,}", largest)
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > largest:
-            raise _too_many_bytes(f"more than {largest:,}", largest)
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > largest:
+                    raise _too_many_bytes(f"more than {largest:,}", largest)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise HTTPException(
+            408, f"Only {size:,} bytes came before time was up: send the request again.", {"Connection": "close"}
+        ) from None
     return b"".join(chunks)
 
 
@@ -61,16 +72,34 @@ def decode(body: bytes, form: PixelForm) -> Pixels:
     pixels, or numbers in its bands, than are read.
     """
     if not body:
-        raise HTTPException(400, f"The body is empty: send the bytes of one image of {form}.")
+        raise HTTPException(400, f"The body is empty: send the bytes of one {_files(form)} image of {form}.")
     try:
         return decode_image(body, _NAME, form)
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except DataError as error:
-        sentence = str(error).rstrip(".")
-        raise HTTPException(
-            400, f"{sentence}; this model takes one whole JPEG, PNG, TIFF, BMP or WebP image of {form}."
-        ) from error
+        wrong = str(error).partition(". ")[0].rstrip(".")  # what follows is for people who train
+        raise HTTPException(400, f"{wrong}; send one whole {_files(form)} image of {form}.") from error
+
+
+def unknown_mask(body: bytes, form: PixelForm) -> NDArray[np.uint8]:
+    """A mask of 255 everywhere, uint8 [H, W], for a body that cannot be decoded: of the size that its header tells, or
+    else 1 x 1.
+    """
+    try:
+        size = image_size(body, _NAME, form.upright)
+    except DataError:
+        size = (1, 1)
+    return np.full(size, IGNORE, np.uint8)
+
+
+def _files(form: PixelForm) -> str:
+    """The kinds of files that hold pictures of a form."""
+    if form.bands > 4:
+        return "TIFF"
+    if form.bit_depth > 8:
+        return "PNG or TIFF"
+    return "PNG, TIFF or WebP" if form.bands == 4 else "JPEG, PNG, TIFF, BMP or WebP"
 
 
 def _too_many_bytes(found: str, largest: int) -> HTTPException:

@@ -1,7 +1,7 @@
 """The work behind an answer, away from the loop that talks to clients.
 
 Knows threads: a few of them decode, compute and encode, one image each, while the event loop stays free to say that
-all is well. How many may compute, wait, and for how long, is bounded; what nobody waits for any more is not computed.
+all is well. How many may compute and wait is bounded; what nobody waits for any more is not computed.
 Refuses to know HTTP beyond the status of what is refused.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -24,11 +24,10 @@ from segwright.formats.images import Pixels
 from segwright.inference import Model
 from segwright.serving.accept import AnswerForm
 from segwright.serving.answers import encode, excess
-from segwright.serving.machine import available_cores
-from segwright.serving.requests import decode
+from segwright.serving.requests import decode, unknown_mask
 
 MOST_WAITING: Final = 64
-"""Requests that wait for a thread at most; beyond, clients are asked to come again."""
+"""Requests that are under way at most beside those in threads; beyond, clients are asked to come again."""
 
 
 class _AbandonedError(Exception):
@@ -52,52 +51,61 @@ class _Ticket:
 class Scorer:
     """Threads that make answers, shared by all models of a server."""
 
-    def __init__(self, workers: int, timeout: float) -> None:
-        """Let `workers` images be computed at the same time, and each request take `timeout` seconds."""
-        self._timeout = timeout
+    def __init__(self, workers: int) -> None:
+        """Let `workers` images be computed at the same time."""
         # Twice as many: while one image is computed, another is decoded or encoded.
         self._threads = ThreadPoolExecutor(2 * workers, thread_name_prefix="scoring")
+        self._free_threads = asyncio.Semaphore(2 * workers)
         self._computing = threading.BoundedSemaphore(workers)
         self._places = 2 * workers + MOST_WAITING
         self.broken = False
         """Whether the device has failed for good, so that only a new process helps."""
-        torch.set_num_threads(max(min(torch.get_num_threads(), available_cores()) // workers, 1))
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place for one request, from before its body is read. Raises HTTPException 503 where none is left."""
+        """A place for one request, from before its body is read until its answer has been sent. Raises HTTPException
+        503 where none is left.
+        """
         if not self._places:
-            raise HTTPException(503, f"Already {MOST_WAITING} requests wait here: send this one again in a moment.")
+            raise HTTPException(503, "Too many requests are under way here: send this one again in a moment.")
         self._places -= 1
         try:
             yield
         finally:
             self._places += 1
 
-    async def score(self, model: Model, body: bytes, form: AnswerForm, gone: Coroutine[Any, Any, None]) -> bytes:
-        """The answer to one image. `gone` ends when the client hangs up.
+    async def score(
+        self,
+        loan: AbstractContextManager[Model],
+        body: bytes,
+        form: AnswerForm,
+        gone: Coroutine[Any, Any, None],
+        deadline: float,
+    ) -> bytes:
+        """The answer of a model to one image. The model is given back when no thread uses it any more, which is later
+        than the answer where nobody waits for that. `gone` ends when the client hangs up; `deadline` is on the event
+        loop's clock.
 
         Raises HTTPException 400 or 413 for an image that cannot be used, 507 where memory is short, 504 when time is
         up (what the proxy of the older toolkit answers; the newer one kills its worker and answers 500), and
         ClientDisconnect.
         """
-        ticket = _Ticket()
-        work = asyncio.get_running_loop().run_in_executor(self._threads, self._answer, model, body, form, ticket)
+        work = asyncio.create_task(self._work(loan, body, form))
         leaving = asyncio.ensure_future(gone)
         try:
             both: set[asyncio.Future[Any]] = {work, leaving}
-            await asyncio.wait(both, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(both, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
             if leaving.done():
                 raise ClientDisconnect
             raise HTTPException(
                 504,
-                f"The answer was not ready after {self._timeout:g} s: send a smaller image, or raise "
+                "The answer was not ready when time was up: send a smaller image, or raise "
                 "SAGEMAKER_MODEL_SERVER_TIMEOUT.",
             )
         finally:
-            ticket.abandon()
             work.cancel()
             leaving.cancel()
 
@@ -105,13 +113,26 @@ class Scorer:
         """Take no more work, and drop what has not begun."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def _work(self, loan: AbstractContextManager[Model], body: bytes, form: AnswerForm) -> bytes:
+        """Wait for a thread, and for what it does; where cancelled, until it has noticed."""
+        ticket = _Ticket()
+        with loan as model:
+            async with self._free_threads:
+                loop = asyncio.get_running_loop()
+                done = loop.run_in_executor(self._threads, self._answer, model, body, form, ticket)
+                try:
+                    await asyncio.wait([done])
+                except asyncio.CancelledError:
+                    ticket.abandon()
+                    await asyncio.wait([done])
+                    done.exception()  # nobody is interested, but asyncio wants it to be looked at
+                    raise
+                return done.result()
+
     def _answer(self, model: Model, body: bytes, form: AnswerForm, ticket: _Ticket) -> bytes:
         """Decode, compute and encode, in a thread."""
         try:
-            image = decode(body, model.form)
-            with self._computing:
-                result = _compute(model, image, form, ticket)
-            return encode(result, form, model.description.classes)
+            return encode(self._result(model, body, form, ticket), form, model.description.classes)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 LOGGER.warning(f"out of memory: {error}")
@@ -122,6 +143,18 @@ class Scorer:
                 ) from None
             self.broken = self.broken or isinstance(error, torch.AcceleratorError)
             raise
+
+    def _result(self, model: Model, body: bytes, form: AnswerForm, ticket: _Ticket) -> NDArray[Any]:
+        """Class numbers or probabilities of the image in a body."""
+        try:
+            image = decode(body, model.form)
+        except HTTPException as error:
+            if not form.empty_on_error:
+                raise
+            LOGGER.warning(f"answered with a mask of 255 everywhere: {error.detail}")
+            return unknown_mask(body, model.form)
+        with self._computing:
+            return _compute(model, image, form, ticket)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -6,15 +6,20 @@ Source: SageMaker's contract, section 6.2.
 """
 
 import errno
+import logging
+import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
+import torch
 import uvicorn
 from starlette.applications import Starlette
 
@@ -24,6 +29,7 @@ from segwright.inference import Model, load
 from segwright.inference.devices import choose_device
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.invocations import Invocations
+from segwright.serving.machine import available_cores
 from segwright.serving.multi_model import ModelShelf
 from segwright.serving.scoring import Scorer
 from segwright.serving.settings import ServingSettings
@@ -47,16 +53,16 @@ def serve(
 
     The socket opens at once, port 0 on any free port; until the one model is loaded, /ping answers 503. SIGTERM ends
     the server in order: no new connections, and running requests have 25 seconds. Then it returns; Ctrl-C does the same
-    and raises KeyboardInterrupt.
+    and raises KeyboardInterrupt. While the model is still being loaded, either ends the process at once.
 
     Raises UserError when the device is not there or the address cannot be listened at, and BundleError when the model
     is damaged.
     """
     settings = settings or ServingSettings()
-    LOGGER.setLevel(settings.log_level)
     place = choose_device(device)
     load_here = partial(load, device=device, precision_dtype=precision_dtype)
-    with _listen(host, port) as listener, closing(Scorer(settings.workers, settings.timeout)) as scorer:
+    with _listen(host, port) as listener, closing(Scorer(settings.workers)) as scorer:
+        torch.set_num_threads(max(min(torch.get_num_threads(), available_cores()) // settings.workers, 1))
         invocations = Invocations(scorer, settings)
         if model is not None:
             slot = ModelSlot()
@@ -85,10 +91,24 @@ def _fill_and_run(
 
     loading = threading.Thread(target=fill, name="loading")
     loading.start()
-    _run(server, listener)
-    loading.join()
+    try:
+        _run(server, listener)
+    except KeyboardInterrupt:
+        _leave_behind(loading, 128 + signal.SIGINT)
+        raise
     if failures:
         raise failures[0]
+    _leave_behind(loading, 0)
+
+
+def _leave_behind(loading: threading.Thread, status: int) -> None:
+    """End the process where a model is still being loaded. Python's own end would wait for the thread, and were it a
+    daemon, break it off inside of torch, which then aborts.
+    """
+    if loading.is_alive():
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def _server(app: Starlette) -> uvicorn.Server:
@@ -111,7 +131,11 @@ def _server(app: Starlette) -> uvicorn.Server:
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     """Run until a signal. uvicorn drains, then raises the signal once more: SIGTERM shall not kill us then."""
-    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGTERM, end)  # also before uvicorn listens to signals, a moment later
     try:
         server.run(sockets=[listener])
     finally:
@@ -123,6 +147,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except UnicodeError as error:  # a part of a name that no name of a host can have
+        raise UserError(f"--host is {host[:100]}, which is no name or address of a machine") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"port {port} of {host} is in use: end what uses it, or choose another --port") from error

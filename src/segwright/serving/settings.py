@@ -16,6 +16,10 @@ from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
 _MEBIBYTE: Final = 1 << 20
 _LARGEST_PAYLOAD: Final = 1024
 """MiB: what asynchronous endpoints send at most."""
+_MOST_WORKERS: Final = 256
+_LONGEST_TIMEOUT: Final = 7 * 24 * 3600
+_MOST_DIGITS: Final = 9
+_SHOWN: Final = 100  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,9 @@ class ServingSettings:
     """Images computed at the same time. One pass uses all cores, or the whole GPU, by itself; further images are
     decoded and encoded meanwhile."""
     timeout: float = 3600.0
-    """Seconds that a request may take, waiting included: what an asynchronous endpoint waits at most. A real-time
-    endpoint hangs up after 60, upon which the request is dropped anyway."""
+    """Seconds from the headers of a request until its answer is there, upload and waiting included: what an
+    asynchronous endpoint waits at most. The client has as long again to take the answer. A real-time endpoint hangs up
+    after 60, upon which the request is dropped anyway."""
     default_form: AnswerForm = field(default_factory=AnswerForm)
     """The answer where Accept leaves the choice."""
     max_payload: int = _LARGEST_PAYLOAD * _MEBIBYTE
@@ -37,8 +42,8 @@ class ServingSettings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ServingSettings":
         """Read SAGEMAKER_MODEL_SERVER_WORKERS, SAGEMAKER_MODEL_SERVER_TIMEOUT (seconds; the toolkit's newer name
-        with _SECONDS goes before it), SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MAX_PAYLOAD_IN_MB (0 means as
-        much as there is) and SAGEMAKER_CONTAINER_LOG_LEVEL. Empty ones count as absent.
+        with _SECONDS goes before it), SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MAX_PAYLOAD_IN_MB (0 means the
+        most, 1,024) and SAGEMAKER_CONTAINER_LOG_LEVEL. Empty ones count as absent.
 
         Raises UserError that names the variable, its value and what is allowed.
         """
@@ -46,21 +51,26 @@ class ServingSettings:
         timeout = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
         if timeout + "_SECONDS" in given:
             timeout += "_SECONDS"
-        megabytes = _whole_number(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, least=0) or _LARGEST_PAYLOAD
+        mebibytes = _whole_number(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, least=0, most=_LARGEST_PAYLOAD)
         return cls(
-            workers=_whole_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", cls.workers),
-            timeout=_whole_number(given, timeout, int(cls.timeout)),
+            workers=_whole_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", cls.workers, most=_MOST_WORKERS),
+            timeout=_whole_number(given, timeout, int(cls.timeout), most=_LONGEST_TIMEOUT),
             default_form=_default_form(given),
-            max_payload=megabytes * _MEBIBYTE,
+            max_payload=(mebibytes or _LARGEST_PAYLOAD) * _MEBIBYTE,
             log_level=_log_level(given),
         )
 
 
-def _whole_number(given: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
-    text = given.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and int(text) >= least):
-        raise UserError(f"{name} is {text}; it takes a whole number from {least} on.")
-    return int(text)
+def _whole_number(given: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int) -> int:
+    number = _decimal(text := given.get(name, str(default)))
+    if number is None or not least <= number <= most:
+        raise UserError(f"{name} is {text[:_SHOWN]}; it takes a whole number from {least} to {most:,}.")
+    return number
+
+
+def _decimal(text: str) -> int | None:
+    """A number of few digits, or None."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def _default_form(given: Mapping[str, str]) -> AnswerForm:
@@ -74,9 +84,9 @@ def _default_form(given: Mapping[str, str]) -> AnswerForm:
 def _log_level(given: Mapping[str, str]) -> int:
     name = "SAGEMAKER_CONTAINER_LOG_LEVEL"
     text = given.get(name, "INFO").upper()
-    if text.isascii() and text.isdecimal():
-        return int(text)
+    if (number := _decimal(text)) is not None:
+        return number
     levels = logging.getLevelNamesMapping()
     if text not in levels:
-        raise UserError(f"{name} is {text}; it takes a number such as 20, or DEBUG, INFO, WARNING or ERROR.")
+        raise UserError(f"{name} is {text[:_SHOWN]}; it takes a number such as 20, or DEBUG, INFO, WARNING or ERROR.")
     return levels[text]
