@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from segwright import client as decoder
 from segwright.cli import main
+from segwright.console import LOGGER
 from segwright.inference import load
 from segwright.serving.scoring import MOST_WAITING
 from tests.served import (
@@ -242,10 +244,13 @@ def test_a_port_that_is_taken_is_one_clear_error(
 
 
 def test_a_model_that_is_none_ends_the_server_with_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "ERROR")
     assert main(["serve", str(tmp_path / "nothing"), "--port", "0", "--device", "cpu"]) == 2
     assert "nothing does not exist" in capsys.readouterr().err
+    assert LOGGER.level == logging.ERROR, "the command sets it"
+    LOGGER.setLevel(logging.INFO)
 
 
 def test_without_the_extra_serve_says_what_to_install(bundle: Path) -> None:
