@@ -29,7 +29,7 @@ Draw = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
+def undisturbed_logging() -> Iterator[None]:
     """Commands that are run within a test set up the package's log, which later tests must not see."""
     before = (LOGGER.handlers[:], LOGGER.level, LOGGER.propagate)
     yield

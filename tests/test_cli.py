@@ -1,8 +1,6 @@
 import json
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,14 +17,6 @@ from segwright.storage import Cache
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 
 COMMANDS = ("train", "evaluate", "predict", "inspect", "sample", "import-data", "import-model", "pipe")
-
-
-@pytest.fixture(autouse=True)
-def undisturbed_logging() -> Iterator[None]:
-    logger = logging.getLogger("segwright")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 class Channels:

@@ -30,13 +30,9 @@ def test_flags_become_words_of_a_job(flags: str, words: str) -> None:
 
 
 def test_no_message_looks_like_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
-    before = (LOGGER.handlers[:], LOGGER.level, LOGGER.propagate)
-    try:
-        set_up_logging()
-        for name in ("validation mIOU", "pixel_accuracy", "train loss", "train throughput", "validation throughput"):
-            LOGGER.warning("%s", f"left out: /data/{name}: 0.9 .png")
-    finally:
-        LOGGER.handlers[:], LOGGER.level, LOGGER.propagate = before
+    set_up_logging()
+    for name in ("validation mIOU", "pixel_accuracy", "train loss", "train throughput", "validation throughput"):
+        LOGGER.warning("%s", f"left out: /data/{name}: 0.9 .png")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
     assert all(re.match(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d WARNING \d+\] left out: /data/", line) for line in lines)

@@ -1,5 +1,3 @@
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,14 +6,6 @@ from segwright.cli import main
 from segwright.data.importers import FormatOptions, import_data
 from segwright.errors import UserError
 from tests.imported import halves, names, painted, save_image, save_mask
-
-
-@pytest.fixture(autouse=True)
-def undisturbed_logging() -> Iterator[None]:
-    logger = logging.getLogger("segwright")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture

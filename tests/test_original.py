@@ -1,9 +1,7 @@
 import json
-import logging
 import random
 import re
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +63,6 @@ def nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks begin with NaN in place of random numbers, which take longer: what is not read from a file shows."""
     for draw in ("normal_", "uniform_"):
         monkeypatch.setattr(torch.Tensor, draw, lambda values, *_, **__: values.fill_(torch.nan))
-
-
-@pytest.fixture(autouse=True)
-def undisturbed_logging() -> Iterator[None]:
-    logger = logging.getLogger("segwright")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 def write_folder(folder: Path, settings: dict[str, Any] | None = None, **files: bytes) -> Path:

@@ -15,11 +15,9 @@ from segwright.console import LOGGER
 from segwright.container.tree import Tree
 from segwright.errors import BundleError
 from segwright.original import import_model, is_original
-from segwright.storage import unpack_archive
+from segwright.storage import MAX_UNPACKED, unpack_archive, visible
 
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
-_LARGEST: Final = 16 << 30
-"""Bytes that an unpacked model may have."""
 
 
 def unpack_earlier_model(tree: Tree) -> None:
@@ -34,7 +32,7 @@ def unpack_earlier_model(tree: Tree) -> None:
     if found.is_file():
         unpacked = bundle.parent / "unpacked"
         unpacked.mkdir()
-        unpack_archive(found, unpacked, limit=_LARGEST)
+        unpack_archive(found, unpacked, limit=MAX_UNPACKED)
         found = _model_in(unpacked, found)
     if is_original(found):
         LOGGER.info(f"The channel model holds a model of the original algorithm: {source}")
@@ -47,7 +45,8 @@ def _find(folder: Path) -> Path:
     """The archive in the channel, or the channel itself where it was filled with an unpacked model."""
     if not folder.is_dir():
         raise BundleError("The channel model is empty: give it the model.tar.gz of an earlier training.")
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _is_visible(file)]
+    places = [folder, *(inner for inner in visible(folder) if inner.is_dir())]
+    files = [file for place in places for file in visible(place) if file.is_file()]
     archives = [file for file in files if file.name.endswith(_ARCHIVES)]
     models = [file for file in archives if file.name == "model.tar.gz"]  # output.tar.gz may lie beside it
     archives = models if len(models) == 1 else archives
@@ -59,8 +58,7 @@ def _find(folder: Path) -> Path:
 
 def _model_in(folder: Path, source: Path) -> Path:
     """The folder with a model: this one, or the first in it that has one."""
-    inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and _is_visible(entry)]
-    for candidate in (folder, *inner):
+    for candidate in (folder, *(inner for inner in visible(folder) if inner.is_dir())):
         if (candidate / DESCRIPTION).is_file() or is_original(candidate):
             return candidate
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
@@ -68,8 +66,3 @@ def _model_in(folder: Path, source: Path) -> Path:
         f"The channel model: {source} holds {held}, but no model of Segwright ({DESCRIPTION}) or of the original "
         "algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
     )
-
-
-def _is_visible(entry: Path) -> bool:
-    """Whether an entry is no trace of a notebook or of a Mac."""
-    return not entry.name.startswith((".", "__MACOSX"))

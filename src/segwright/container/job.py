@@ -45,7 +45,7 @@ class Job:
         machines = _read(tree, "resourceconfig", "SM_RESOURCE_CONFIG")
         host = str(machines.get("current_host") or tree.environment.get("SM_CURRENT_HOST") or _ONLY_HOST)
         _refuse_several(machines.get("hosts") or [host])
-        strings = {name: _text(value) for name, value in _read(tree, "hyperparameters", "SM_HPS").items()}
+        strings = {name: as_text(value) for name, value in _read(tree, "hyperparameters", "SM_HPS").items()}
         return cls(strings, _channels(tree), host, _checkpoints(tree))
 
 
@@ -71,9 +71,9 @@ def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:
     return content
 
 
-def _text(value: object) -> str:
-    """A hyperparameter as text: SageMaker writes strings only, other tools numbers and lists as well."""
-    return value if isinstance(value, str) else json.dumps(value).strip("[]")
+def as_text(value: object) -> str:
+    """A hyperparameter as SageMaker writes it: a string, whatever it is; lists as `10, 20`."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _channels(tree: Tree) -> dict[str, ChannelConfig]:

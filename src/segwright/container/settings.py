@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from segwright.console import LOGGER
+from segwright.container.job import as_text
 from segwright.hyperparameters import UNDERSCORED, Hyperparameters
 
 _RECIPE: Final = "sagemaker"
@@ -32,11 +33,7 @@ def tell_settings(strings: Mapping[str, str], settings: Hyperparameters) -> None
 def as_strings(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as SageMaker writes them: all as strings, some names with an underscore, and nothing that is empty."""
     return {
-        f"_{name}" if name in UNDERSCORED else name: _text(value)
+        f"_{name}" if name in UNDERSCORED else name: as_text(value)
         for name, value in values.items()
         if value is not None and value != ()
     }
-
-
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

@@ -54,9 +54,9 @@ def run_training(tree: Tree, stop: StopRequest) -> int:
     except UserError as error:
         return _refuse(tree, str(error))
     except OSError as error:
-        return (
-            _break_off(tree, error) if error.filename is None else _refuse(tree, f"{error.filename}: {error.strerror}")
-        )
+        if error.filename is None:
+            return _break_off(tree, error)
+        return _refuse(tree, f"{error.filename}: {error.strerror}")
     except Exception as error:
         return _break_off(tree, error)
 
@@ -76,11 +76,8 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     if gpus > 1 and rank() is None:
         return _launched(tree, launch(_COMMAND, gpus, stop), stop)
     tell_settings(job.hyperparameters, settings)
-    LOGGER.info(
-        "Checkpoint loading and saving are disabled."
-        if job.checkpoints is None
-        else f"Checkpoint loading and saving are enabled: {job.checkpoints}"
-    )
+    where = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
+    LOGGER.info(f"Checkpoint loading and saving are {where}")
     LOGGER.info(f"Number of GPUs being used: {gpus}")
     channels = locate_channels(tree, job.channels)
     starts_from_a_model = "model" in job.channels

@@ -7,17 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from segwright.bundle import BundleWriter, Description, host_copy
 from segwright.console import LOGGER
 from segwright.errors import BundleError
 from segwright.original.files import OriginalFiles, find_files, is_params
 from segwright.original.reading import describe, read_network, read_state
-from segwright.storage import unpack_archive
-
-MAX_UNPACKED: Final = 4 << 30
-"""Bytes that an archive may unpack to: two files of the largest network take 0.6 GB."""
+from segwright.storage import MAX_UNPACKED, unpack_archive, visible
 
 
 def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Description:
@@ -53,8 +49,8 @@ def _unpacked(source: Path) -> Iterator[Path]:
 
 
 def _without_wrapping(folder: Path) -> Path:
-    """The folder, or the only one in it where there is nothing else but traces of a Mac or a notebook."""
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+    """The folder, or the only one in it where there is nothing else."""
+    entries = visible(folder)
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 

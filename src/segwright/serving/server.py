@@ -27,6 +27,7 @@ from segwright.console import LOGGER
 from segwright.errors import UserError
 from segwright.inference import Model, load
 from segwright.inference.devices import choose_device
+from segwright.interruption import release_termination
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.invocations import Invocations
 from segwright.serving.machine import available_cores
@@ -136,6 +137,7 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
         server.should_exit = True
 
     before = signal.signal(signal.SIGTERM, end)  # also before uvicorn listens to signals, a moment later
+    release_termination()
     try:
         server.run(sockets=[listener])
     finally:

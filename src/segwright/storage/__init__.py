@@ -5,7 +5,7 @@
 them on the disk.
 """
 
-from segwright.storage.archives import unpack_archive
+from segwright.storage.archives import MAX_UNPACKED, unpack_archive, visible
 from segwright.storage.aside import (
     directory_aside,
     refuse_existing,
@@ -20,6 +20,7 @@ from segwright.storage.cache import Cache
 from segwright.storage.places import Place, S3Place, as_place, entries, files_below, is_file, is_folder, open_blob
 
 __all__ = [
+    "MAX_UNPACKED",
     "Blob",
     "Cache",
     "FileBlob",
@@ -38,6 +39,7 @@ __all__ = [
     "refuse_unwritable_file",
     "refuse_unwritable_folder",
     "unpack_archive",
+    "visible",
     "write_aside",
     "write_bytes",
     "write_json",

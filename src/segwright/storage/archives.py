@@ -14,6 +14,9 @@ from typing import IO, Final
 
 from segwright.errors import UserError
 
+MAX_UNPACKED: Final = 16 << 30
+"""Bytes that the archive of a model may unpack to: two files of the largest backbones with room to spare."""
+
 MAX_MEMBERS: Final = 10_000
 """Files and folders that an archive may hold; a model has a handful."""
 
@@ -115,3 +118,8 @@ def _too_large(archive: Path, limit: int) -> UserError:
         f"{archive} would unpack to more than {limit:,} bytes or {MAX_MEMBERS:,} files, which no model has: do not "
         "trust it."
     )
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder in the order of names, without the traces of notebooks and of Macs."""
+    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
