@@ -63,6 +63,15 @@ def test_without_files_the_folders_and_the_toolkits_variables_say_it(tmp_path: P
     assert found.channel("validation") == Path("/elsewhere/validation") and found.model == Path("/elsewhere/model")
 
 
+def test_hosts_and_single_hyperparameters_may_come_as_variables(tmp_path: Path) -> None:
+    job = Job.read(tree(tmp_path / "one", {"SM_HP_NUM_CLASSES": "4", "SM_HP_EPOCHS": "2", "SM_HOSTS": '["algo-1"]'}))
+    assert job.hyperparameters == {"num_classes": "4", "epochs": "2"}
+    with pytest.raises(UserError, match="2 machines"):
+        Job.read(tree(tmp_path / "two", {"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": "algo-2"}))
+    with pytest.raises(UserError, match="SM_HOSTS is algo-1; it has to hold a JSON list"):
+        Job.read(tree(tmp_path / "odd", {"SM_HOSTS": "algo-1"}))
+
+
 def test_the_usual_folder_of_checkpoints_counts_where_it_is(tmp_path: Path) -> None:
     found = tree(tmp_path)
     assert Job.read(found).checkpoints is None
@@ -113,7 +122,10 @@ def test_pipes_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("configs", "said"),
     [
-        ({"train": channel(), "train_annotation": channel()}, "missing: validation. .*has train, train_annotation"),
+        (
+            {"train": channel(), "train_annotation": channel()},
+            "missing: validation, validation_annotation. .*has train, train_annotation",
+        ),
         ({name: channel() for name in FOUR[:3]}, "missing: validation_annotation"),
         ({"train": channel("Pipe"), "validation": channel("Pipe")}, "Set RecordWrapperType to RecordIO"),
         (

@@ -85,6 +85,15 @@ def test_models_come_from_below_the_root_only(root: Path, tmp_path: Path) -> Non
     assert refused(shelf(root).load("a/b", str(root / "a" / "model")))[0] == 400
 
 
+def test_a_models_files_lie_below_the_root_as_well(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.safetensors"
+    outside.write_bytes(b"weights")
+    (root / "linked").mkdir()
+    (root / "linked" / "model.safetensors").symlink_to(outside)
+    status, sentence = refused(shelf(root).load("linked", str(root / "linked")))
+    assert status == 400 and "with all their files, below" in sentence
+
+
 def test_a_damaged_model_is_refused_and_leaves_nothing(root: Path) -> None:
     def load(directory: Path) -> Model:
         raise BundleError("bundle.json is damaged")

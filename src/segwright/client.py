@@ -1,9 +1,9 @@
 """Reads the server's answers with NumPy and the standard library only: for a Lambda, a robot, a notebook.
 
 Knows every form of an answer: PNG with and without palette, RecordIO protobuf, NumPy arrays with and without gzip, and
-JSON of run lengths. Neither torch nor Pillow nor OpenCV is imported, so that `pip install --no-deps segwright` beside
-NumPy is enough. Refuses to know how answers travel. A Lambda behind a URL that is sent a JPEG, with `runtime =
-boto3.client("sagemaker-runtime")`::
+JSON of run lengths. Neither torch nor Pillow nor OpenCV is imported, so that an installation without dependencies
+(`pip install --no-deps`) beside NumPy is enough. Refuses to know how answers travel. A Lambda behind a URL that is sent
+a JPEG, with `runtime = boto3.client("sagemaker-runtime")`::
 
     def handler(event, context):
         jpeg = base64.b64decode(event["body"])

@@ -29,6 +29,7 @@ def serve_tree(tree: Tree, environment: Mapping[str, str]) -> None:
     serve(
         None if several else tree.model,
         models_root=tree.models,
+        locate_model=tree.local,
         host=_EVERYWHERE,
         port=_port(environment),
         settings=settings,

@@ -41,10 +41,9 @@ def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channel
 
 def _refuse_missing(tree: Tree, configs: Mapping[str, ChannelConfig]) -> None:
     missing = [side for side in _SIDES if side not in configs]
-    for side in set(_SIDES) & set(configs):
-        masks = f"{side}_annotation"
-        if configs[side].mode != "Pipe" and masks not in configs and not _has_list(tree, side):
-            missing.append(masks)
+    if not any(configs[side].mode == "Pipe" for side in _SIDES if side in configs):
+        alone = [side for side in _SIDES if not _has_list(tree, side)]
+        missing += [masks for masks in (f"{side}_annotation" for side in alone) if masks not in configs]
     if missing:
         raise DataError(
             f"Channels are missing: {', '.join(sorted(missing))}. A job has the channels train, train_annotation, "

@@ -18,6 +18,7 @@ Mode = Literal["File", "FastFile", "Pipe"]
 
 _ONLY_HOST: Final = "algo-1"
 _CHECKPOINTS: Final = "checkpoints"
+_EACH: Final = "SM_HP_"
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,8 @@ class Job:
         """Read what the platform wrote. Raises UserError for files that cannot be used, and for several machines."""
         machines = _read(tree, "resourceconfig", "SM_RESOURCE_CONFIG")
         host = str(machines.get("current_host") or tree.environment.get("SM_CURRENT_HOST") or _ONLY_HOST)
-        _refuse_several(machines.get("hosts") or [host])
-        strings = {name: as_text(value) for name, value in _read(tree, "hyperparameters", "SM_HPS").items()}
-        return cls(strings, _channels(tree), host, _checkpoints(tree))
+        _refuse_several(machines.get("hosts") or _list(tree, "SM_HOSTS") or [host])
+        return cls(_hyperparameters(tree), _channels(tree), host, _checkpoints(tree))
 
 
 def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:
@@ -71,6 +71,27 @@ def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:
     return content
 
 
+def _list(tree: Tree, variable: str) -> list[Any]:
+    """The JSON list that a variable of the training toolkit holds; empty without it."""
+    text = tree.environment.get(variable) or "[]"
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, list):
+        raise UserError(f"the variable {variable} is {text}; it has to hold a JSON list.")
+    return content
+
+
+def _hyperparameters(tree: Tree) -> dict[str, str]:
+    """What the platform wrote; where it wrote nothing, the training toolkit's one variable for all, or one for each."""
+    given = _read(tree, "hyperparameters", "SM_HPS")
+    if not given and not tree.configuration("hyperparameters").exists():
+        variables = tree.environment.items()
+        given = {name.removeprefix(_EACH).lower(): value for name, value in variables if name.startswith(_EACH)}
+    return {name: as_text(value) for name, value in given.items()}
+
+
 def as_text(value: object) -> str:
     """A hyperparameter as SageMaker writes it: a string, whatever it is; lists as `10, 20`."""
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
@@ -87,11 +108,7 @@ def _channels_there(tree: Tree) -> list[str]:
     """The channels of a job that says nothing of them: the folders that are there, or the training toolkit's list."""
     if tree.data.is_dir():
         return sorted(folder.name for folder in tree.data.iterdir() if folder.is_dir())
-    text = tree.environment.get("SM_CHANNELS") or "[]"
-    try:
-        return [str(name) for name in json.loads(text)]
-    except (ValueError, TypeError):
-        raise UserError(f"the variable SM_CHANNELS is {text}; it has to hold a JSON list of channels.") from None
+    return [str(name) for name in _list(tree, "SM_CHANNELS")]
 
 
 def _channel(name: str, entry: object) -> ChannelConfig:

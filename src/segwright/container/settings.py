@@ -13,6 +13,7 @@ from segwright.container.job import as_text
 from segwright.hyperparameters import UNDERSCORED, Hyperparameters
 
 _RECIPE: Final = "sagemaker"
+_REQUIRED: Final = ("num_classes", "num_training_samples")
 
 
 def read_settings(strings: Mapping[str, str]) -> Hyperparameters:
@@ -27,6 +28,11 @@ def tell_settings(strings: Mapping[str, str], settings: Hyperparameters) -> None
     """Log defaults, what the job gave, and what follows from both."""
     LOGGER.info(f"Reading default configuration: {as_strings(Hyperparameters(recipe=_RECIPE).model_dump())}")
     LOGGER.info(f"Merging with provided configuration: {dict(strings)}")
+    missing = [name for name in _REQUIRED if getattr(settings, name) is None]
+    if missing:
+        LOGGER.warning(
+            f"{' and '.join(missing)}, which the original requires, are not given: the data have to show it."
+        )
     LOGGER.info(f"Final configuration: {as_strings(settings.model_dump())}")
 
 

@@ -46,9 +46,9 @@ class _Entry:
 class ModelShelf:
     """The models of a multi-model endpoint. Lives on the event loop's thread; raises HTTPException."""
 
-    def __init__(self, root: Path, load: Load, device: torch.device) -> None:
-        """Take models from below `root` only."""
-        self._root, self._load, self._device = root, load, device
+    def __init__(self, root: Path, load: Load, device: torch.device, locate: Callable[[str], Path] = Path) -> None:
+        """Take models from below `root` only; `locate` says which directory a url means."""
+        self._root, self._load, self._device, self._locate = root, load, device, locate
         self._entries: dict[str, _Entry] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -109,12 +109,13 @@ class ModelShelf:
 
     def _directory(self, url: str) -> Path:
         try:
-            directory = Path(url).resolve()
-            allowed, there = directory.is_relative_to(self._root.resolve()), directory.is_dir()
+            directory, root = self._locate(url).resolve(), self._root.resolve()
+            there, below = directory.is_dir(), directory != root and directory.is_relative_to(root)
+            allowed = below and all(file.resolve().is_relative_to(root) for file in directory.rglob("*"))
         except (OSError, ValueError):  # too long, or with a null character
             raise HTTPException(400, "url cannot be a path: it takes the directory of a model.") from None
-        if not allowed or directory == self._root.resolve():
-            raise HTTPException(400, f"url is {url}, but models lie in directories below {self._root}.")
+        if not allowed:
+            raise HTTPException(400, f"url is {url}, but models lie, with all their files, below {self._root}.")
         if not there:
             raise HTTPException(404, f"url is {url}, but there is no such directory.")
         return directory

@@ -44,6 +44,7 @@ def serve(
     model: Path | None,
     *,
     models_root: Path | None = None,
+    locate_model: Callable[[str], Path] = Path,
     host: str = "127.0.0.1",
     port: int = 8080,
     settings: ServingSettings | None = None,
@@ -51,6 +52,7 @@ def serve(
     precision_dtype: str = "float32",
 ) -> None:
     """Serve one model, or, where `model` is None, those that POST /models names below `models_root`, until SIGTERM.
+    `locate_model` says which directory a name there means.
 
     The socket opens at once, port 0 on any free port; until the one model is loaded, /ping answers 503. SIGTERM ends
     the server in order: no new connections, and running requests have 25 seconds. Then it returns; Ctrl-C does the same
@@ -71,7 +73,8 @@ def serve(
             _fill_and_run(slot, partial(load_here, model), _greeting(model, listener), server, listener)
         elif models_root is not None:
             LOGGER.info(f"serving models from below {models_root} on {_address(listener)}")
-            _run(_server(multi_model_app(ModelShelf(models_root, load_here, place), scorer, invocations)), listener)
+            shelf = ModelShelf(models_root, load_here, place, locate_model)
+            _run(_server(multi_model_app(shelf, scorer, invocations)), listener)
         else:
             raise ValueError("serve takes a model or a root of models")
 
