@@ -9,7 +9,7 @@ from PIL import Image
 
 from segwright.data.channels import Channels
 from segwright.data.pairs import read_mask
-from segwright.data.preparation import PreparedData, prepare
+from segwright.data.preparation import PreparedData, prepare, settle_classes
 
 HEIGHT, WIDTH = 6, 8
 Palette = Sequence[tuple[int, int, int]]
@@ -46,7 +46,8 @@ def painted(mask: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
 
 def checked(output: Path) -> PreparedData:
     """What a training would make of an import."""
-    return prepare(Channels.locate(output))
+    channels = Channels.locate(output)
+    return prepare(channels, settle_classes(channels))
 
 
 def masks(output: Path) -> dict[str, NDArray[np.uint8]]:

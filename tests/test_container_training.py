@@ -168,10 +168,45 @@ def test_our_faults_are_algorithm_errors(
     assert "Traceback (most recent call last)" in log and not re.search(METRIC_DEFINITIONS[2]["Regex"], log)
 
 
-@pytest.mark.parametrize("sign", [None, "Checkpoint loading", "completed"])
+@pytest.mark.parametrize("sign", [None, "Checkpoint loading", "LRScheduler", "completed"])
 def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None:
-    """At the start of the process, while the job is prepared, and while it trains."""
+    """At the start of the process, while the data are read, before the first step, and while it trains."""
     root = jobs.make_job(tmp_path / "ml", epochs="5000", _logging_frequency="20")
+    log = stopped_at(root, sign)
+    load_network(root / "model", LAST)
+    begun = "stopped before the data were read" not in log
+    assert bool(list((root / "checkpoints").glob("checkpoint-*"))) == begun
+    assert begun or sign in (None, "Checkpoint loading")
+
+
+def test_sigterm_while_a_late_fifo_is_waited_for_leaves_a_usable_model(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", channels=("train", "validation"), mode="Pipe")
+    config = root / "input/config/inputdataconfig.json"
+    channels = json.loads(config.read_text())
+    config.write_text(json.dumps({name: {**one, "RecordWrapperType": "RecordIO"} for name, one in channels.items()}))
+    assert "holds the weights that training would start from" in stopped_at(root, "train: no label map")
+
+
+def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
+    done: tuple[Path, str], tmp_path: Path
+) -> None:
+    root = jobs.make_job(tmp_path / "ml")
+    status, log = jobs.run(root)
+    assert status == 0, log
+    learnt = {name: load_file(root / "model" / name) for name in (BEST, LAST)}
+    before = read_description(root / "model")
+    shutil.rmtree(root / "model")
+    (root / "model").mkdir()
+    assert "holds the model of the newest checkpoint" in stopped_at(root, None)
+    for name, weights in learnt.items():
+        found = load_file(root / "model" / name)
+        assert all(torch.equal(found[key], value) for key, value in weights.items())
+    assert read_description(root / "model") == before
+    assert len((root / "model/metrics.jsonl").read_text().splitlines()) == 2
+
+
+def stopped_at(root: Path, sign: str | None) -> str:
+    """Send a job SIGTERM at once, or when its log shows `sign`, and see it end in good order; its log from there on."""
     process = jobs.start(root)
     assert process.stdout is not None
     if sign is None:
@@ -183,10 +218,9 @@ def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None
     assert process.returncode == 0, log
     assert not (root / "output/failure").exists()
     load_network(root / "model")
-    load_network(root / "model", LAST)
-    assert list((root / "checkpoints").glob("checkpoint-*"))
     assert (root / "model/hyperparams.json").is_file()
     assert "Stopped; the model is in" in log
+    return log
 
 
 def wait_until_it_can_be_told(process: int) -> None:

@@ -51,31 +51,31 @@ def test_every_missing_channel_is_named_with_its_option(data: Path, tmp_path: Pa
 
 
 def test_label_maps_of_both_channels(data: Path) -> None:
-    assert Channels.locate(data).train_label_map() is None
+    assert Channels.locate(data).read_label_map("train") is None
     touch(data, "label_map/class_names.txt")
     (data / "label_map/train_label_map.txt").write_text("7 0\n8 1\n")
     channels = Channels.locate(data)
-    train = channels.train_label_map()
+    train = channels.read_label_map("train")
     assert train is not None and train.values == ((7, 0), (8, 1))
-    assert channels.validation_label_map() == train
+    assert channels.read_label_map("validation") == train
     (data / "label_map/validation_label_map.json").write_text('{"scale": "3"}')
-    validation = channels.validation_label_map()
-    assert validation is not None and validation.scale == 3 and channels.train_label_map() == train
+    validation = channels.read_label_map("validation")
+    assert validation is not None and validation.scale == 3 and channels.read_label_map("train") == train
     assert channels.class_names_file() == data / "label_map/class_names.txt"
 
 
 def test_a_single_label_map_file_serves_both(data: Path, tmp_path: Path) -> None:
     (tmp_path / "any.json").write_text('{"scale": 2}')
     channels = Channels.locate(data, label_map=tmp_path / "any.json")
-    train = channels.train_label_map()
-    assert train is not None and train.scale == 2 and channels.validation_label_map() == train
+    train = channels.read_label_map("train")
+    assert train is not None and train.scale == 2 and channels.read_label_map("validation") == train
     assert channels.class_names_file() is None
 
 
 def test_two_label_maps_for_one_channel_are_refused(data: Path) -> None:
     touch(data, "label_map/train_label_map.txt", "label_map/train_label_map.json")
     with pytest.raises(LabelError, match=r"train_label_map\.json and .*train_label_map\.txt"):
-        Channels.locate(data).train_label_map()
+        Channels.locate(data).read_label_map("train")
 
 
 def test_label_maps_of_other_names_are_not_passed_over_in_silence(data: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from segwright.data.inspection.charts import TICKS, crop_sketches, log_length, s
 from segwright.data.inspection.page import render
 from segwright.data.inspection.samples import choose, draw_samples
 from segwright.data.inspection.survey import Survey, survey
-from segwright.data.preparation import prepare
+from segwright.data.preparation import prepare, settle_classes
 from segwright.errors import DataError, OutputExistsError, UserError
 from segwright.hyperparameters import Hyperparameters
 from tests.conftest import Draw, blocks
@@ -110,7 +110,8 @@ def test_it_refuses_what_a_training_refuses(
         (tmp_path / "label_map" / "train_label_map.json").write_text(document)
     found = look(tmp_path, **settings)
     try:
-        prepare(Channels.locate(tmp_path), **settings)
+        channels = Channels.locate(tmp_path)
+        prepare(channels, settle_classes(channels, settings.get("num_classes")), strict=settings.get("strict", False))
     except UserError as error:
         reason = str(error).split(": ", 1)[-1].split(", which --strict")[0]
         assert any(reason in one for one in said(found, "error")), str(error)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segwright.data.channels import Channels
-from segwright.data.preparation import PreparedData, prepare
+from segwright.data.preparation import PreparedData, prepare, settle_classes
 from segwright.errors import DataError, LabelError
 from segwright.evaluation import folders as evaluation
 from segwright.evaluation.confusion import ConfusionMatrix
@@ -32,6 +32,10 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def prepared_from(channels: Channels, class_names: Path | None = None) -> PreparedData:
+    return prepare(channels, settle_classes(channels, class_names=class_names))
+
+
 def with_masks(data: Path, train: list[int], validation: list[int]) -> Path:
     """The same pictures with masks of these values."""
     for channel, values in (("train", train), ("validation", validation)):
@@ -40,13 +44,13 @@ def with_masks(data: Path, train: list[int], validation: list[int]) -> Path:
 
 
 def test_validation_masks_of_class_0_and_void_are_no_fault(data: Path) -> None:
-    prepared = prepare(Channels.locate(with_masks(data, [0, 0, 1, 1, 255, 255], [0, 0, 0, 0, 255, 255])))
+    prepared = prepared_from(Channels.locate(with_masks(data, [0, 0, 1, 1, 255, 255], [0, 0, 0, 0, 255, 255])))
     assert prepared.validation.absent_classes == (1,)
 
 
 def test_validation_masks_of_0_and_255_are_refused_where_training_masks_know_no_void(data: Path) -> None:
     with pytest.raises(DataError, match="validation: the masks hold only 0 and 255"):
-        prepare(Channels.locate(with_masks(data, [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 255, 255])))
+        prepared_from(Channels.locate(with_masks(data, [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 255, 255])))
 
 
 def text_map(data: Path, channel: str, *names: str) -> None:
@@ -63,7 +67,7 @@ def counted(prepared: PreparedData) -> list[dict[str, int]]:
 def test_label_maps_that_name_classes_in_different_orders_agree(data: Path) -> None:
     text_map(data, "train", "sky", "road", "tree")
     text_map(data, "validation", "tree", "sky", "road")
-    prepared = prepare(Channels.locate(data))
+    prepared = prepared_from(Channels.locate(data))
     assert prepared.class_names == ("sky", "road", "tree")
     assert counted(prepared) == [{"sky": 3, "road": 2, "tree": 1}] * 2
     assert prepared.validation_map.class_names == prepared.train_map.class_names == prepared.class_names
@@ -74,7 +78,7 @@ def test_class_names_number_the_classes_of_text_maps(data: Path, as_option: bool
     text_map(data, "train", "sky", "road", "tree")
     names = data / "names.json" if as_option else data / "label_map" / "class_names.json"
     names.write_text('["road", "bus", "tree", "sky"]')
-    prepared = prepare(Channels.locate(data), class_names=names if as_option else None)
+    prepared = prepared_from(Channels.locate(data), class_names=names if as_option else None)
     assert prepared.class_names == ("road", "bus", "tree", "sky")
     assert counted(prepared) == [{"road": 2, "bus": 0, "tree": 1, "sky": 3}] * 2
 
@@ -82,27 +86,27 @@ def test_class_names_number_the_classes_of_text_maps(data: Path, as_option: bool
 def test_class_names_leave_the_numbers_of_json_maps_alone(data: Path) -> None:
     (data / "label_map" / "train_label_map.json").write_text('{"map": {"0": 30, "1": 10, "2": 20}}')
     (data / "label_map" / "class_names.json").write_text('["sky", "road", "tree"]')
-    assert counted(prepare(Channels.locate(data)))[0] == {"sky": 1, "road": 3, "tree": 2}
+    assert counted(prepared_from(Channels.locate(data)))[0] == {"sky": 1, "road": 3, "tree": 2}
 
 
 def test_a_validation_map_may_not_name_classes_of_its_own(data: Path) -> None:
     text_map(data, "train", "sky", "road", "tree")
     text_map(data, "validation", "sky", "30 trees", "road")
     with pytest.raises(LabelError, match=r'^validation: .* a class "trees", .* Did you mean "tree"\?'):
-        prepare(Channels.locate(data))
+        prepared_from(Channels.locate(data))
 
 
 def test_names_in_the_validation_map_alone_are_refused(data: Path) -> None:
     (data / "label_map" / "train_label_map.json").write_text('{"scale": 10}')
     text_map(data, "validation", "tree", "sky")
     with pytest.raises(LabelError, match=r"^validation: .*\(tree, sky\).* label_map/class_names\.json"):
-        prepare(Channels.locate(data))
+        prepared_from(Channels.locate(data))
 
 
 def test_a_single_class_name_is_refused(data: Path) -> None:
     text_map(data, "train", "sky")
     with pytest.raises(DataError, match=r"class names .* make 1 class; there must be 2 to 254"):
-        prepare(Channels.locate(data))
+        prepared_from(Channels.locate(data))
 
 
 def test_a_file_in_place_of_a_channel_is_called_one(data: Path) -> None:
@@ -124,7 +128,7 @@ def test_folders_that_may_not_be_read_are_named(data: Path, closed: str, monkeyp
     text_map(data, "train", "sky", "road", "tree")
     monkeypatch.setattr(Path, "iterdir", iterdir)
     with pytest.raises(DataError, match=f"{closed} cannot be read: Permission denied"):
-        prepare(Channels.locate(data))
+        prepared_from(Channels.locate(data))
 
 
 @pytest.fixture

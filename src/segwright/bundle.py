@@ -18,7 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -123,6 +125,14 @@ class Description(BaseModel):
         return LabelMap.from_json(self.label_maps[channel])
 
 
+def describe_classes(names: Sequence[str], palette: NDArray[np.uint8]) -> tuple[ClassDescription, ...]:
+    """The classes by name and colour; `palette` is uint8 [C, 3]."""
+    return tuple(
+        ClassDescription(index=index, name=name, colour=(red, green, blue))
+        for index, (name, (red, green, blue)) in enumerate(zip(names, palette.tolist(), strict=True))
+    )
+
+
 def versions() -> dict[str, str]:
     """The versions of what a trained model depends on."""
     return {
@@ -192,7 +202,11 @@ def read_description(path: Path) -> Description:
                 "`segwright import-model` make one of a model.tar.gz or .params file of SageMaker's original algorithm"
             )
         if not file.is_file():
-            raise BundleError(f"{path} is not a Segwright bundle: it has no bundle.json")
+            found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+            raise BundleError(
+                f"{path} is not a Segwright bundle: it has no bundle.json. What is there: {found}. It should be the "
+                "directory that a training left, unpacked"
+            )
         document = json.loads(file.read_bytes())
     except OSError as error:
         raise BundleError(f"{file} cannot be read: {error.strerror}") from error

@@ -11,10 +11,10 @@ from typing import Final
 from segwright.console import LOGGER
 from segwright.container.job import ChannelConfig
 from segwright.container.tree import Tree
-from segwright.data.channels import LIST_SUFFIXES, Channels
+from segwright.data.channels import LIST_SUFFIXES, Channels, Side
 from segwright.errors import DataError
 
-_SIDES: Final = ("train", "validation")
+_SIDES: Final[tuple[Side, Side]] = ("train", "validation")
 _INPUTS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
 _KNOWN: Final = (*_INPUTS, "model")
 
@@ -31,16 +31,24 @@ def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channel
     _refuse_unreadable_modes(configs)
     pipe = configs["train"].mode == "Pipe"
     used = [name for name in _INPUTS if name in configs and not (pipe and name.endswith("_annotation"))]
-    return Channels.locate(
+    channels = Channels.locate(
         None,
         **{name: tree.channel(name) for name in used},  # type: ignore[arg-type]
         input_mode="Pipe" if pipe else "File",
         share_label_map=False,
     )
+    _tell_defaults(channels)
+    return channels
+
+
+def _tell_defaults(channels: Channels) -> None:
+    absent = [side for side in _SIDES if channels.label_map_file(side) is None]
+    if absent:
+        LOGGER.warning(f"Label maps are not given for {' and '.join(absent)}: defaults are used.")
 
 
 def _refuse_missing(tree: Tree, configs: Mapping[str, ChannelConfig]) -> None:
-    missing = [side for side in _SIDES if side not in configs]
+    missing: list[str] = [side for side in _SIDES if side not in configs]
     if not any(configs[side].mode == "Pipe" for side in _SIDES if side in configs):
         alone = [side for side in _SIDES if not _has_list(tree, side)]
         missing += [masks for masks in (f"{side}_annotation" for side in alone) if masks not in configs]

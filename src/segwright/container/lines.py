@@ -58,17 +58,18 @@ def set_up_logging() -> None:
 class JobTeller(Teller):
     """Tells SageMaker what happens in a training."""
 
-    def __init__(self, host: str, model: Path, began: float) -> None:
-        """`model` is the folder that the training fills; it `began` then, in seconds since 1970."""
-        self._host, self._model, self._began = host, model, began
+    def __init__(self, host: str, gpus: int, began: float) -> None:
+        """The job uses so many `gpus`; it `began` then, in seconds since 1970."""
+        self._host, self._gpus, self._began = host, gpus, began
         self._every = self._batch = 1
         self._counters = _Counters()
         self._setup: float | None = None
         self._epoch_began = began
 
     def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: Progress) -> None:
-        """The schedule, and counters that stand where an earlier run has left them."""
+        """Devices and schedule, and counters that stand where an earlier run has left them."""
         self._every, self._batch = settings.logging_frequency, settings.validation_mini_batch_size
+        _say(f"Number of GPUs being used: {self._gpus}")
         _say(f"LRScheduler setup: iters per epoch: {updates_per_epoch}, num_epochs {settings.epochs}")
         self._counters = _Counters.after(reached)
         now = time.time()
@@ -121,22 +122,24 @@ class JobTeller(Teller):
             if entry.iou is not None:
                 self._quality(epoch, f"validation IoU_class_{entry.index}: {entry.iou}")
 
-    def kept(self, result: EpochResult) -> None:
+    def kept(self, result: EpochResult, model: Path) -> None:
         """What was written, and how far the training is."""
         if result.improved:
-            _say(f"Serializing model to {self._model / BEST}")
+            _say(f"Serializing model to {model / BEST}")
         share = 100 * (result.epoch + 1) / result.epochs
         _say(f"#progress_metric: host={self._host}, completed {share} % of epochs")
         where = {"epoch": result.epoch, "Meta": "training_data_iter"}
         self._metrics(self._counters.as_metrics(), self._epoch_began, time.time(), where)
 
-    def ends(self, epochs: int) -> None:
+    def ends(self, reached: Progress, model: Path) -> None:
         """The last lines."""
-        _say(f"Serializing model to {self._model / LAST}")
+        _say(f"Serializing model to {model / LAST}")
         _say("Test data is not provided.")
         now = time.time()
         times = {"setuptime": (self._setup or 0.0) * 1000, "totaltime": (now - self._began) * 1000}
-        self._metrics({"epochs": epochs, **times}, self._began, now)
+        self._metrics({"epochs": reached.epoch, **times}, self._began, now)
+        if reached.best:
+            LOGGER.info(f"best validation mean IoU {reached.best['mean_iou']:.4f} in epoch {reached.best['epoch'] - 1}")
 
     def _progress(self, epoch: int, iterations: int, speed: str) -> None:
         _say(f"#progress_notice. epoch: {epoch}, iterations: {iterations} speed: {speed}")

@@ -11,24 +11,27 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from segwright.interruption import StopRequest, release_termination
+from segwright.interruption import OutOfTime, StopRequest, release_termination
 
-GRACE: Final = 100
-"""Seconds after SIGTERM until what has not stopped by itself, such as a long data check, is interrupted."""
+GRACE: Final = 60
+"""Seconds after SIGTERM until what has not stopped by itself, such as one very long step, is interrupted."""
 
 
 @contextmanager
 def termination_noted() -> Iterator[StopRequest]:
-    """Turn SIGTERM into a request; GRACE seconds later a KeyboardInterrupt is raised, wherever work stands then."""
+    """Turn SIGTERM into a request; GRACE seconds later OutOfTime is raised, wherever work stands then."""
     stop = StopRequest()
 
     def note(_number: int, _frame: FrameType | None) -> None:
         stop.made = True
         signal.alarm(GRACE)
 
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise OutOfTime
+
     before = {
         signal.SIGTERM: signal.signal(signal.SIGTERM, note),
-        signal.SIGALRM: signal.signal(signal.SIGALRM, signal.default_int_handler),
+        signal.SIGALRM: signal.signal(signal.SIGALRM, interrupt),
     }
     release_termination()
     try:

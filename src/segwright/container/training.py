@@ -78,7 +78,6 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     tell_settings(job.hyperparameters, settings)
     where = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
     LOGGER.info(f"Checkpoint loading and saving are {where}")
-    LOGGER.info(f"Number of GPUs being used: {gpus}")
     channels = locate_channels(tree, job.channels)
     starts_from_a_model = "model" in job.channels
     if is_first():
@@ -95,7 +94,7 @@ def _run(tree: Tree, stop: StopRequest) -> int:
         resume=True,
         in_place=True,
         stop=stop,
-        teller=JobTeller(job.host, tree.model, began),
+        teller=JobTeller(job.host, gpus, began),
     )
     _finish(tree)
     return SUCCESS
@@ -151,7 +150,7 @@ def _refuse(tree: Tree, sentence: str) -> int:
 def _break_off(tree: Tree, error: Exception) -> int:
     """End a job that we have to mend: the traceback is for the log only."""
     LOGGER.error(traceback.format_exc().rstrip())
-    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    what = f"{type(error).__name__}: {error}".rstrip(": .")
     _write_failure(tree, f"AlgorithmError: {what}. The log holds the traceback.")
     return ALGORITHM_ERROR
 

@@ -124,16 +124,14 @@ class Channels:
             raise DataError(f"{place}: in mode Pipe a channel is a FIFO on this machine.")
         return FifoStream(place)
 
-    def train_label_map(self) -> LabelMap | None:
-        """The label map of the training masks, or None where there is none."""
-        place = self._label_file("train_label_map")
-        return None if place is None else LabelMap.parse(_text(place), str(place))
+    def label_map_file(self, side: Side) -> Place | None:
+        """The label map of the masks of one side, for validation perhaps the one of the training masks; else None."""
+        place = self._label_file(f"{side}_label_map")
+        return self._label_file("train_label_map") if place is None and self.share_label_map else place
 
-    def validation_label_map(self) -> LabelMap | None:
-        """The label map of the validation masks: their own, else perhaps the one of the training masks, else None."""
-        place = self._label_file("validation_label_map")
-        if place is None and self.share_label_map:
-            place = self._label_file("train_label_map")
+    def read_label_map(self, side: Side) -> LabelMap | None:
+        """The label map of the masks of one side, or None. Raises LabelError for one that cannot be used."""
+        place = self.label_map_file(side)
         return None if place is None else LabelMap.parse(_text(place), str(place))
 
     def class_names_file(self) -> Place | None:

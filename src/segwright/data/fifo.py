@@ -11,7 +11,7 @@ import logging
 import os
 import select
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -47,12 +47,13 @@ class FifoStream:
         self._begun: tuple[Pair, ...] = ()
         self._rest: Iterator[Pair] | None = None
 
-    def first_pairs(self) -> tuple[Pair, ...]:
+    def first_pairs(self, while_waiting: Callable[[], None] = lambda: None) -> tuple[Pair, ...]:
         """The first pairs of the next pass, which will still deliver them.
 
-        Raises DataError for a FIFO that never appears, and for one that holds something else than pairs of records.
+        `while_waiting` is called again and again until somebody writes; what it raises ends the pass. Raises DataError
+        for a FIFO that never appears, and for one that holds something else than pairs of records.
         """
-        self._rest = self._open_pass()
+        self._rest = self._open_pass(while_waiting)
         held: list[Pair] = []
         size = 0
         for pair in islice(self._rest, FIRST_PAIRS):
@@ -73,21 +74,21 @@ class FifoStream:
         yield from begun
         yield from rest
 
-    def _open_pass(self) -> Generator[Pair]:
+    def _open_pass(self, while_waiting: Callable[[], None] = lambda: None) -> Generator[Pair]:
         path = self.prefix.with_name(f"{self.prefix.name}_{self._passes}")
         self._passes += 1
-        return _read_pairs(path, self._patience)
+        return _read_pairs(path, self._patience, while_waiting)
 
 
-def _read_pairs(path: Path, patience: float) -> Generator[Pair]:
+def _read_pairs(path: Path, patience: float, while_waiting: Callable[[], None]) -> Generator[Pair]:
     try:
-        with _opened(path, patience) as stream:
+        with _opened(path, patience, while_waiting) as stream:
             yield from _grouped(stream, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _opened(path: Path, patience: float) -> IO[bytes]:
+def _opened(path: Path, patience: float, while_waiting: Callable[[], None]) -> IO[bytes]:
     """Open a FIFO and wait until somebody writes to it.
 
     It may appear late, and where a killed writer left it behind, another one may take its place.
@@ -101,6 +102,7 @@ def _opened(path: Path, patience: float) -> IO[bytes]:
                 time.sleep(_LOOK_EVERY)
             elif _has_bytes(descriptor):
                 break
+            while_waiting()
             waited = time.monotonic() - start
             if waited > patience:
                 raise DataError(_given_up(path, patience))

@@ -4,6 +4,7 @@ Knows the channels and the data check, and settles which class has which number 
 and `inspect` both begin here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -70,32 +71,28 @@ class PreparedData:
 
 def prepare(
     channels: Channels,
+    said: Classes,
     *,
-    num_classes: int | None = None,
-    class_names: Path | None = None,
-    usual_names: tuple[str, ...] | None = None,
     wish: FormWish = AS_THEY_ARE,
     streams: Streams | None = None,
     base_size: int = _USUAL.base_size,
     crop_size: int = _USUAL.training_crop_size,
     strict: bool = False,
+    while_reading: Callable[[], None] = lambda: None,
 ) -> PreparedData:
     """Find, check and describe the data of a training.
 
-    `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
-    masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
-    of the training masks; their order numbers the classes of both label maps. Where nobody says anything about the
-    classes, or only their right number, they are those of `usual_names`, if given. `wish` is what is settled about the
-    images' pixels. Of `streams`, opened by this process, the first pairs are checked. What a careful colleague would
-    remark, with crops of `crop_size` from pictures scaled to `base_size`, is logged. Raises DataError and LabelError
-    for what has to be mended before a training.
+    `said` is what `settle_classes` has settled; the masks show how many classes there are where that does not. `wish`
+    is what is settled about the images' pixels. Of `streams`, opened by this process, the first pairs are checked.
+    What a careful colleague would remark, with crops of `crop_size` from pictures scaled to `base_size`, is logged.
+    `while_reading` is called again and again; what it raises ends the check. Raises DataError and LabelError for what
+    has to be mended before a training.
     """
-    said = settle_classes(channels, num_classes, class_names, usual_names)
     if streams and not said.count:
         raise DataError(
             "In Pipe mode masks are seen only while they pass, so nobody can count the classes: give num_classes."
         )
-    checks = _Checks(channels, streams or {}, strict)
+    checks = _Checks(channels, streams or {}, strict, while_reading)
     train = checks.check("train", said.train_map, said.count, wish)
     classes = train.num_classes
     validation = checks.check(
@@ -120,12 +117,18 @@ def prepare(
 
 def settle_classes(
     channels: Channels,
-    num_classes: int | None,
+    num_classes: int | None = None,
     class_names: Path | None = None,
     usual_names: tuple[str, ...] | None = None,
 ) -> Classes:
-    """Read label maps and class names; the arguments are those of `prepare`. Raises LabelError where they disagree."""
-    train_map, validation_map = channels.train_label_map(), channels.validation_label_map()
+    """Read label maps and class names. Raises LabelError where they disagree.
+
+    `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
+    masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
+    of the training masks; their order numbers the classes of both label maps. Where nobody says anything about the
+    classes, or only their right number, they are those of `usual_names`, if given.
+    """
+    train_map, validation_map = channels.read_label_map("train"), channels.read_label_map("validation")
     names = _names(channels, class_names, train_map)
     train_map = _numbered("train", train_map, names)
     validation_map = _numbered("validation", validation_map, names)
@@ -155,8 +158,9 @@ def _may_be_usual(names: tuple[str, ...], num_classes: int | None, label_map: La
 def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] | None) -> LabelMap:
     """The label map of a channel with its classes in the order of the class names, told to the reader."""
     if label_map is None:
-        LOGGER.info(f"{channel}: no label map is given, pixel values are class indices")
-        return LabelMap.identity()
+        usual = LabelMap.identity()
+        LOGGER.info(f"{channel}: no label map is given, pixel values are class indices: {usual.to_json()}")
+        return usual
     if label_map.class_names and not names:
         raise LabelError(
             f"{channel}: the label map names classes ({', '.join(label_map.class_names)}), but nothing says which "
@@ -177,15 +181,22 @@ class _Checks:
     channels: Channels
     streams: Streams
     strict: bool
+    while_reading: Callable[[], None]
 
     def check(
         self, side: Side, label_map: LabelMap, num_classes: int | None, wish: FormWish, *, void_is_known: bool = False
     ) -> DataReport:
+        self.while_reading()
         stream = self.streams.get(side)
-        pairing = self.channels.pairing(side) if stream is None else Pairing(stream.first_pairs())
+        pairing = self.channels.pairing(side) if stream is None else Pairing(stream.first_pairs(self.while_reading))
         if not pairing.pairs:
             raise DataError(f"{side}: the stream ends before its first pair.")
         with progress(f"checking {side}", len(pairing.pairs)) as advance:
+
+            def after_each(_done: int, _all: int) -> None:
+                advance(1, "pairs")
+                self.while_reading()
+
             report = check_pairs(
                 pairing,
                 label_map,
@@ -194,7 +205,7 @@ class _Checks:
                 wish=wish,
                 strict=self.strict,
                 void_is_known=void_is_known,
-                progress=lambda _done, _total: advance(1, "pairs"),
+                progress=after_each,
             )
         which = "pairs" if stream is None else "pairs first in the stream"
         LOGGER.info(

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segwright.bundle import BundleWriter, Description, host_copy
+from segwright.bundle import BundleWriter, Description, State, host_copy
 from segwright.console import LOGGER
 from segwright.errors import BundleError
+from segwright.networks import SegmentationNetwork
 from segwright.original.files import OriginalFiles, find_files, is_params
 from segwright.original.reading import describe, read_network, read_state
 from segwright.storage import MAX_UNPACKED, unpack_archive, visible
@@ -29,10 +30,21 @@ def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Desc
         network = read_network(files)
         description = describe(files, network.spec)
         best = host_copy(network)
-        last = best if files.last == files.best else read_state(files.last, files.name(files.last), network)
-        _tell(files, description)
-        writer.save(description, last=last, best=best, records=[])
+        last = _last(files, network)
+        _tell(files, description, (files.last if last else files.best).name)
+        writer.save(description, last=last or best, best=best, records=[])
     return description
+
+
+def _last(files: OriginalFiles, network: SegmentationNetwork) -> State | None:
+    """The last weights, which only a further training might want; None where there are none, or they are damaged."""
+    if files.last == files.best:
+        return None
+    try:
+        return read_state(files.last, files.name(files.last), network)
+    except BundleError as error:
+        LOGGER.warning(f"{error} The best weights stand in for the last ones.")
+        return None
 
 
 @contextmanager
@@ -54,9 +66,9 @@ def _without_wrapping(folder: Path) -> Path:
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
-def _tell(files: OriginalFiles, description: Description) -> None:
+def _tell(files: OriginalFiles, description: Description, last: str) -> None:
     network = description.network
     head = "with an auxiliary head" if network.auxiliary else "without auxiliary head"
     LOGGER.info(f"{files.source}: {network.algorithm} on {network.backbone}, {network.num_classes} classes, {head}")
     settings = "no settings" if files.hyperparameters is None else f"settings {files.hyperparameters.name}"
-    LOGGER.info(f"best weights {files.best.name}, last weights {files.last.name}, {settings}")
+    LOGGER.info(f"best weights {files.best.name}, last weights {last}, {settings}")

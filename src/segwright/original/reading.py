@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.bundle import ClassDescription, Description, versions
+from segwright.bundle import Description, describe_classes, versions
 from segwright.console import LOGGER
 from segwright.errors import BundleError, HyperparameterError
 from segwright.formats.mxnet_params import NamedArray, read_params
@@ -73,14 +73,10 @@ def read_state(file: Path, name: str, network: SegmentationNetwork) -> dict[str,
 
 def describe(files: OriginalFiles, spec: NetworkSpec) -> Description:
     """What a bundle says of the model; settings that contradict `spec` are named in warnings, and replaced."""
-    colours = default_palette(spec.num_classes).tolist()
     label_map = LabelMap(scale=1).to_json()
     return Description(
         network=spec,
-        classes=tuple(
-            ClassDescription(index=index, name=name, colour=tuple(colour))
-            for index, (name, colour) in enumerate(zip(numbered_names(spec.num_classes), colours, strict=True))
-        ),
+        classes=describe_classes(numbered_names(spec.num_classes), default_palette(spec.num_classes)),
         label_maps={"train": label_map, "validation": label_map},
         hyperparameters=_settings(files, spec).model_dump(mode="json"),
         data={},

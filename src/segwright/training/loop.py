@@ -7,16 +7,17 @@ Knows the order of things within and between epochs. Refuses to know the arithme
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
 
-from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
+from segwright.bundle import BundleWriter, Description, host_copy
 from segwright.console import LOGGER
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
-from segwright.interruption import Interruption, StopRequest
+from segwright.interruption import Interruption, OutOfTime, StopRequest
 from segwright.training.checkpoints import CheckpointFolder
+from segwright.training.description import describe
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
 from segwright.training.report import EpochResult, Teller, log_advice, log_resumption, log_start
 from segwright.training.schedules import updates_per_epoch
@@ -35,8 +36,6 @@ class Outputs:
     """None: no checkpoints are kept."""
     checkpoint_every: float
     """Seconds."""
-    identity: Mapping[str, Any]
-    """What it is that is trained, for checkpoints."""
 
 
 class Loop:
@@ -63,17 +62,25 @@ class Loop:
             log_advice(self.settings, self.data, self.updates_per_epoch)
         self.teller.begins(self.settings, self.updates_per_epoch, self.reached)
         try:
-            while not self.reached.finished:
-                self._epoch()
-        except Interruption:
-            self._save_interrupted()
-            raise KeyboardInterrupt from None
+            self._epochs()
+        except OutOfTime:  # A step may have been cut in half: good enough for a model, not for a checkpoint.
+            self._save_interrupted(checkpoint=False)
+            raise
         except torch.OutOfMemoryError as error:
             raise UserError(
                 "the device has too little memory: try --accumulation 2 (or 4, 8), a smaller --crop-size, "
                 f"--output-stride 16, or --precision-dtype auto ({str(error).splitlines()[0]})"
             ) from error
-        self._end()
+        self.teller.ends(self.reached, self.outputs.writer.path)
+
+    def _epochs(self) -> None:
+        """All that are left; where somebody wishes to stop, what is learnt is saved."""
+        try:
+            while not self.reached.finished:
+                self._epoch()
+        except Interruption:
+            self._save_interrupted(checkpoint=True)
+            raise KeyboardInterrupt from None
 
     def _epoch(self) -> None:
         self._look_up()  # Nothing need be trained for somebody who wishes to stop already.
@@ -185,12 +192,12 @@ class Loop:
         if improved:
             reached.best, reached.best_weights = reached.last, state
         result = EpochResult(reached.epoch - 1, self.settings.epochs, sums, scores, improved, images, seconds)
-        self.teller.validated(result)
         reached.finished = self._is_last(scores)
         reached.sums = EpochSums()
         self._checkpoint()
+        self.teller.validated(result)  # After the checkpoint: a killed process would tell it a second time.
         self._write(state)
-        self.teller.kept(result)
+        self.teller.kept(result, self.outputs.writer.path)
 
     def _is_last(self, scores: Scores) -> bool:
         if self.reached.stopping.ends(self.reached.epoch - 1, scores.mean_iou):
@@ -198,22 +205,13 @@ class Loop:
             return True
         return self.reached.epoch >= self.settings.epochs
 
-    def _end(self) -> None:
-        self.teller.ends(self.reached.epoch)
-        if self.processes.first and self.reached.best:
-            LOGGER.info(
-                f"best validation mean IoU {self.reached.best['mean_iou']:.4f} in epoch {self.reached.best['epoch']}; "
-                f"the model is in {self.outputs.writer.path}"
-            )
-
-    def _save_interrupted(self) -> None:
+    def _save_interrupted(self, *, checkpoint: bool) -> None:
         """Keep what was learnt since the last epoch ended; the best weights stay the best ones."""
-        advice = "; --resume goes on training" if self._checkpoint() else ""
+        advice = "; --resume goes on training" if checkpoint and self._checkpoint() else ""
         writer = self.outputs.writer
         if self.processes.first and writer.keeps_older:
             LOGGER.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model it held{advice}")
         elif self.processes.first:
-            self.reached.last = None
             self._write(host_copy(self.trainer.network))
             kind = "its best epoch's weights" if self.reached.best else "the weights as they are, not validated"
             LOGGER.warning(f"interrupted: {writer.path} holds a usable model ({kind}){advice}")
@@ -234,7 +232,7 @@ class Loop:
         """Write a checkpoint; where that fails, the training goes on. Return whether it was written."""
         if self.outputs.checkpoints is None:
             return False
-        checkpoint = capture(self.trainer, self.reached, self.outputs.identity)
+        checkpoint = capture(self.trainer, self.reached, self._description())
         self._checkpoint_time = time.monotonic()
         if checkpoint is None:
             return False
@@ -252,17 +250,4 @@ class Loop:
             self.outputs.writer.save(self._description(), last=last, best=best, records=self.reached.records)
 
     def _description(self) -> Description:
-        data = self.data
-        return Description(
-            network=self.trainer.network.spec,
-            classes=tuple(
-                ClassDescription(index=index, name=name, colour=(int(red), int(green), int(blue)))
-                for index, (name, (red, green, blue)) in enumerate(zip(data.class_names, data.palette, strict=True))
-            ),
-            label_maps={"train": data.train_map.to_json(), "validation": data.validation_map.to_json()},
-            hyperparameters=self.settings.model_dump(mode="json"),
-            data=data.to_json(),
-            metrics={"best": self.reached.best, "last": self.reached.last},
-            versions=versions(),
-            started_from=self.reached.started_from,
-        )
+        return describe(self.trainer.network.spec, self.settings, self.data, self.reached)

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segwright.console import LOGGER
 from segwright.errors import UserError
+from segwright.interruption import Interruption
 
 Anything = TypeVar("Anything")
 
@@ -61,7 +62,8 @@ class Processes:
     def first_computes(self, compute: Callable[[], Anything]) -> Anything:
         """Let the first process compute something, and give the result to all.
 
-        A UserError of the first process ends all of them; only the first one tells it.
+        A UserError of the first process ends all of them; only the first one tells it. An Interruption is raised in
+        all.
         """
         if self.world_size == 1:
             return compute()
@@ -69,11 +71,13 @@ class Processes:
         if self.first:
             try:
                 box[0] = compute()
-            except UserError as error:
+            except (UserError, Interruption) as error:
                 box[0] = error
         dist.broadcast_object_list(box)
         if isinstance(box[0], UserError):
             raise box[0] if self.first else SystemExit(2)
+        if isinstance(box[0], Interruption):
+            raise box[0]
         return cast(Anything, box[0])
 
     def fail_together(self, failure: UserError | None) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from segwright.console import LOGGER, progress
@@ -68,11 +69,11 @@ class Teller:
     def validated(self, result: EpochResult) -> None:
         """An epoch was trained and validated."""
 
-    def kept(self, result: EpochResult) -> None:
-        """What an epoch has brought is on the disk."""
+    def kept(self, result: EpochResult, model: Path) -> None:
+        """What an epoch has brought is on the disk, in the bundle at `model`."""
 
-    def ends(self, epochs: int) -> None:
-        """All is done, after so many epochs."""
+    def ends(self, reached: Progress, model: Path) -> None:
+        """All is done; the bundle is at `model`."""
 
 
 class ConsoleTeller(Teller):
@@ -111,6 +112,12 @@ class ConsoleTeller(Teller):
         )
         classes = (f"{entry.name} {entry.iou:.3f}" for entry in scores.per_class if entry.iou is not None)
         LOGGER.info(f"  IoU: {', '.join(classes)}")
+
+    def ends(self, reached: Progress, model: Path) -> None:
+        """What has come out, and where it is."""
+        if reached.best:
+            mean_iou, epoch = reached.best["mean_iou"], reached.best["epoch"]
+            LOGGER.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}; the model is in {model}")
 
 
 def log_recipe(settings: Hyperparameters) -> None:

@@ -4,10 +4,8 @@ Refuses to know epochs (loop.py), steps (epoch.py), scores (evaluation) and what
 """
 
 import functools
-import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -17,14 +15,15 @@ from segwright.bundle import DESCRIPTION, BundleWriter, read_description
 from segwright.console import LOGGER
 from segwright.data.channels import Channels
 from segwright.data.forms import FormWish
-from segwright.data.preparation import PreparedData, prepare
+from segwright.data.preparation import PreparedData, prepare, settle_classes
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision
-from segwright.interruption import StopRequest, stop_on_signals
+from segwright.interruption import Interruption, OutOfTime, StopRequest, stop_on_signals
 from segwright.networks import check_backbone
 from segwright.original import is_original
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
+from segwright.training.description import describe, description_in, former_of, is_of, refuse_another
 from segwright.training.epoch import Trainer
 from segwright.training.feeding import open_feeds, open_streams
 from segwright.training.loop import Loop, Outputs
@@ -32,9 +31,10 @@ from segwright.training.loss import balancing_weights
 from segwright.training.processes import join_processes
 from segwright.training.report import ConsoleTeller, Teller, log_recipe
 from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
-from segwright.training.state import Progress, former_of, refuse_another, restore
+from segwright.training.state import Progress, restore
 from segwright.training.stopping import EarlyStopping
 from segwright.training.supply import Supply
+from segwright.training.unbegun import write_unbegun
 
 CHECKPOINT_EVERY: Final = 600.0
 """Seconds from one checkpoint within an epoch to the next, unless told otherwise."""
@@ -85,20 +85,26 @@ def train(
         if former and checkpoint is None:
             refuse_other_network(settings, former.network)
         check_backbone(settings.backbone, settings.backbone_weights)
+        names, usual = Path(class_names) if class_names else None, former.class_names if former else None
+        classes = processes.first_computes(lambda: settle_classes(channels, settings.num_classes, names, usual))
         streams = open_streams(channels, processes)
-        data = processes.first_computes(
-            lambda: prepare(
-                channels,
-                num_classes=settings.num_classes,
-                class_names=Path(class_names) if class_names else None,
-                usual_names=former.class_names if former else None,
-                wish=_wish(settings, former),
-                streams=streams,
-                base_size=settings.base_size,
-                crop_size=settings.training_crop_size,
-                strict=strict,
+        try:
+            data = processes.first_computes(
+                lambda: prepare(
+                    channels,
+                    classes,
+                    wish=_wish(settings, former),
+                    streams=streams,
+                    base_size=settings.base_size,
+                    crop_size=settings.training_crop_size,
+                    strict=strict,
+                    while_reading=stop.check,
+                )
             )
-        )
+        except (Interruption, OutOfTime):
+            if processes.first:
+                write_unbegun(writer, checkpoint, settings, classes, start, former)
+            raise KeyboardInterrupt from None
         settings = _counted(settings, data)
         torch.manual_seed(settings.seed)
         network = start_network(settings, data.class_names, _images(data), start, former, blank=checkpoint is not None)
@@ -106,15 +112,15 @@ def train(
         weights = _class_weights(settings, data)
         trainer = Trainer(network, settings, processes, place, precision, weights)
         progress = Progress(EarlyStopping(settings), started_from=str(start) if start else None)
-        identity = _identity(trainer, data)
         if checkpoint is not None:
-            processes.first_computes(functools.partial(refuse_another, checkpoint, identity, settings))
-            restore(trainer, progress, checkpoint)
+            now, then = describe(network.spec, settings, data, progress), description_in(checkpoint)
+            processes.first_computes(functools.partial(refuse_another, checkpoint, now, settings))
+            restore(trainer, progress, checkpoint, then)
             checkpoint = None  # it holds all weights once more
             if start and progress.started_from != str(start):
                 LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
         with stop_on_signals(stop), open_feeds(channels, streams, settings, processes, stop.check) as feeds:
-            outputs = Outputs(writer, folder, checkpoint_every or 0, identity)
+            outputs = Outputs(writer, folder, checkpoint_every or 0)
             teller = teller or ConsoleTeller(settings.logging_frequency)
             Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop, teller).run()
 
@@ -149,7 +155,7 @@ def _outputs(
 def _former(checkpoint: Checkpoint | None, start: Path | None) -> Former | None:
     """What an earlier training says of the network: the one that is resumed, or the one that is started from."""
     if checkpoint is not None:
-        return former_of(checkpoint)
+        return former_of(description_in(checkpoint))
     if start is None:
         return None
     if is_original(start):
@@ -157,17 +163,12 @@ def _former(checkpoint: Checkpoint | None, start: Path | None) -> Former | None:
             f"{start} is a model of SageMaker's original algorithm: make a bundle of it with "
             f"`segwright import-model {start} BUNDLE`, and start the training --from BUNDLE"
         )
-    description = read_description(start)
-    return Former(description.network, description.class_names)
+    return former_of(read_description(start))
 
 
 def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
-    """Whether a bundle was written by the training that a checkpoint is of."""
-    if not (bundle / DESCRIPTION).is_file():
-        return False
-    description, identity = read_description(bundle), checkpoint.facts.get("identity", {})
-    theirs = (description.data.get("train", {}).get("fingerprint"), list(description.class_names))
-    return bool(theirs == (identity.get("training_data"), identity.get("class_names")))
+    """Whether what lies at `bundle` was written by the training that a checkpoint is of."""
+    return (bundle / DESCRIPTION).is_file() and is_of(checkpoint, read_description(bundle))
 
 
 def _wish(settings: Hyperparameters, former: Former | None) -> FormWish:
@@ -221,14 +222,3 @@ def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
             "mini_batch_size": min(settings.mini_batch_size, samples),
         }
     )
-
-
-def _identity(trainer: Trainer, data: PreparedData) -> dict[str, Any]:
-    """What a checkpoint is a checkpoint of, in the form that JSON gives back."""
-    return {
-        **json.loads(json.dumps(asdict(trainer.network.spec))),
-        "class_names": list(data.class_names),
-        "training_data": data.train.fingerprint,
-        "validation_data": data.validation.fingerprint,
-        "label_maps": [data.train_map.to_json(), data.validation_map.to_json()],
-    }

@@ -6,20 +6,16 @@ needs no place here: it is drawn from (seed, epoch, pair). Knows what counts; re
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from segwright.bundle import State, host_copy
+from segwright.bundle import Description, State, host_copy
 from segwright.console import LOGGER
-from segwright.errors import UserError
-from segwright.hyperparameters import Hyperparameters
-from segwright.networks import NetworkSpec
 from segwright.training.checkpoints import Checkpoint
 from segwright.training.epoch import EpochSums, Trainer
-from segwright.training.start import Former
 from segwright.training.stopping import EarlyStopping
 
 _NETWORK: Final = "network."
@@ -27,10 +23,8 @@ _BEST: Final = "best."
 _OPTIMIZER: Final = "optimizer."
 _GENERATOR: Final = "generator."
 
-_FORMAT_VERSION: Final = 1
-
-_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
-"""Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
+FORMAT_VERSION: Final = 2
+"""Of what a checkpoint holds."""
 
 _WITHOUT_EFFECT: Final = frozenset(["workers", "logging_frequency", "use_pretrained_model", "backbone_weights"])
 """Settings that change nothing in what is still to come."""
@@ -52,7 +46,7 @@ class Progress:
     best: dict[str, Any] | None = None
     """The scores of the best epoch."""
     last: dict[str, Any] | None = None
-    """The scores of the last epoch; None once the weights have moved on from it and the training ended."""
+    """The scores of the last epoch."""
     best_weights: State | None = None
     """On the CPU."""
     started_from: str | None = None
@@ -61,10 +55,9 @@ class Progress:
     """How many pairs a pass over the training stream held; None before the first has ended, and for lists."""
 
 
-def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -> Checkpoint | None:
-    """Put a training into a checkpoint; all processes call it together, and the first one gets it.
-
-    `identity` says what it is that is trained; `refuse_another` compares it.
+def capture(trainer: Trainer, progress: Progress, description: Description) -> Checkpoint | None:
+    """Put a training, which `description` describes, into a checkpoint; all processes call it together, and the first
+    one gets it.
     """
     generators = trainer.processes.gather(_generators(trainer.device))
     if not trainer.processes.first:
@@ -80,9 +73,8 @@ def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -
         },
     }
     facts = {
-        "format_version": _FORMAT_VERSION,
-        "identity": identity,
-        "settings": trainer.settings.model_dump(mode="json"),
+        "format_version": FORMAT_VERSION,
+        "description": description.model_dump(mode="json"),
         "circumstances": _circumstances(trainer),
         "updates": trainer.updates,
         "scaler": trainer.scaler.state_dict(),
@@ -91,72 +83,43 @@ def capture(trainer: Trainer, progress: Progress, identity: Mapping[str, Any]) -
         "finished": progress.finished,
         "stopping": progress.stopping.state(),
         "records": progress.records,
-        "best": progress.best,
-        "last": progress.last,
-        "started_from": progress.started_from,
         "stream_pairs": progress.stream_pairs,
     }
     return Checkpoint(facts, tensors)
 
 
-def former_of(checkpoint: Checkpoint) -> Former:
-    """What a checkpoint says of the network. Raises UserError for one that another version of Segwright wrote."""
-    facts = checkpoint.facts
-    if facts.get("format_version") != _FORMAT_VERSION:
-        raise UserError(
-            "--resume: the checkpoint was written by another version of Segwright: go on with that, or start anew, "
-            "without --resume and with --overwrite"
-        )
-    identity = facts["identity"]
-    lists = {name: tuple(identity[name]) for name in ("mean", "std")}
-    spec = {spec_field.name: identity[spec_field.name] for spec_field in fields(NetworkSpec)}
-    return Former(NetworkSpec(**{**spec, **lists}), tuple(identity["class_names"]))
+def weights_in(checkpoint: Checkpoint) -> tuple[State, State | None]:
+    """The last and the best weights; None before the first epoch has ended."""
+    return _without(_NETWORK, checkpoint.tensors), _without(_BEST, checkpoint.tensors) or None
 
 
-def refuse_another(checkpoint: Checkpoint, identity: Mapping[str, Any], settings: Hyperparameters) -> None:
-    """Raise UserError when a checkpoint is not one of the training that `identity` and `settings` describe."""
-    facts = checkpoint.facts
-    advice = (
-        "Give it back what it had; or start anew, without --resume and with --overwrite; or start another training "
-        "from the model of this one, with --from."
-    )
-    then = {**facts["identity"], **facts["settings"]}
-    now = {**identity, **{name: getattr(settings, name) for name in _FIXED}}
-    for name, value in now.items():
-        if then[name] != value:
-            what = name.replace("_", " ")
-            values = "" if name.endswith("data") else f": it was {then[name]}, now it is {value}"
-            raise UserError(f"--resume: the checkpoint is of a training with another {what}{values}. {advice}")
-    reached = facts["epoch"] + bool(facts["sums"]["batches"])
-    if settings.epochs < reached:
-        raise UserError(
-            f"--resume: epochs is {settings.epochs}, but epoch {reached} has begun; it takes at least {reached}"
-        )
+def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint, description: Description) -> None:
+    """Make a training what it was when `checkpoint`, which holds this description, was captured.
 
-
-def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint) -> None:
-    """Make a training what it was when `checkpoint` was captured; circumstances that have changed are told."""
+    Circumstances that have changed are told.
+    """
     facts, tensors = checkpoint.facts, checkpoint.tensors
-    _tell_differences(facts, trainer)
-    trainer.network.load_state_dict(_without(_NETWORK, tensors))
+    then = description.hyperparameters
+    _tell_differences({**then, **facts["circumstances"]}, trainer)
+    last, best = weights_in(checkpoint)
+    trainer.network.load_state_dict(last)
     _fill_optimizer(trainer, _without(_OPTIMIZER, tensors))
     if facts["scaler"]:  # empty where the checkpoint's precision needed none
         trainer.scaler.load_state_dict(facts["scaler"])
     trainer.updates = facts["updates"]
     progress.epoch, progress.sums = facts["epoch"], EpochSums(**facts["sums"])
-    stopped_early = facts["finished"] and facts["epoch"] < facts["settings"]["epochs"]
+    stopped_early = facts["finished"] and facts["epoch"] < then["epochs"]
     progress.finished = facts["epoch"] >= trainer.settings.epochs or (stopped_early and trainer.settings.early_stopping)
     progress.records = list(facts["records"])
-    progress.best, progress.last = facts["best"], facts["last"]
-    progress.best_weights = {name: value.clone() for name, value in _without(_BEST, tensors).items()} or None
-    progress.started_from = facts["started_from"]
-    progress.stream_pairs = facts.get("stream_pairs")
+    progress.best, progress.last = description.metrics["best"], description.metrics["last"]
+    progress.best_weights = best and {name: value.clone() for name, value in best.items()}
+    progress.started_from = description.started_from
+    progress.stream_pairs = facts["stream_pairs"]
     progress.stopping.restore(facts["stopping"])
     _set_generators(trainer.device, _without(f"{_GENERATOR}{trainer.processes.rank}.", tensors))
 
 
-def _tell_differences(facts: Mapping[str, Any], trainer: Trainer) -> None:
-    then = {**facts["settings"], **facts["circumstances"]}
+def _tell_differences(then: Mapping[str, Any], trainer: Trainer) -> None:
     now = {**trainer.settings.model_dump(mode="json"), **_circumstances(trainer)}
     changed = [
         f"{name} {then.get(name)} -> {value}"

@@ -1,0 +1,89 @@
+"""A training as its bundle describes it. Checkpoints hold the same description, and are recognised by it.
+
+Refuses to know weights and files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from segwright.bundle import Description, describe_classes, versions
+from segwright.data.preparation import PreparedData
+from segwright.errors import UserError
+from segwright.hyperparameters import Hyperparameters
+from segwright.networks import NetworkSpec
+from segwright.training.checkpoints import Checkpoint
+from segwright.training.start import Former
+from segwright.training.state import FORMAT_VERSION, Progress
+
+_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
+"""Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
+
+
+def describe(network: NetworkSpec, settings: Hyperparameters, data: PreparedData, progress: Progress) -> Description:
+    """What a training is of, and how far it has come."""
+    last = None if progress.sums.batches else progress.last  # Within an epoch the weights have moved on.
+    return Description(
+        network=network,
+        classes=describe_classes(data.class_names, data.palette),
+        label_maps={"train": data.train_map.to_json(), "validation": data.validation_map.to_json()},
+        hyperparameters=settings.model_dump(mode="json"),
+        data=data.to_json(),
+        metrics={"best": progress.best, "last": last},
+        versions=versions(),
+        started_from=progress.started_from,
+    )
+
+
+def description_in(checkpoint: Checkpoint) -> Description:
+    """The description in a checkpoint. Raises UserError for one that another version of Segwright wrote."""
+    if checkpoint.facts.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            "--resume: the checkpoint was written by another version of Segwright: go on with that, or start anew, "
+            "without --resume and with --overwrite"
+        )
+    return Description.model_validate(checkpoint.facts["description"])
+
+
+def former_of(description: Description) -> Former:
+    """What an earlier training says of its network."""
+    return Former(description.network, description.class_names)
+
+
+def is_of(checkpoint: Checkpoint, bundle: Description) -> bool:
+    """Whether a bundle was written by the training that a checkpoint is of."""
+    then, now = description_in(checkpoint), bundle
+    same_data = then.data["train"]["fingerprint"] == now.data.get("train", {}).get("fingerprint")
+    return same_data and then.class_names == now.class_names
+
+
+def refuse_another(checkpoint: Checkpoint, now: Description, settings: Hyperparameters) -> None:
+    """Raise UserError when a checkpoint is not one of the training that is described, with these settings."""
+    facts, then = checkpoint.facts, description_in(checkpoint)
+    advice = (
+        "Give it back what it had; or start anew, without --resume and with --overwrite; or start another training "
+        "from the model of this one, with --from."
+    )
+    had = {**_identity(then), **{name: then.hyperparameters[name] for name in _FIXED}}
+    has = {**_identity(now), **{name: getattr(settings, name) for name in _FIXED}}
+    for name, value in has.items():
+        if had[name] != value:
+            what = name.replace("_", " ")
+            values = "" if name.endswith("data") else f": it was {had[name]}, now it is {value}"
+            raise UserError(f"--resume: the checkpoint is of a training with another {what}{values}. {advice}")
+    reached = facts["epoch"] + bool(facts["sums"]["batches"])
+    if settings.epochs < reached:
+        raise UserError(
+            f"--resume: epochs is {settings.epochs}, but epoch {reached} has begun; it takes at least {reached}"
+        )
+
+
+def _identity(description: Description) -> Mapping[str, Any]:
+    """What must stay as it is when a training is resumed, by name."""
+    return {
+        **asdict(description.network),
+        "class_names": description.class_names,
+        "training_data": description.data["train"]["fingerprint"],
+        "validation_data": description.data["validation"]["fingerprint"],
+        "label_maps": description.label_maps,
+    }
