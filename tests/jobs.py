@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,10 @@ def environment(root: Path, variables: Mapping[str, str] = {}) -> dict[str, str]
     return {**os.environ, "SEGWRIGHT_ML_ROOT": str(root), "CUDA_VISIBLE_DEVICES": "", **variables}
 
 
-def start(root: Path, variables: Mapping[str, str] = {}) -> subprocess.Popen[str]:
+def start(root: Path, variables: Mapping[str, str] = {}, *, command: Sequence[str] = COMMAND) -> subprocess.Popen[str]:
     """Start the entry `train` on a tree; both streams come together, as in CloudWatch."""
     return subprocess.Popen(
-        COMMAND, env=environment(root, variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=environment(root, variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 

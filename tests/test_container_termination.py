@@ -1,20 +1,32 @@
-import os
-import signal
-import time
+import subprocess
+import sys
 
-import pytest
-
+OVERDUE = """
+import os, signal, time
 from segwright.container import termination
+termination.GRACE = 1
+with termination.termination_noted(lambda: 7) as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.made
+    time.sleep(0.6)
+    os.kill(os.getpid(), signal.SIGTERM)  # does not begin anew
+    time.sleep(0.7)
+"""
+
+
+def test_what_does_not_follow_a_wish_to_stop_is_ended() -> None:
+    assert subprocess.run([sys.executable, "-c", OVERDUE], check=False, timeout=60).returncode == 7
+
+
+LEFT = """
+import os, signal
 from segwright.container.termination import termination_noted
-from segwright.interruption import OutOfTime
+with termination_noted(None) as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.made and signal.alarm(0) == 0
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
 
 
-def test_what_does_not_follow_a_wish_to_stop_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(termination, "GRACE", 1)
-    before = signal.getsignal(signal.SIGTERM)
-    with termination_noted() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.made
-        with pytest.raises(OutOfTime):
-            time.sleep(20)
-    assert signal.getsignal(signal.SIGTERM) is before
+def test_a_process_that_another_has_started_is_left_to_it() -> None:
+    assert subprocess.run([sys.executable, "-c", LEFT], check=False, timeout=60).returncode == 0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None
     root = jobs.make_job(tmp_path / "ml", epochs="5000", _logging_frequency="20")
     log = stopped_at(root, sign)
     load_network(root / "model", LAST)
-    begun = "stopped before the data were read" not in log
+    begun = "stopped too early" not in log
     assert bool(list((root / "checkpoints").glob("checkpoint-*"))) == begun
     assert begun or sign in (None, "Checkpoint loading")
 
@@ -184,7 +185,7 @@ def test_sigterm_while_a_late_fifo_is_waited_for_leaves_a_usable_model(tmp_path:
     config = root / "input/config/inputdataconfig.json"
     channels = json.loads(config.read_text())
     config.write_text(json.dumps({name: {**one, "RecordWrapperType": "RecordIO"} for name, one in channels.items()}))
-    assert "holds the weights that training would start from" in stopped_at(root, "train: no label map")
+    assert "holds the weights that training starts from" in stopped_at(root, "train: no label map")
 
 
 def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
@@ -205,9 +206,52 @@ def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
     assert len((root / "model/metrics.jsonl").read_text().splitlines()) == 2
 
 
-def stopped_at(root: Path, sign: str | None) -> str:
+HANGING = """
+import sys, time
+from segwright.interruption import hold_termination
+hold_termination()
+from segwright.container import termination
+termination.GRACE = 2
+from segwright.{module} import {name} as where
+def hang(*_arguments, **_options):
+    print("it hangs", flush=True)
+    time.sleep(100)
+where.{function} = hang
+sys.argv[1:] = ["container", "train"]
+from segwright.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "function"), [("data", "readings", "read_one"), ("training.epoch", "Trainer", "_step")]
+)
+def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
+    tmp_path: Path, module: str, name: str, function: str
+) -> None:
+    code = HANGING.format(module=module, name=name, function=function)
+    log = stopped_at(jobs.make_job(tmp_path / "ml"), "it hangs", (sys.executable, "-c", code))
+    assert "does not stop by itself" in log and "holds the weights that training starts from" in log
+
+
+def test_a_job_that_does_not_know_its_classes_has_no_model_when_it_is_stopped_too_early(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = jobs.make_job(tmp_path / "ml", num_classes="3")
+    config = root / "input/config/hyperparameters.json"
+    settings = json.loads(config.read_text())
+    del settings["num_classes"]
+    config.write_text(json.dumps(settings))
+    stop = StopRequest()
+    stop.made = True
+    assert entry.run_training(Tree(root), stop) == 0
+    assert "there is no model (nothing but the masks says how many classes there are)" in capfd.readouterr().out
+    assert not list((root / "model").iterdir()) and not (root / "output/failure").exists()
+
+
+def stopped_at(root: Path, sign: str | None, command: Sequence[str] = jobs.COMMAND) -> str:
     """Send a job SIGTERM at once, or when its log shows `sign`, and see it end in good order; its log from there on."""
-    process = jobs.start(root)
+    process = jobs.start(root, command=command)
     assert process.stdout is not None
     if sign is None:
         wait_until_it_can_be_told(process.pid)
@@ -319,7 +363,7 @@ def test_several_processes_train_one_model_and_stop_together(tmp_path: Path, mon
 
     thread = threading.Thread(target=stop_when_trained)
     thread.start()
-    assert launch(jobs.COMMAND, 2, stop) == 0
+    assert launch(jobs.COMMAND, 2, stop, 60) == 0
     thread.join()
     description, _ = load_network(root / "model")
     assert description.metrics["best"] is not None
@@ -329,7 +373,7 @@ def test_several_processes_train_one_model_and_stop_together(tmp_path: Path, mon
 def test_all_gpus_are_used_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[int] = []
 
-    def launch_them(_command: object, count: int, _stop: StopRequest) -> int:
+    def launch_them(_command: object, count: int, _stop: StopRequest, _grace: float) -> int:
         launched.append(count)
         return -signal.SIGKILL
 
@@ -342,13 +386,32 @@ def test_all_gpus_are_used_without_being_asked(tmp_path: Path, monkeypatch: pyte
     assert "killed by signal 9" in (root / "output/failure").read_text()
 
 
+def test_processes_that_do_not_stop_are_killed_and_leave_what_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = StopRequest()
+
+    def hang(_command: object, count: int, stop: StopRequest, _grace: float) -> int:
+        stop.made = True
+        code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100)"
+        return launch((sys.executable, "-c", code), count, stop, 1)
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(entry, "launch", hang)
+    monkeypatch.delenv("RANK", raising=False)
+    root = jobs.make_job(tmp_path / "ml")
+    assert entry.run_training(Tree(root), stop) == 0
+    assert read_description(root / "model").metrics == {"best": None, "last": None}
+    assert "Stopped before it was trained" in (root / "model/README.md").read_text()
+
+
 def test_a_stop_before_processes_are_launched_reaches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = jobs.make_job(tmp_path / "ml", epochs="2000")
     for name, value in jobs.environment(root).items():
         monkeypatch.setenv(name, value)
     stop = StopRequest()
     stop.made = True
-    assert launch(jobs.COMMAND, 2, stop) == 0
+    assert launch(jobs.COMMAND, 2, stop, 60) == 0
     load_network(root / "model")
 
 
@@ -364,7 +427,7 @@ def test_launched_processes_know_their_place_and_end_together(monkeypatch: pytes
     monkeypatch.setattr(launching, "_PATIENCE", 0.5)
     says = "import os, sys, time; r = int(os.environ['RANK']); time.sleep(60 * (r != 1)); sys.exit(3 * r)"
     begun = time.monotonic()
-    assert launch((sys.executable, "-c", says), 3, StopRequest()) == 3
+    assert launch((sys.executable, "-c", says), 3, StopRequest(), 60) == 3
     assert time.monotonic() - begun < 40
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    assert launch((sys.executable, "-c", killed), 1, StopRequest()) == -signal.SIGKILL
+    assert launch((sys.executable, "-c", killed), 1, StopRequest(), 60) == -signal.SIGKILL

@@ -20,7 +20,10 @@ from safetensors.torch import load_file
 import segwright
 from segwright.bundle import BEST, LAST, read_description
 from segwright.errors import OutputExistsError, UserError
-from segwright.training.epoch import Trainer
+from segwright.interruption import StopRequest
+from segwright.training.epoch import EpochSums, Trainer
+from segwright.training.loop import Loop
+from segwright.training.report import Teller
 from tests.conftest import Draw
 from tests.test_training_run import records, settings
 
@@ -251,6 +254,39 @@ def test_an_interrupted_training_goes_on(
         patch.setattr(Trainer, "_step", interrupted)
         train(data, tmp_path / "cut")
     assert_same_end(whole, train(data, tmp_path / "cut", resume=True))
+
+
+def test_what_an_epoch_has_brought_is_told_once_wherever_it_was_interrupted(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its last step, before its training was told, and in its validation, thereafter."""
+    data, told = segwright.Channels.locate(channels_folder()), []
+
+    class Recording(Teller):
+        def trained(self, epoch: int, sums: EpochSums) -> None:
+            told.append((epoch, sums.batches))
+
+    def run(stop: StopRequest) -> None:
+        few = settings(epochs="2", crop_size="24")
+        segwright.train(data, tmp_path / "model", few, device="cpu", resume=True, stop=stop, teller=Recording())
+
+    def interrupted(owner: Any, name: str) -> None:
+        stop, whole = StopRequest(), getattr(owner, name)
+
+        def interrupting(*arguments: Any, **options: Any) -> Any:
+            stop.made = name == "_validate" or arguments[0].updates == 1
+            return whole(*arguments, **options)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(owner, name, interrupting)
+            run(stop)
+
+    interrupted(Trainer, "_step")
+    assert told == []
+    interrupted(Loop, "_validate")
+    assert told == [(0, 2)]
+    run(StopRequest())
+    assert told == [(0, 2), (1, 2)]
 
 
 def test_three_kills(channels_folder: Draw, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from PIL import Image
 import segwright
 from segwright.bundle import Description, load_network, read_description
 from segwright.errors import DataError, LabelError, OutputExistsError
-from segwright.interruption import OutOfTime
 from segwright.training.epoch import Trainer
 from tests.conftest import TINY_BACKBONE, Draw, blocks
 
@@ -137,19 +136,6 @@ def test_an_interrupt_in_the_first_epoch_leaves_one_too(
     with pytest.raises(KeyboardInterrupt):
         train(channels_folder(), tmp_path / "model")
     assert segwright.load(tmp_path / "model", "cpu").mask(blocks(1)[0]).shape == (40, 48)
-
-
-def test_a_step_that_takes_too_long_after_a_wish_to_stop_costs_the_checkpoint_but_no_model(
-    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def endless_step(_self: Trainer, *_arguments: object) -> object:
-        raise OutOfTime
-
-    monkeypatch.setattr(Trainer, "_step", endless_step)
-    with pytest.raises(KeyboardInterrupt):
-        train(channels_folder(), tmp_path / "model")
-    assert load_network(tmp_path / "model")[0].metrics == {"best": None, "last": None}
-    assert not (tmp_path / "model.checkpoints").exists()
 
 
 def test_a_batch_larger_than_the_data_holds_them_all(

@@ -31,7 +31,14 @@ from segwright.errors import BundleError, LabelError, UserError
 from segwright.formats.images import PixelForm
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
-from segwright.storage import directory_aside, refuse_existing, refuse_unwritable_folder, write_aside, write_bytes
+from segwright.storage import (
+    directory_aside,
+    names_in,
+    refuse_existing,
+    refuse_unwritable_folder,
+    write_aside,
+    write_bytes,
+)
 
 FORMAT_VERSION: Final = 1
 BEST: Final = "model.safetensors"
@@ -202,10 +209,9 @@ def read_description(path: Path) -> Description:
                 "`segwright import-model` make one of a model.tar.gz or .params file of SageMaker's original algorithm"
             )
         if not file.is_file():
-            found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
             raise BundleError(
-                f"{path} is not a Segwright bundle: it has no bundle.json. What is there: {found}. It should be the "
-                "directory that a training left, unpacked"
+                f"{path} is not a Segwright bundle: it has no bundle.json. What is there: {names_in(path)}. It should "
+                "be the directory that a training left, unpacked"
             )
         document = json.loads(file.read_bytes())
     except OSError as error:
@@ -287,9 +293,10 @@ def _readme(description: Description) -> str:
 
 
 def _origin(description: Description) -> str:
-    """How the model came to be: who saw no data imported it."""
-    imported = description.started_from and not description.data
-    return f"Imported from {description.started_from}" if imported else "Trained"
+    """How the model came to be: who knows nothing of data imported it."""
+    if description.started_from and not description.data:
+        return f"Imported from {description.started_from}"
+    return "Trained" if any(description.data.values()) else "Stopped before it was trained, and written"
 
 
 def _first_lines(error: Exception) -> str:

@@ -15,10 +15,6 @@ class Interruption(Exception):  # noqa: N818 - a request, not an error
     """Raised between two steps after a wish to stop, when everything is in a state worth saving."""
 
 
-class OutOfTime(KeyboardInterrupt):
-    """Raised wherever work stands, when a wish to stop was not followed for too long."""
-
-
 class StopRequest:
     """Whether somebody wishes that work should end."""
 

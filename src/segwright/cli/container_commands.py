@@ -22,13 +22,21 @@ app.command(container)
 @container.command
 def train() -> None:
     """Run the training job that /opt/ml/input describes, and leave the model in /opt/ml/model."""
+    from segwright.container.launching import rank
     from segwright.container.termination import termination_noted
+    from segwright.container.tree import Tree
 
-    with termination_noted() as stop:
+    tree = Tree.from_environment(os.environ)
+
+    def when_overdue() -> int:
+        from segwright.container.training import end_stopped
+
+        return end_stopped(tree)
+
+    with termination_noted(when_overdue if rank() is None else None) as stop:
         from segwright.container.training import run_training
-        from segwright.container.tree import Tree
 
-        status = run_training(Tree.from_environment(os.environ), stop)
+        status = run_training(tree, stop)
     sys.exit(status)
 
 
@@ -38,7 +46,7 @@ def serve() -> None:
     from segwright.container.hosting import serve_tree
     from segwright.container.tree import Tree
 
-    serve_tree(Tree.from_environment(os.environ), os.environ)
+    serve_tree(Tree.from_environment(os.environ))
 
 
 @container.command

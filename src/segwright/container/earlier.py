@@ -14,8 +14,8 @@ from segwright.bundle import DESCRIPTION
 from segwright.console import LOGGER
 from segwright.container.tree import Tree
 from segwright.errors import BundleError
-from segwright.original import import_model, is_original
-from segwright.storage import MAX_UNPACKED, unpack_archive, visible
+from segwright.original import import_model, is_original, model_in
+from segwright.storage import MAX_UNPACKED, names_in, unpack_archive, visible
 
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
 
@@ -58,11 +58,10 @@ def _find(folder: Path) -> Path:
 
 def _model_in(folder: Path, source: Path) -> Path:
     """The folder with a model: this one, or the first in it that has one."""
-    for candidate in (folder, *(inner for inner in visible(folder) if inner.is_dir())):
-        if (candidate / DESCRIPTION).is_file() or is_original(candidate):
-            return candidate
-    held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
-    raise BundleError(
-        f"The channel model: {source} holds {held}, but no model of Segwright ({DESCRIPTION}) or of the original "
-        "algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
-    )
+    found = model_in(folder)
+    if found is None:
+        raise BundleError(
+            f"The channel model: {source} holds {names_in(folder)}, but no model of Segwright ({DESCRIPTION}) or of "
+            "the original algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
+        )
+    return found

@@ -20,8 +20,9 @@ _EVERYWHERE: Final = "0.0.0.0"  # the platform's proxy comes from outside of the
 _SHOWN: Final = 100  # characters of a value in a message
 
 
-def serve_tree(tree: Tree, environment: Mapping[str, str]) -> None:
+def serve_tree(tree: Tree) -> None:
     """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
+    environment = tree.environment
     set_up_logging()
     settings = ServingSettings.from_environment(environment)
     LOGGER.setLevel(settings.log_level)

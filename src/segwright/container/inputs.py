@@ -11,12 +11,11 @@ from typing import Final
 from segwright.console import LOGGER
 from segwright.container.job import ChannelConfig
 from segwright.container.tree import Tree
-from segwright.data.channels import LIST_SUFFIXES, Channels, Side
+from segwright.data.channels import LIST_SUFFIXES, SIDES, Channels
+from segwright.data.folders import CHANNELS
 from segwright.errors import DataError
 
-_SIDES: Final[tuple[Side, Side]] = ("train", "validation")
-_INPUTS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
-_KNOWN: Final = (*_INPUTS, "model")
+_INPUTS: Final = tuple(name for name in CHANNELS if name != "model")
 
 
 def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channels:
@@ -24,7 +23,7 @@ def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channel
 
     The label map of one side is never used for the other: SageMaker's are independent.
     """
-    unknown = [name for name in configs if name not in _KNOWN]
+    unknown = [name for name in configs if name not in CHANNELS]
     if unknown:
         LOGGER.warning(f"Channels that nobody asked for are not read: {', '.join(unknown)}.")
     _refuse_missing(tree, configs)
@@ -42,15 +41,15 @@ def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channel
 
 
 def _tell_defaults(channels: Channels) -> None:
-    absent = [side for side in _SIDES if channels.label_map_file(side) is None]
+    absent = [side for side in SIDES if channels.label_map_file(side) is None]
     if absent:
         LOGGER.warning(f"Label maps are not given for {' and '.join(absent)}: defaults are used.")
 
 
 def _refuse_missing(tree: Tree, configs: Mapping[str, ChannelConfig]) -> None:
-    missing: list[str] = [side for side in _SIDES if side not in configs]
-    if not any(configs[side].mode == "Pipe" for side in _SIDES if side in configs):
-        alone = [side for side in _SIDES if not _has_list(tree, side)]
+    missing: list[str] = [side for side in SIDES if side not in configs]
+    if not any(configs[side].mode == "Pipe" for side in SIDES if side in configs):
+        alone = [side for side in SIDES if not _has_list(tree, side)]
         missing += [masks for masks in (f"{side}_annotation" for side in alone) if masks not in configs]
     if missing:
         raise DataError(
@@ -67,13 +66,13 @@ def _has_list(tree: Tree, side: str) -> bool:
 
 
 def _refuse_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
-    modes = {side: configs[side].mode for side in _SIDES}
+    modes = {side: configs[side].mode for side in SIDES}
     if "Pipe" in modes.values() and set(modes.values()) != {"Pipe"}:
         raise DataError(
             f"The channel train comes in mode {modes['train']}, validation in mode {modes['validation']}: give both "
             "TrainingInputMode Pipe, or neither."
         )
-    for name in _SIDES:
+    for name in SIDES:
         config = configs[name]
         if config.mode == "Pipe" and config.wrapper != "RecordIO":
             raise DataError(
@@ -81,7 +80,7 @@ def _refuse_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
                 "borders. Set RecordWrapperType to RecordIO, S3DataType to AugmentedManifestFile and AttributeNames to "
                 "those of image and mask."
             )
-    piped = [name for name in configs if name in _KNOWN and name not in _SIDES and configs[name].mode == "Pipe"]
+    piped = [name for name in configs if name in CHANNELS and name not in SIDES and configs[name].mode == "Pipe"]
     if piped and piped[0].endswith("_annotation"):
         raise DataError(
             f"The channel {piped[0]} is in Pipe mode, in which masks come beside their images: leave it out and give "

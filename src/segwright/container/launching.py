@@ -5,6 +5,7 @@ passed on to all, and when one fails the others are ended. Knows processes. Refu
 """
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -29,10 +30,11 @@ def rank() -> int | None:
     return int(text) if text else None
 
 
-def launch(command: Sequence[str], count: int, stop: StopRequest) -> int:
+def launch(command: Sequence[str], count: int, stop: StopRequest, grace: float) -> int:
     """Run `command` in `count` processes and return the exit status of the first that failed, or 0.
 
-    A negative one is that of a process that a signal has killed, as in `subprocess`.
+    A negative one is that of a process that a signal has killed, as in `subprocess`: that of all which have not ended
+    `grace` seconds after a wish to stop. When the first process has ended well, the others cannot fail any more.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -43,10 +45,10 @@ def launch(command: Sequence[str], count: int, stop: StopRequest) -> int:
     processes = [subprocess.Popen(list(command), env=variables) for variables in surroundings]
     release_termination()
     try:
-        return _wait(processes, stop)
+        return _wait(processes, stop, grace)
     except KeyboardInterrupt:  # Ctrl-C reaches them as well, and they have to save what they know.
         stop.made = True
-        return _wait(processes, stop)
+        return _wait(processes, stop, grace)
     finally:
         for process in processes:
             process.kill()
@@ -66,8 +68,8 @@ def _variables(number: int, count: int, port: int) -> dict[str, str]:
     }
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest) -> int:
-    told = False
+def _wait(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest, grace: float) -> int:
+    told: float | None = None
     while True:
         statuses = [process.poll() for process in processes]
         failed = next((status for status in statuses if status), None)
@@ -77,10 +79,12 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest) -> in
         if statuses[0] == 0:
             _give_time(processes)  # The first one has written everything: nothing that the others do matters now.
             return 0
-        if stop.made and not told:
-            told = True
+        if stop.made and told is None:
+            told = time.monotonic()
             for process in processes:
                 process.terminate()
+        if told is not None and time.monotonic() > told + grace:
+            return -signal.SIGKILL
         time.sleep(_LOOK_EVERY)
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from segwright.bundle import BEST, LAST
 from segwright.console import LOGGER
+from segwright.container.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.container.words import in_words_of_a_job
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.epoch import EpochSums, StepFigures
@@ -27,9 +28,8 @@ from segwright.training.report import EpochResult, Teller, TellImages, TellStep
 from segwright.training.state import Progress
 
 _METRIC: Final = {"metric": True}
-_LIKE_A_METRIC: Final = re.compile(
-    r"(validation mIOU|pixel_accuracy|train loss|train throughput|validation throughput): "
-)
+_PHRASES: Final = [one["Regex"].partition(":")[0] for one in (*METRIC_DEFINITIONS, *FURTHER_METRIC_DEFINITIONS)]
+_LIKE_A_METRIC: Final = re.compile(f"({'|'.join(_PHRASES)}): ")
 
 
 class _Prefix(logging.Formatter):

@@ -5,33 +5,42 @@ Imports nothing heavy: what came before, since `__main__`, waits until the handl
 Source: SageMaker's contract, section 6.1: 120 seconds lie between SIGTERM and SIGKILL.
 """
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from segwright.interruption import OutOfTime, StopRequest, release_termination
+from segwright.interruption import StopRequest, release_termination
 
-GRACE: Final = 60
-"""Seconds after SIGTERM until what has not stopped by itself, such as one very long step, is interrupted."""
+GRACE: Final = 80
+"""Seconds after SIGTERM until a process is ended that has not stopped by itself: it waits for a file, or for a GPU."""
 
 
 @contextmanager
-def termination_noted() -> Iterator[StopRequest]:
-    """Turn SIGTERM into a request; GRACE seconds later OutOfTime is raised, wherever work stands then."""
+def termination_noted(when_overdue: Callable[[], int] | None) -> Iterator[StopRequest]:
+    """Turn SIGTERM into a request.
+
+    GRACE seconds later, wherever work stands then, the process exits with the status that `when_overdue` returns; None
+    leaves that to whoever has started it. Nothing is unwound: what work hangs on would hang that, too.
+    """
     stop = StopRequest()
+    noted = False
 
     def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal noted
         stop.made = True
-        signal.alarm(GRACE)
+        if when_overdue and not noted:  # A second SIGTERM gives no second grace.
+            signal.alarm(GRACE)
+        noted = True
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise OutOfTime
+    def end(_number: int, _frame: FrameType | None) -> None:
+        os._exit(when_overdue() if when_overdue else 0)
 
     before = {
         signal.SIGTERM: signal.signal(signal.SIGTERM, note),
-        signal.SIGALRM: signal.signal(signal.SIGALRM, interrupt),
+        signal.SIGALRM: signal.signal(signal.SIGALRM, end),
     }
     release_termination()
     try:

@@ -7,10 +7,10 @@ Source: SageMaker's contract, sections 4.1 and 6.1.
 """
 
 import logging
-import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -24,12 +24,14 @@ from segwright.container.job import Job
 from segwright.container.launching import is_first, launch, rank
 from segwright.container.lines import JobTeller, set_up_logging
 from segwright.container.settings import as_strings, read_settings, tell_settings
+from segwright.container.termination import GRACE
 from segwright.container.tree import Tree
 from segwright.container.words import in_words_of_a_job
 from segwright.errors import UserError
 from segwright.interruption import StopRequest
 from segwright.storage import write_bytes, write_json
 from segwright.training.run import CHECKPOINT_EVERY, train
+from segwright.training.unbegun import write_unbegun
 
 SUCCESS: Final = 0
 ALGORITHM_ERROR: Final = 1
@@ -37,6 +39,7 @@ CLIENT_ERROR: Final = 2
 
 _COMMAND: Final = (sys.executable, "-m", "segwright", "container", "train")
 _METRICS: Final = "metrics.jsonl"
+_GRACE_OF_SEVERAL: Final = GRACE - 10.0  # seconds; then this process makes a model of what they have left
 
 
 def run_training(tree: Tree, stop: StopRequest) -> int:
@@ -49,8 +52,19 @@ def run_training(tree: Tree, stop: StopRequest) -> int:
         _forget_failure(tree)
     else:
         LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
+    return _ended(tree, lambda: _run_or_stop(tree, stop))
+
+
+def end_stopped(tree: Tree) -> int:
+    """End a job that was told to stop and has not: its model is made of what is on the disk."""
+    LOGGER.warning("The training does not stop by itself.")
+    return _ended(tree, lambda: _stopped(tree))
+
+
+def _ended(tree: Tree, work: Callable[[], int]) -> int:
+    """Do some work and return its exit status; where it fails, say why, and return the status that says so."""
     try:
-        return _run_or_stop(tree, stop)
+        return work()
     except UserError as error:
         return _refuse(tree, str(error))
     except OSError as error:
@@ -74,7 +88,7 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     settings = read_settings(job.hyperparameters)
     gpus = min(torch.cuda.device_count(), settings.mini_batch_size)
     if gpus > 1 and rank() is None:
-        return _launched(tree, launch(_COMMAND, gpus, stop), stop)
+        return _launched(tree, launch(_COMMAND, gpus, stop, _GRACE_OF_SEVERAL), stop)
     tell_settings(job.hyperparameters, settings)
     where = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
     LOGGER.info(f"Checkpoint loading and saving are {where}")
@@ -110,7 +124,8 @@ def _launched(tree: Tree, status: int, stop: StopRequest) -> int:
     """What the status of several processes means for the job."""
     if status >= 0:
         return status
-    if stop.made and status == -signal.SIGTERM:
+    if stop.made:
+        _forget_failure(tree)  # Those that were left alone have complained.
         return _stopped(tree)
     sentence = f"a training process was killed by signal {-status}, as the system does when memory is short"
     LOGGER.error(sentence)
@@ -132,11 +147,16 @@ def _finish(tree: Tree) -> None:
 
 
 def _stopped(tree: Tree) -> int:
+    """End a job that was told to stop, with the model that it has saved, or else one made of what is known."""
+    if not is_first():
+        return SUCCESS
+    if not (tree.model / DESCRIPTION).is_file():
+        job = Job.read(tree)
+        settings, start = read_settings(job.hyperparameters), tree.earlier_model if "model" in job.channels else None
+        write_unbegun(locate_channels(tree, job.channels), tree.model, settings, start, job.checkpoints)
     if (tree.model / DESCRIPTION).is_file():
         _finish(tree)
         LOGGER.info(f"Stopped; the model is in {tree.model}")
-    else:
-        LOGGER.warning("Stopped before training could begin: there is no model; checkpoints, if any, stay.")
     return SUCCESS
 
 

@@ -6,9 +6,9 @@ Knows the flags of the command line that messages mention. Refuses to know who s
 import re
 from typing import Final
 
+from segwright.data.folders import CHANNELS
 from segwright.hyperparameters import Hyperparameters
 
-_CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
 _FLAG: Final = re.compile(r"(?<![\w./-])--(no-)?([a-z][a-z0-9-]*)((?:=| )(?:DIR|FILE)\b)?")
 _PHRASES: Final = (
     ("without --resume and with --overwrite", "with another S3Uri in CheckpointConfig"),
@@ -36,7 +36,7 @@ def in_words_of_a_job(sentence: str) -> str:
 def _translated(flag: re.Match[str]) -> str:
     negated, dashed, value = flag.groups()
     name = dashed.replace("-", "_")
-    if name in _CHANNELS:
+    if name in CHANNELS:
         return f"the channel {name}"
     if name in Hyperparameters.model_fields:
         return f"{name} False" if negated else name + (value or "")

@@ -23,6 +23,7 @@ from segwright.storage import Cache, Place, S3Place, as_place, entries, is_file,
 
 Side = Literal["train", "validation"]
 InputMode = Literal["File", "Pipe"]
+SIDES: Final[tuple[Side, Side]] = ("train", "validation")
 
 LIST_SUFFIXES: Final = (*MANIFEST_SUFFIXES, RECORD_SUFFIX)
 """Endings of files that hold or name images and masks together, so that no folder of masks is needed."""
@@ -91,7 +92,7 @@ class Channels:
             raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_PICTURE_CHANNELS)}.")
         if root is not None:
             found = _looked_up(root, input_mode) | found
-        found = {name: _sole_list(place) if name in ("train", "validation") else place for name, place in found.items()}
+        found = {name: _sole_list(place) if name in SIDES else place for name, place in found.items()}
         _refuse_missing(found, root, input_mode)
         channels = cls(
             train=found["train"],
@@ -205,10 +206,10 @@ def _looked_up(root: Place, mode: InputMode) -> dict[str, Place]:
     """What has the name of a channel below a place: a folder, or a list of pairs."""
     found: dict[str, Place] = {}
     if mode == "Pipe":
-        found = {side: root / side for side in ("train", "validation")}
+        found = {side: root / side for side in SIDES}
         return found | ({"label_map": root / "label_map"} if is_folder(root / "label_map") else {})
     for name in (*_PICTURE_CHANNELS, "label_map"):
-        lists = [root / f"{name}{end}" for end in LIST_SUFFIXES] if name in ("train", "validation") else []
+        lists = [root / f"{name}{end}" for end in LIST_SUFFIXES] if name in SIDES else []
         candidates = [place for place in (root / name, *lists) if is_folder(place) or is_file(place)]
         if candidates:
             found[name] = candidates[0]

@@ -10,6 +10,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
+from typing import Final
 
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
@@ -17,7 +18,7 @@ from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
 from segwright.storage import Blob, Cache, FileBlob, Place, S3Place, files_below
 
-CHANNELS = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
+CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
 """Names of SageMaker's input channels, which are the names of the folders as well."""
 
 _logger = logging.getLogger("segwright")

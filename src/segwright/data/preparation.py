@@ -109,7 +109,7 @@ def prepare(
             Examined("train", train.readings, said.train_map, classes),
             Examined("validation", validation.readings, said.validation_map, classes),
         )
-        declared = said.count is not None or said.train_map.class_count() is not None
+        declared = said.count is not None
         tell(quick_findings(*examined, names, declared=declared, base_size=base_size, crop_size=crop_size))
     train, validation = (replace(report, readings=()) for report in (train, validation))
     return PreparedData(train, validation, said.train_map, said.validation_map, names, palette)
@@ -140,7 +140,8 @@ def settle_classes(
         )
     if not names and usual_names and _may_be_usual(usual_names, num_classes, train_map):
         names = usual_names
-    return Classes(train_map, validation_map, names, num_classes or (len(names) if names else None))
+    count = num_classes or (len(names) if names else train_map.class_count())
+    return Classes(train_map, validation_map, names, count)
 
 
 def _names(channels: Channels, given: Path | None, label_map: LabelMap | None) -> tuple[str, ...] | None:

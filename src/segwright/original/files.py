@@ -18,6 +18,7 @@ from typing import Final
 from segwright.bundle import DESCRIPTION
 from segwright.errors import BundleError
 from segwright.formats.mxnet_params import FILE_MAGIC
+from segwright.storage import names_in, visible
 
 BEST: Final = "model_best.params"
 LAST: Final = "model_algo-1"
@@ -45,6 +46,12 @@ def is_original(folder: Path) -> bool:
     return not (folder / DESCRIPTION).exists() and _weights(folder) is not None
 
 
+def model_in(folder: Path) -> Path | None:
+    """The folder, or the first in it, that holds a bundle or a model of the original algorithm."""
+    folders = (folder, *(inner for inner in visible(folder) if inner.is_dir()))
+    return next((one for one in folders if (one / DESCRIPTION).is_file() or is_original(one)), None)
+
+
 def is_params(path: Path) -> bool:
     """Whether a file begins as MXNet's files of arrays do. An OSError says why it cannot be read."""
     with path.open("rb") as stream:
@@ -66,10 +73,9 @@ def find_files(path: Path, source: str) -> OriginalFiles:
         )
     weights = _weights(path)
     if weights is None:
-        found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
         raise BundleError(
             f"{source} holds no model of SageMaker's original algorithm: neither {BEST} nor {LAST} nor a single "
-            f".params file. What is there: {found}."
+            f".params file. What is there: {names_in(path)}."
         )
     settings = path / HYPERPARAMETERS
     return OriginalFiles(source, *weights, settings if settings.is_file() else None)

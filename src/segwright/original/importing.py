@@ -12,9 +12,9 @@ from segwright.bundle import BundleWriter, Description, State, host_copy
 from segwright.console import LOGGER
 from segwright.errors import BundleError
 from segwright.networks import SegmentationNetwork
-from segwright.original.files import OriginalFiles, find_files, is_params
+from segwright.original.files import OriginalFiles, find_files, is_params, model_in
 from segwright.original.reading import describe, read_network, read_state
-from segwright.storage import MAX_UNPACKED, unpack_archive, visible
+from segwright.storage import MAX_UNPACKED, unpack_archive
 
 
 def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Description:
@@ -57,13 +57,7 @@ def _unpacked(source: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="segwright-") as folder:
         unpack_archive(source, Path(folder), limit=MAX_UNPACKED)
-        yield _without_wrapping(Path(folder))
-
-
-def _without_wrapping(folder: Path) -> Path:
-    """The folder, or the only one in it where there is nothing else."""
-    entries = visible(folder)
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+        yield model_in(Path(folder)) or Path(folder)
 
 
 def _tell(files: OriginalFiles, description: Description, last: str) -> None:

@@ -5,7 +5,7 @@
 them on the disk.
 """
 
-from segwright.storage.archives import MAX_UNPACKED, unpack_archive, visible
+from segwright.storage.archives import MAX_UNPACKED, names_in, unpack_archive, visible
 from segwright.storage.aside import (
     directory_aside,
     refuse_existing,
@@ -34,6 +34,7 @@ __all__ = [
     "files_below",
     "is_file",
     "is_folder",
+    "names_in",
     "open_blob",
     "refuse_existing",
     "refuse_unwritable_file",

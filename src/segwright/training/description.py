@@ -14,7 +14,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec
 from segwright.training.checkpoints import Checkpoint
 from segwright.training.start import Former
-from segwright.training.state import FORMAT_VERSION, Progress
+from segwright.training.state import CHECKPOINT_VERSION, Progress
 
 _FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
 """Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
@@ -37,7 +37,7 @@ def describe(network: NetworkSpec, settings: Hyperparameters, data: PreparedData
 
 def description_in(checkpoint: Checkpoint) -> Description:
     """The description in a checkpoint. Raises UserError for one that another version of Segwright wrote."""
-    if checkpoint.facts.get("format_version") != FORMAT_VERSION:
+    if checkpoint.facts.get("format_version") != CHECKPOINT_VERSION:
         raise UserError(
             "--resume: the checkpoint was written by another version of Segwright: go on with that, or start anew, "
             "without --resume and with --overwrite"

@@ -9,16 +9,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import Literal
 
-from segwright.data.channels import Channels, Side
+from segwright.data.channels import SIDES, Channels, Side
 from segwright.data.feed import Feed, HostFeed, LinkedFeed
 from segwright.data.preparation import Streams
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.processes import Processes
 
 Feeds = dict[Side, Feed]
-SIDES: tuple[Literal["train"], Literal["validation"]] = ("train", "validation")
 
 
 def open_streams(channels: Channels, processes: Processes) -> Streams:

@@ -15,7 +15,7 @@ from segwright.bundle import BundleWriter, Description, host_copy
 from segwright.console import LOGGER
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
-from segwright.interruption import Interruption, OutOfTime, StopRequest
+from segwright.interruption import Interruption, StopRequest
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.description import describe
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
@@ -63,9 +63,6 @@ class Loop:
         self.teller.begins(self.settings, self.updates_per_epoch, self.reached)
         try:
             self._epochs()
-        except OutOfTime:  # A step may have been cut in half: good enough for a model, not for a checkpoint.
-            self._save_interrupted(checkpoint=False)
-            raise
         except torch.OutOfMemoryError as error:
             raise UserError(
                 "the device has too little memory: try --accumulation 2 (or 4, 8), a smaller --crop-size, "
@@ -79,15 +76,15 @@ class Loop:
             while not self.reached.finished:
                 self._epoch()
         except Interruption:
-            self._save_interrupted(checkpoint=True)
+            self._save_interrupted()
             raise KeyboardInterrupt from None
 
     def _epoch(self) -> None:
         self._look_up()  # Nothing need be trained for somebody who wishes to stop already.
-        before = self.reached.sums.batches
         self._train()
-        if self.reached.sums.batches > before:  # Else an earlier process has told it.
+        if not self.reached.trained_told:
             self.teller.trained(self.reached.epoch, self.reached.sums)
+            self.reached.trained_told = True
         start = time.monotonic()
         scores, images = self._validate()
         self._keep(scores, images, time.monotonic() - start)
@@ -193,7 +190,7 @@ class Loop:
             reached.best, reached.best_weights = reached.last, state
         result = EpochResult(reached.epoch - 1, self.settings.epochs, sums, scores, improved, images, seconds)
         reached.finished = self._is_last(scores)
-        reached.sums = EpochSums()
+        reached.sums, reached.trained_told = EpochSums(), False
         self._checkpoint()
         self.teller.validated(result)  # After the checkpoint: a killed process would tell it a second time.
         self._write(state)
@@ -205,9 +202,9 @@ class Loop:
             return True
         return self.reached.epoch >= self.settings.epochs
 
-    def _save_interrupted(self, *, checkpoint: bool) -> None:
+    def _save_interrupted(self) -> None:
         """Keep what was learnt since the last epoch ended; the best weights stay the best ones."""
-        advice = "; --resume goes on training" if checkpoint and self._checkpoint() else ""
+        advice = "; --resume goes on training" if self._checkpoint() else ""
         writer = self.outputs.writer
         if self.processes.first and writer.keeps_older:
             LOGGER.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model it held{advice}")

@@ -19,7 +19,7 @@ from segwright.data.preparation import PreparedData, prepare, settle_classes
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision
-from segwright.interruption import Interruption, OutOfTime, StopRequest, stop_on_signals
+from segwright.interruption import Interruption, StopRequest, stop_on_signals
 from segwright.networks import check_backbone
 from segwright.original import is_original
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
@@ -34,7 +34,6 @@ from segwright.training.start import Former, ImageSpec, follow, refuse_other_net
 from segwright.training.state import Progress, restore
 from segwright.training.stopping import EarlyStopping
 from segwright.training.supply import Supply
-from segwright.training.unbegun import write_unbegun
 
 CHECKPOINT_EVERY: Final = 600.0
 """Seconds from one checkpoint within an epoch to the next, unless told otherwise."""
@@ -67,7 +66,7 @@ def train(
     have been made already; `teller` is told what happens.
 
     Raises a UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C or
-    SIGTERM, when everything learnt so far is saved.
+    SIGTERM, when everything learnt so far is saved: nothing, and no bundle, where the data were still read.
     """
     settings = hyperparameters or Hyperparameters()
     output, start = Path(output), Path(start_from) if start_from else None
@@ -101,9 +100,7 @@ def train(
                     while_reading=stop.check,
                 )
             )
-        except (Interruption, OutOfTime):
-            if processes.first:
-                write_unbegun(writer, checkpoint, settings, classes, start, former)
+        except Interruption:
             raise KeyboardInterrupt from None
         settings = _counted(settings, data)
         torch.manual_seed(settings.seed)

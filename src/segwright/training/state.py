@@ -23,7 +23,7 @@ _BEST: Final = "best."
 _OPTIMIZER: Final = "optimizer."
 _GENERATOR: Final = "generator."
 
-FORMAT_VERSION: Final = 2
+CHECKPOINT_VERSION: Final = 2
 """Of what a checkpoint holds."""
 
 _WITHOUT_EFFECT: Final = frozenset(["workers", "logging_frequency", "use_pretrained_model", "backbone_weights"])
@@ -39,6 +39,8 @@ class Progress:
     """Epochs that are trained and validated."""
     sums: EpochSums = field(default_factory=EpochSums)
     """Of the epoch that is under way."""
+    trained_told: bool = False
+    """Whether what training has brought in this epoch was told; its validation may be still to come."""
     finished: bool = False
     """Whether nothing is left to train: all epochs are done, or early stopping has ended them."""
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -73,13 +75,14 @@ def capture(trainer: Trainer, progress: Progress, description: Description) -> C
         },
     }
     facts = {
-        "format_version": FORMAT_VERSION,
+        "format_version": CHECKPOINT_VERSION,
         "description": description.model_dump(mode="json"),
         "circumstances": _circumstances(trainer),
         "updates": trainer.updates,
         "scaler": trainer.scaler.state_dict(),
         "epoch": progress.epoch,
         "sums": asdict(progress.sums),
+        "trained_told": progress.trained_told,
         "finished": progress.finished,
         "stopping": progress.stopping.state(),
         "records": progress.records,
@@ -108,6 +111,7 @@ def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint, descri
         trainer.scaler.load_state_dict(facts["scaler"])
     trainer.updates = facts["updates"]
     progress.epoch, progress.sums = facts["epoch"], EpochSums(**facts["sums"])
+    progress.trained_told = facts["trained_told"]
     stopped_early = facts["finished"] and facts["epoch"] < then["epochs"]
     progress.finished = facts["epoch"] >= trainer.settings.epochs or (stopped_early and trainer.settings.early_stopping)
     progress.records = list(facts["records"])

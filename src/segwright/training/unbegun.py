@@ -1,56 +1,62 @@
-"""The model of a training that somebody stops before it could begin, while its data are still read: what its checkpoint
-holds, or the weights that it would have started from.
+"""The model of a training that was stopped before it has written one: what its newest checkpoint holds, or else the
+weights that it would have started from.
 
-Refuses to know why it is stopped.
+Knows the arguments of `run.train`, and reads no picture. Refuses to know why it was stopped.
 """
 
 from pathlib import Path
 
 import torch
 
-from segwright.bundle import BundleWriter, Description, describe_classes, host_copy, versions
+from segwright.bundle import BundleWriter, Description, describe_classes, host_copy, read_description, versions
 from segwright.console import LOGGER
-from segwright.data.preparation import Classes
+from segwright.data.channels import Channels
+from segwright.data.preparation import settle_classes
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import numbered_names
+from segwright.networks import SegmentationNetwork
 from segwright.palettes import default_palette
-from segwright.training.checkpoints import Checkpoint
-from segwright.training.description import description_in
-from segwright.training.start import Former, ImageSpec, start_network
+from segwright.training.checkpoints import CheckpointFolder
+from segwright.training.description import description_in, former_of
+from segwright.training.start import ImageSpec, follow, start_network
 from segwright.training.state import weights_in
 
 
 def write_unbegun(
-    writer: BundleWriter,
-    checkpoint: Checkpoint | None,
-    settings: Hyperparameters,
-    classes: Classes,
-    start: Path | None,
-    former: Former | None,
+    channels: Channels, output: Path, settings: Hyperparameters, start: Path | None, checkpoints: Path | None
 ) -> None:
-    """Write the bundle, where a model can be made of what is known; else say why there is none."""
+    """Fill `output` with a bundle; say why there is none where nothing can be the model.
+
+    Raises UserError for a checkpoint of another version, and for a model that cannot be written.
+    """
+    writer = BundleWriter(output, overwrite=False, goes_on=True)
+    checkpoint = CheckpointFolder(checkpoints).newest() if checkpoints else None
     if checkpoint is not None:
-        _write_checkpoint(writer, checkpoint)
-    elif classes.count is None:
-        LOGGER.warning("stopped before the data were read: there is no model, because num_classes is not given")
-    else:
-        try:
-            _write_start(writer, settings, classes, start, former)
-        except UserError as error:
-            LOGGER.warning(f"stopped before the data were read: there is no model, because {error}")
+        last, best = weights_in(checkpoint)
+        writer.save(description_in(checkpoint), last=last, best=best or last, records=checkpoint.facts["records"])
+        LOGGER.warning(f"stopped too early: {output} holds the model of the newest checkpoint")
+        return
+    try:
+        description, network = _start(channels, settings, start)
+    except UserError as error:
+        LOGGER.warning(f"stopped too early: there is no model ({error})")
+        return
+    state = host_copy(network)
+    writer.save(description, last=state, best=state, records=[])
+    LOGGER.warning(f"stopped too early: {output} holds the weights that training starts from")
 
 
-def _write_checkpoint(writer: BundleWriter, checkpoint: Checkpoint) -> None:
-    last, best = weights_in(checkpoint)
-    writer.save(description_in(checkpoint), last=last, best=best or last, records=checkpoint.facts["records"])
-    LOGGER.warning(f"stopped before the data were read: {writer.path} holds the model of the newest checkpoint")
-
-
-def _write_start(
-    writer: BundleWriter, settings: Hyperparameters, classes: Classes, start: Path | None, former: Former | None
-) -> None:
-    names = classes.names or numbered_names(classes.count or 0)
+def _start(
+    channels: Channels, settings: Hyperparameters, start: Path | None
+) -> tuple[Description, SegmentationNetwork]:
+    """The model before its training, as far as it is known before the data are seen."""
+    former = former_of(read_description(start)) if start else None
+    settings = follow(settings, former.network) if former else settings
+    classes = settle_classes(channels, settings.num_classes, usual_names=former.class_names if former else None)
+    if classes.count is None:
+        raise UserError("nothing but the masks says how many classes there are")
+    names = classes.names or numbered_names(classes.count)
     images = ImageSpec(settings.bands or 3, upright=settings.apply_exif_orientation)
     torch.manual_seed(settings.seed)
     network = start_network(settings, names, images, start, former, blank=False)
@@ -64,6 +70,4 @@ def _write_start(
         versions=versions(),
         started_from=str(start) if start else None,
     )
-    state = host_copy(network)
-    writer.save(description, last=state, best=state, records=[])
-    LOGGER.warning(f"stopped before the data were read: {writer.path} holds the weights that training would start from")
+    return description, network

@@ -7,7 +7,7 @@ show anything.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -179,13 +179,11 @@ class _Surveyor:
         """What label maps and names say, or None where they cannot be used: then no mask can be judged."""
         with self._noting("labels"):
             classes = settle_classes(self.channels, self.settings.num_classes, self.class_names)
-            count = classes.count or classes.train_map.class_count()
-            if count is None:
-                return classes
-            refuse_class_count(count, "labels")
-            classes.train_map.check(count)
-            classes.validation_map.check(count)
-            return replace(classes, count=count)
+            if classes.count is not None:
+                refuse_class_count(classes.count, "labels")
+                classes.train_map.check(classes.count)
+                classes.validation_map.check(classes.count)
+            return classes
         return None
 
     def _read(self, side: Side, wish: FormWish) -> tuple[list[Reading], PixelForm | None]:
