@@ -159,6 +159,11 @@ def test_what_names_no_model_is_one_sentence(scorer: Scorer, tmp_path: Path, mes
     assert answer.status_code == 400 and "JSON of two texts" in answer.text
 
 
+def test_a_message_without_end_is_refused(scorer: Scorer, tmp_path: Path) -> None:
+    answer = several_models(scorer, tmp_path).post("/models", content=b" " * 70_000)
+    assert answer.status_code == 413 and answer.text.endswith("are read at most: send nothing but model_name and url.")
+
+
 def test_an_accept_without_end_is_refused(scorer: Scorer, model: Model) -> None:
     answer = client(ModelSlot(model), scorer).post("/invocations", headers={"Accept": '"' * 60_000})
     assert answer.status_code == 406 and "Accept has 60,000 characters, but 1,024 are read" in answer.text

@@ -49,6 +49,16 @@ def test_the_older_groups_are_read_as_well(group: Path) -> None:
     assert machine.available_cores() >= 1
 
 
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] // 2, before[1]))
+    try:
+        machine.allow_many_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what the process holds is read from /proc")
 def test_freed_memory_goes_back() -> None:
     pieces = [bytes(60_000) for _ in range(2000)]  # small enough to lie in the heap, which has holes when most are gone

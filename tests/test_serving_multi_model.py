@@ -77,7 +77,10 @@ def test_models_come_from_below_the_root_only(root: Path, tmp_path: Path) -> Non
     outside = tmp_path / "elsewhere"
     outside.mkdir()
     (root / "link").symlink_to(outside)
-    for url in (str(outside), str(root / "link"), f"{root}/../elsewhere", str(root), "/", "", "bad\0path"):
+    (root / "there").symlink_to(root / "back")
+    (root / "back").symlink_to(root / "there")
+    below = (f"{root}/link", f"{root}/../elsewhere", f"{root}/there")
+    for url in (str(outside), *below, str(root), "/", "", "bad\0path"):
         status, sentence = refused(shelf(root).load("x", url))
         assert status == 400 and "url" in sentence, url
     assert refused(shelf(root).load("x", str(root / "nothing")))[0] == 404

@@ -9,6 +9,8 @@ import resource
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,28 @@ def test_a_body_in_chunks_is_read_as_well(asked: httpx2.Client, expected: np.nda
     answer = asked.post("/invocations", content=pieces, headers={"Accept": "image/png"})
     assert answer.request.headers["transfer-encoding"] == "chunked"
     assert answer.status_code == 200 and (pixels(answer.content) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "mebibytes", "status"),
+    [("invocations", "text/csv", 6, 406), ("invocations", "image/png", 30, 413), ("nowhere", "image/png", 6, 404)],
+)
+def test_refusals_reach_clients_that_send_everything_before_they_listen(
+    served: Server, path: str, accept: str, mebibytes: int, status: int
+) -> None:
+    asked = urllib.request.Request(f"{served.address}/{path}", bytes(mebibytes << 20), {"Accept": accept})
+    for _ in range(3):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked, timeout=60)
+        with refused.value as answer:
+            assert answer.code == status and answer.read()
+
+
+def test_who_asks_before_it_sends_need_not_send(served: Server) -> None:
+    with connected(served) as connection:
+        head = request("/invocations", b"", "text/csv").replace(b"Content-Length: 0", b"Content-Length: 9000000")
+        connection.sendall(head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 406 ")
 
 
 def test_clients_that_hang_up_while_they_send_leave_their_places(served: Server, asked: httpx2.Client) -> None:

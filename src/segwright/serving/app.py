@@ -24,6 +24,7 @@ from segwright.console import LOGGER
 from segwright.inference import Model
 from segwright.serving.invocations import Invocations, refusal
 from segwright.serving.multi_model import ModelShelf
+from segwright.serving.receiving import ReadOut
 from segwright.serving.requests import read_body
 from segwright.serving.scoring import Scorer
 
@@ -108,7 +109,7 @@ def _app(routes: Sequence[Route], scorer: Scorer, ready: Callable[[], bool]) -> 
     return Starlette(
         routes=[*known, _Elsewhere(known)],
         exception_handlers={HTTPException: refuse, ClientDisconnect: hung_up, Exception: refuse},
-        middleware=[Middleware(_LastWord)],
+        middleware=[Middleware(_LastWord), Middleware(ReadOut)],
     )
 
 
@@ -168,7 +169,7 @@ class _LastWord:
 async def _model_and_url(request: Request) -> tuple[str, str]:
     """What a request to load a model names. Raises HTTPException 400 for anything else."""
     deadline = asyncio.get_running_loop().time() + _SLOWEST_MESSAGE
-    body = await read_body(request, _LARGEST_MESSAGE, deadline)
+    body = await read_body(request, _LARGEST_MESSAGE, deadline, "send nothing but model_name and url.")
     try:
         message = json.loads(body)
         name, url = message["model_name"], message["url"]

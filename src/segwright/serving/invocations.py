@@ -28,6 +28,7 @@ from segwright.serving.settings import ServingSettings
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 _TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
 _SHOWN: Final = 200  # characters of a path in the log
+_SMALLER: Final = "send a smaller or more compressed image, or raise SAGEMAKER_MAX_PAYLOAD_IN_MB."
 
 
 class Invocations:
@@ -46,7 +47,7 @@ class Invocations:
         check_content_type(request)
         with ExitStack() as place:
             place.enter_context(self._scorer.place())
-            body = await read_body(request, self._settings.max_payload, deadline)
+            body = await read_body(request, self._settings.max_payload, deadline, _SMALLER)
             answer = await self._scorer.score(loan, body, form, _gone(request), deadline)
             print(f"#metrics {json.dumps(_metrics(start, time.time()))}", flush=True)
             headers = {"Content-Type": form.content_type, **echoed(request)}

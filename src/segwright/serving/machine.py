@@ -1,4 +1,4 @@
-"""What the machine has left: memory and cores, as a container sees them.
+"""What the machine has left: memory, cores and open files, as a container sees them.
 
 Knows Linux's control groups, both versions, and CUDA. Elsewhere less is known, and said so. Refuses to know models.
 """
@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,16 @@ def available_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     quota = _cpu_quota()
     return max(min(cores, round(quota)), 1) if quota else cores
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files and connections as it may: a container's soft limit is often 1,024."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(OSError, ValueError):  # systems that do not let go up to their own limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def return_freed_memory(device: torch.device) -> None:

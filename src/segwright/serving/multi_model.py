@@ -112,7 +112,7 @@ class ModelShelf:
             directory, root = self._locate(url).resolve(), self._root.resolve()
             there, below = directory.is_dir(), directory != root and directory.is_relative_to(root)
             allowed = below and all(file.resolve().is_relative_to(root) for file in directory.rglob("*"))
-        except (OSError, ValueError):  # too long, or with a null character
+        except (OSError, ValueError, RuntimeError):  # too long, with a null character, or links that lead in a circle
             raise HTTPException(400, "url cannot be a path: it takes the directory of a model.") from None
         if not allowed:
             raise HTTPException(400, f"url is {url}, but models lie, with all their files, below {self._root}.")

@@ -41,22 +41,23 @@ def check_content_type(request: Request) -> None:
         )
 
 
-async def read_body(request: Request, largest: int, deadline: float) -> bytes:
-    """The bytes of a request. Reads no further than `largest` bytes, and until `deadline` on the event loop's clock.
+async def read_body(request: Request, largest: int, deadline: float, smaller: str) -> bytes:
+    """The bytes of a request. Reads no further than `largest` bytes, and until `deadline` on the event loop's clock;
+    `smaller` says what to do about more.
 
     Raises HTTPException 413 for more, 408 where time is up, and starlette's ClientDisconnect when the client hangs up
     meanwhile.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > largest:
-        raise _too_many_bytes(f"{int(announced):,}", largest)
+        raise _too_many_bytes(f"{int(announced):,}", largest, smaller)
     chunks, size = [], 0
     try:
         async with asyncio.timeout_at(deadline):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > largest:
-                    raise _too_many_bytes(f"more than {largest:,}", largest)
+                    raise _too_many_bytes(f"more than {largest:,}", largest, smaller)
                 chunks.append(chunk)
     except TimeoutError:
         raise HTTPException(
@@ -102,9 +103,5 @@ def _files(form: PixelForm) -> str:
     return "PNG, TIFF or WebP" if form.bands == 4 else "JPEG, PNG, TIFF, BMP or WebP"
 
 
-def _too_many_bytes(found: str, largest: int) -> HTTPException:
-    return HTTPException(
-        413,
-        f"The body has {found} bytes, but {largest:,} are read at most: send a smaller or more compressed image, or "
-        "raise SAGEMAKER_MAX_PAYLOAD_IN_MB.",
-    )
+def _too_many_bytes(found: str, largest: int, smaller: str) -> HTTPException:
+    return HTTPException(413, f"The body has {found} bytes, but {largest:,} are read at most: {smaller}")

@@ -30,7 +30,7 @@ from segwright.inference.devices import choose_device
 from segwright.interruption import release_termination
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.invocations import Invocations
-from segwright.serving.machine import available_cores
+from segwright.serving.machine import allow_many_files, available_cores
 from segwright.serving.multi_model import ModelShelf
 from segwright.serving.scoring import Scorer
 from segwright.serving.settings import ServingSettings
@@ -62,6 +62,7 @@ def serve(
     is damaged.
     """
     settings = settings or ServingSettings()
+    allow_many_files()
     place = choose_device(device)
     load_here = partial(load, device=device, precision_dtype=precision_dtype)
     with _listen(host, port) as listener, closing(Scorer(settings.workers)) as scorer:
@@ -127,6 +128,7 @@ def _server(app: Starlette) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            backlog=_BACKLOG,  # asyncio tries as often in a row where no more files can be opened
             timeout_keep_alive=_KEPT_ALIVE,
             timeout_graceful_shutdown=_DRAINING,
         )
