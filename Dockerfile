@@ -76,7 +76,8 @@ LABEL com.amazonaws.sagemaker.capabilities.multi-models=true \
       org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.licenses=Apache-2.0
 EXPOSE 8080
-# Exec form, and no init before it: SIGTERM reaches Python. Root, because SageMaker mounts /opt/ml for root alone.
-ENTRYPOINT ["segwright", "container"]
+# Exec form, and no init before it: SIGTERM reaches Python. It waits until Python can hear it, since the first process of
+# a container loses each signal that it has no handler for. Root, because SageMaker mounts /opt/ml for root alone.
+ENTRYPOINT ["env", "--block-signal=TERM", "segwright", "container"]
 # The local mode of SageMaker's Python SDK v3 starts training jobs without an argument.
 CMD ["train"]

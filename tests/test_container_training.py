@@ -171,9 +171,10 @@ def test_our_faults_are_algorithm_errors(
 
 @pytest.mark.parametrize("sign", [None, "Checkpoint loading", "LRScheduler", "completed"])
 def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None:
-    """At the start of the process, while the data are read, before the first step, and while it trains."""
+    """At the start of the image's process, while the data are read, before the first step, and while it trains."""
     root = jobs.make_job(tmp_path / "ml", epochs="5000", _logging_frequency="20")
-    log = stopped_at(root, sign)
+    held = () if sign else ("env", "--block-signal=TERM")
+    log = stopped_at(root, sign, (*held, *jobs.COMMAND))
     load_network(root / "model", LAST)
     begun = "stopped too early" not in log
     assert bool(list((root / "checkpoints").glob("checkpoint-*"))) == begun
@@ -424,6 +425,8 @@ def test_a_job_whose_copies_cannot_be_written_keeps_its_model(tmp_path: Path) ->
 
 
 def test_launched_processes_know_their_place_and_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    complains = "import os, sys, time; r = int(os.environ['RANK']); time.sleep(1 - r); sys.exit(r)"
+    assert launch((sys.executable, "-c", complains), 2, StopRequest(), 60) == 0
     monkeypatch.setattr(launching, "_PATIENCE", 0.5)
     says = "import os, sys, time; r = int(os.environ['RANK']); time.sleep(60 * (r != 1)); sys.exit(3 * r)"
     begun = time.monotonic()

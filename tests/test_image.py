@@ -27,7 +27,7 @@ def final_stage() -> list[tuple[str, str]]:
 
 def test_the_entry_is_in_exec_form_and_sees_signals_itself() -> None:
     (entry,) = [rest for word, rest in final_stage() if word == "ENTRYPOINT"]
-    assert json.loads(entry) == ["segwright", "container"]
+    assert json.loads(entry) == ["env", "--block-signal=TERM", "segwright", "container"]
     (argument,) = [rest for word, rest in final_stage() if word == "CMD"]
     assert json.loads(argument) == ["train"]
     assert not [word for word, _ in final_stage() if word in ("USER", "STOPSIGNAL")]

@@ -293,10 +293,12 @@ def _readme(description: Description) -> str:
 
 
 def _origin(description: Description) -> str:
-    """How the model came to be: who knows nothing of data imported it."""
-    if description.started_from and not description.data:
+    """How the model came to be: who saw no data imported it, or was stopped before they were read."""
+    data = description.data
+    if description.started_from and not data:
         return f"Imported from {description.started_from}"
-    return "Trained" if any(description.data.values()) else "Stopped before it was trained, and written"
+    unread = data and not any(data.values()) and description.metrics.get("best") is None
+    return "Stopped before it was trained, and written" if unread else "Trained"
 
 
 def _first_lines(error: Exception) -> str:

@@ -34,7 +34,7 @@ def launch(command: Sequence[str], count: int, stop: StopRequest, grace: float) 
     """Run `command` in `count` processes and return the exit status of the first that failed, or 0.
 
     A negative one is that of a process that a signal has killed, as in `subprocess`: that of all which have not ended
-    `grace` seconds after a wish to stop. When the first process has ended well, the others cannot fail any more.
+    `grace` seconds after a wish to stop. Where the first process ends well, the others cannot fail.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -72,13 +72,10 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], stop: StopRequest, grace
     told: float | None = None
     while True:
         statuses = [process.poll() for process in processes]
-        failed = next((status for status in statuses if status), None)
-        if failed is not None:
+        if any(statuses) or statuses[0] == 0:
             _give_time(processes)
-            return failed
-        if statuses[0] == 0:
-            _give_time(processes)  # The first one has written everything: nothing that the others do matters now.
-            return 0
+            well = processes[0].poll() == 0  # It has written everything: nothing that the others do matters then.
+            return 0 if well else next(status for status in statuses if status)
         if stop.made and told is None:
             told = time.monotonic()
             for process in processes:

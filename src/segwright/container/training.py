@@ -122,11 +122,12 @@ def _clear_model_folder(tree: Tree) -> None:
 
 def _launched(tree: Tree, status: int, stop: StopRequest) -> int:
     """What the status of several processes means for the job."""
-    if status >= 0:
+    stopped = stop.made and status != CLIENT_ERROR
+    if stopped or status == SUCCESS:
+        _forget_failure(tree)  # Processes that another has left alone complain.
+        return _stopped(tree) if stopped else SUCCESS
+    if status > 0:
         return status
-    if stop.made:
-        _forget_failure(tree)  # Those that were left alone have complained.
-        return _stopped(tree)
     sentence = f"a training process was killed by signal {-status}, as the system does when memory is short"
     LOGGER.error(sentence)
     _forget_failure(tree)  # What the others said follows from this.

@@ -128,7 +128,8 @@ class Channels:
     def label_map_file(self, side: Side) -> Place | None:
         """The label map of the masks of one side, for validation perhaps the one of the training masks; else None."""
         place = self._label_file(f"{side}_label_map")
-        return self._label_file("train_label_map") if place is None and self.share_label_map else place
+        shared = place is None and side == "validation" and self.share_label_map
+        return self._label_file("train_label_map") if shared else place
 
     def read_label_map(self, side: Side) -> LabelMap | None:
         """The label map of the masks of one side, or None. Raises LabelError for one that cannot be used."""
