@@ -63,6 +63,13 @@ def test_without_files_the_folders_and_the_toolkits_variables_say_it(tmp_path: P
     assert found.channel("validation") == Path("/elsewhere/validation") and found.model == Path("/elsewhere/model")
 
 
+def test_the_toolkit_says_which_channels_there_are_where_the_usual_folder_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "each/input/data").mkdir(parents=True)
+    each = {"SM_CHANNEL_TRAIN": "/elsewhere/train", "SM_CHANNEL_VALIDATION": "/elsewhere/validation"}
+    assert sorted(Job.read(tree(tmp_path / "each", each)).channels) == ["train", "validation"]
+    assert sorted(Job.read(tree(tmp_path / "list", {**each, "SM_CHANNELS": '["train"]'})).channels) == ["train"]
+
+
 def test_hosts_and_single_hyperparameters_may_come_as_variables(tmp_path: Path) -> None:
     job = Job.read(tree(tmp_path / "one", {"SM_HP_NUM_CLASSES": "4", "SM_HP_EPOCHS": "2", "SM_HOSTS": '["algo-1"]'}))
     assert job.hyperparameters == {"num_classes": "4", "epochs": "2"}
@@ -147,6 +154,14 @@ def test_channels_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=said):
         located(tmp_path, configs)
+
+
+def test_channels_that_were_not_delivered_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"not delivered, .*: validation \(.*input/data/validation\)\. Check that"):
+        found = tree(tmp_path, inputdataconfig={name: channel() for name in FOUR})
+        for name in set(FOUR) - {"validation"}:
+            (tmp_path / "input/data" / name).mkdir(parents=True)
+        locate_channels(found, Job.read(found).channels)
 
 
 def test_settings_follow_the_original_unless_told_otherwise() -> None:

@@ -24,7 +24,7 @@ from segwright.container.termination import termination_noted
 with termination_noted(None) as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.made and signal.alarm(0) == 0
-assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+os.kill(os.getpid(), signal.SIGTERM)
 """
 
 

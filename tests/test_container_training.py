@@ -169,6 +169,32 @@ def test_our_faults_are_algorithm_errors(
     assert "Traceback (most recent call last)" in log and not re.search(METRIC_DEFINITIONS[2]["Regex"], log)
 
 
+def test_a_failure_in_a_loader_is_told_by_its_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError(
+            "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+            '  File "x.py", line 1, in f\nValueError: a wheel came off\n'
+        )
+
+    monkeypatch.setattr(entry, "train", broken)
+    root = jobs.make_job(tmp_path / "ml")
+    assert entry.run_training(Tree(root), StopRequest()) == 1
+    failure = (root / "output/failure").read_text()
+    assert failure == "AlgorithmError: ValueError: a wheel came off. The log holds the traceback."
+
+
+def test_sigterm_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="1")
+    process = jobs.start(root)
+    assert process.stdout is not None
+    next(line for line in process.stdout if "Test data is not provided" in line)
+    for _ in range(20):
+        process.terminate()
+        time.sleep(0.02)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+
+
 @pytest.mark.parametrize("sign", [None, "Checkpoint loading", "LRScheduler", "completed"])
 def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None:
     """At the start of the image's process, while the data are read, before the first step, and while it trains."""
@@ -176,7 +202,7 @@ def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None
     held = () if sign else ("env", "--block-signal=TERM")
     log = stopped_at(root, sign, (*held, *jobs.COMMAND))
     load_network(root / "model", LAST)
-    begun = "stopped too early" not in log
+    begun = "stopped before a model was written" not in log
     assert bool(list((root / "checkpoints").glob("checkpoint-*"))) == begun
     assert begun or sign in (None, "Checkpoint loading")
 
@@ -199,7 +225,7 @@ def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
     before = read_description(root / "model")
     shutil.rmtree(root / "model")
     (root / "model").mkdir()
-    assert "holds the model of the newest checkpoint" in stopped_at(root, None)
+    assert "holds that of the newest checkpoint" in stopped_at(root, None)
     for name, weights in learnt.items():
         found = load_file(root / "model" / name)
         assert all(torch.equal(found[key], value) for key, value in weights.items())
@@ -246,8 +272,36 @@ def test_a_job_that_does_not_know_its_classes_has_no_model_when_it_is_stopped_to
     stop = StopRequest()
     stop.made = True
     assert entry.run_training(Tree(root), stop) == 0
-    assert "there is no model (nothing but the masks says how many classes there are)" in capfd.readouterr().out
+    assert "there is none: nothing but the masks says how many classes there are" in capfd.readouterr().out
     assert not list((root / "model").iterdir()) and not (root / "output/failure").exists()
+
+
+def test_a_stopped_job_takes_no_checkpoint_of_another_for_its_own(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="1")
+    assert entry.run_training(Tree(root), StopRequest()) == 0
+    shutil.rmtree(root / "model")
+    (root / "model").mkdir()
+    config = root / "input/config/hyperparameters.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "algorithm": "psp"}))
+    stop = StopRequest()
+    stop.made = True
+    assert entry.run_training(Tree(root), stop) == 2
+    assert "another algorithm: it was fcn, now it is psp" in (root / "output/failure").read_text()
+
+
+def test_what_fails_after_a_wish_to_stop_ends_with_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = StopRequest()
+
+    def broken(*_arguments: object, **_options: object) -> None:
+        stop.made = True
+        raise RuntimeError("a wheel came off")
+
+    monkeypatch.setattr(entry, "train", broken)
+    root = jobs.make_job(tmp_path / "ml")
+    (root / "model" / ".abc.partial.safetensors").write_bytes(b"half")
+    assert entry.run_training(Tree(root), stop) == 0
+    load_network(root / "model")
+    assert not list((root / "model").glob(".*")) and not (root / "output/failure").exists()
 
 
 def stopped_at(root: Path, sign: str | None, command: Sequence[str] = jobs.COMMAND) -> str:
@@ -385,6 +439,10 @@ def test_all_gpus_are_used_without_being_asked(tmp_path: Path, monkeypatch: pyte
     assert entry.run_training(Tree(root), StopRequest()) == 1
     assert launched == [3], "no more than a batch has images"
     assert "killed by signal 9" in (root / "output/failure").read_text()
+    stop = StopRequest()
+    stop.made = True
+    assert entry.run_training(Tree(root), stop) == 0
+    assert launched == [3], "nor any for somebody who wishes to stop already"
 
 
 def test_processes_that_do_not_stop_are_killed_and_leave_what_is_on_the_disk(

@@ -49,7 +49,10 @@ def _find(folder: Path) -> Path:
     files = [file for place in places for file in visible(place) if file.is_file()]
     archives = [file for file in files if file.name.endswith(_ARCHIVES)]
     models = [file for file in archives if file.name == "model.tar.gz"]  # output.tar.gz may lie beside it
-    archives = models if len(models) == 1 else archives
+    if len(models) == 1:
+        return models[0]
+    if unpacked := model_in(folder):
+        return unpacked
     if len(archives) > 1:
         names = ", ".join(file.name for file in archives)
         raise BundleError(f"The channel model holds several archives ({names}): name the S3 key of one.")

@@ -5,7 +5,7 @@ Knows which channels a job may have, and in which modes. Refuses to know what li
 Source: SageMaker's contract, sections 1.1, 1.4 and 2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from segwright.console import LOGGER
@@ -30,17 +30,17 @@ def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channel
     _refuse_unreadable_modes(configs)
     pipe = configs["train"].mode == "Pipe"
     used = [name for name in _INPUTS if name in configs and not (pipe and name.endswith("_annotation"))]
-    channels = Channels.locate(
+    _refuse_undelivered(tree, [name for name in used if configs[name].mode != "Pipe"])
+    return Channels.locate(
         None,
         **{name: tree.channel(name) for name in used},  # type: ignore[arg-type]
         input_mode="Pipe" if pipe else "File",
         share_label_map=False,
     )
-    _tell_defaults(channels)
-    return channels
 
 
-def _tell_defaults(channels: Channels) -> None:
+def tell_absent_label_maps(channels: Channels) -> None:
+    """Warn of the sides whose pixel values are taken as classes, as the original does."""
     absent = [side for side in SIDES if channels.label_map_file(side) is None]
     if absent:
         LOGGER.warning(f"Label maps are not given for {' and '.join(absent)}: defaults are used.")
@@ -56,6 +56,15 @@ def _refuse_missing(tree: Tree, configs: Mapping[str, ChannelConfig]) -> None:
             f"Channels are missing: {', '.join(sorted(missing))}. A job has the channels train, train_annotation, "
             "validation and validation_annotation; with an augmented manifest in Pipe mode, train and validation. Add "
             f"what is missing to InputDataConfig, which has {', '.join(configs) or 'none'}."
+        )
+
+
+def _refuse_undelivered(tree: Tree, names: Sequence[str]) -> None:
+    absent = [f"{name} ({tree.channel(name)})" for name in names if not tree.channel(name).exists()]
+    if absent:
+        raise DataError(
+            f"InputDataConfig has channels that were not delivered, since their folders are not there: "
+            f"{', '.join(absent)}. Check that their S3Uri names objects, and outside SageMaker that they are mounted."
         )
 
 

@@ -19,6 +19,7 @@ Mode = Literal["File", "FastFile", "Pipe"]
 _ONLY_HOST: Final = "algo-1"
 _CHECKPOINTS: Final = "checkpoints"
 _EACH: Final = "SM_HP_"
+_CHANNEL: Final = "SM_CHANNEL_"
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,11 @@ def _channels(tree: Tree) -> dict[str, ChannelConfig]:
 
 
 def _channels_there(tree: Tree) -> list[str]:
-    """The channels of a job that says nothing of them: the folders that are there, or the training toolkit's list."""
-    if tree.data.is_dir():
-        return sorted(folder.name for folder in tree.data.iterdir() if folder.is_dir())
-    return [str(name) for name in _list(tree, "SM_CHANNELS")]
+    """The channels of a job that says nothing of them: the folders that are there, or those of the training toolkit."""
+    folders = sorted(folder.name for folder in tree.data.iterdir() if folder.is_dir()) if tree.data.is_dir() else []
+    listed = [str(name) for name in _list(tree, "SM_CHANNELS")]
+    each = [name.removeprefix(_CHANNEL).lower() for name in tree.environment if name.startswith(_CHANNEL)]
+    return folders or listed or each
 
 
 def _channel(name: str, entry: object) -> ChannelConfig:

@@ -7,6 +7,7 @@ Source: SageMaker's contract, section 6.1: 120 seconds lie between SIGTERM and S
 
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,7 +21,7 @@ GRACE: Final = 80
 
 @contextmanager
 def termination_noted(when_overdue: Callable[[], int] | None) -> Iterator[StopRequest]:
-    """Turn SIGTERM into a request.
+    """Turn SIGTERM into a request; afterwards it is ignored, because what it would ask for is done.
 
     GRACE seconds later, wherever work stands then, the process exits with the status that `when_overdue` returns; None
     leaves that to whoever has started it. Nothing is unwound: what work hangs on would hang that, too.
@@ -36,16 +37,23 @@ def termination_noted(when_overdue: Callable[[], int] | None) -> Iterator[StopRe
         noted = True
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        os._exit(when_overdue() if when_overdue else 0)
+        try:
+            status = when_overdue() if when_overdue else 0
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        os._exit(status)
 
-    before = {
-        signal.SIGTERM: signal.signal(signal.SIGTERM, note),
-        signal.SIGALRM: signal.signal(signal.SIGALRM, end),
-    }
+    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGALRM, end)
     release_termination()
     try:
         yield stop
     finally:
-        signal.alarm(0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        not_overdue()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def not_overdue() -> None:
+    """Say that the process is about to end by itself: it makes its model."""
+    signal.alarm(0)

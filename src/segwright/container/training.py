@@ -19,19 +19,19 @@ import torch
 from segwright.bundle import DESCRIPTION, read_description
 from segwright.console import LOGGER
 from segwright.container.earlier import unpack_earlier_model
-from segwright.container.inputs import locate_channels
+from segwright.container.inputs import locate_channels, tell_absent_label_maps
 from segwright.container.job import Job
 from segwright.container.launching import is_first, launch, rank
 from segwright.container.lines import JobTeller, set_up_logging
 from segwright.container.settings import as_strings, read_settings, tell_settings
-from segwright.container.termination import GRACE
+from segwright.container.termination import GRACE, not_overdue
 from segwright.container.tree import Tree
 from segwright.container.words import in_words_of_a_job
 from segwright.errors import UserError
 from segwright.interruption import StopRequest
 from segwright.storage import write_bytes, write_json
+from segwright.training.fallback import write_fallback
 from segwright.training.run import CHECKPOINT_EVERY, train
-from segwright.training.unbegun import write_unbegun
 
 SUCCESS: Final = 0
 ALGORITHM_ERROR: Final = 1
@@ -80,6 +80,13 @@ def _run_or_stop(tree: Tree, stop: StopRequest) -> int:
         return _run(tree, stop)
     except KeyboardInterrupt:
         return _stopped(tree)
+    except UserError:
+        raise
+    except Exception:
+        if not stop.made:
+            raise
+        LOGGER.error(traceback.format_exc().rstrip())
+        return _stopped(tree)  # That it has failed at the end matters less than its model.
 
 
 def _run(tree: Tree, stop: StopRequest) -> int:
@@ -88,11 +95,14 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     settings = read_settings(job.hyperparameters)
     gpus = min(torch.cuda.device_count(), settings.mini_batch_size)
     if gpus > 1 and rank() is None:
+        if stop.made:
+            return _stopped(tree)
         return _launched(tree, launch(_COMMAND, gpus, stop, _GRACE_OF_SEVERAL), stop)
     tell_settings(job.hyperparameters, settings)
     where = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
     LOGGER.info(f"Checkpoint loading and saving are {where}")
     channels = locate_channels(tree, job.channels)
+    tell_absent_label_maps(channels)
     starts_from_a_model = "model" in job.channels
     if is_first():
         _clear_model_folder(tree)
@@ -122,10 +132,9 @@ def _clear_model_folder(tree: Tree) -> None:
 
 def _launched(tree: Tree, status: int, stop: StopRequest) -> int:
     """What the status of several processes means for the job."""
-    stopped = stop.made and status != CLIENT_ERROR
-    if stopped or status == SUCCESS:
+    if status == SUCCESS or (stop.made and status != CLIENT_ERROR):
         _forget_failure(tree)  # Processes that another has left alone complain.
-        return _stopped(tree) if stopped else SUCCESS
+        return SUCCESS if status == SUCCESS else _stopped(tree)
     if status > 0:
         return status
     sentence = f"a training process was killed by signal {-status}, as the system does when memory is short"
@@ -151,10 +160,12 @@ def _stopped(tree: Tree) -> int:
     """End a job that was told to stop, with the model that it has saved, or else one made of what is known."""
     if not is_first():
         return SUCCESS
+    not_overdue()
+    _clear_model_folder(tree)
     if not (tree.model / DESCRIPTION).is_file():
         job = Job.read(tree)
         settings, start = read_settings(job.hyperparameters), tree.earlier_model if "model" in job.channels else None
-        write_unbegun(locate_channels(tree, job.channels), tree.model, settings, start, job.checkpoints)
+        write_fallback(locate_channels(tree, job.channels), tree.model, settings, start, job.checkpoints)
     if (tree.model / DESCRIPTION).is_file():
         _finish(tree)
         LOGGER.info(f"Stopped; the model is in {tree.model}")
@@ -171,9 +182,15 @@ def _refuse(tree: Tree, sentence: str) -> int:
 def _break_off(tree: Tree, error: Exception) -> int:
     """End a job that we have to mend: the traceback is for the log only."""
     LOGGER.error(traceback.format_exc().rstrip())
-    what = f"{type(error).__name__}: {error}".rstrip(": .")
-    _write_failure(tree, f"AlgorithmError: {what}. The log holds the traceback.")
+    _write_failure(tree, f"AlgorithmError: {_cause(error)}. The log holds the traceback.")
     return ALGORITHM_ERROR
+
+
+def _cause(error: Exception) -> str:
+    """An error in a line: the first of its message, or the last where it holds the traceback of a loader's process."""
+    first, *others = str(error).splitlines() or [""]
+    from_loader = bool(others) and "Traceback" in others[0]
+    return (others[-1] if from_loader else f"{type(error).__name__}: {first}").rstrip(": .")
 
 
 def _write_failure(tree: Tree, reason: str) -> None:

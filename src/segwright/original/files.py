@@ -49,7 +49,9 @@ def is_original(folder: Path) -> bool:
 def model_in(folder: Path) -> Path | None:
     """The folder, or the first in it, that holds a bundle or a model of the original algorithm."""
     folders = (folder, *(inner for inner in visible(folder) if inner.is_dir()))
-    return next((one for one in folders if (one / DESCRIPTION).is_file() or is_original(one)), None)
+    names = (DESCRIPTION, BEST, LAST)
+    surely = [one for one in folders if any((one / name).is_file() for name in names)]
+    return next(iter(surely or [one for one in folders if is_original(one)]), None)
 
 
 def is_params(path: Path) -> bool:

@@ -52,12 +52,20 @@ def _unpacked(source: Path) -> Iterator[Path]:
     """The folder or file of weights that a source is, or that it unpacks to."""
     if not source.exists():
         raise BundleError(f"{source} does not exist; it should be a model.tar.gz of SageMaker's original algorithm.")
-    if source.is_dir() or is_params(source):
+    if source.is_dir():
+        yield model_in(source) or source
+    elif is_params(source):
         yield source
-        return
+    else:
+        with _archive_unpacked(source) as folder:
+            yield model_in(folder) or folder
+
+
+@contextmanager
+def _archive_unpacked(source: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="segwright-") as folder:
         unpack_archive(source, Path(folder), limit=MAX_UNPACKED)
-        yield model_in(Path(folder)) or Path(folder)
+        yield Path(folder)
 
 
 def _tell(files: OriginalFiles, description: Description, last: str) -> None:

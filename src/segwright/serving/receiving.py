@@ -11,7 +11,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_MOST: Final = 64 << 20  # bytes that are read on; whoever sends more loses the answer
+_MOST: Final = 64 << 20  # bytes that are read on; whoever sends more may lose the answer
 _LONGEST: Final = 5.0  # seconds
 
 

@@ -5,7 +5,7 @@
 them on the disk.
 """
 
-from segwright.storage.archives import MAX_UNPACKED, names_in, unpack_archive, visible
+from segwright.storage.archives import MAX_UNPACKED, unpack_archive
 from segwright.storage.aside import (
     directory_aside,
     refuse_existing,
@@ -17,7 +17,18 @@ from segwright.storage.aside import (
 )
 from segwright.storage.blobs import Blob, FileBlob, HeldBlob, PartsBlob
 from segwright.storage.cache import Cache
-from segwright.storage.places import Place, S3Place, as_place, entries, files_below, is_file, is_folder, open_blob
+from segwright.storage.places import (
+    Place,
+    S3Place,
+    as_place,
+    entries,
+    files_below,
+    is_file,
+    is_folder,
+    names_in,
+    open_blob,
+    visible,
+)
 
 __all__ = [
     "MAX_UNPACKED",

@@ -20,7 +20,6 @@ MAX_UNPACKED: Final = 16 << 30
 MAX_MEMBERS: Final = 10_000
 """Files and folders that an archive may hold; a model has a handful."""
 
-_NAMED: Final = 5
 _GZIP: Final = b"\x1f\x8b"
 _CHUNK: Final = 1 << 20  # bytes read at once; tarfile takes files in smaller pieces, and headers have no such size
 _DAMAGED: Final = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, OverflowError, RecursionError)
@@ -119,13 +118,3 @@ def _too_large(archive: Path, limit: int) -> UserError:
         f"{archive} would unpack to more than {limit:,} bytes or {MAX_MEMBERS:,} files, which no model has: do not "
         "trust it."
     )
-
-
-def names_in(folder: Path) -> str:
-    """The first names in a folder, for a message that says what is there."""
-    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:_NAMED]) or "nothing"
-
-
-def visible(folder: Path) -> list[Path]:
-    """What lies in a folder in the order of names, without the traces of notebooks and of Macs."""
-    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]

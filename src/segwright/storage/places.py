@@ -14,6 +14,7 @@ from segwright.storage.cache import Cache
 from segwright.storage.s3 import S3Blob, list_objects
 
 _SCHEME: Final = "s3://"
+_NAMED: Final = 5
 Skipped = Callable[[PurePosixPath], bool]
 
 
@@ -131,6 +132,16 @@ def entries(folder: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
     return [path for path in found if path not in folders], list(folders)
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder in the order of names, without the traces of notebooks and of Macs."""
+    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
+
+
+def names_in(folder: Path) -> str:
+    """The first names in a folder, for a message that says what is there."""
+    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:_NAMED]) or "nothing"
 
 
 def _prefix(place: S3Place) -> str:

@@ -13,7 +13,7 @@ from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec
 from segwright.training.checkpoints import Checkpoint
-from segwright.training.start import Former
+from segwright.training.start import Former, follow
 from segwright.training.state import CHECKPOINT_VERSION, Progress
 
 _FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
@@ -60,22 +60,35 @@ def is_of(checkpoint: Checkpoint, bundle: Description) -> bool:
 def refuse_another(checkpoint: Checkpoint, now: Description, settings: Hyperparameters) -> None:
     """Raise UserError when a checkpoint is not one of the training that is described, with these settings."""
     facts, then = checkpoint.facts, description_in(checkpoint)
-    advice = (
-        "Give it back what it had; or start anew, without --resume and with --overwrite; or start another training "
-        "from the model of this one, with --from."
-    )
     had = {**_identity(then), **{name: then.hyperparameters[name] for name in _FIXED}}
-    has = {**_identity(now), **{name: getattr(settings, name) for name in _FIXED}}
-    for name, value in has.items():
-        if had[name] != value:
-            what = name.replace("_", " ")
-            values = "" if name.endswith("data") else f": it was {had[name]}, now it is {value}"
-            raise UserError(f"--resume: the checkpoint is of a training with another {what}{values}. {advice}")
+    _refuse_difference(had, {**_identity(now), **{name: getattr(settings, name) for name in _FIXED}})
     reached = facts["epoch"] + bool(facts["sums"]["batches"])
     if settings.epochs < reached:
         raise UserError(
             f"--resume: epochs is {settings.epochs}, but epoch {reached} has begun; it takes at least {reached}"
         )
+
+
+def refuse_another_network(checkpoint: Checkpoint, settings: Hyperparameters) -> None:
+    """Raise UserError when settings, as far as they are given, ask for another network than a checkpoint is of."""
+    then = description_in(checkpoint)
+    settings = follow(settings, then.network)
+    has = {name: getattr(settings, name) for name in ("algorithm", "backbone", "output_stride")}
+    if settings.num_classes is not None:
+        has["num_classes"] = settings.num_classes
+    _refuse_difference(_identity(then), has)
+
+
+def _refuse_difference(had: Mapping[str, Any], has: Mapping[str, Any]) -> None:
+    for name, value in has.items():
+        if had[name] != value:
+            what = name.replace("_", " ")
+            values = "" if name.endswith("data") else f": it was {had[name]}, now it is {value}"
+            raise UserError(
+                f"--resume: the checkpoint is of a training with another {what}{values}. Give it back what it had; or "
+                "start anew, without --resume and with --overwrite; or start another training from the model of this "
+                "one, with --from."
+            )
 
 
 def _identity(description: Description) -> Mapping[str, Any]:

@@ -110,9 +110,7 @@ def train(
         trainer = Trainer(network, settings, processes, place, precision, weights)
         progress = Progress(EarlyStopping(settings), started_from=str(start) if start else None)
         if checkpoint is not None:
-            now, then = describe(network.spec, settings, data, progress), description_in(checkpoint)
-            processes.first_computes(functools.partial(refuse_another, checkpoint, now, settings))
-            restore(trainer, progress, checkpoint, then)
+            _resume(trainer, data, progress, checkpoint)
             checkpoint = None  # it holds all weights once more
             if start and progress.started_from != str(start):
                 LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
@@ -120,6 +118,13 @@ def train(
             outputs = Outputs(writer, folder, checkpoint_every or 0)
             teller = teller or ConsoleTeller(settings.logging_frequency)
             Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop, teller).run()
+
+
+def _resume(trainer: Trainer, data: PreparedData, progress: Progress, checkpoint: Checkpoint) -> None:
+    """Let a training go on from a checkpoint. Raises UserError for one of another training."""
+    now = describe(trainer.network.spec, trainer.settings, data, progress)
+    trainer.processes.first_computes(functools.partial(refuse_another, checkpoint, now, trainer.settings))
+    restore(trainer, progress, checkpoint, description_in(checkpoint))
 
 
 def _beside(output: Path) -> Path:

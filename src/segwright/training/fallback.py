@@ -1,5 +1,5 @@
 """The model of a training that was stopped before it has written one: what its newest checkpoint holds, or else the
-weights that it would have started from.
+weights that it starts from.
 
 Knows the arguments of `run.train`, and reads no picture. Refuses to know why it was stopped.
 """
@@ -18,33 +18,34 @@ from segwright.labels import numbered_names
 from segwright.networks import SegmentationNetwork
 from segwright.palettes import default_palette
 from segwright.training.checkpoints import CheckpointFolder
-from segwright.training.description import description_in, former_of
-from segwright.training.start import ImageSpec, follow, start_network
+from segwright.training.description import description_in, former_of, refuse_another_network
+from segwright.training.start import ImageSpec, follow, refuse_other_network, start_network
 from segwright.training.state import weights_in
 
 
-def write_unbegun(
+def write_fallback(
     channels: Channels, output: Path, settings: Hyperparameters, start: Path | None, checkpoints: Path | None
 ) -> None:
     """Fill `output` with a bundle; say why there is none where nothing can be the model.
 
-    Raises UserError for a checkpoint of another version, and for a model that cannot be written.
+    Raises UserError for a checkpoint of another version or of another network, and for a model that cannot be written.
     """
     writer = BundleWriter(output, overwrite=False, goes_on=True)
     checkpoint = CheckpointFolder(checkpoints).newest() if checkpoints else None
     if checkpoint is not None:
+        refuse_another_network(checkpoint, settings)
         last, best = weights_in(checkpoint)
         writer.save(description_in(checkpoint), last=last, best=best or last, records=checkpoint.facts["records"])
-        LOGGER.warning(f"stopped too early: {output} holds the model of the newest checkpoint")
+        LOGGER.warning(f"stopped before a model was written: {output} holds that of the newest checkpoint")
         return
     try:
         description, network = _start(channels, settings, start)
     except UserError as error:
-        LOGGER.warning(f"stopped too early: there is no model ({error})")
+        LOGGER.warning(f"stopped before a model was written, and there is none: {error}")
         return
     state = host_copy(network)
     writer.save(description, last=state, best=state, records=[])
-    LOGGER.warning(f"stopped too early: {output} holds the weights that training starts from")
+    LOGGER.warning(f"stopped before a model was written: {output} holds the weights that training starts from")
 
 
 def _start(
@@ -52,7 +53,9 @@ def _start(
 ) -> tuple[Description, SegmentationNetwork]:
     """The model before its training, as far as it is known before the data are seen."""
     former = former_of(read_description(start)) if start else None
-    settings = follow(settings, former.network) if former else settings
+    if former:
+        settings = follow(settings, former.network)
+        refuse_other_network(settings, former.network)
     classes = settle_classes(channels, settings.num_classes, usual_names=former.class_names if former else None)
     if classes.count is None:
         raise UserError("nothing but the masks says how many classes there are")
