@@ -63,7 +63,7 @@ def _refuse_undelivered(tree: Tree, names: Sequence[str]) -> None:
     absent = [f"{name} ({tree.channel(name)})" for name in names if not tree.channel(name).exists()]
     if absent:
         raise DataError(
-            f"InputDataConfig has channels that were not delivered, since their folders are not there: "
+            "InputDataConfig has channels that were not delivered, since their folders are not there: "
             f"{', '.join(absent)}. Check that their S3Uri names objects, and outside SageMaker that they are mounted."
         )
 

@@ -41,6 +41,11 @@ class Job:
     checkpoints: Path | None
     """Where checkpoints are kept; None where the job keeps none."""
 
+    @property
+    def starts_from_a_model(self) -> bool:
+        """Whether the job trains on from an earlier model."""
+        return "model" in self.channels
+
     @classmethod
     def read(cls, tree: Tree) -> "Job":
         """Read what the platform wrote. Raises UserError for files that cannot be used, and for several machines."""

@@ -103,16 +103,15 @@ def _run(tree: Tree, stop: StopRequest) -> int:
     LOGGER.info(f"Checkpoint loading and saving are {where}")
     channels = locate_channels(tree, job.channels)
     tell_absent_label_maps(channels)
-    starts_from_a_model = "model" in job.channels
     if is_first():
         _clear_model_folder(tree)
-        if starts_from_a_model:
+        if job.starts_from_a_model:
             unpack_earlier_model(tree)  # The other processes wait for this one in `train`.
     train(
         channels,
         tree.model,
         settings,
-        start_from=tree.earlier_model if starts_from_a_model else None,
+        start_from=tree.earlier_model if job.starts_from_a_model else None,
         checkpoints=job.checkpoints,
         checkpoint_every=None if job.checkpoints is None else CHECKPOINT_EVERY,
         resume=True,
@@ -164,8 +163,9 @@ def _stopped(tree: Tree) -> int:
     _clear_model_folder(tree)
     if not (tree.model / DESCRIPTION).is_file():
         job = Job.read(tree)
-        settings, start = read_settings(job.hyperparameters), tree.earlier_model if "model" in job.channels else None
-        write_fallback(locate_channels(tree, job.channels), tree.model, settings, start, job.checkpoints)
+        channels, settings = locate_channels(tree, job.channels), read_settings(job.hyperparameters)
+        start = tree.earlier_model if job.starts_from_a_model else None
+        write_fallback(channels, tree.model, settings, start, job.checkpoints)
     if (tree.model / DESCRIPTION).is_file():
         _finish(tree)
         LOGGER.info(f"Stopped; the model is in {tree.model}")

@@ -1,0 +1,209 @@
+"""Training jobs that are stopped or killed: what they leave, and how they go on."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segwright.bundle import BEST, LAST, load_network, read_description
+from segwright.container import training as entry
+from segwright.container.tree import Tree
+from segwright.interruption import StopRequest
+from tests import jobs
+
+
+def test_a_stop_that_cannot_be_finished_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    root = jobs.make_job(tmp_path / "ml")
+    (root / "model" / "bundle.json").write_text("{")
+    monkeypatch.setattr(entry, "train", stopped)
+    assert entry.run_training(Tree(root), StopRequest()) == 2
+    assert "bundle.json is damaged" in (root / "output/failure").read_text()
+
+
+def test_sigterm_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="1")
+    process = jobs.start(root)
+    assert process.stdout is not None
+    next(line for line in process.stdout if "Test data is not provided" in line)
+    for _ in range(20):
+        process.terminate()
+        time.sleep(0.02)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+
+
+@pytest.mark.parametrize("sign", [None, "Checkpoint loading", "LRScheduler", "completed"])
+def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None:
+    """At the start of the image's process, while the data are read, before the first step, and while it trains."""
+    root = jobs.make_job(tmp_path / "ml", epochs="5000", _logging_frequency="20")
+    held = () if sign else ("env", "--block-signal=TERM")
+    log = stopped_at(root, sign, (*held, *jobs.COMMAND))
+    load_network(root / "model", LAST)
+    begun = "stopped before a model was written" not in log
+    assert bool(list((root / "checkpoints").glob("checkpoint-*"))) == begun
+    assert begun or sign in (None, "Checkpoint loading")
+
+
+def test_sigterm_while_a_late_fifo_is_waited_for_leaves_a_usable_model(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", channels=("train", "validation"), mode="Pipe")
+    config = root / "input/config/inputdataconfig.json"
+    channels = json.loads(config.read_text())
+    config.write_text(json.dumps({name: {**one, "RecordWrapperType": "RecordIO"} for name, one in channels.items()}))
+    assert "holds the weights that training starts from" in stopped_at(root, "train: no label map")
+
+
+def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml")
+    status, log = jobs.run(root)
+    assert status == 0, log
+    learnt = {name: load_file(root / "model" / name) for name in (BEST, LAST)}
+    before = read_description(root / "model")
+    shutil.rmtree(root / "model")
+    (root / "model").mkdir()
+    assert "holds that of the newest checkpoint" in stopped_at(root, None)
+    for name, weights in learnt.items():
+        found = load_file(root / "model" / name)
+        assert all(torch.equal(found[key], value) for key, value in weights.items())
+    assert read_description(root / "model") == before
+    assert len((root / "model/metrics.jsonl").read_text().splitlines()) == 2
+
+
+HANGING = """
+import sys, time
+from segwright.interruption import hold_termination
+hold_termination()
+from segwright.container import termination
+termination.GRACE = 2
+from segwright.{module} import {name} as where
+def hang(*_arguments, **_options):
+    print("it hangs", flush=True)
+    time.sleep(100)
+where.{function} = hang
+sys.argv[1:] = ["container", "train"]
+from segwright.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "function"), [("data", "readings", "read_one"), ("training.epoch", "Trainer", "_step")]
+)
+def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
+    tmp_path: Path, module: str, name: str, function: str
+) -> None:
+    code = HANGING.format(module=module, name=name, function=function)
+    log = stopped_at(jobs.make_job(tmp_path / "ml"), "it hangs", (sys.executable, "-c", code))
+    assert "does not stop by itself" in log and "holds the weights that training starts from" in log
+
+
+def test_a_job_that_does_not_know_its_classes_has_no_model_when_it_is_stopped_too_early(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = jobs.make_job(tmp_path / "ml", num_classes="3")
+    config = root / "input/config/hyperparameters.json"
+    settings = json.loads(config.read_text())
+    del settings["num_classes"]
+    config.write_text(json.dumps(settings))
+    stop = StopRequest()
+    stop.made = True
+    assert entry.run_training(Tree(root), stop) == 0
+    assert "there is none: nothing but the masks says how many classes there are" in capfd.readouterr().out
+    assert not list((root / "model").iterdir()) and not (root / "output/failure").exists()
+
+
+def test_a_stopped_job_takes_no_checkpoint_of_another_for_its_own(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="1")
+    assert entry.run_training(Tree(root), StopRequest()) == 0
+    shutil.rmtree(root / "model")
+    (root / "model").mkdir()
+    config = root / "input/config/hyperparameters.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "algorithm": "psp"}))
+    stop = StopRequest()
+    stop.made = True
+    assert entry.run_training(Tree(root), stop) == 2
+    assert "another algorithm: it was fcn, now it is psp" in (root / "output/failure").read_text()
+
+
+def test_what_fails_after_a_wish_to_stop_ends_with_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = StopRequest()
+
+    def broken(*_arguments: object, **_options: object) -> None:
+        stop.made = True
+        raise RuntimeError("a wheel came off")
+
+    monkeypatch.setattr(entry, "train", broken)
+    root = jobs.make_job(tmp_path / "ml")
+    (root / "model" / ".abc.partial.safetensors").write_bytes(b"half")
+    assert entry.run_training(Tree(root), stop) == 0
+    load_network(root / "model")
+    assert not list((root / "model").glob(".*")) and not (root / "output/failure").exists()
+
+
+def stopped_at(root: Path, sign: str | None, command: Sequence[str] = jobs.COMMAND) -> str:
+    """Send a job SIGTERM at once, or when its log shows `sign`, and see it end in good order; its log from there on."""
+    process = jobs.start(root, command=command)
+    assert process.stdout is not None
+    if sign is None:
+        wait_until_it_can_be_told(process.pid)
+    else:
+        next(line for line in process.stdout if sign in line)
+    process.terminate()
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert not (root / "output/failure").exists()
+    load_network(root / "model")
+    assert (root / "model/hyperparams.json").is_file()
+    assert "Stopped; the model is in" in log
+    return log
+
+
+def wait_until_it_can_be_told(process: int) -> None:
+    """Wait until a process holds back or handles SIGTERM: Python itself takes a moment until then."""
+    status = Path(f"/proc/{process}/status")
+    if not status.exists():
+        pytest.skip("only Linux tells what a process does with signals")
+    mask = 1 << (signal.SIGTERM - 1)
+    while not any(int(found, 16) & mask for found in re.findall(r"Sig(?:Blk|Cgt):\s+(\w+)", status.read_text())):
+        time.sleep(0.005)
+
+
+def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    whole = jobs.make_job(tmp_path / "whole", epochs="12", _workers="2")
+    status, log = jobs.run(whole)
+    assert status == 0 and "Checkpoint loading and saving are enabled" in log
+    cut = jobs.make_job(tmp_path / "cut", epochs="12", _workers="2")
+    reached = 0
+    for _ in range(3):
+        process = jobs.start(cut)
+        deadline = time.monotonic() + 120
+        while newest(cut) <= reached and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+        reached = newest(cut)
+        shutil.rmtree(cut / "model")  # a new machine
+        (cut / "model").mkdir()
+    assert 3 <= reached < 12
+    status, log = jobs.run(cut)
+    assert status == 0 and f"going on after {2 * reached} updates" in log
+    for file in (BEST, LAST):
+        one, other = (load_file(root / "model" / file) for root in (whole, cut))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert '"Reset Count": {"sum": 12,' in log and '"Total Records Seen": {"sum": 96,' in log
+
+
+def newest(root: Path) -> int:
+    """The number of the newest checkpoint."""
+    files = (root / "checkpoints").glob("checkpoint-*")
+    return max((int(file.name.split("-")[1]) for file in files), default=0)
