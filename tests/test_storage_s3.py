@@ -1,18 +1,10 @@
-"""S3 as it behaves and misbehaves: moto's server on loopback, and a proxy before it that fails when told to."""
+"""S3 as it behaves and misbehaves."""
 
-import socket
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
-import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 from PIL import Image
 
 import segwright
@@ -21,107 +13,13 @@ from segwright.data.loading import CropSettings, LoaderSettings, training_loader
 from segwright.errors import DataError, UserError
 from segwright.labels import LabelMap
 from segwright.storage import Cache, S3Place, is_file, is_folder, open_blob, s3
+from tests import s3_server
 from tests.conftest import Draw
+from tests.s3_server import BUCKET, Faults, upload
 from tests.test_data_manifests import write_manifest
 from tests.test_training_run import settings
 
-BUCKET = "pictures"
-
-
-class Faults:
-    """What the next answers will be like, and how many requests were under way at once."""
-
-    def __init__(self) -> None:
-        self.errors = 0
-        self.cuts = 0
-        self.requests = 0
-        self.now = 0
-        self.most = 0
-        self.lock = threading.Lock()
-
-
-@pytest.fixture(scope="module")
-def moto_address() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def faults(moto_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
-    """S3 for this test, through a proxy whose faults can be set."""
-    faults = Faults()
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with faults.lock:
-                faults.requests += 1
-                faults.now += 1
-                faults.most = max(faults.most, faults.now)
-                fail, cut = faults.errors > 0, faults.cuts > 0
-                faults.errors -= fail
-                faults.cuts -= cut and not fail
-            try:
-                self.answer(fail, cut)
-            finally:
-                with faults.lock:
-                    faults.now -= 1
-
-        def answer(self, fail: bool, cut: bool) -> None:
-            if fail:
-                self.send_error(503)
-                return
-            try:
-                with urlopen(Request(moto_address + self.path, headers=dict(self.headers.items()))) as response:
-                    status, headers, body = response.status, response.headers, response.read()
-            except HTTPError as error:
-                status, headers, body = error.code, error.headers, error.read()
-            self.send_response(status)
-            for name, value in headers.items():
-                if name.lower() not in ("content-length", "connection", "date", "server", "transfer-encoding"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if cut else body)
-            if cut:
-                self.connection.shutdown(socket.SHUT_RDWR)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
-    monkeypatch.setattr(s3, "_PAUSE", 0.01)
-    s3._client.cache_clear()
-    yield faults
-    s3._client.cache_clear()
-    proxy.shutdown()
-    proxy.server_close()
-
-
-@pytest.fixture
-def bucket(moto_address: str, faults: Faults) -> Iterator[object]:
-    client = boto3.client("s3", endpoint_url=moto_address)
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    for entry in client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-        client.delete_object(Bucket=BUCKET, Key=entry["Key"])
-    client.delete_bucket(Bucket=BUCKET)
-    client.close()
-
-
-def upload(client: object, folder: Path, prefix: str) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            client.put_object(  # type: ignore[attr-defined]
-                Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(folder).as_posix()}", Body=path.read_bytes()
-            )
+moto_address, faults, bucket = s3_server.moto_address, s3_server.faults, s3_server.bucket
 
 
 def test_objects_are_read_and_listed(bucket: object) -> None:
@@ -214,7 +112,7 @@ def test_a_local_manifest_uses_the_cache(bucket: object, faults: Faults, tmp_pat
     cache = Cache(tmp_path / "cache", 10**6)
     cache.prepare()
     (pair,) = list_pairs(manifest, None, cache=cache).pairs
-    assert [pair.image.read() for _ in range(3)] == [b"image"] * 3 and faults.requests == 1
+    assert [pair.image.read() for _ in range(3)] == [b"image"] * 3 and faults.fetched == ["a.jpg"]
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -229,17 +127,14 @@ def test_a_training_on_objects_equals_one_on_files(
     if cache:
         cache.prepare()
     places = (Channels.locate(data), Channels.locate(f"s3://{BUCKET}/set one", cache=cache, keep_masks=cached))
-    fetched = []
     for number, channels in enumerate(places):
         segwright.train(channels, tmp_path / f"model {number}", settings(), device="cpu")
-        fetched.append(faults.requests)
     one, other = (segwright.load(tmp_path / f"model {number}", "cpu") for number in range(2))
     assert other.class_names == ("sky", "ground", "thing")
     image = np.asarray(Image.open(data / "validation" / "000.jpg"))
     assert (one.probabilities(image) == other.probabilities(image)).all()
     assert faults.most <= s3._CONNECTIONS
     if cached:
-        before = faults.requests
+        before = len(faults.fetched)
         segwright.train(places[1], tmp_path / "model 2", settings(), device="cpu")
-        objects = 2 * (6 + 3)
-        assert faults.requests - before < objects, "no picture is fetched again, only listed"
+        assert set(faults.fetched[before:]) == {"set one/label_map/class_names.txt"}, "no picture is fetched again"

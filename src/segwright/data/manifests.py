@@ -5,8 +5,9 @@ Knows manifests, and that what they refer to lies here or in S3. Refuses to open
 Source: SageMaker's contract, sections 2.1 and 2.3.
 """
 
+import logging
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 from segwright.data.pairs import Pair, Pairing
@@ -19,9 +20,11 @@ from segwright.formats.manifest import (
     read_manifest,
     resolve_reference,
 )
-from segwright.storage import Blob, Cache, Place, S3Place, open_blob
+from segwright.storage import Blob, Cache, Place, S3Place, open_blob, with_tags
 
 MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")
+
+_logger = logging.getLogger("segwright")
 
 
 def manifest_pairs(
@@ -29,21 +32,24 @@ def manifest_pairs(
 ) -> Pairing:
     """List the pairs of a manifest; references are S3 addresses or paths from the manifest's folder, here or in S3.
 
-    `cache` keeps objects of S3. A pair's key is the number of its line. Raises DataError for a manifest that cannot be
-    read, and names the line.
+    `cache` keeps objects of S3, which are asked for their tags first, so that those that changed are fetched anew. A
+    pair's key is the number of its line. Raises DataError for a manifest that cannot be read, and names the line.
     """
     lines, names = read_lines(manifest, attributes)
+    blobs = [referred(line, name, manifest, cache) for name in (names.image, names.mask) for line in lines]
+    if cache is not None:
+        blobs = _tagged(blobs, manifest)
     width = len(str(lines[-1].number))
     return Pairing(
         tuple(
             Pair(
                 f"line {line.number:0{width}}",
-                referred(line, names.image, manifest, cache),
-                referred(line, names.mask, manifest, cache),
+                image,
+                mask,
                 kept_masks,
                 _legend(line, names, manifest),
             )
-            for line in lines
+            for line, image, mask in zip(lines, blobs[: len(lines)], blobs[len(lines) :], strict=True)
         )
     )
 
@@ -61,8 +67,7 @@ def referred(line: ManifestLine, attribute: str, manifest: Place, cache: Cache |
         return open_blob(resolve_reference(stated, manifest.resolve().parent, where), cache)
     reference = resolve_reference(stated, Path(), where)
     if isinstance(reference, Path) and not reference.is_absolute():
-        beside = (PurePosixPath(manifest.key).parent / reference).as_posix()
-        return open_blob(S3Place(manifest.bucket, beside, cache))
+        return open_blob(manifest.beside(str(stated)), cache)
     return open_blob(reference, cache)
 
 
@@ -70,6 +75,23 @@ def legend_of(metadata: Any, name: str) -> Legend:
     """The colours that metadata give to indices; none where they speak of something else. Raises DataError."""
     entries = colour_map(metadata, name) or {}
     return tuple((index, entry.colour) for index, entry in sorted(entries.items()) if entry.colour is not None)
+
+
+def _tagged(blobs: Sequence[Blob], manifest: Place) -> list[Blob]:
+    """The blobs with the tags of those in S3; a warning counts the objects that cannot be kept for want of one."""
+    remote = sum(blob.remote for blob in blobs)
+    if not remote:
+        return list(blobs)
+    _logger.info("%s: asking for the tags of %d objects, to fetch anew those that changed", manifest, remote)
+    tagged = with_tags(blobs)
+    if without := sorted({blob.name for blob in tagged if blob.remote and not blob.version}):
+        _logger.warning(
+            "%s: objects that do not tell their tag are fetched each time, and not kept in the cache: %d, such as %s.",
+            manifest,
+            len(without),
+            without[0],
+        )
+    return tagged
 
 
 def _legend(line: ManifestLine, names: Attributes, manifest: Place) -> Legend:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright import __version__
 from segwright.data.augment import Crop, apply_crop
 from segwright.errors import DataError
 from segwright.formats.images import RGB, PixelForm, Pixels, decode_image, decode_reduced, image_size
@@ -81,9 +82,9 @@ def read_crop(
 def read_mask(pair: Pair) -> MaskArray:
     """The numbers stored in a pair's mask, [H, W]; raises DataError."""
     cache = pair.kept_masks
-    if cache is None:
+    if cache is None or not (version := pair.mask.version):  # without one, a mask that changed would go unseen
         return decode_mask_of(pair, pair.mask.read())[0]
-    key = f"mask\n{pair.mask.name}\n{pair.mask.version}\n{pair.legend}"
+    key = f"mask {__version__}\n{pair.mask.name}\n{version}\n{pair.legend}"
     kept = cache.get(key, lambda: _packed(decode_mask_of(pair, pair.mask.read())[0]))
     return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False))
 

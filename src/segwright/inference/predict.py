@@ -3,9 +3,10 @@
 Knows file names and what is written beside one another. Refuses to know how logits are made.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from segwright.formats.masks import encode_mask
 from segwright.formats.overlays import displayable
 from segwright.formats.overlays import overlay as draw_overlay
 from segwright.inference.model import Model, load
-from segwright.storage import Blob, FileBlob, Place, as_place, refuse_existing, write_aside, write_bytes
+from segwright.storage import Blob, FileBlob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def predict_files(
     """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders.
 
     `overlay` adds `STEM.overlay.png`, `probabilities` adds `STEM.npy`, float32 [C, H, W]. A picture that cannot
-    be read does not stop the others. Raises OutputExistsError when `output` exists and may not be written to,
-    DataError when two pictures would write the same file or, at the end, when some could not be read.
+    be read, or whose name is none below `output` (a key in S3 may hold `..`), does not stop the others. Raises
+    OutputExistsError when `output` exists and may not be written to, DataError when two pictures would write the same
+    file or, at the end, when some could not be predicted.
     """
     output = Path(output)
     refuse_existing(output, overwrite)
@@ -62,23 +64,37 @@ def predict_files(
     with progress("predicting", len(images), every=20) as advance:
         for stem, blob in images:
             try:
-                _predict_one(model, blob, output / stem, outputs)
+                _predict_one(model, blob, _files(output, stem, blob, outputs, overwrite), outputs)
             except UserError as error:
                 LOGGER.warning(str(error))
                 failed.append(blob)
             advance(1, "images")
     LOGGER.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
     if failed:
-        raise DataError(f"{len(failed)} of {len(images)} images could not be read; the warnings above name them")
+        raise DataError(f"{len(failed)} of {len(images)} images could not be predicted; the warnings above name them")
 
 
-def _predict_one(model: Model, blob: Blob, target: Path, outputs: Outputs) -> None:
+def _files(output: Path, stem: str, blob: Blob, outputs: Outputs, overwrite: bool) -> dict[str, Path]:
+    """The files of one image, by ending. Raises DataError for a name that is none below `output`, and for a file that
+    is there already and would be replaced without being asked for.
+    """
+    try:
+        files = {suffix: path_below(output, stem + suffix) for suffix in outputs.suffixes()}
+    except UserError as error:
+        raise DataError(f"{blob.name} is not predicted: {error}") from None
+    there = [] if overwrite else [str(file) for file in files.values() if os.path.lexists(file)]
+    if there:  # the output was empty, so this is a file system to which the names of two images are one
+        raise DataError(f"{blob.name} is not predicted: {there[0]} was written in the meantime. Rename one of the two.")
+    return files
+
+
+def _predict_one(model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs) -> None:
     image = decode_image(blob.read(), blob.name, model.form)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mask = _write_probabilities(model, image, target) if outputs.probabilities else model.mask(image)
-    write_bytes(_named(target, ".png"), encode_mask(mask, model.palette))
+    files[".png"].parent.mkdir(parents=True, exist_ok=True)
+    mask = _write_probabilities(model, image, files[".npy"]) if outputs.probabilities else model.mask(image)
+    write_bytes(files[".png"], encode_mask(mask, model.palette))
     if outputs.overlay:
-        write_bytes(_named(target, ".overlay.png"), encode_png(draw_overlay(displayable(image), mask, model.palette)))
+        write_bytes(files[".overlay.png"], encode_png(draw_overlay(displayable(image), mask, model.palette)))
 
 
 def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:
@@ -96,6 +112,7 @@ def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:
 
 
 def _refuse_collisions(images: Sequence[tuple[str, Blob]], outputs: Outputs) -> None:
+    """Raise DataError where two images would write the same file, or one a file where another needs a folder."""
     written: dict[str, str] = {}
     for stem, blob in images:
         for suffix in outputs.suffixes():
@@ -105,18 +122,21 @@ def _refuse_collisions(images: Sequence[tuple[str, Blob]], outputs: Outputs) -> 
                     f"{other} and {blob.name} would both be written to {stem + suffix}: "
                     "rename one of them, or predict them into two folders"
                 )
+    for stem, blob in images:
+        for folder in map(str, PurePosixPath(stem).parents):
+            if folder in written:
+                raise DataError(
+                    f"{written[folder]} would be written to {folder}, which has to be a folder for {blob.name}: "
+                    "rename one of them, or predict them into two folders"
+                )
 
 
-def _named(target: Path, suffix: str) -> Path:
-    return target.with_name(target.name + suffix)
-
-
-def _write_probabilities(model: Model, image: Pixels, target: Path) -> NDArray[np.uint8]:
+def _write_probabilities(model: Model, image: Pixels, file: Path) -> NDArray[np.uint8]:
     """Write the probabilities part by part, never all of them in memory; return the mask that they make."""
     mask = np.empty(image.shape[:2], np.uint8)
     shape = (len(model.class_names), *mask.shape)
-    with write_aside(_named(target, ".npy")) as file:
-        probabilities = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    with write_aside(file) as temporary:
+        probabilities = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         for block in model.blocks(image):
             probabilities[:, block.rows, block.columns] = block.logits.softmax(0).cpu().numpy()
             mask[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).cpu().numpy()

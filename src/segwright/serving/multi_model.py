@@ -23,6 +23,7 @@ from segwright.inference import Model
 from segwright.original import is_original, size_in_memory
 from segwright.serving.machine import available_memory, return_freed_memory
 from segwright.serving.scoring import is_out_of_memory
+from segwright.storage import leads_below
 
 PAGE: Final = 100
 """Models in one answer of the list."""
@@ -109,9 +110,10 @@ class ModelShelf:
 
     def _directory(self, url: str) -> Path:
         try:
-            directory, root = self._locate(url).resolve(), self._root.resolve()
-            there, below = directory.is_dir(), directory != root and directory.is_relative_to(root)
-            allowed = below and all(file.resolve().is_relative_to(root) for file in directory.rglob("*"))
+            directory = self._locate(url).resolve()
+            there = directory.is_dir()
+            below = leads_below(directory, self._root)
+            allowed = below and all(leads_below(file, self._root) for file in directory.rglob("*"))
         except (OSError, ValueError, RuntimeError):  # too long, with a null character, or links that lead in a circle
             raise HTTPException(400, "url cannot be a path: it takes the directory of a model.") from None
         if not allowed:

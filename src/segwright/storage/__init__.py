@@ -1,8 +1,8 @@
 """Where bytes lie and how they get there: files, objects in S3, and outputs that appear all at once.
 
-`aside` writes files and folders under a temporary name; `archives` unpacks a model's; `places` says what a path or an
-`s3://` address is and what lies below it; `blobs` are bytes that can be read; `s3` fetches objects and `cache` keeps
-them on the disk.
+`aside` writes files and folders under a temporary name; `safe_names` makes paths of names from outside; `archives`
+unpacks a model's; `places` says what a path or an `s3://` address is and what lies below it; `blobs` are bytes that can
+be read; `s3` fetches objects and `cache` keeps them on the disk.
 """
 
 from segwright.storage.archives import MAX_UNPACKED, unpack_archive
@@ -29,6 +29,8 @@ from segwright.storage.places import (
     open_blob,
     visible,
 )
+from segwright.storage.s3 import with_tags
+from segwright.storage.safe_names import leads_below, path_below
 
 __all__ = [
     "MAX_UNPACKED",
@@ -45,13 +47,16 @@ __all__ = [
     "files_below",
     "is_file",
     "is_folder",
+    "leads_below",
     "names_in",
     "open_blob",
+    "path_below",
     "refuse_existing",
     "refuse_unwritable_file",
     "refuse_unwritable_folder",
     "unpack_archive",
     "visible",
+    "with_tags",
     "write_aside",
     "write_bytes",
     "write_json",

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from segwright.errors import UserError
+from segwright.storage.safe_names import path_below
 
 MAX_UNPACKED: Final = 16 << 30
 """Bytes that the archive of a model may unpack to: two files of the largest backbones with room to spare."""
@@ -36,7 +37,7 @@ def unpack_archive(archive: Path, folder: Path, *, limit: int) -> None:
         with _opened(archive, limit) as stream, tarfile.open(fileobj=stream, mode="r:") as members:
             total = 0
             for number, member in enumerate(members):
-                _refuse_unsafe(member, archive)
+                _refuse_unsafe(member, archive, folder)
                 total += member.size
                 if total > limit or number >= MAX_MEMBERS:
                     raise _too_large(archive, limit)
@@ -97,20 +98,20 @@ def _opened(archive: Path, limit: int) -> Iterator[_Bounded]:
             yield _Bounded(unpacked, archive, limit)
 
 
-def _refuse_unsafe(member: tarfile.TarInfo, archive: Path) -> None:
-    path = PurePosixPath(member.name)
-    if member.issparse() or not (member.isfile() or member.isdir()):
-        problem = "is a link, a device or another thing that is neither file nor folder"
-    elif path.is_absolute() or ".." in path.parts or "\0" in member.name:
-        problem = "would lie outside the folder that it is unpacked to"
-    elif member.size < 0:
-        problem = f"has a size of {member.size} bytes"
-    else:
-        return
-    raise UserError(
-        f"{archive}: the member {member.name!r} {problem}. Nothing like it belongs into the archive of a model: "
-        "do not trust this one."
-    )
+def _refuse_unsafe(member: tarfile.TarInfo, archive: Path, folder: Path) -> None:
+    try:
+        if member.issparse() or not (member.isfile() or member.isdir()):
+            raise UserError("it is a link, a device or another thing that is neither file nor folder.")
+        if member.size < 0:
+            raise UserError(f"it has a size of {member.size} bytes.")
+        name = PurePosixPath(member.name).as_posix()  # archives of a folder begin with ./, which means nothing
+        if name != ".":
+            path_below(folder, name)
+    except UserError as error:
+        raise UserError(
+            f"{archive}: the member {member.name!r} is not unpacked: {error} Nothing like it belongs into the archive "
+            "of a model: do not trust this one."
+        ) from None
 
 
 def _too_large(archive: Path, limit: int) -> UserError:

@@ -36,9 +36,9 @@ class Cache:
     """Bytes that it may hold. It is passed by what is fetched between two looks, on average 64 files a process."""
 
     def get(self, key: str, fetch: Callable[[], bytes]) -> bytes:
-        """The bytes of `key`: from the folder, else fetched and kept. Raises what `fetch` raises.
+        """The bytes of `key`: from the folder, else fetched and kept. Raises what `fetch` raises, and nothing else.
 
-        A folder that cannot be written to is a UserError; a full disk only means that nothing more is kept.
+        A folder that is gone, closed or on a full disk only means that nothing more is kept.
         """
         file = self.folder / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
         with suppress(OSError):
@@ -79,11 +79,12 @@ class Cache:
         return self.folder / f".{secrets.token_hex(8)}.partial"
 
     def clear(self) -> None:
-        """Remove what was not used for longest until the limit holds again; a file that is gone already is no fault."""
+        """Remove what was not used for longest until the limit holds again.
+
+        A file that is gone already, or a folder that may not be listed, is no fault.
+        """
         entries = []
-        for file in self.folder.iterdir():
-            if _OWN_NAME.fullmatch(file.name) is None:
-                continue
+        for file in self._files():
             with suppress(OSError):
                 facts = file.stat()
                 entries.append((facts.st_mtime, facts.st_size, file))
@@ -96,6 +97,12 @@ class Cache:
             with suppress(OSError):
                 file.unlink()
             total -= size
+
+    def _files(self) -> list[Path]:
+        """What is in the folder by names of the cache's own, as far as the folder may be listed."""
+        with suppress(OSError):
+            return [file for file in self.folder.iterdir() if _OWN_NAME.fullmatch(file.name)]
+        return []
 
 
 def _unpacked(stored: bytes) -> bytes | None:

@@ -4,7 +4,7 @@ Knows local paths and `s3://bucket/prefix`. Refuses to judge which files are wan
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -30,6 +30,21 @@ class S3Place:
     def __truediv__(self, name: str) -> "S3Place":
         return S3Place(self.bucket, f"{self.key}/{name}" if self.key else name, self.cache)
 
+    def beside(self, path: str) -> "S3Place":
+        """What a relative path names that stands in this object; `.` and `..` are followed, doubled slashes stay.
+
+        Raises DataError for a path that leads out of the bucket.
+        """
+        parts = self.key.split("/")[:-1]
+        for part in path.split("/"):
+            if part == ".." and not parts:
+                raise DataError(f"{path!r} in {self} leads out of its bucket; give an s3:// address.")
+            if part == "..":
+                parts.pop()
+            elif part != ".":
+                parts.append(part)
+        return S3Place(self.bucket, "/".join(parts), self.cache)
+
     def __str__(self) -> str:
         return f"{_SCHEME}{self.bucket}/{self.key}"
 
@@ -48,21 +63,33 @@ Place = Path | S3Place
 
 
 def as_place(text: str | Path | S3Place, cache: Cache | None = None) -> Place:
-    """The place that a path or an address names. Raises DataError for an `s3://` address without a bucket."""
+    """The place that a path or an address names, whose objects `cache` keeps, if given.
+
+    Raises DataError for an `s3://` address without a bucket.
+    """
     if isinstance(text, S3Place):
-        return text
+        return replace(text, cache=cache or text.cache)
     if not str(text).startswith(_SCHEME):
         return Path(text)
-    bucket, _, key = str(text)[len(_SCHEME) :].partition("/")
-    if not bucket:
-        raise DataError(f"{text} names no bucket; an address is s3://BUCKET/PREFIX.")
+    bucket, key = _bucket_and_key(str(text))
     return S3Place(bucket, key.strip("/"), cache)
 
 
 def open_blob(place: str | Place, cache: Cache | None = None) -> Blob:
-    """The bytes of one file or object; nothing is read yet."""
+    """The bytes of one file or object; nothing is read yet. An address is taken at its word: `s3://b//x` is not
+    `s3://b/x`. An object is kept in `cache` only with a tag, for which `with_tags` asks.
+    """
+    if isinstance(place, str) and place.startswith(_SCHEME):
+        return S3Blob(*_bucket_and_key(place), cache=cache)
     found = as_place(place, cache)
     return S3Blob(found.bucket, found.key, cache=found.cache) if isinstance(found, S3Place) else FileBlob(found)
+
+
+def _bucket_and_key(address: str) -> tuple[str, str]:
+    bucket, _, key = address[len(_SCHEME) :].partition("/")
+    if not bucket:
+        raise DataError(f"{address} names no bucket; an address is s3://BUCKET/PREFIX.")
+    return bucket, key
 
 
 def is_folder(place: Place) -> bool:
@@ -84,8 +111,9 @@ def files_below(place: Place, skipped: Skipped) -> Iterator[tuple[PurePosixPath,
     """The files below a place in a fixed order, each with its path from there.
 
     Hidden names (a dot first) are left out, and so is everything below a folder, given by its path from the place, that
-    `skipped` says so of. Local folders are followed through symbolic links, but none is walked through twice.
-    Raises DataError for a place that is no folder or cannot be read.
+    `skipped` says so of. Local folders are followed through symbolic links, but none is walked through twice. Doubled
+    slashes in keys count as one, as in file systems; `..` stays, so that a path need not be one below a folder of
+    outputs: `path_below` judges that. Raises DataError for a place that is no folder or cannot be read.
     """
     if isinstance(place, S3Place):
         yield from _objects_below(place, skipped)
@@ -97,8 +125,8 @@ def _objects_below(place: S3Place, skipped: Skipped) -> Iterator[tuple[PurePosix
     prefix = _prefix(place)
     known: dict[PurePosixPath, bool] = {}
     for blob in list_objects(place.bucket, prefix, place.cache):
-        path = PurePosixPath(blob.key[len(prefix) :])
-        if any(part.startswith(".") for part in path.parts):
+        path = PurePosixPath(blob.key[len(prefix) :].lstrip("/"))
+        if any(part.startswith(".") and part != ".." for part in path.parts):
             continue
         for folder in path.parents[:-1]:
             if folder not in known:

@@ -1,4 +1,4 @@
-"""Objects in S3 by boto3: listing what lies below a prefix, and reading one object whole.
+"""Objects in S3 by boto3: listing what lies below a prefix, asking for tags, and reading one object whole.
 
 Knows addresses, retries and the words of S3's errors. Credentials, region and endpoint are found as in every AWS tool
 (environment, shared files, the machine's role; `AWS_ENDPOINT_URL` for a server of your own). Refuses to know what
@@ -8,11 +8,13 @@ objects hold.
 import functools
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from segwright.errors import DataError, UserError
+from segwright.storage.blobs import Blob
 from segwright.storage.cache import Cache
 
 _ATTEMPTS: Final = 4
@@ -31,8 +33,9 @@ class S3Blob:
     bucket: str
     key: str
     tag: str = ""
-    """The entity tag where a listing told it: it tells an object from what lay there before."""
+    """The entity tag where a listing or `with_tags` told it: it tells an object from what lay there before."""
     cache: Cache | None = None
+    """Where its bytes are kept under their tag; without a tag they are fetched each time."""
     remote: bool = field(default=True, init=False)
 
     @property
@@ -46,11 +49,11 @@ class S3Blob:
         return self.tag
 
     def read(self) -> bytes:
-        """All bytes of the object, from the cache where there is one.
+        """All bytes of the object, from the cache where that has those of its tag.
 
         Raises DataError for objects that are missing, denied or cannot be had after several attempts.
         """
-        if self.cache is None:
+        if self.cache is None or not self.tag:
             return self._fetch()
         return self.cache.get(f"{self.name}\n{self.tag}", self._fetch)
 
@@ -77,11 +80,33 @@ def list_objects(bucket: str, prefix: str, cache: Cache | None = None) -> Iterat
         for page in _client(os.getpid()).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", ()):
                 if not entry["Key"].endswith("/"):
-                    yield S3Blob(bucket, entry["Key"], entry["ETag"], cache)
+                    yield S3Blob(bucket, entry["Key"], entry.get("ETag", ""), cache)
     except UserError:
         raise
     except Exception as error:
         raise _told(error, f"s3://{bucket}/{prefix}") from error
+
+
+def with_tags(blobs: Sequence[Blob]) -> list[Blob]:
+    """The same blobs; objects that a cache is to keep get the tags that they have now.
+
+    Asks once for each object, for many at a time. An object whose tag cannot be had stays without one.
+    """
+    untagged = {blob for blob in blobs if isinstance(blob, S3Blob) and blob.cache is not None and not blob.tag}
+    if not untagged:
+        return list(blobs)
+    _client(os.getpid())  # made by one thread
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        tagged: dict[Blob, Blob] = dict(zip(untagged, pool.map(_with_tag, untagged), strict=True))
+    return [tagged.get(blob, blob) for blob in blobs]
+
+
+def _with_tag(blob: S3Blob) -> S3Blob:
+    try:
+        head = _client(os.getpid()).head_object(Bucket=blob.bucket, Key=blob.key)
+    except Exception:  # whatever it is, reading the object will tell; here it only means that nothing is kept
+        return blob
+    return replace(blob, tag=head.get("ETag", ""))
 
 
 @functools.lru_cache(maxsize=1)

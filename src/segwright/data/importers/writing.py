@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER, progress
 from segwright.data.importers.items import Canvas, ImportedData, ImportedPair
 from segwright.data.importers.splitting import Division
+from segwright.errors import DataError, UserError
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.formats.masks import encode_mask
 from segwright.formats.orientation import noted_orientation
 from segwright.formats.signatures import sniff
 from segwright.palettes import default_palette
-from segwright.storage import write_json
+from segwright.storage import path_below, write_json
 
 _FEWEST_THREADS: Final = 8  # references of a manifest lead to S3, which answers slowly but to many at once
 _SHOWN: Final = 3
@@ -61,14 +62,24 @@ def _write_pair(folder: Path, palette: NDArray[np.uint8], job: tuple[str, Import
     image = pair.image.read()
     canvas = Canvas(*image_size(image, pair.image.name), noted_orientation(image, sniff(image)))
     drawn = pair.draw_mask(canvas)
-    _write(folder / channel / f"{pair.key}{_ending(pair.name, image)}", image)
-    _write(folder / f"{channel}_annotation" / f"{pair.key}.png", encode_mask(drawn.mask, palette))
+    _write(folder / channel, f"{pair.key}{_ending(pair.name, image)}", image, pair.name)
+    _write(folder / f"{channel}_annotation", f"{pair.key}.png", encode_mask(drawn.mask, palette), pair.name)
     return drawn.remarks
 
 
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+def _write(folder: Path, name: str, data: bytes, origin: str) -> None:
+    """Write a file that is not there yet; DataError that names the image for a name that is none, or is taken."""
+    try:
+        path = path_below(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(data)
+    except UserError as error:
+        raise DataError(f"{origin}: {error} Rename the image.") from None
+    except (FileExistsError, NotADirectoryError):  # to some file systems A and a are one; or a.png and a.png/b
+        raise DataError(
+            f"{origin}: another image needs the name {name} or one above it: rename one of the two."
+        ) from None
 
 
 def _ending(name: str, image: bytes) -> str:
