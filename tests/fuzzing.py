@@ -35,6 +35,7 @@ from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.run_lengths import compress_counts
 from segwright.labels import LabelMap, parse_class_names
 from segwright.palettes import default_palette
+from segwright.storage import path_below
 from tests.mxnet_params_writer import Layout, write_params
 
 Parse = Callable[[bytes], object]
@@ -283,6 +284,12 @@ def _parse_params(data: bytes) -> None:
     assert size <= 2 * len(data), f"{size} bytes of arrays in {len(data)}"
 
 
+def _parse_name(data: bytes) -> None:
+    name = data.decode("utf-8", "surrogateescape")
+    below = path_below(_folder(), name).resolve().relative_to(_folder().resolve())
+    assert below.parts and str(below) == name
+
+
 def _text(parse: Callable[[str, str], object]) -> Parse:
     return lambda data: parse(data.decode("utf-8", "surrogateescape"), "hostile.txt")
 
@@ -297,6 +304,10 @@ TARGETS: dict[str, Target] = {
     "MXNet .params": Target(_params, _parse_params),
     "COCO": Target(_coco, _parse_coco),
     "LabelMe": Target(_labelme, _parse_labelme),
+    "names": Target(
+        lambda: [b"a/b.png", "größe ö/..a/b..png".encode(), b"..a/..b/.c", b"images\\a.png"],
+        _parse_name,
+    ),
     "label map": Target(
         lambda: [
             b'{"map": {"0": 5, "1": [0, 7]}, "class_names": ["a", "b"]}',

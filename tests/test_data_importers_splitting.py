@@ -118,6 +118,7 @@ def test_two_images_of_one_name_are_refused() -> None:
         ("../../etc/passwd", "_./_./etc/passwd"),
         ("/etc/passwd", "etc/passwd"),
         ("..\\up.png", "_./up"),
+        ("C:\\data\\x.png", "C_/data/x"),
         (".hidden/.jpg", "_hidden/_jpg"),
         ("train_annotation/validation/x.png", "train_annotation_/validation_/x"),
         ("...jpg", "_."),

@@ -46,6 +46,28 @@ def test_a_manifest_in_s3_refers_to_its_own_folder() -> None:
     assert referred(line, "b", manifest, cache) == S3Blob("other", "z.png", cache=cache)
 
 
+@pytest.mark.parametrize(
+    ("reference", "key"),
+    [
+        ("../masks/x.png", "jobs//masks/x.png"),
+        ("./x.png", "jobs//one/x.png"),
+        ("a//x.png", "jobs//one/a//x.png"),
+        ("../../../x.png", "x.png"),
+    ],
+)
+def test_paths_in_a_manifest_in_s3_are_followed_and_keys_keep_their_slashes(reference: str, key: str) -> None:
+    manifest = S3Place("bucket", "jobs//one/out.manifest")
+    assert referred(ManifestLine(1, {"a": reference}), "a", manifest) == S3Blob("bucket", key)
+
+
+def test_a_path_in_a_manifest_in_s3_does_not_leave_its_bucket() -> None:
+    manifest = S3Place("bucket", "jobs/out.manifest")
+    with pytest.raises(
+        DataError, match=r"'\.\./\.\./x\.png' in s3://bucket/jobs/out\.manifest leads out of its bucket"
+    ):
+        referred(ManifestLine(1, {"a": "../../x.png"}), "a", manifest)
+
+
 def test_a_line_that_refers_to_nothing_is_named(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.jsonl", [{"source-ref": "a.jpg", "m-ref": "a.png"}, {"source-ref": "b"}])
     with pytest.raises(DataError, match=r"m\.jsonl, line 2"):

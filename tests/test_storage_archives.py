@@ -91,6 +91,16 @@ def as_link(kind: bytes, target: str) -> Change:
         ("../outside", lambda _: None),
         ("sub/../../outside", lambda _: None),
         ("..", as_link(tarfile.DIRTYPE, "")),
+        ("model_best.params", as_link(tarfile.LNKTYPE, "first")),
+        ("folder", as_link(tarfile.SYMTYPE, ".")),
+        ("//tmp/segwright-absolute", lambda _: None),
+        ("..\\outside", lambda _: None),
+        ("sub\\..\\..\\outside", lambda _: None),
+        ("\\outside", lambda _: None),
+        ("C:outside", lambda _: None),
+        ("sub/.. /outside", lambda _: None),
+        ("line\nbreak", lambda _: None),
+        ("x" * 256, lambda _: None),
     ],
 )
 def test_members_that_are_not_what_a_model_has_are_refused_by_name(name: str, change: Change, tmp_path: Path) -> None:
@@ -98,6 +108,30 @@ def test_members_that_are_not_what_a_model_has_are_refused_by_name(name: str, ch
     assert f"the member {name!r} " in message
     assert not Path("/tmp/segwright-absolute").exists()
     assert {path.name for path in (tmp_path / "within" / "folder").iterdir()} == {"first"}
+
+
+def test_a_link_that_is_there_already_is_not_followed(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "within" / "folder", tmp_path / "elsewhere"
+    folder.mkdir(parents=True)
+    elsewhere.mkdir()
+    (folder / "door").symlink_to(elsewhere)
+    assert "symbolic link" in refusal(pack([member("door/file")]), tmp_path)
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_member_that_comes_twice_counts_as_tar_has_it_the_last_time(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in (("a", b"old"), ("./a", b"new"), ("A", b"one"), ("sub//b", b"two")):
+            archive.addfile(member(name), io.BytesIO(content))
+    folder = unpack(stream.getvalue(), tmp_path)
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found == {"a": b"new", "A": b"one", "sub/b": b"two"}
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_name_that_is_both_file_and_folder_is_one_clear_error(names: tuple[str, str], tmp_path: Path) -> None:
+    assert "cannot be unpacked into" in refusal(pack(map(member, names)), tmp_path)
 
 
 def test_a_link_does_not_lead_the_next_member_out(tmp_path: Path) -> None:

@@ -102,6 +102,27 @@ def test_a_full_disk_only_means_that_nothing_is_kept(cache: Cache, monkeypatch: 
     assert list(cache.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("at", ["iterdir", "stat", "unlink", "read_bytes", "replace"])
+def test_a_folder_that_fails_never_fails_a_read(cache: Cache, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    monkeypatch.setattr(module, "_CLEAR_EVERY", 1)
+    for index in range(20):
+        cache.get(f"before {index}", lambda: bytes(100))
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, at, denied)
+    for index in range(20):
+        assert cache.get(f"{index}", lambda: b"data" * 100) == b"data" * 100
+
+
+def test_a_folder_that_is_gone_never_fails_a_read(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLEAR_EVERY", 1)
+    cache.folder.rmdir()
+    assert cache.get("a", lambda: b"data") == b"data"
+    cache.clear()
+
+
 def hammer(cache: Cache, seed: int) -> None:
     for index in range(200):
         key = str((index * 7 + seed) % 20)

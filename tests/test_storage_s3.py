@@ -1,5 +1,6 @@
 """S3 as it behaves and misbehaves."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from segwright.data.channels import Channels, list_pairs
 from segwright.data.loading import CropSettings, LoaderSettings, training_loader
 from segwright.errors import DataError, UserError
 from segwright.labels import LabelMap
-from segwright.storage import Cache, S3Place, is_file, is_folder, open_blob, s3
+from segwright.storage import Cache, S3Place, as_place, is_file, is_folder, open_blob, s3
 from tests import s3_server
 from tests.conftest import Draw
 from tests.s3_server import BUCKET, Faults, upload
@@ -31,6 +32,87 @@ def test_objects_are_read_and_listed(bucket: object) -> None:
     place = S3Place(BUCKET, "a")
     assert is_folder(place) and not is_folder(place / "nothing")
     assert is_file(place / "x.jpg") and not is_file(place / "x")
+
+
+@pytest.mark.parametrize("key", ["a/../secret.jpg", "a/./secret.jpg", "../pictures/secret.jpg"])
+def test_a_key_with_dots_is_not_that_of_another_object(bucket: object, faults: Faults, key: str) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="secret.jpg", Body=b"other")  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="another object would be read"):
+        open_blob(f"s3://{BUCKET}/{key}").read()
+    assert faults.fetched == []
+
+
+def test_an_address_is_taken_at_its_word(bucket: object) -> None:
+    for key in ("x.jpg", "/x.jpg", "a//x.jpg", "a/x.jpg"):
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=key.encode())  # type: ignore[attr-defined]
+    for key in ("x.jpg", "/x.jpg", "a//x.jpg", "a/x.jpg"):
+        assert open_blob(f"s3://{BUCKET}/{key}").read() == key.encode()
+
+
+def test_an_object_named_by_a_manifest_is_fetched_anew_when_it_changes(
+    bucket: object, faults: Faults, tmp_path: Path
+) -> None:
+    objects = {"a.jpg": b"image", "a.png": b"mask", "b.jpg": b"other image"}
+    for key, body in objects.items():
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=body)  # type: ignore[attr-defined]
+    manifest = write_manifest(
+        tmp_path / "m.manifest",
+        [{"source-ref": f"s3://{BUCKET}/{name}.jpg", "m-ref": f"s3://{BUCKET}/a.png"} for name in "ab"],
+    )
+    cache = Cache(tmp_path / "cache", 10**6)
+    cache.prepare()
+
+    def read() -> list[bytes]:
+        faults.gets, faults.heads = [], 0
+        pairs = list_pairs(manifest, None, cache=cache).pairs
+        return [blob.read() for _ in range(3) for pair in pairs for blob in (pair.image, pair.mask)]
+
+    assert read() == [b"image", b"mask", b"other image", b"mask"] * 3
+    assert sorted(faults.fetched) == ["a.jpg", "a.png", "b.jpg"] and faults.heads == 3
+    assert read()[0] == b"image" and faults.fetched == [] and faults.heads == 3
+    bucket.put_object(Bucket=BUCKET, Key="a.jpg", Body=b"drawn anew")  # type: ignore[attr-defined]
+    assert read() == [b"drawn anew", b"mask", b"other image", b"mask"] * 3
+    assert faults.fetched == ["a.jpg"] and faults.heads == 3
+
+
+def test_without_a_cache_nobody_asks_for_tags(bucket: object, faults: Faults, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "m.manifest", [{"source-ref": f"s3://{BUCKET}/a.jpg", "m-ref": "a.png"}])
+    list_pairs(manifest, None)
+    assert faults.heads == 0
+
+
+def test_an_object_without_a_tag_is_fetched_each_time(
+    bucket: object, faults: Faults, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = write_manifest(tmp_path / "m.manifest", [{"source-ref": f"s3://{BUCKET}/a.jpg", "m-ref": "a.png"}])
+    cache = Cache(tmp_path / "cache", 10**6)
+    cache.prepare()
+    (pair,) = list_pairs(manifest, None, cache=cache).pairs  # the object is not there yet
+    assert f"1, such as s3://{BUCKET}/a.jpg" in caplog.text
+    for body in (b"one", b"two"):
+        bucket.put_object(Bucket=BUCKET, Key="a.jpg", Body=body)  # type: ignore[attr-defined]
+        assert pair.image.read() == body
+    assert list(cache.folder.iterdir()) == []
+
+
+def test_a_label_map_in_s3_is_never_an_old_one(bucket: object, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", 10**6)
+    cache.prepare()
+    for folder in ("train", "train_annotation", "validation", "validation_annotation"):
+        bucket.put_object(Bucket=BUCKET, Key=f"set/{folder}/a.png", Body=b"")  # type: ignore[attr-defined]
+    found = []
+    for value in (7, 8):
+        body = json.dumps({"map": {"1": value}}).encode()
+        bucket.put_object(Bucket=BUCKET, Key="set/label_map/train_label_map.json", Body=body)  # type: ignore[attr-defined]
+        found.append(Channels.locate(f"s3://{BUCKET}/set", cache=cache).read_label_map("train"))
+    assert found == [LabelMap(values=((7, 1),)), LabelMap(values=((8, 1),))]
+
+
+def test_a_place_that_is_one_already_gets_the_cache(tmp_path: Path) -> None:
+    cache, other = Cache(tmp_path, 1), Cache(tmp_path, 2)
+    assert as_place(S3Place("bucket", "a"), cache) == S3Place("bucket", "a", cache)
+    assert as_place(S3Place("bucket", "a", other)) == S3Place("bucket", "a", other)
+    assert open_blob(S3Place("bucket", "a"), cache) == s3.S3Blob("bucket", "a", cache=cache)
 
 
 def test_errors_and_cut_connections_are_tried_again(bucket: object, faults: Faults) -> None:

@@ -58,6 +58,11 @@ class S3Blob:
         return self.cache.get(f"{self.name}\n{self.tag}", self._fetch)
 
     def _fetch(self) -> bytes:
+        if not {".", ".."}.isdisjoint(self.key.split("/")):
+            raise DataError(
+                f"{self.name} is not asked for: HTTP follows the dots in a key, so that another object would be read. "
+                "Copy it to a key without them."
+            )
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 response = _client(os.getpid()).get_object(Bucket=self.bucket, Key=self.key)

@@ -22,7 +22,7 @@ from segwright.storage import Blob, open_blob
 
 Split = Literal["train", "validation"]
 
-_UNSAFE: Final = re.compile(r"^\.|[\x00-\x1f\x7f\ud800-\udfff]")
+_UNSAFE: Final = re.compile(r"^\.|(?<=^[A-Za-z]):|[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class ImportedData:
 
 def safe_key(name: str) -> str:
     """The key of an image: its path without the ending, such that nothing in it leads out of the output, hides a
-    file, or makes a sub-folder look like another channel.
+    file, or makes a sub-folder look like another channel. Slashes of both kinds separate, as tools on Windows write.
     """
     *folders, file = [part for part in re.split(r"[/\\]+", name) if part] or ["_"]
     parts = [*(f"{folder}_" if folder in CHANNELS else folder for folder in folders), without_ending(file)]

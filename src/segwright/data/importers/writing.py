@@ -77,9 +77,7 @@ def _write(folder: Path, name: str, data: bytes, origin: str) -> None:
     except UserError as error:
         raise DataError(f"{origin}: {error} Rename the image.") from None
     except (FileExistsError, NotADirectoryError):  # to some file systems A and a are one; or a.png and a.png/b
-        raise DataError(
-            f"{origin}: another image needs the name {name} or one above it: rename one of the two."
-        ) from None
+        raise DataError(f"{origin}: another image has taken the name {name}: rename one of the two.") from None
 
 
 def _ending(name: str, image: bytes) -> str:
