@@ -229,11 +229,11 @@ def ground_truth(place: Path, name: str) -> Path:
 def test_imports_stay_in_their_folder(
     kind: ImportFormat, write: Callable[[Path, str], Path], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(S3Blob, "read", lambda _: save_image(tmp_path / "x" / "any.png"))
+    image = save_image(tmp_path / "any.png")
+    monkeypatch.setattr(S3Blob, "read", lambda _: image)
     place = tmp_path / "a" / "b" / "data"
     place.mkdir(parents=True)
     source = write(place, name)
-    save_image(tmp_path / "x" / "any.png")
     before = files(tmp_path)
     import_data(kind, str(source), tmp_path / "a" / "b" / "out")
     new = files(tmp_path) - before
@@ -257,7 +257,8 @@ def test_lists_of_pascal_voc_only_name_what_is_there(name: str, tmp_path: Path) 
 
 
 def test_an_import_refuses_names_that_no_file_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(S3Blob, "read", lambda _: save_image(tmp_path / "any.png"))
+    image = save_image(tmp_path / "any.png")
+    monkeypatch.setattr(S3Blob, "read", lambda _: image)
     with pytest.raises(DataError, match=f"{'x' * 60}.* is too long .* Rename the image"):
         import_data("ground-truth", str(ground_truth(tmp_path, "x" * 260)), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -49,7 +49,7 @@ def test_bands_of_16_bits_are_learnt_and_used(channels_folder: Draw, tmp_path: P
     with Image.open(tmp_path / "masks" / "000.overlay.png") as overlay:
         assert overlay.mode == "RGB" and overlay.size == (48, 40)
     Image.new("RGB", (48, 40)).save(tmp_path / "photo.jpg")
-    with pytest.raises(DataError, match="1 of 1 images could not be read"):
+    with pytest.raises(DataError, match="1 of 1 images could not be predicted"):
         segwright.predict_files(tmp_path / "model", [tmp_path / "photo.jpg"], tmp_path / "more", device="cpu")
     with pytest.raises(DataError, match=r"3\] of uint16|5\] of uint16|1\] of uint16"):
         segwright.load(tmp_path / "model", "cpu").mask(np.zeros((8, 8, 3), np.uint8))

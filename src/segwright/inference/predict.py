@@ -81,7 +81,7 @@ def _files(output: Path, stem: str, blob: Blob, outputs: Outputs, overwrite: boo
     try:
         files = {suffix: path_below(output, stem + suffix) for suffix in outputs.suffixes()}
     except UserError as error:
-        raise DataError(f"{blob.name} is not predicted: {error}") from None
+        raise DataError(f"{blob.name} is not predicted: {error} Rename it.") from None
     there = [] if overwrite else [str(file) for file in files.values() if os.path.lexists(file)]
     if there:  # the output was empty, so this is a file system to which the names of two images are one
         raise DataError(f"{blob.name} is not predicted: {there[0]} was written in the meantime. Rename one of the two.")
