@@ -1,6 +1,7 @@
 """Hosting from outside: the tree that SageMaker makes, the real entry as a process, real HTTP."""
 
 import io
+import logging
 import os
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from segwright import client
+from segwright.errors import BundleError
+from segwright.inference import load
 from tests.gluoncv import recorded_arrays
 from tests.mxnet_params_writer import write_params
 from tests.served import picture, server, write_bundle
@@ -77,3 +80,22 @@ def test_what_cannot_be_served_is_one_sentence(tmp_path: Path, port: str, variab
     done = subprocess.run([sys.executable, *ENTRY], env=surroundings, capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("below", ["", "model", "out/model"])
+def test_the_only_model_below_the_folder_is_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, below: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    write_bundle(tmp_path / "model" / below)
+    (tmp_path / "model" / "code").mkdir()
+    (tmp_path / "model" / "__MACOSX" / "model").mkdir(parents=True)
+    assert load(tmp_path / "model", "cpu").class_names == ("class 0", "class 1", "class 2")
+    assert (f"the model is in the folder {below}" in caplog.text) == bool(below)
+
+
+def test_several_models_below_the_folder_are_refused(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_bundle(tmp_path / name)
+    with pytest.raises(BundleError, match=r"several models \(one, two\)"):
+        load(tmp_path, "cpu")

@@ -375,7 +375,7 @@ def test_an_interruption_ends_the_reading(folder: Folder, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(readings, "read_one", slow)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(readings, "available_cores", lambda: 2)
     with pytest.raises(KeyboardInterrupt):
         folder.check(progress=stop)
     assert len(started) < 20

@@ -1,4 +1,3 @@
-import os
 import shutil
 from types import SimpleNamespace
 
@@ -118,7 +117,7 @@ def test_no_more_workers_than_shared_memory_has_room_for(
 ) -> None:
     if not loading._SHARED_MEMORY.is_dir():
         pytest.skip("only Linux keeps shared memory as files")
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(loading, "available_cores", lambda: 2)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=room))
     made = loader_of(pairs, CROPS, batch_size=4, seed=0, workers=2)
     assert made._loader.num_workers == fitting

@@ -17,6 +17,7 @@ from segwright.cli.flags import with_boolean_values
 from segwright.cli.shared import app
 from segwright.console import set_up_logging
 from segwright.errors import UserError
+from segwright.resources import ensure_temporary_folder
 
 COMMANDS = (commands, data_commands, importing, model_commands, serve_command, container_commands)
 """The modules whose import tells the application its commands."""
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     tokens = with_boolean_values(sys.argv[1:] if arguments is None else arguments)
     try:
+        ensure_temporary_folder()
         app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _complain(_usage_sentence(error))

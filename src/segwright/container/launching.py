@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from segwright.interruption import StopRequest, hold_termination, release_termination
+from segwright.resources import available_cores
 
 RANK: Final = "RANK"
 _LOOK_EVERY: Final = 0.1  # seconds
@@ -56,7 +57,7 @@ def launch(command: Sequence[str], count: int, stop: StopRequest, grace: float) 
 
 
 def _variables(number: int, count: int, port: int) -> dict[str, str]:
-    threads = max((os.cpu_count() or 1) // count, 1)
+    threads = max(available_cores() // count, 1)
     return {
         RANK: str(number),
         "LOCAL_RANK": str(number),

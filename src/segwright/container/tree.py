@@ -6,6 +6,8 @@ SageMaker's training toolkit (`SM_*`) say, so that script mode works too. Refuse
 Source: SageMaker's contract, section 6.1.
 """
 
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -63,7 +65,13 @@ class Tree:
     @property
     def earlier_model(self) -> Path:
         """Where the model that a training starts from is unpacked; the same place after a restart."""
-        return self.root / "segwright" / "earlier-model"
+        return self._scratch / "segwright" / "earlier-model"
+
+    @property
+    def _scratch(self) -> Path:
+        """A folder to write to that nobody uploads: the root, unless it is read-only."""
+        places = (self.root, self.root / "output", Path(tempfile.gettempdir()))
+        return next((place for place in places if os.access(place, os.W_OK)), places[-1])
 
     def local(self, path: str) -> Path:
         """A path that the platform names below `/opt/ml`, below this root."""

@@ -31,6 +31,7 @@ from segwright.data.sampling import EpochSampler, Visit
 from segwright.errors import DataError, UserError
 from segwright.formats.images import RGB, PixelForm, Pixels
 from segwright.labels import IGNORE, LabelMap
+from segwright.resources import available_cores
 from segwright.storage import HeldBlob
 
 _IN_FLIGHT: Final = 16  # objects that one worker fetches at a time
@@ -130,7 +131,7 @@ class TrainingLoader:
     def __init__(
         self, dataset: "_Crops", sampler: EpochSampler[Pair] | StreamSampler, settings: LoaderSettings
     ) -> None:
-        cores = (os.cpu_count() or 1) // settings.local_world_size or 1
+        cores = available_cores() // settings.local_world_size or 1
         processes = _that_fit(min(settings.workers, cores), dataset, settings)
         self._sampler = sampler
         self.skipped: list[str] = []
@@ -177,7 +178,8 @@ def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
     side, form = dataset.crops.crop_size, dataset.form
     share = -(-settings.batch_size // settings.world_size)
     batch = share * side**2 * (form.bands * form.dtype.itemsize + 1)
-    room = shutil.disk_usage(_SHARED_MEMORY).free // settings.local_world_size
+    writable = os.access(_SHARED_MEMORY, os.W_OK)
+    room = shutil.disk_usage(_SHARED_MEMORY).free // settings.local_world_size if writable else 0
     fitting = min(workers, max((room // batch - _BATCHES_BESIDE) // _BATCHES_AHEAD, 0))
     if fitting < workers:
         LOGGER.warning(

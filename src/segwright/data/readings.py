@@ -4,7 +4,6 @@ Knows how to read, verify and count. Refuses to judge what was counted, and keep
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, verify_image
 from segwright.formats.masks import MaskArray
+from segwright.resources import available_cores
 
 _REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
 _COUNTED_AT_ONCE: Final = 1 << 20  # pixels; numpy widens each to 8 bytes while it counts
@@ -62,7 +62,7 @@ def read_all(
     readings: list[Reading] = []
     problems: list[str] = []
     remote = any(pair.image.remote or pair.mask.remote for pair in pairs)
-    with ThreadPoolExecutor(max_workers=_REMOTE_AT_ONCE if remote else os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=_REMOTE_AT_ONCE if remote else available_cores()) as pool:
         # an exception here (Ctrl-C above all) drops the iterator of map(), which cancels what has not begun
         for done, outcome in enumerate(pool.map(partial(read_one, wish=wish), pairs), 1):
             if isinstance(outcome, Reading):

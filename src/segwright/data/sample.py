@@ -5,7 +5,6 @@ show what real data need: their pixel values are not class indices, so the label
 are to be ignored.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
@@ -20,6 +19,7 @@ from segwright.errors import UserError
 from segwright.formats.images import encode_jpeg
 from segwright.formats.masks import encode_mask
 from segwright.labels import IGNORE
+from segwright.resources import available_cores
 from segwright.storage import directory_aside, write_bytes, write_json
 
 FEWEST_IMAGES: Final = 3
@@ -104,7 +104,7 @@ def _split(images: int) -> list[str]:
 
 def _draw_all(draw: Callable[[int, str], None], splits: list[str], progress: Callable[[int, int], None] | None) -> None:
     """Draw every picture, on all processors; after a failure or Ctrl-C, those not begun are not."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         try:
             drawing = [pool.submit(draw, index, split) for index, split in enumerate(splits)]
             for done, pair in enumerate(as_completed(drawing), start=1):

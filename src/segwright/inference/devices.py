@@ -13,6 +13,7 @@ from typing import Final
 import torch
 
 from segwright.errors import UserError
+from segwright.resources import available_cores
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -42,6 +43,15 @@ def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
             f"have: {', '.join(present)}" + (f"; {idle}" if idle else "")
         )
     return _gpu(local_rank) if name == "cuda" else torch.device(name)
+
+
+def limit_threads(shares: int = 1) -> None:
+    """Compute with no more threads than one of `shares` equal parts of this process's cores (affinity, control group).
+
+    PyTorch counts the cores of the machine, of which a container may have a few: more threads than cores wait for each
+    other. A smaller number that was set before, as by OMP_NUM_THREADS, stays.
+    """
+    torch.set_num_threads(max(min(torch.get_num_threads(), available_cores() // shares), 1))
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

@@ -1,5 +1,6 @@
 """A trained model in memory, ready to be asked: what Python users hold in their hands."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from segwright.formats.images import PixelForm, Pixels
 from segwright.inference.devices import choose_device, choose_precision
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
 from segwright.networks import SegmentationNetwork
-from segwright.original import is_original, read_original
+from segwright.original import is_original, model_in, read_original
+
+_log = logging.getLogger("segwright")
 
 
 class Model:
@@ -74,12 +77,16 @@ class Model:
 def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "float32") -> Model:
     """Load the best weights of a bundle onto a device (cpu, cuda, mps; None: the best one present).
 
-    A folder with the files of SageMaker's original algorithm is taken as well. `precision_dtype` is the number format
-    to compute in: float32, float16, bfloat16 or auto.
+    A folder with the files of SageMaker's original algorithm is taken as well, and so is a folder with the only model
+    in one below it. `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto.
 
-    Raises BundleError when the model is damaged, and UserError when the device is not there.
+    Raises BundleError when the model is damaged or none can be told from others, and UserError when the device is not
+    there.
     """
-    path = Path(bundle)
+    given = Path(bundle)
+    path = (model_in(given) if given.is_dir() else None) or given
+    if path != given:
+        _log.info("%s: the model is in the folder %s", given, path.relative_to(given))
     description, network = read_original(path) if is_original(path) else load_network(path)
     place = choose_device(device)
     return Model(description, network, place, choose_precision(precision_dtype, place))

@@ -11,6 +11,7 @@ Knows names, and how a file of weights begins. Refuses to know what is in the fi
 Source: SageMaker's contract, section 7.1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from segwright.storage import names_in, visible
 BEST: Final = "model_best.params"
 LAST: Final = "model_algo-1"
 HYPERPARAMETERS: Final = "hyperparams.json"
+_DEEPEST: Final = 3  # levels below a folder that a model is looked for in
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,29 @@ def is_original(folder: Path) -> bool:
 
 
 def model_in(folder: Path) -> Path | None:
-    """The folder, or the first in it, that holds a bundle or a model of the original algorithm."""
-    folders = (folder, *(inner for inner in visible(folder) if inner.is_dir()))
-    names = (DESCRIPTION, BEST, LAST)
-    surely = [one for one in folders if any((one / name).is_file() for name in names)]
-    return next(iter(surely or [one for one in folders if is_original(one)]), None)
+    """The folder itself, or the nearest below it, that holds a bundle or a model of the original algorithm.
+
+    An archive made with `tar czf model.tar.gz model` has such a folder in it. A lone .params file counts only where
+    there is nothing surer. Raises BundleError where several are equally near, since nothing says which one counts.
+    """
+    levels = [[folder]]
+    while not (found := _only([one for one in levels[-1] if _holds_named_model(one)], folder)):
+        inner = [inner for one in levels[-1] for inner in visible(one) if inner.is_dir()]
+        if not inner or len(levels) > _DEEPEST:
+            break
+        levels.append(inner)
+    return found or next(filter(None, (_only(list(filter(is_original, level)), folder) for level in levels)), None)
+
+
+def _only(found: Sequence[Path], folder: Path) -> Path | None:
+    if len(found) > 1:
+        names = ", ".join(str(one.relative_to(folder)) for one in found)
+        raise BundleError(f"{folder} holds several models ({names}): keep the one that counts.")
+    return found[0] if found else None
+
+
+def _holds_named_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (DESCRIPTION, BEST, LAST))
 
 
 def is_params(path: Path) -> bool:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from segwright.errors import UserError
 from segwright.inference import Model
-from segwright.original import is_original, size_in_memory
+from segwright.original import is_original, model_in, size_in_memory
 from segwright.serving.machine import available_memory, return_freed_memory
 from segwright.serving.scoring import is_out_of_memory
 from segwright.storage import leads_below
@@ -149,6 +149,7 @@ class ModelShelf:
 
 def _weights(directory: Path) -> int:
     """Bytes of the weights of a model in memory."""
+    directory = model_in(directory) or directory
     if is_original(directory):
         return size_in_memory(directory)  # in which float16 takes half of it
     return max((file.stat().st_size for file in directory.rglob("*") if file.is_file()), default=0)

@@ -19,18 +19,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-import torch
 import uvicorn
 from starlette.applications import Starlette
 
 from segwright.console import LOGGER
 from segwright.errors import UserError
 from segwright.inference import Model, load
-from segwright.inference.devices import choose_device
+from segwright.inference.devices import choose_device, limit_threads
 from segwright.interruption import release_termination
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.invocations import Invocations
-from segwright.serving.machine import allow_many_files, available_cores
+from segwright.serving.machine import allow_many_files
 from segwright.serving.multi_model import ModelShelf
 from segwright.serving.scoring import Scorer
 from segwright.serving.settings import ServingSettings
@@ -66,7 +65,7 @@ def serve(
     place = choose_device(device)
     load_here = partial(load, device=device, precision_dtype=precision_dtype)
     with _listen(host, port) as listener, closing(Scorer(settings.workers)) as scorer:
-        torch.set_num_threads(max(min(torch.get_num_threads(), available_cores()) // settings.workers, 1))
+        limit_threads(settings.workers)
         invocations = Invocations(scorer, settings)
         if model is not None:
             slot = ModelSlot()

@@ -18,7 +18,7 @@ from segwright.data.forms import FormWish
 from segwright.data.preparation import PreparedData, prepare, settle_classes
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.inference.devices import choose_device, choose_precision
+from segwright.inference.devices import choose_device, choose_precision, limit_threads
 from segwright.interruption import Interruption, StopRequest, stop_on_signals
 from segwright.networks import check_backbone
 from segwright.original import is_original
@@ -75,6 +75,7 @@ def train(
     stop = stop or StopRequest()
     keep_freed_memory()
     with join_processes() as processes:
+        limit_threads(processes.local_world_size)
         place = choose_device(device, processes.local_rank)
         precision = choose_precision(settings.precision_dtype, place)
         log_recipe(settings)

@@ -3,7 +3,6 @@
 Knows folders, files and threads; each thread holds one pair. Refuses to know formats and how pairs were divided.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from segwright.formats.masks import encode_mask
 from segwright.formats.orientation import noted_orientation
 from segwright.formats.signatures import sniff
 from segwright.palettes import default_palette
+from segwright.resources import available_cores
 from segwright.storage import path_below, write_json
 
 _FEWEST_THREADS: Final = 8  # references of a manifest lead to S3, which answers slowly but to many at once
@@ -45,7 +45,7 @@ def write_channels(folder: Path, data: ImportedData, division: Division) -> None
     ]
     remarks = _Remarks()
     with (
-        ThreadPoolExecutor(max(os.cpu_count() or 1, _FEWEST_THREADS)) as pool,
+        ThreadPoolExecutor(max(available_cores(), _FEWEST_THREADS)) as pool,
         progress("importing", len(jobs)) as advance,
     ):
         # an exception here drops the iterator of map(), which cancels what has not begun
