@@ -10,7 +10,6 @@ from segwright.data.forms import FormWish
 from segwright.errors import DataError, LabelError
 from segwright.evaluation.confusion import Scores
 from segwright.evaluation.scoring import count_pairs
-from segwright.inference.devices import limit_threads
 from segwright.inference.model import load
 from segwright.labels import LabelMap
 from segwright.storage import Place, as_place
@@ -35,7 +34,6 @@ def evaluate(
     model, whatever their order. Raises DataError, LabelError or BundleError for what is wrong with the files,
     exactly as before a training.
     """
-    limit_threads()
     model = load(bundle, device, precision_dtype)
     rule = _read(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
     LOGGER.info(f"label map: {rule.to_json()}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segwright.bundle import Description, load_network
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, Pixels
-from segwright.inference.devices import choose_device, choose_precision
+from segwright.inference.devices import choose_device, choose_precision, limit_threads
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
 from segwright.networks import SegmentationNetwork
 from segwright.original import is_original, model_in, read_original
@@ -89,4 +89,5 @@ def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "
         _log.info("%s: the model is in the folder %s", given, path.relative_to(given))
     description, network = read_original(path) if is_original(path) else load_network(path)
     place = choose_device(device)
+    limit_threads()
     return Model(description, network, place, choose_precision(precision_dtype, place))

@@ -19,7 +19,6 @@ from segwright.formats.images import Pixels, decode_image, encode_png
 from segwright.formats.masks import encode_mask
 from segwright.formats.overlays import displayable
 from segwright.formats.overlays import overlay as draw_overlay
-from segwright.inference.devices import limit_threads
 from segwright.inference.model import Model, load
 from segwright.storage import Blob, FileBlob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
 
@@ -60,7 +59,6 @@ def predict_files(
     outputs = Outputs(overlay, probabilities)
     images = _images([as_place(path) for path in inputs], output)
     _refuse_collisions(images, outputs)
-    limit_threads()
     model = load(bundle, device, precision_dtype)
     failed = []
     with progress("predicting", len(images), every=20) as advance:
