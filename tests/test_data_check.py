@@ -241,6 +241,23 @@ def test_brightness_values_are_refused_with_a_ready_map_and_the_other_way_out(fo
     assert folder.check({"scale": 80}).num_classes == 4
 
 
+@pytest.mark.parametrize("num_classes", [None, 2])
+def test_values_between_classes_are_blamed_on_resizing(folder: Folder, num_classes: int | None) -> None:
+    mask = np.zeros((300, 300), np.uint8)
+    mask[60:200, 60:200] = 255
+    smooth = np.asarray(Image.fromarray(mask).resize((225, 225), Image.Resampling.BICUBIC).rotate(7, resample=2))
+    assert len(np.unique(smooth)) > 100
+    folder.add("a", smooth.astype(np.uint8).tolist())
+    message = folder.refusal(num_classes=num_classes)
+    assert "of their pixels are 0 and 255" in message and "resizing with interpolation" in message
+    assert "nearest neighbour" in message and '"map"' not in message
+
+
+def test_photographs_as_masks_are_not_blamed_on_resizing(folder: Folder) -> None:
+    folder.add("a", np.random.default_rng(0).integers(0, 256, (40, 40)).tolist())
+    assert "look like brightness values" in folder.refusal()
+
+
 def test_a_slip_in_one_mask_is_named(folder: Folder) -> None:
     for index in range(12):
         folder.add(f"{index}", [[0, 1, 2, 3]])

@@ -2,6 +2,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ def reading(name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480
         counts=np.array([pixels[value] for value in sorted(pixels)], np.int64),
         digest=hashlib.sha256(name.encode()).digest(),
         image_digest=hashlib.sha256((image or name).encode()).digest(),
+        mask_digest=hashlib.sha256(f"mask of {name}".encode()).digest(),
         form=RGB,
     )
 
@@ -90,6 +92,16 @@ def test_copies_within_a_channel_are_a_note_unless_their_masks_differ() -> None:
     found = only(findings([*ordinary("train"), other], ordinary("validation")))
     assert (found.severity, found.files) == ("warning", ("train/1.jpg", "other.jpg"))
     assert "different masks" in found.what
+
+
+def test_one_mask_for_all_images_is_a_warning() -> None:
+    pixels = {0: 50, 1: 40, 2: 30, 3: 40}
+    same = [replace(reading(f"train/{index}", pixels), mask_digest=b"same") for index in range(30)]
+    found = only(findings(same, ordinary("validation")))
+    assert found.severity == "warning" and "all 30 masks are the same, byte for byte" in found.what
+    assert findings([*same, reading("other", pixels)], ordinary("validation")) == []
+    empty = [replace(reading(f"validation/{index}", {0: 9}), mask_digest=b"empty") for index in range(12)]
+    assert not any("byte for byte" in one.what for one in findings(ordinary("train"), empty))
 
 
 def test_classes_that_only_validation_has_are_named() -> None:

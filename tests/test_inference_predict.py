@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,23 @@ def test_overlays_and_probabilities_on_request(bundle: Path, pictures: Path, tmp
         assert (np.asarray(mask) == probabilities.argmax(0)).all()
     with Image.open(out / "a.overlay.png") as overlay:
         assert overlay.size == (48, 40) and overlay.mode == "RGB"
+
+
+def test_images_with_an_orientation_are_counted_and_stay_as_stored(
+    bundle: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(blocks(3, 30, 50)[0]).save(pictures / "phone.jpg", exif=exif)
+    with caplog.at_level(logging.INFO, "segwright"):
+        predict_files(bundle, [pictures], tmp_path / "out", device="cpu")
+    said = [record.getMessage() for record in caplog.records if "EXIF" in record.getMessage()]
+    assert said == [
+        f"1 of 3 images carries an EXIF orientation other than 1 (for example {pictures / 'phone.jpg'}: 6): "
+        "read as stored, without turning, and so are the masks"
+    ]
+    with Image.open(tmp_path / "out" / "phone.png") as mask:
+        assert mask.size == (50, 30)
 
 
 def test_names_that_collide_are_refused(bundle: Path, tmp_path: Path) -> None:

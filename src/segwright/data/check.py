@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.forms import AS_THEY_ARE, BandStatistics, FormWish, band_statistics, settle_form
+from segwright.data.image_orientation import orientation_finding
+from segwright.data.mask_palettes import check_palettes
 from segwright.data.mask_rules import (
     classes_of,
     infer_num_classes,
@@ -23,6 +25,7 @@ from segwright.data.mask_rules import (
     refuse_other_classes,
     unmapped_sentence,
 )
+from segwright.data.mask_stretch import check_not_stretched
 from segwright.data.pairs import Pair, Pairing
 from segwright.data.readings import Reading, combine, fingerprint, read_all
 from segwright.errors import DataError
@@ -110,9 +113,9 @@ def check_pairs(
     all pairs).
 
     Raises DataError when no pair can be read, when images are not of one kind, when image and mask differ in size,
-    when a mask holds a class outside `num_classes`, when there is nothing to learn or only one class, and, with
-    `strict`, when anything was left out or ignored. Raises LabelError when the label map leads to a class outside
-    `num_classes`.
+    when palettes disagree from mask to mask, when masks were stretched file by file, when a mask holds a class outside
+    `num_classes`, when there is nothing to learn or only one class, and, with `strict`, when anything was left out or
+    ignored. Raises LabelError when the label map leads to a class outside `num_classes`.
     """
     label_map = label_map or LabelMap.identity()
     if num_classes is None:
@@ -126,8 +129,11 @@ def check_pairs(
     _tell_repaired(readings, channel)
     form = settle_form(readings, channel)
     refuse_different_sizes(readings, channel)
+    _tell_orientation(readings, channel, wish.upright)
+    check_palettes(readings, channel)
     values, counts = combine(readings)
     refuse_all_ignored(values, label_map, channel, void_is_known=void_is_known)
+    check_not_stretched(readings, label_map, channel)
     if num_classes is None:
         num_classes = infer_num_classes(readings, values, label_map, channel)
     refuse_other_classes(readings, values, label_map, num_classes, channel)
@@ -186,6 +192,12 @@ def _tell_repaired(readings: list[Reading], channel: str) -> None:
             len(readings),
             repaired[0].pair.mask.name,
         )
+
+
+def _tell_orientation(readings: list[Reading], channel: str, upright: bool) -> None:
+    """Say, where images carry an EXIF orientation, what is made of it; a warning where it may be wrong."""
+    if finding := orientation_finding(readings, channel, upright=upright):
+        _logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
 
 
 def _unmapped(

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.readings import Reading
+from segwright.data.readings import Reading, combine
 from segwright.errors import DataError
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 
@@ -21,6 +21,9 @@ _SHOWN: Final = 3
 _ENOUGH_TO_COMPARE: Final = 4  # masks
 _LYING: Final = 5  # EXIF orientations from here on exchange width and height
 _LONGEST_SUGGESTION: Final = 32  # classes
+_FREQUENT: Final = 0.01  # of all pixels have a value
+_NEARLY_ALL: Final = 0.85  # of all pixels have a frequent value
+_FAR_MORE: Final = 3  # times as many values
 
 
 def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int64]:
@@ -100,6 +103,7 @@ def infer_num_classes(readings: Sequence[Reading], values: NDArray[np.int64], la
     count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
     if count > HIGHEST_CLASS + 1 or 2 * occurring < count:
         labelled = values[classes >= 0]
+        _refuse_interpolated(readings, channel)
         raise DataError(
             f"{channel}: the masks hold the values {listed_values(labelled)}, which look like brightness values, "
             f"not like {count} classes.{_stray_values(readings, labelled)} {_suggest_map(labelled, channel)}"
@@ -124,6 +128,7 @@ def refuse_other_classes(
     outside = values[classes_of(values, label_map) >= num_classes]
     if not outside.size:
         return
+    _refuse_interpolated(readings, channel)
     bad = [reading for reading in readings if np.isin(reading.values, outside).any()]
     shown = "; ".join(_describe(reading, outside, label_map) for reading in bad[:_SHOWN])
     needed = int(classes_of(outside, label_map).max()) + 1
@@ -163,6 +168,22 @@ def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
     if len(labelled) > _LONGEST_SUGGESTION:
         return f"Give a label map that says which value is which class, {label_map_place(channel)}"
     return f"If each is a class, give the label map {_ready_map(labelled)} {label_map_place(channel)}"
+
+
+def _refuse_interpolated(readings: Sequence[Reading], channel: str) -> None:
+    """Refuse masks in which a few values fill nearly all pixels, and many others are rare: those between classes."""
+    values, counts = combine(readings)
+    total = int(counts.sum())
+    frequent = counts >= _FREQUENT * total
+    others, share = np.count_nonzero(~frequent), counts[frequent].sum() / total
+    if len(values) <= _LONGEST_SUGGESTION or share < _NEARLY_ALL or others < _FAR_MORE * np.count_nonzero(frequent):
+        return
+    raise DataError(
+        f"{channel}: the masks hold {len(values)} values, but {100 * share:.0f} % of their pixels are "
+        f"{listed_values(values[frequent])}. The others come from resizing with interpolation, from smooth edges or "
+        "from lossy compression, as JPEG's, and are no classes: export the masks anew, resize them by nearest "
+        "neighbour only, and keep them as PNG."
+    )
 
 
 def _stray_values(readings: Sequence[Reading], labelled: NDArray[np.int64]) -> str:

@@ -18,6 +18,7 @@ from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, verify_image
 from segwright.formats.masks import MaskArray
+from segwright.formats.stored_palette import stored_palette, telling_colours
 from segwright.resources import available_cores
 
 _REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
@@ -39,6 +40,8 @@ class Reading:
     """Hash over key and bytes of the pair."""
     image_digest: bytes
     """Hash over the bytes of the image alone."""
+    mask_digest: bytes
+    """Hash over the bytes of the mask alone."""
     form: PixelForm
     """What the image's pixels are read as."""
     orientation: int = 1
@@ -49,6 +52,9 @@ class Reading:
     """Whether the colours of the mask had to be believed in place of its indices."""
     sums: BandSums | None = None
     """Sums over the image's bands, where it is not plain 8-bit colour."""
+    colours: NDArray[np.int32] | None = None
+    """The palette's colours of `values`, [N], as `telling_colours` gives them; None where none say anything, or where a
+    legend has corrected the mask."""
 
 
 def read_all(
@@ -103,19 +109,24 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         misfit = str(error)
     values, counts = _count(numbers)
     height, width = numbers.shape
+    palette = None if pair.legend else stored_palette(mask)
+    key = pair.key.encode(errors="surrogateescape")
+    key_digest, image_digest, mask_digest = (hashlib.sha256(part).digest() for part in (key, image, mask))
     return Reading(
         pair=pair,
         image_size=(facts.height, facts.width),
         mask_size=(height, width),
         values=values,
         counts=counts,
-        digest=_digest(pair.key, image, mask),
-        image_digest=hashlib.sha256(image).digest(),
+        digest=hashlib.sha256(key_digest + image_digest + mask_digest).digest(),
+        image_digest=image_digest,
+        mask_digest=mask_digest,
         form=form,
         orientation=facts.orientation,
         misfit=misfit,
         repaired=repaired,
         sums=sums,
+        colours=None if palette is None else telling_colours(palette, values),
     )
 
 
@@ -127,8 +138,3 @@ def _count(numbers: MaskArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         totals += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=totals.size)
     values = np.flatnonzero(totals)
     return values, totals[values]
-
-
-def _digest(key: str, image: bytes, mask: bytes) -> bytes:
-    parts = (hashlib.sha256(part).digest() for part in (key.encode(errors="surrogateescape"), image, mask))
-    return hashlib.sha256(b"".join(parts)).digest()

@@ -22,6 +22,7 @@ RARE: Final = 0.2
 _FEW_TRAIN: Final = 20  # pairs
 _FEW_VALIDATION: Final = 10
 _SEEN_ENOUGH: Final = 3  # pictures that show a class
+_NO_CHANCE: Final = 3  # different images with one and the same mask
 
 
 def quick_findings(
@@ -50,6 +51,7 @@ def remarks(
     yield from _unlearnt(train, validation, class_names)
     for channel in (train, validation):
         yield from _copies(channel)
+        yield from _one_mask_for_all(channel)
         yield from _unlabelled(channel)
         yield from _of_one_class(channel)
     yield from _seldom_seen(train, class_names)
@@ -144,6 +146,21 @@ def _told_copies(
         image_names(reading for group in groups for reading in group),
         sum(map(len, groups)),
     )
+
+
+def _one_mask_for_all(channel: Examined) -> Iterator[Finding]:
+    """Masks with more than one value that are one file, while the images are different ones."""
+    masks = {reading.mask_digest for reading in channel.readings}
+    images = {reading.image_digest for reading in channel.readings}
+    if len(masks) == 1 and len(images) >= _NO_CHANCE and len(channel.readings[0].values) > 1:
+        yield Finding(
+            "warning",
+            channel.channel,
+            f"all {len(channel.readings)} masks are the same, byte for byte, though the images differ.",
+            "Look whether each image got the mask that is its own.",
+            image_names(channel.readings),
+            len(channel.readings),
+        )
 
 
 def _same_counts(one: Reading, other: Reading) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from segwright.data.findings import Examined, Finding, Severity
 from segwright.data.mask_rules import classes_of, label_map_place, listed_values
+from segwright.data.mask_stretch import EXPORT_ANEW, Stretch, find_stretch
 from segwright.data.readings import combine
 from segwright.errors import LabelError
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
@@ -39,15 +40,28 @@ def suspicions(train: Examined, validation: Examined, *, declared: bool) -> Iter
     `declared` says that somebody gave the number of classes. It is enough that pixel values were counted: the classes
     need not be known.
     """
+    stretched = [(channel, found) for channel in (train, validation) if (found := find_stretch(channel.readings))]
+    if stretched:  # no map is right for such masks
+        yield from (_stretched(*one) for one in stretched if one[0].label_map.scale != 1)  # others are refused
+        return
     ours, theirs = _values(train), _values(validation)
-    found = _suspicion(train, ours, declared)
-    if found:
-        yield _finding(train, found, ours, declared)
-    other = _unlike(validation, theirs, train, ours, found.proposal if found else train.label_map)
+    suspicion = _suspicion(train, ours, declared)
+    if suspicion:
+        yield _finding(train, suspicion, ours, declared)
+    other = _unlike(validation, theirs, train, ours, suspicion.proposal if suspicion else train.label_map)
     if other:
         yield _finding(validation, other, theirs, declared=False)
     elif not np.isin(theirs, ours).all() and (own := _suspicion(validation, theirs, declared)):
         yield _finding(validation, own, theirs, declared)
+
+
+def _stretched(channel: Examined, found: Stretch) -> Finding:
+    return Finding(
+        "warning",
+        channel.channel,
+        f"{found.sentence}, it seems, whatever the label map says.",
+        f"If so: {EXPORT_ANEW}",
+    )
 
 
 def _finding(channel: Examined, found: _Suspicion, values: Values, declared: bool) -> Finding:

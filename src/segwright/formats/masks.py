@@ -16,6 +16,7 @@ from segwright.errors import DataError
 from segwright.formats.containers import load_picture, open_picture, stored_bits
 from segwright.formats.png import decode_plain_png
 from segwright.formats.signatures import sniff
+from segwright.formats.stored_palette import stored_palette
 from segwright.labels import IGNORE
 
 MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")
@@ -60,11 +61,9 @@ def mask_palette(data: bytes) -> NDArray[np.uint8] | None:
     """The colours of a palette file, uint8 [256, 3] with black beyond its end, or None for a file without
     palette.
     """
-    picture = open_picture(data, "mask")
-    if picture.mode != "P":
+    stored = stored_palette(data)
+    if stored is None:
         return None
-    load_picture(picture, "mask")
-    stored = np.array(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[: len(stored)] = stored[:256]
     return palette

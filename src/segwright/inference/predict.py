@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from segwright.console import LOGGER, progress
 from segwright.data.folders import list_images
+from segwright.data.image_orientation import count_orientations
 from segwright.errors import DataError, OutputExistsError, UserError
 from segwright.formats.images import Pixels, decode_image, encode_png
 from segwright.formats.masks import encode_mask
+from segwright.formats.orientation import noted_orientation
 from segwright.formats.overlays import displayable
 from segwright.formats.overlays import overlay as draw_overlay
+from segwright.formats.signatures import sniff
 from segwright.inference.model import Model, load
 from segwright.storage import Blob, FileBlob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
 
@@ -61,15 +64,21 @@ def predict_files(
     _refuse_collisions(images, outputs)
     model = load(bundle, device, precision_dtype)
     failed = []
+    noted = list[tuple[str, int]]()
     with progress("predicting", len(images), every=20) as advance:
         for stem, blob in images:
             try:
-                _predict_one(model, blob, _files(output, stem, blob, outputs, overwrite), outputs)
+                orientation = _predict_one(model, blob, _files(output, stem, blob, outputs, overwrite), outputs)
+                if orientation > 1:
+                    noted.append((blob.name, orientation))
             except UserError as error:
                 LOGGER.warning(str(error))
                 failed.append(blob)
             advance(1, "images")
     LOGGER.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
+    if noted:
+        read = "turned upright" if model.form.upright else "read as stored, without turning"
+        LOGGER.info(f"{count_orientations(noted, len(images))}: {read}, and so are the masks")
     if failed:
         raise DataError(f"{len(failed)} of {len(images)} images could not be predicted; the warnings above name them")
 
@@ -88,13 +97,16 @@ def _files(output: Path, stem: str, blob: Blob, outputs: Outputs, overwrite: boo
     return files
 
 
-def _predict_one(model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs) -> None:
-    image = decode_image(blob.read(), blob.name, model.form)
+def _predict_one(model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs) -> int:
+    """Write what is wanted of one image, and return its EXIF orientation."""
+    data = blob.read()
+    image = decode_image(data, blob.name, model.form)
     files[".png"].parent.mkdir(parents=True, exist_ok=True)
     mask = _write_probabilities(model, image, files[".npy"]) if outputs.probabilities else model.mask(image)
     write_bytes(files[".png"], encode_mask(mask, model.palette))
     if outputs.overlay:
         write_bytes(files[".overlay.png"], encode_png(draw_overlay(displayable(image), mask, model.palette)))
+    return noted_orientation(data, sniff(data))
 
 
 def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:

@@ -6,7 +6,7 @@ page.
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.findings import Examined, Finding, plain
+from segwright.data.image_orientation import fits_either_way
 from segwright.data.inspection.survey import Survey
 from segwright.data.pairs import read_mask
 from segwright.data.readings import Reading, combine
 from segwright.errors import DataError
-from segwright.formats.images import decode_reduced, encode_jpeg
+from segwright.formats.images import PixelForm, decode_reduced, encode_jpeg
 from segwright.formats.overlays import displayable, overlay
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 from segwright.palettes import default_palette
+from segwright.storage import Blob
 
 STRANGE: Final = (255, 0, 255)
 """Colour of pixels whose value is no class."""
@@ -51,6 +53,16 @@ class Sample:
     overlay: str
     classes: tuple[int, ...]
     """The classes in the mask, those with most pixels first."""
+    other_way: str = ""
+    """As `overlay`, with the image the other way round: turned as its EXIF orientation says where a training would not
+    turn it, else as stored. Nothing for an image that fits its mask in one way only."""
+    upright: bool = False
+    """Whether the training turns images as noted."""
+
+    @property
+    def length(self) -> int:
+        """Of all its pictures, in bytes."""
+        return len(self.image) + len(self.overlay) + len(self.other_way)
 
 
 def draw_samples(survey: Survey) -> tuple[list[Sample], dict[str, Sample]]:
@@ -63,11 +75,11 @@ def draw_samples(survey: Survey) -> tuple[list[Sample], dict[str, Sample]]:
     samples: list[Sample] = []
     for sample in _drawn(survey, _mentioned(survey)):
         mentioned[sample.name] = sample
-        spent += len(sample.image) + len(sample.overlay)
+        spent += sample.length
         if spent > _BUDGET // 2:
             break
     for sample in _drawn(survey, _chosen(survey)):
-        spent += len(sample.image) + len(sample.overlay)
+        spent += sample.length
         if spent > _BUDGET:
             break
         samples.append(sample)
@@ -140,8 +152,10 @@ def _draw(channel: Examined, reading: Reading, label_map: LabelMap, palette: NDA
     height, width = reading.image_size
     factor = min(_LONG_SIDE / max(height, width), 1)
     size = max(round(width * factor), 1), max(round(height * factor), 1)
-    pixels, _ = decode_reduced(pair.image.read(), pair.image.name, reading.form, max(int(1 / factor), 1))
-    image = np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)
+    forms = [reading.form]
+    if fits_either_way(reading):
+        forms.append(replace(reading.form, upright=not reading.form.upright))
+    image, *others = (_small(pair.image, form, size, max(int(1 / factor), 1)) for form in forms)
     mask = label_map.apply(read_mask(pair))
     small = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     indices, counts = np.unique(mask, return_counts=True)
@@ -156,7 +170,15 @@ def _draw(channel: Examined, reading: Reading, label_map: LabelMap, palette: NDA
         image=_data_uri(image),
         overlay=_data_uri(overlay(image, small, palette)),
         classes=tuple(classes),
+        other_way="".join(_data_uri(overlay(other, small, palette)) for other in others),
+        upright=reading.form.upright,
     )
+
+
+def _small(blob: Blob, form: PixelForm, size: tuple[int, int], reduction: int) -> NDArray[np.uint8]:
+    """An image as people can see it, uint8 [H, W, 3], of the given width and height; raises DataError."""
+    pixels, _ = decode_reduced(blob.read(), blob.name, form, reduction)
+    return np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:

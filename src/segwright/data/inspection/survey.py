@@ -19,6 +19,8 @@ from segwright.data.channels import Channels, Side
 from segwright.data.check import masks_palette
 from segwright.data.findings import Examined, Finding, Severity, gravest_first, image_names, plain
 from segwright.data.forms import FormWish, settle_form
+from segwright.data.image_orientation import orientation_finding
+from segwright.data.mask_palettes import check_palettes, compare_palettes, unlike_palettes
 from segwright.data.mask_rules import (
     classes_of,
     infer_num_classes,
@@ -28,6 +30,7 @@ from segwright.data.mask_rules import (
     refuse_other_classes,
     unmapped_sentence,
 )
+from segwright.data.mask_stretch import check_not_stretched
 from segwright.data.preparation import Classes, settle_classes
 from segwright.data.readings import Reading, combine, read_all
 from segwright.data.remarks import absent_classes, remarks
@@ -102,6 +105,9 @@ class Survey:
             "left_out": list(self.left_out[channel.channel]),
             "label_map": channel.label_map.to_json(),
             "sizes": [size._asdict() for size in sizes(channel)],
+            "exif_orientations": dict(
+                sorted(Counter(str(reading.orientation) for reading in channel.readings).items())
+            ),
             "pixel_forms": sorted({str(reading.form) for reading in channel.readings}),
             "histogram": channel.histogram.tolist(),
             "pictures_with_class": channel.pictures.tolist(),
@@ -144,6 +150,8 @@ class _Surveyor:
         if classes:
             count = self._judge_masks("train", readings, known.train_map, count)
             self._judge_masks("validation", validation_readings, known.validation_map, count)
+            if known.train_map == known.validation_map:
+                self._note(compare_palettes(readings, validation_readings))
         count = count or 0
         train = Examined("train", readings, known.train_map, count)
         validation = Examined("validation", validation_readings, known.validation_map, count)
@@ -175,6 +183,10 @@ class _Surveyor:
                 Finding("error", channel, str(error).removeprefix(f"{channel}: "), "", files, len(files))
             )
 
+    def _note(self, finding: Finding | None) -> None:
+        if finding:
+            self.findings.append(finding)
+
     def _classes(self) -> Classes | None:
         """What label maps and names say, or None where they cannot be used: then no mask can be judged."""
         with self._noting("labels"):
@@ -200,6 +212,9 @@ class _Surveyor:
                 return [], None
             with self._noting(side, _misfits(readings)):
                 refuse_different_sizes(readings, side)
+            self._note(orientation_finding(readings, side, upright=wish.upright))
+            with self._noting(side, image_names(unlike_palettes(readings))):
+                check_palettes(readings, side)
             with self._noting(side):
                 return readings, settle_form(readings, side)
             return readings, None
@@ -249,6 +264,7 @@ class _Surveyor:
         values, counts = combine(readings)
         with self._noting(side):
             refuse_all_ignored(values, label_map, side, void_is_known=self._void_is_known)
+            check_not_stretched(readings, label_map, side)
             self._void_is_known |= IGNORE in values[classes_of(values, label_map) < 0]
             count = count or infer_num_classes(readings, values, label_map, side)
             with self._noting(side, _with_values(readings, values[classes_of(values, label_map) >= count])):

@@ -1,0 +1,71 @@
+"""The palette of a picture as its file stores it, found without decoding a pixel.
+
+Refuses to know what colours mean.
+
+Source: PNG specification (third edition), sections 5.3 (chunks) and 11.2.2 (PLTE).
+"""
+
+import struct
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segwright.formats.colour_table import code_of
+from segwright.formats.containers import open_picture
+from segwright.formats.signatures import sniff
+
+NO_COLOUR: Final = -1
+"""Stands for the colour of an index beyond the end of its palette."""
+
+_COLOUR_TYPE: Final = 25  # its place in a PNG
+_INDEXED: Final = 3
+_AFTER_HEADER: Final = 33
+_RAMP: Final = code_of(np.repeat(np.arange(256)[:, None], 3, axis=1))  # each number as grey
+
+
+def stored_palette(data: bytes) -> NDArray[np.uint8] | None:
+    """The colours of a palette file, uint8 [entries, 3], as many as are stored, or None for a file without palette.
+
+    Raises DataError for bytes that are no picture.
+    """
+    if sniff(data) == "PNG":
+        return _png_palette(data)
+    picture = open_picture(data, "mask")
+    if picture.mode != "P" or picture.palette is None:
+        return None
+    bare = Image.new("P", (1, 1))
+    layout, colours = picture.palette.getdata()
+    bare.putpalette(colours, layout)
+    return np.array(bare.getpalette("RGB"), np.uint8).reshape(-1, 3)
+
+
+def telling_colours(palette: NDArray[np.uint8], values: NDArray[np.int64]) -> NDArray[np.int32] | None:
+    """The colours of some indices, int32 [N] (red << 16 | green << 8 | blue), NO_COLOUR beyond the palette's end.
+
+    None where the palette says nothing of the indices: all of them, or all entries, have one colour; or it is a ramp
+    in which each number is its own grey, with more entries than are used.
+    """
+    codes = code_of(palette)
+    inside = values < len(codes)
+    used = np.full(len(values), NO_COLOUR, np.int32)
+    used[inside] = codes[values[inside]]
+    if (len(codes) > 1 and (codes == codes[0]).all()) or (len(used) > 1 and (used == used[0]).all()):
+        return None
+    return None if len(codes) > len(values) and np.array_equal(codes, _RAMP[: len(codes)]) else used
+
+
+def _png_palette(data: bytes) -> NDArray[np.uint8] | None:
+    if data[_COLOUR_TYPE : _COLOUR_TYPE + 1] != bytes([_INDEXED]):
+        return None
+    at = _AFTER_HEADER
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"PLTE":
+            content = data[at + 8 : at + 8 + length]
+            return np.frombuffer(content[: len(content) // 3 * 3], np.uint8).reshape(-1, 3)
+        if kind == b"IDAT":
+            break
+        at += 12 + length
+    return None
