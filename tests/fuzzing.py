@@ -33,6 +33,7 @@ from segwright.formats.mxnet_params import read_params
 from segwright.formats.record import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.run_lengths import compress_counts
+from segwright.formats.stored_palette import stored_palette, telling_colours
 from segwright.labels import LabelMap, parse_class_names
 from segwright.palettes import default_palette
 from segwright.storage import path_below
@@ -159,6 +160,8 @@ def _masks() -> list[bytes]:
         _saved("L", "PNG"),
         _saved("RGBA", "PNG"),
         _sixteen("PNG"),
+        _saved("P", "BMP"),
+        _saved("P", "TIFF"),
     ]
 
 
@@ -175,6 +178,9 @@ def _parse_picture(data: bytes) -> None:
 def _parse_mask(data: bytes) -> None:
     with suppress(UserError):
         decode_mask(data, "hostile")
+    with suppress(UserError):
+        if (palette := stored_palette(data, "hostile")) is not None:
+            telling_colours(palette, np.arange(5))
     decode_with_legend(data, "hostile", ((0, (1, 2, 3)), (1, (84, 98, 124))))
 
 

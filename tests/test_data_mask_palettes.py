@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from segwright.cli import main
 from segwright.data.channels import Channels
 from segwright.data.check import check_pairs
 from segwright.data.folders import find_pairs
@@ -131,8 +132,6 @@ def test_masks_that_a_legend_corrects_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_the_command_of_the_cure_reads_the_masks_right(tmp_path: Path) -> None:
-    from segwright.cli import app
-
     colours = np.array([BLACK, RED, GREEN], np.uint8)
     truth: dict[str, NDArray[np.uint8]] = {}
     for index in range(6):
@@ -147,7 +146,7 @@ def test_the_command_of_the_cure_reads_the_masks_right(tmp_path: Path) -> None:
     table = tmp_path / "colours.txt"
     table.write_text("ground 0 0 0\ncar 200 60 60\ntree 60 200 60\n")
     words = [str(table) if word == "colours.txt" else word for word in shlex.split(command[1])]
-    app([*words, str(tmp_path / "out")], result_action="return_value")
+    assert main([*words, str(tmp_path / "out")]) == 0
     found = {path.name: np.asarray(Image.open(path)) for path in (tmp_path / "out").glob("*_annotation/*.png")}
     assert found.keys() == truth.keys()
     for name, numbers in truth.items():

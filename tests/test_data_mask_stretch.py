@@ -26,13 +26,13 @@ def masks_of(*sets: list[int]) -> list[Reading]:
 
 
 def by_largest(classes: Mask) -> Mask:
-    return (classes * 255.0 / max(classes.max(), 1)).astype(np.uint8)
+    return np.asarray(classes * 255.0 / max(classes.max(), 1), np.uint8)
 
 
 def by_range(classes: Mask) -> Mask:
     """As mat2gray and plt.imsave do: the smallest number becomes 0."""
     low, high = int(classes.min()), int(classes.max())
-    return np.round((classes - low) / max(high - low, 1) * 255).astype(np.uint8)
+    return np.asarray(np.round((classes - low) / max(high - low, 1) * 255), np.uint8)
 
 
 def rgba(classes: Mask) -> Mask:
@@ -40,7 +40,7 @@ def rgba(classes: Mask) -> Mask:
 
 
 def sixteen_bits(classes: Mask) -> NDArray[np.uint16]:
-    return (classes * 65535.0 / max(classes.max(), 1)).astype(np.uint16)
+    return np.asarray(classes * 65535.0 / max(classes.max(), 1), np.uint16)
 
 
 def drawn(

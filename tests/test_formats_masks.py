@@ -176,3 +176,12 @@ def test_numbers_count_where_white_is_zero(dtype: type, compression: str | None)
     stream = io.BytesIO()
     tifffile.imwrite(stream, stored, photometric="miniswhite", compression=compression)
     assert decode_mask(stream.getvalue(), "a.tif").tolist() == stored.astype(int).tolist()
+
+
+def test_matplotlibs_colours_are_recognised() -> None:
+    colours = np.array([[[68, 1, 84], [253, 231, 37]]], np.uint8)
+    with pytest.raises(DataError, match=r"the colours of plt\.imsave, which stretches each mask by itself"):
+        decode_mask(saved(Image.fromarray(colours)), "x.png")
+    with pytest.raises(DataError) as error:
+        decode_mask(saved(Image.fromarray(colours[:, :, ::-1])), "x.png")
+    assert "plt.imsave" not in str(error.value)

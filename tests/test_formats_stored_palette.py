@@ -28,7 +28,7 @@ def indexed() -> Image.Image:
 )
 def test_the_stored_colours_are_found(container: str, options: dict[str, object]) -> None:
     data = saved(indexed(), container, **options)
-    palette = stored_palette(data)
+    palette = stored_palette(data, "x")
     assert palette is not None and palette[:4].tolist() == COLOURS and not palette[4:].any()
     padded = mask_palette(data)
     assert padded is not None and padded.shape == (256, 3) and padded[:4].tolist() == COLOURS
@@ -37,16 +37,16 @@ def test_the_stored_colours_are_found(container: str, options: dict[str, object]
 @pytest.mark.parametrize("container", ["PNG", "TIFF", "BMP", "JPEG"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_other_files_have_none(container: str, mode: str) -> None:
-    assert stored_palette(saved(indexed().convert(mode), container)) is None
+    assert stored_palette(saved(indexed().convert(mode), container), "x") is None
 
 
 def test_damaged_files_end_quietly() -> None:
     data = saved(indexed(), "PNG")
     for length in range(8, len(data)):
-        palette = stored_palette(data[:length])
+        palette = stored_palette(data[:length], "x")
         assert palette is None or len(palette) <= 4
     with pytest.raises(DataError):
-        stored_palette(b"nothing")
+        stored_palette(b"nothing", "x")
 
 
 def telling(palette: list[list[int]], values: list[int]) -> list[int] | None:

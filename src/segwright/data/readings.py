@@ -100,6 +100,7 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         image, mask = pair.image.read(), pair.mask.read()
         facts = verify_image(image, pair.image.name, wish.upright)
         numbers, repaired = decode_mask_of(pair, mask)
+        palette = None if pair.legend else stored_palette(mask, pair.mask.name)
     except DataError as error:
         return str(error)
     misfit, form, sums = "", facts.form, None
@@ -109,7 +110,6 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         misfit = str(error)
     values, counts = _count(numbers)
     height, width = numbers.shape
-    palette = None if pair.legend else stored_palette(mask)
     key = pair.key.encode(errors="surrogateescape")
     key_digest, image_digest, mask_digest = (hashlib.sha256(part).digest() for part in (key, image, mask))
     return Reading(

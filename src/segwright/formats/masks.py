@@ -32,6 +32,9 @@ _WHITE_IS_ZERO: Final = 0
 
 MaskArray = NDArray[np.uint8] | NDArray[np.uint16]
 
+_IMSAVE_COLOURS: Final = ("68, 1, 84", "253, 231, 36", "253, 231, 37")
+"""The first and the last colour of matplotlib's viridis, which plt.imsave uses where it is told nothing else."""
+
 _CURE: Final = "Save it as a single-channel 8-bit PNG (palette or grey) whose values are class numbers"
 
 
@@ -61,7 +64,7 @@ def mask_palette(data: bytes) -> NDArray[np.uint8] | None:
     """The colours of a palette file, uint8 [256, 3] with black beyond its end, or None for a file without
     palette.
     """
-    stored = stored_palette(data)
+    stored = stored_palette(data, "mask")
     if stored is None:
         return None
     palette = np.zeros((256, 3), dtype=np.uint8)
@@ -116,8 +119,9 @@ def _equal_channels(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     if differs.any():
         row, column = np.unravel_index(int(differs.argmax()), differs.shape)
         colour = ", ".join(str(value) for value in pixels[row, column])
+        shown = " (the colours of plt.imsave, which stretches each mask by itself)" if colour in _IMSAVE_COLOURS else ""
         raise DataError(
-            f"{name} is a colour picture (red, green, blue = {colour} at row {row}, column {column}), "
+            f"{name} is a colour picture (red, green, blue = {colour} at row {row}, column {column}){shown}, "
             f"not one number a pixel. {_CURE}."
         )
     return np.ascontiguousarray(pixels[..., 0])

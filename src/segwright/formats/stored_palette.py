@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segwright.errors import DataError
 from segwright.formats.colour_table import code_of
 from segwright.formats.containers import open_picture
 from segwright.formats.signatures import sniff
@@ -25,19 +26,22 @@ _AFTER_HEADER: Final = 33
 _RAMP: Final = code_of(np.repeat(np.arange(256)[:, None], 3, axis=1))  # each number as grey
 
 
-def stored_palette(data: bytes) -> NDArray[np.uint8] | None:
+def stored_palette(data: bytes, name: str) -> NDArray[np.uint8] | None:
     """The colours of a palette file, uint8 [entries, 3], as many as are stored, or None for a file without palette.
 
-    Raises DataError for bytes that are no picture.
+    `name` is for messages only. Raises DataError for bytes that are no picture, and for a damaged palette.
     """
     if sniff(data) == "PNG":
         return _png_palette(data)
-    picture = open_picture(data, "mask")
+    picture = open_picture(data, name)
     if picture.mode != "P" or picture.palette is None:
         return None
     bare = Image.new("P", (1, 1))
     layout, colours = picture.palette.getdata()
-    bare.putpalette(colours, layout)
+    try:
+        bare.putpalette(colours, layout)
+    except ValueError as error:
+        raise DataError(f"{name} has a damaged palette: {error}.") from error
     return np.array(bare.getpalette("RGB"), np.uint8).reshape(-1, 3)
 
 
