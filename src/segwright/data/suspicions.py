@@ -9,19 +9,17 @@ Source: SageMaker's contract, section 1.4 (`{"map": {"<class>": <pixel value>}}`
 
 import json
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.findings import Examined, Finding, Severity
-from segwright.data.mask_rules import classes_of, label_map_place, listed_values
+from segwright.data.mask_rules import classes_of, is_spread, label_map_place, listed_values
 from segwright.data.mask_stretch import EXPORT_ANEW, Stretch, find_stretch
 from segwright.data.readings import combine
 from segwright.errors import LabelError
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
-
-_MOST_STEPS: Final = 32  # values that can be told from arbitrary ones when they are spread over 0 to 255
 
 Values = NDArray[np.int64]
 """Different pixel values of masks, ascending, [N]."""
@@ -108,9 +106,7 @@ def _suspicion(channel: Examined, values: Values, declared: bool) -> _Suspicion 
 
 def _spread(values: Values) -> _Suspicion | None:
     """Classes drawn as grey values from black to white, 255 among them."""
-    if not 3 <= len(values) <= _MOST_STEPS or values[0] != 0 or values[-1] != IGNORE:
-        return None
-    if np.abs(values - np.linspace(0, IGNORE, len(values))).max() > 1:
+    if not is_spread(values):
         return None
     return _Suspicion(
         "with 255 they are spread over all grey values, as if 255 were a class and not what to ignore",
