@@ -87,8 +87,8 @@ def import_data(
     with directory_aside(output, overwrite, _MARKER) as folder:
         data = _read(kind, source, options)
         division = divide(data, validation, validation_list, seed)
-        write_channels(folder, data, division)
-        summary = ImportSummary(len(division.train), len(division.validation), division.how, data.class_names)
+        train, validating = write_channels(folder, data, division)
+        summary = ImportSummary(train, validating, division.how, data.class_names)
         plain = source.encode(errors="backslashreplace").decode()  # file names need not be UTF-8, but JSON is
         write_json(folder / _MARKER, {"format": kind, "source": plain, "pairs": [summary.train, summary.validation]})
     return summary

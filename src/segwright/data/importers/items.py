@@ -4,10 +4,11 @@ Knows which names are safe to write, and what a mask has to fit. Refuses to know
 pairs go.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, Literal
 
 import numpy as np
@@ -22,18 +23,24 @@ from segwright.storage import Blob, open_blob
 
 Split = Literal["train", "validation"]
 
+Frame = Literal["stored", "shown"]
+"""Over which pixels the labels of an image lie: those in the file, or those that programs show which obey EXIF."""
+
+_SHOWN: Final = 3
+_TOLERANCE: Final = 1.0  # pixels by which points may lie beyond a picture that they were drawn on
 _UNSAFE: Final = re.compile(r"^\.|(?<=^[A-Za-z]):|[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What a mask has to fit: an image as its pixels are stored, in pixels, and the rotation that a camera noted
-    (EXIF, 1 to 8).
+    """What a mask has to fit: an image as its pixels are stored, in pixels, the rotation that a camera noted
+    (EXIF, 1 to 8), and over which of the two the labels lie.
     """
 
     height: int
     width: int
     orientation: int = 1
+    frame: Frame = "stored"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -44,6 +51,25 @@ class Canvas:
     def upright_size(self) -> tuple[int, int]:
         """(height, width) as programs show it that obey the rotation."""
         return turned_size(self.height, self.width, self.orientation)
+
+    @property
+    def labelled_size(self) -> tuple[int, int]:
+        """(height, width) of the pixels over which the labels lie: what a mask that is drawn has to have."""
+        return self.upright_size if self.frame == "shown" else self.size
+
+    def frame_of_size(self, size: tuple[int, ...]) -> Frame | None:
+        """What a size (height, width) that belongs to the labels tells of their frame, where the two sizes differ."""
+        if self.size == self.upright_size:
+            return None
+        return "stored" if size == self.size else "shown" if size == self.upright_size else None
+
+    def frame_of_points(self, right: float, bottom: float) -> Frame | None:
+        """What the largest x and y of all labels tell of their frame: that in which they lie, if it is one only."""
+        inside = [
+            bottom <= height + _TOLERANCE and right <= width + _TOLERANCE
+            for height, width in (self.size, self.upright_size)
+        ]
+        return "stored" if inside == [True, False] else "shown" if inside == [False, True] else None
 
     def turned_back(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A mask of the upright image, as it lies over the stored pixels."""
@@ -56,9 +82,11 @@ class Drawn:
     """One mask, and what had to be done to it."""
 
     mask: NDArray[np.uint8]
-    """Class indices, [H, W]; 255 = ignore."""
+    """Class indices, [H, W] as the canvas's `labelled_size`; 255 = ignore."""
     remarks: Mapping[str, int] = field(default_factory=dict)
     """What happened and how often; the same words in several masks become one warning."""
+    shapes: int | None = None
+    """How many shapes were drawn; None where masks are no drawings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +98,11 @@ class ImportedPair:
     image: Blob
     """Its bytes, which are copied as they are."""
     draw_mask: Callable[[Canvas], Drawn]
-    """Makes the mask; raises DataError where it does not fit."""
+    """Makes the mask. A DataError leaves the pair out, a MismatchError ends the import."""
     split: Split | None = None
     """The side on which the data set itself puts it."""
+    frame: Callable[[Canvas], Frame | None] = lambda _: None
+    """What the labels tell of their frame, asked where the image is noted as turned; raises DataError."""
 
     @property
     def key(self) -> str:
@@ -90,6 +120,14 @@ class ImportedData:
     """The colours of the classes, uint8 [C, 3], where the format has them."""
     divided_by: str | None = None
     """What divides the pairs into train and validation; None where nothing does."""
+    frame: Frame = "stored"
+    """The frame of labels where no image's labels tell it."""
+
+
+class MismatchError(DataError):
+    """Labels that contradict their image or the classes: all of the data set may be meant otherwise, so that the
+    import ends.
+    """
 
 
 def safe_key(name: str) -> str:
@@ -126,26 +164,34 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def is_trace(path: PurePath) -> bool:
+    """Whether a path leads to what is hidden, or to what a Mac adds to archives."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
 def read_text(path: Path) -> str:
-    """The text of a file. Raises DataError where it cannot be read or is not UTF-8."""
+    """The text of a file, UTF-8 or what its byte order mark says. Raises DataError where it cannot be read."""
+    data = open_blob(path).read()
     try:
-        return open_blob(path).read().decode("utf-8-sig")
+        return data.decode(json.detect_encoding(data))
     except UnicodeDecodeError:
         raise DataError(f"{path} cannot be read: it is not UTF-8 text.") from None
 
 
+def some(names: Sequence[str], separator: str = ", ") -> str:
+    """The first of some names, for a message, and how many more there are."""
+    more = f"{separator}and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return separator.join(names[:_SHOWN]) + more
+
+
 def refuse_other_size(size: tuple[int, ...], canvas: Canvas, what: str) -> None:
-    """Raise DataError when what belongs to an image is of another size (height, width) than the image."""
-    if size == canvas.size:
+    """Raise MismatchError when what belongs to an image is of another size (height, width) than the pixels over which
+    its labels lie.
+    """
+    if size == canvas.labelled_size:
         return
     cure = " Give both the same size, or remove the pair."
-    if size == canvas.size[::-1]:
-        cure = (
-            " Width and height are exchanged: the camera noted a rotation (EXIF), which one of the two obeys. Turn the "
-            "pixels of the image themselves."
-            if canvas.orientation > 1
-            else " Width and height are exchanged in one of the two: correct it."
-        )
-    raise DataError(
-        f"{what} is of {size[1]}x{size[0]} pixels, but its image is of {canvas.width}x{canvas.height}.{cure}"
-    )
+    if size == canvas.labelled_size[::-1]:
+        cure = " Width and height are exchanged in one of the two: correct it."
+    height, width = canvas.labelled_size
+    raise MismatchError(f"{what} is of {size[1]}x{size[0]} pixels, but its image is of {width}x{height}.{cure}")

@@ -17,42 +17,57 @@ from numpy.typing import NDArray
 
 from segwright.errors import DataError
 
+TOO_FEW_POINTS: Final = "polygons of fewer than three points"
+NOWHERE: Final = "shapes with points that are no numbers or lie more than a million pixels away"
+NO_PIXEL: Final = "shapes that cover no pixel, as they have no area or lie outside of the picture"
+TOO_LONG: Final = "shapes that cross more than four million rows of pixels"
+CUT_OFF: Final = "shapes that reach beyond the picture, cut off at its edge"
+
 _FARTHEST: Final = 1e6  # pixels; no picture reaches as far
 _MOST_CROSSINGS: Final = (
     4_000_000  # takes a quarter of a gigabyte; the longest outlines of people cross some 100,000 rows
 )
 _CIRCLE_POINTS: Final = 360  # off by 0.04 pixels where the radius is 1000
 
+_OVERHANG: Final = 1.0  # pixels beyond the edge that are not worth a word
+
 Points = NDArray[np.float64]
+
+
+class ShapeError(DataError):
+    """A shape that cannot be drawn and is left out; the message says in the plural what such shapes are, so that they
+    can be counted.
+    """
 
 
 def outline(points: Sequence[Sequence[float]]) -> Points:
     """The outline through some points (x, y), float64 [N, 2].
 
-    Raises DataError for fewer than three points, and for points that lie nowhere near a picture.
+    Raises ShapeError for fewer than three points, and for points that lie nowhere near a picture.
     """
     if len(points) < 3:
-        raise DataError(f"a polygon has three points or more, not {len(points)}.")
+        raise ShapeError(TOO_FEW_POINTS)
     found = np.array(points, np.float64)
     if not (np.isfinite(found).all() and np.abs(found).max() <= _FARTHEST):
-        raise DataError("a point of it lies more than a million pixels away, or nowhere.")
+        raise ShapeError(NOWHERE)
     return found
 
 
-def fill_polygon(mask: NDArray[np.uint8], points: Points, value: int) -> None:
-    """Set the pixels of a mask [H, W] inside an outline to `value`, in place.
+def fill_polygon(mask: NDArray[np.uint8], points: Points, value: int) -> bool:
+    """Set the pixels of a mask [H, W] inside an outline to `value`, in place; returns whether there are any.
 
-    Raises DataError for outlines that cross more than 4 million rows.
+    Raises ShapeError for outlines that cross more than 4 million rows.
     """
     height, width = mask.shape
     rows, columns = _crossings(points - 0.5, height, width)
     if not len(rows):
-        return
+        return False
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max()
     turns = np.zeros((bottom - top, right - left + 1), np.uint8)
     np.bitwise_xor.at(turns, (rows - top, columns - left), 1)
     inside = np.bitwise_xor.accumulate(turns, axis=1)[:, :-1].view(np.bool_)
     mask[top:bottom, left:right][inside] = value
+    return bool(inside.any())
 
 
 def rectangle(corner: Sequence[float], opposite: Sequence[float]) -> Points:
@@ -66,6 +81,11 @@ def circle(centre: Sequence[float], rim: Sequence[float]) -> Points:
     radius = math.hypot(rim[0] - centre[0], rim[1] - centre[1])
     angles = [2 * math.pi * step / _CIRCLE_POINTS for step in range(_CIRCLE_POINTS)]
     return outline([(centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)) for angle in angles])
+
+
+def reaches_beyond(points: Points, height: int, width: int) -> bool:
+    """Whether more of an outline than an overhang of a pixel lies outside of the picture."""
+    return bool(points.min() < -_OVERHANG or (points.max(0) > (width + _OVERHANG, height + _OVERHANG)).any())
 
 
 def area(points: Points) -> float:
@@ -86,7 +106,7 @@ def _crossings(points: Points, height: int, width: int) -> tuple[NDArray[np.int6
     counts = end - first
     total = int(counts.sum())
     if total > _MOST_CROSSINGS:
-        raise DataError(f"an outline of {len(points)} points crosses {total:,} rows of pixels, which is no shape.")
+        raise ShapeError(TOO_LONG)
     edge = np.repeat(np.arange(len(points)), counts)
     rows = np.arange(total) + np.repeat(first - np.cumsum(counts) + counts, counts)
     slope = (next_x - x)[edge] / (next_y - y)[edge]

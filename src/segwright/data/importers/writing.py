@@ -3,10 +3,10 @@
 Knows folders, files and threads; each thread holds one pair. Refuses to know formats and how pairs were divided.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -15,56 +15,98 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.console import LOGGER, progress
-from segwright.data.importers.items import Canvas, ImportedData, ImportedPair
+from segwright.data.importers.frames import TurnedImage, common_frame, tell_turned
+from segwright.data.importers.items import Canvas, Frame, ImportedData, ImportedPair, MismatchError, some
 from segwright.data.importers.splitting import Division
 from segwright.errors import DataError, UserError
-from segwright.formats.images import IMAGE_SUFFIXES, image_size
+from segwright.formats.images import IMAGE_SUFFIXES, verify_image
 from segwright.formats.masks import encode_mask
-from segwright.formats.orientation import noted_orientation
 from segwright.formats.signatures import sniff
 from segwright.palettes import default_palette
 from segwright.resources import available_cores
 from segwright.storage import path_below, write_json
 
 _FEWEST_THREADS: Final = 8  # references of a manifest lead to S3, which answers slowly but to many at once
-_SHOWN: Final = 3
 _ENDINGS: Final = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}
 
 
-def write_channels(folder: Path, data: ImportedData, division: Division) -> None:
-    """Write all pairs, the label map and the class names into an empty folder.
+def write_channels(folder: Path, data: ImportedData, division: Division) -> tuple[int, int]:
+    """Write all pairs, the label map and the class names into an empty folder; returns the numbers of pairs to train
+    on and to validate with.
 
-    Images are copied as they are; masks become palette PNGs of class indices. What had to be done to masks is
-    told in one warning for each kind. Raises DataError for images that are none and masks that do not fit.
+    Images are copied as they are; masks become palette PNGs of class indices. Pairs that cannot be read are left out
+    with a warning, and what had to be done to masks is told in one warning for each kind. Raises MismatchError for
+    masks that do not fit, DataError where no pair is left on a side, and where no shape is left to draw.
     """
-    palette = default_palette(len(data.class_names)) if data.palette is None else data.palette
     jobs = [
-        (channel, pair)
+        _Job(channel, pair)
         for channel, pairs in (("train", division.train), ("validation", division.validation))
         for pair in pairs
     ]
-    remarks = _Remarks()
+    palette = default_palette(len(data.class_names)) if data.palette is None else data.palette
+    import_pair = partial(_import_pair, folder, palette)
     with (
         ThreadPoolExecutor(max(available_cores(), _FEWEST_THREADS)) as pool,
         progress("importing", len(jobs)) as advance,
     ):
+        done: list[_Job] = []
         # an exception here drops the iterator of map(), which cancels what has not begun
-        for (_, pair), noted in zip(jobs, pool.map(partial(_write_pair, folder, palette), jobs), strict=True):
-            remarks.add(pair.name, noted)
+        for job in pool.map(import_pair, jobs):
+            done.append(job)
+            advance(int(job.turned is None), "pairs")
+        turned = [job for job in done if job.turned]
+        images = [job.turned for job in turned if job.turned]
+        common = common_frame(images, data.frame)
+        for _ in pool.map(partial(import_pair, common=common), turned):
             advance(1, "pairs")
-    remarks.tell()
+    tell_turned(images, common, len(jobs))
+    _tell_left_out(done)
+    _tell_remarks(done)
+    _refuse_nothing_drawn(done)
     _write_label_maps(folder / "label_map", data.class_names)
+    written = Counter(job.channel for job in done if not job.problem)
+    return written["train"], written["validation"]
 
 
-def _write_pair(folder: Path, palette: NDArray[np.uint8], job: tuple[str, ImportedPair]) -> Mapping[str, int]:
-    """Write one pair into its channel; returns the remarks on its mask."""
-    channel, pair = job
-    image = pair.image.read()
-    canvas = Canvas(*image_size(image, pair.image.name), noted_orientation(image, sniff(image)))
-    drawn = pair.draw_mask(canvas)
-    _write(folder / channel, f"{pair.key}{_ending(pair.name, image)}", image, pair.name)
-    _write(folder / f"{channel}_annotation", f"{pair.key}.png", encode_mask(drawn.mask, palette), pair.name)
-    return drawn.remarks
+@dataclass(eq=False)
+class _Job:
+    """A pair and its channel, and what became of it."""
+
+    channel: str
+    pair: ImportedPair
+    drawn_shapes: int | None = None
+    remarks: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
+    """Why it was left out."""
+    turned: TurnedImage | None = None
+    """Set where the image is noted as turned: such pairs are written when all have been seen."""
+
+
+def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job, common: Frame | None = None) -> _Job:
+    """Write one pair into its channel, and note what happened. Where the image is turned and no `common` frame is
+    known yet, only look at it.
+    """
+    pair = job.pair
+    try:
+        image = pair.image.read()
+        facts = verify_image(image, pair.image.name)
+        canvas = Canvas(facts.height, facts.width, facts.orientation)
+        if canvas.orientation > 1:
+            job.turned = job.turned or TurnedImage(pair.name, pair.frame(canvas))
+            if common is None:
+                return job
+            canvas = replace(canvas, frame=job.turned.proven or common)
+        drawn = pair.draw_mask(canvas)
+    except MismatchError:
+        raise
+    except DataError as error:
+        job.problem = str(error)
+        return job
+    mask = canvas.turned_back(drawn.mask) if canvas.frame == "shown" else drawn.mask
+    _write(folder / job.channel, f"{pair.key}{_ending(pair.name, image)}", image, pair.name)
+    _write(folder / f"{job.channel}_annotation", f"{pair.key}.png", encode_mask(mask, palette), pair.name)
+    job.remarks, job.drawn_shapes = drawn.remarks, drawn.shapes
+    return job
 
 
 def _write(folder: Path, name: str, data: bytes, origin: str) -> None:
@@ -96,22 +138,35 @@ def _write_label_maps(folder: Path, names: Iterable[str]) -> None:
     write_json(folder / "class_names.json", names)
 
 
-@dataclass
-class _Remarks:
-    """What happened to masks, counted over all of them."""
+def _tell_left_out(jobs: Sequence[_Job]) -> None:
+    """One warning for all pairs that were left out. Raises DataError where a side has no other."""
+    problems = [job.problem for job in jobs if job.problem]
+    if not problems:
+        return
+    what = f"{len(problems)} of {len(jobs)} pairs cannot be read and are left out: {some(problems, ' ')}"
+    for channel in ("train", "validation"):
+        if all(job.problem for job in jobs if job.channel == channel):
+            raise DataError(f"No pair is left for {channel}. {what}")
+    LOGGER.warning(what)
 
-    counts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    pairs: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, pair: str, remarks: Mapping[str, int]) -> None:
-        """Count the remarks on one mask."""
-        for remark, count in remarks.items():
-            self.counts[remark] += count
-            self.pairs[remark].append(pair)
+def _tell_remarks(jobs: Sequence[_Job]) -> None:
+    """One warning for each remark on masks, with its count and the first pairs."""
+    counts: Counter[str] = Counter()
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for job in jobs:
+        counts.update(job.remarks)
+        for remark in job.remarks:
+            names[remark].append(job.pair.name)
+    for remark, count in counts.items():
+        LOGGER.warning(f"{remark}: {count:,} (in {some(names[remark])})")
 
-    def tell(self) -> None:
-        """One warning for each remark, with its count and the first pairs."""
-        for remark, count in self.counts.items():
-            names = self.pairs[remark]
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            LOGGER.warning(f"{remark}: {count:,} (in {', '.join(names[:_SHOWN])}{more})")
+
+def _refuse_nothing_drawn(jobs: Sequence[_Job]) -> None:
+    """Raise DataError where masks are drawings and none shows a shape."""
+    drawn = [job.drawn_shapes for job in jobs if job.drawn_shapes is not None]
+    if drawn and not any(drawn):
+        raise DataError(
+            f"None of the {len(drawn)} images has a shape that can be drawn, so all would be background: the warnings "
+            "above say what was left out. Export outlines (polygons or masks), not boxes."
+        )
