@@ -6,25 +6,26 @@ whatever their order in the file. Refuses to know files, images and categories.
 Source: https://cocodataset.org/#format-data, "Object Detection".
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
 
-from segwright.data.importers.items import Canvas, Drawn, refuse_other_size
-from segwright.data.importers.shapes import Points, area, fill_polygon, outline
+from segwright.data.importers.drawing import Drawing
+from segwright.data.importers.items import Canvas, Drawn, Frame
+from segwright.data.importers.shapes import Points, ShapeError, area, outline
 from segwright.errors import DataError
 from segwright.formats.run_lengths import decode_rle, decompress_counts
 
-ONLY_BOXES: Final = "annotations without an outline, only a box, left out"
-TOO_FEW_POINTS: Final = "polygons of fewer than three points, left out"
+ONLY_BOXES: Final = "annotations without an outline, only a box"
+ODD_POLYGON: Final = "polygons of an odd number of coordinates"
+BAD_RUN_LENGTHS: Final = "run lengths that are damaged or do not fit their image"
 
-Identity = int | str
+Identity = Annotated[int | str, Field(union_mode="left_to_right")]
+"""A whole number, also where it is written as text or with a point: files refer to "1" as 1."""
 
 
 class _RunLengths(BaseModel):
@@ -33,74 +34,105 @@ class _RunLengths(BaseModel):
 
 
 class Annotation(BaseModel):
-    """One annotation, as the file has it."""
+    """One annotation, as the file has it. A polygon is x, y, x, y, ...; VIA writes a single one without a list."""
 
-    id: Identity | None = None
     image_id: Identity
     category_id: Identity
-    segmentation: list[list[FiniteFloat]] | _RunLengths | None = None
+    segmentation: Annotated[
+        list[list[FiniteFloat]] | _RunLengths | list[FiniteFloat] | None, Field(union_mode="left_to_right")
+    ] = None
 
 
 def draw_annotations(
-    annotations: Sequence[Annotation], classes: Mapping[Identity, int], size: tuple[int, int], where: str
+    annotations: Sequence[Annotation], classes: Mapping[Identity, int], size: tuple[int, int]
 ) -> Drawn:
     """Draw annotations on a mask of `size` (height, width), the largest first; 0 is where none lies.
 
-    `where` names the image in messages. Raises DataError for outlines that are none and for run lengths of another
-    size.
+    What cannot be drawn is left out and counted.
     """
-    mask = np.zeros(size, np.uint8)
-    regions = []
-    for annotation in annotations:
-        if annotation.segmentation:
-            with _naming(annotation, where):
-                regions.append((annotation, _region(annotation.segmentation)))
-    for annotation, region in sorted(regions, key=lambda entry: -entry[1].area):
-        with _naming(annotation, where):
-            region.fill(mask, classes[annotation.category_id])
-    remarks = Counter(
-        {ONLY_BOXES: len(annotations) - len(regions), TOO_FEW_POINTS: sum(region.too_short for _, region in regions)}
-    )
-    return Drawn(mask, +remarks)
+    drawing = Drawing(size, 0)
+    regions = [_region(annotation, classes[annotation.category_id], drawing) for annotation in annotations]
+    for region in sorted(regions, key=lambda region: -region.area):
+        with drawing.leaving_out():
+            region.fill(drawing)
+    return drawing.drawn()
 
 
-@contextmanager
-def _naming(annotation: Annotation, where: str) -> Iterator[None]:
-    """Let a DataError say which annotation it is about."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{where}, annotation {annotation.id}: {error}") from None
+def annotated_frame(annotations: Sequence[Annotation], canvas: Canvas) -> Frame | None:
+    """What run lengths and points tell of the frame in which they lie."""
+    sizes = [one.segmentation.size for one in annotations if isinstance(one.segmentation, _RunLengths)]
+    if frames := [frame for size in sizes if (frame := canvas.frame_of_size(size))]:
+        return frames[0]
+    regions = [_region(annotation, 0, Drawing((1, 1), 0)) for annotation in annotations]
+    corners = [points.max(0) for region in regions for points in region.outlines]
+    return canvas.frame_of_points(*np.max(corners, axis=0)) if corners else None
 
 
 @dataclass(frozen=True, eq=False)
 class _Region:
-    """The pixels of one annotation, as polygons or as run lengths of a size."""
+    """The pixels of one annotation, as outlines or as run lengths of a size; nothing where it could not be read."""
 
-    area: float
-    polygons: Sequence[Points] = ()
+    value: int
+    outlines: Sequence[Points] = ()
     counts: Sequence[int] = ()
     size: tuple[int, int] | None = None
-    too_short: int = 0
 
-    def fill(self, mask: NDArray[np.uint8], value: int) -> None:
-        """Set the pixels of the region; raises DataError for what does not fit the mask."""
-        height, width = mask.shape
-        for points in self.polygons:
-            fill_polygon(mask, points, value)
+    @property
+    def area(self) -> float:
+        return sum(map(area, self.outlines)) + sum(self.counts[1::2])
+
+    def fill(self, drawing: Drawing) -> None:
+        """Draw the region; raises ShapeError for what does not fit the drawing."""
+        if self.outlines:
+            drawing.fill(self.outlines, self.value)
         if self.size is not None:
-            refuse_other_size(self.size, Canvas(height, width), "the run-length mask")
-            mask[decode_rle(self.counts, height, width)] = value
+            if self.size != drawing.mask.shape:
+                raise ShapeError(BAD_RUN_LENGTHS)
+            drawing.paste(_decoded(self.counts, self.size), 0, 0, self.value)
 
 
-def _region(segmentation: list[list[float]] | _RunLengths) -> _Region:
-    """What an annotation covers; raises DataError."""
-    if isinstance(segmentation, _RunLengths):
-        counts = segmentation.counts
-        counts = decompress_counts(counts) if isinstance(counts, str) else counts
-        return _Region(sum(counts[1::2]), counts=counts, size=segmentation.size)
-    if odd := [len(numbers) for numbers in segmentation if len(numbers) % 2]:
-        raise DataError(f"a polygon has {odd[0]} numbers; it is a list x, y, x, y, ...")
-    whole = [numbers for numbers in segmentation if len(numbers) >= 6]
-    polygons = [outline(list(zip(numbers[::2], numbers[1::2], strict=True))) for numbers in whole]
-    return _Region(sum(map(area, polygons)), polygons, too_short=len(segmentation) - len(whole))
+def _region(annotation: Annotation, value: int, drawing: Drawing) -> _Region:
+    """What an annotation covers; what of it cannot be read is counted."""
+    segmentation = annotation.segmentation
+    if not segmentation:
+        drawing.leave_out(ONLY_BOXES)
+    elif isinstance(segmentation, _RunLengths):
+        with drawing.leaving_out():
+            return _Region(value, counts=_counts(segmentation), size=segmentation.size)
+    else:
+        outlines = []
+        for numbers in _polygons(segmentation):
+            with drawing.leaving_out():
+                outlines.append(_outline(numbers))
+        return _Region(value, outlines)
+    return _Region(value)
+
+
+def _polygons(segmentation: list[list[float]] | list[float]) -> Sequence[Sequence[float]]:
+    """Each polygon as x, y, x, y, ...; a list of points is one polygon."""
+    lists = [one for one in segmentation if isinstance(one, list)]
+    if len(lists) < len(segmentation):
+        return [[one for one in segmentation if not isinstance(one, list)]]
+    if len(lists) > 2 and all(len(numbers) == 2 for numbers in lists):
+        return [[number for point in lists for number in point]]
+    return lists
+
+
+def _outline(numbers: Sequence[float]) -> Points:
+    if len(numbers) % 2:
+        raise ShapeError(ODD_POLYGON)
+    return outline(list(zip(numbers[::2], numbers[1::2], strict=True)))
+
+
+def _counts(run_lengths: _RunLengths) -> list[int]:
+    try:
+        return decompress_counts(run_lengths.counts) if isinstance(run_lengths.counts, str) else run_lengths.counts
+    except DataError:
+        raise ShapeError(BAD_RUN_LENGTHS) from None
+
+
+def _decoded(counts: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
+    try:
+        return decode_rle(counts, *size)
+    except DataError:
+        raise ShapeError(BAD_RUN_LENGTHS) from None

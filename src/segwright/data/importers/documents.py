@@ -1,9 +1,12 @@
 """JSON from other tools, checked against the form that is expected of it.
 
-Knows pydantic and how to put its finding into one sentence. Refuses to know any form.
+Knows pydantic and how to put its finding into one sentence, and how single entries of a list are left out. Refuses to
+know any form.
 """
 
-from typing import Final, TypeVar
+import json
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,10 +19,33 @@ _LONGEST: Final = 80  # characters of a value in a message
 
 def read_document(form: type[Document], data: bytes, name: str) -> Document:
     """The JSON text `data` as a `form`. Raises DataError that names file, place and value of the first fault."""
+    encoding = json.detect_encoding(data)
     try:
-        return form.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+        text = data.decode(encoding) if encoding.startswith("utf-16") else data.removeprefix(b"\xef\xbb\xbf")
+        return form.model_validate_json(text)
     except ValidationError as error:
         raise DataError(f"{name} {_told(error)}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not valid JSON: it is no text.") from None
+
+
+def readable(form: type[Document], entries: Sequence[Any], place: str) -> tuple[list[Document], str]:
+    """The entries of a list `Document | Any` that have the form, and a sentence on the others, empty where there are
+    none: how many, and what is wrong with the first.
+    """
+    found = [entry for entry in entries if isinstance(entry, form)]
+    others = [(number, entry) for number, entry in enumerate(entries) if not isinstance(entry, form)]
+    if not others:
+        return found, ""
+    number, first = others[0]
+    try:
+        form.model_validate(first)
+    except ValidationError as error:
+        return (
+            found,
+            f"{len(others)} of {len(entries)} {place} cannot be read and are left out: {place}.{number} {_told(error)}",
+        )
+    raise AssertionError(f"{place}.{number} has the form, but was not read as such")
 
 
 def _told(error: ValidationError) -> str:

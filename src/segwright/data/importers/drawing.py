@@ -23,14 +23,12 @@ class Drawing:
         self.shapes = 0
 
     @contextmanager
-    def shape(self) -> Iterator[None]:
-        """Count a shape that the block draws: as drawn, or under the words of the ShapeError that it raises."""
+    def leaving_out(self) -> Iterator[None]:
+        """Count a shape under the words of the ShapeError that the block raises."""
         try:
             yield
         except ShapeError as error:
             self.leave_out(str(error))
-        else:
-            self.shapes += 1
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Count shapes that are not drawn; `what` says in the plural what they are."""
@@ -38,8 +36,9 @@ class Drawing:
 
     def fill(self, outlines: Sequence[Points], value: int) -> None:
         """Set the pixels inside the outlines of one shape. Raises ShapeError where there are none."""
-        if not any([fill_polygon(self.mask, points, value) for points in outlines]):
+        if not sum(fill_polygon(self.mask, points, value) for points in outlines):
             raise ShapeError(NO_PIXEL)
+        self.shapes += 1
         if any(reaches_beyond(points, *self.mask.shape) for points in outlines):
             self.remarks[CUT_OFF] += 1
 
@@ -52,6 +51,7 @@ class Drawing:
         height, width = (min(sides) for sides in zip(inside.shape, target.shape, strict=True))
         if not inside[:height, :width].any():
             raise ShapeError(NO_PIXEL)
+        self.shapes += 1
         target[:height, :width][inside[:height, :width]] = value
 
     def drawn(self) -> Drawn:

@@ -5,8 +5,8 @@ Knows folders and file names. Refuses to open an image, and to guess between two
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
-from segwright.data.importers.items import is_there, is_trace
+from segwright.console import LOGGER
+from segwright.data.importers.items import is_there, is_trace, some
+from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.storage import Blob, files_below, open_blob
 
@@ -53,6 +55,9 @@ class ImageFinder:
                     return FoundImage(name, open_blob(folder / name))
         return self._anywhere(parts)
 
+    def __str__(self) -> str:
+        return some([str(folder) for folder in self._folders])
+
     def _prefer(self, folder: Path) -> None:
         """Look into this folder first from now on: most data sets have all images in one."""
         if self._folders[0] != folder:
@@ -77,6 +82,33 @@ class ImageFinder:
                 found[_folded(path.name)].append(path)
                 found[_folded(path.stem)].append(path)
         return found
+
+
+def find_images(stated: Iterable[str], finder: ImageFinder, origin: str) -> dict[str, FoundImage]:
+    """The images of some stated paths, without those that are not there, and those that would share a file.
+
+    A warning counts what is left out; `origin` is what states the paths. Raises DataError where no image is left.
+    """
+    found = {path: finder.find(path) for path in stated}
+    files = Counter(picture.image.name for picture in found.values() if picture)
+    kept = {path: picture for path, picture in found.items() if picture and files[picture.image.name] == 1}
+    if shared := [path for path, picture in found.items() if picture and path not in kept]:
+        LOGGER.warning(
+            f"{origin}: {len(shared)} of {len(found)} images have a namesake, and only one file for both is there; "
+            f"they are left out: {some(shared)}"
+        )
+    missing = [path for path, picture in found.items() if picture is None]
+    if not kept:
+        raise DataError(
+            f"{origin}: none of the {len(found)} images is there, for example {next(iter(found))}; looked for in "
+            f"{finder}. Give their folder with --images DIR."
+        )
+    if missing:
+        LOGGER.warning(
+            f"{origin}: {len(missing)} of {len(found)} images are not there and are left out: {some(missing)}; looked "
+            f"for in {finder}. If they lie elsewhere, give their folder with --images DIR."
+        )
+    return kept
 
 
 def stated_parts(stated: str) -> list[str]:
