@@ -49,7 +49,9 @@ def import_data(
     images: Annotated[
         Path | None,
         Parameter(
-            group=_SINGLE, help="coco: the folder of images, if it lies neither beside nor above the annotations."
+            group=_SINGLE,
+            help="The folder of images, for every format but colours, if they do not lie where the data set says: "
+            "an image is looked for there by its stated path, then by its name, where that is unique.",
         ),
     ] = None,
     class_names: Annotated[

@@ -6,7 +6,7 @@ Knows masks in files and which unknown colour to tell of. What a colour means, `
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.importers.items import Canvas, Drawn, refuse_other_size
+from segwright.data.importers.items import Canvas, Drawn, MismatchError, refuse_other_size
 from segwright.errors import DataError
 from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
 from segwright.formats.images import decode_image
@@ -14,10 +14,11 @@ from segwright.formats.signatures import sniff
 from segwright.storage import Blob
 
 
-def draw_by_colour(mask: Blob, table: ColourTable, origin: str, canvas: Canvas) -> Drawn:
+def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str) -> Drawn:
     """Read a colour or palette mask by its colours; `origin` is what the table was read from.
 
-    Raises DataError for lossy formats, a mask that does not fit, and a colour that the table does not name.
+    Raises DataError for lossy formats, MismatchError for a mask that does not fit and for a colour that the table does
+    not name.
     """
     data = mask.read()
     if sniff(data) in ("JPEG", "WebP"):
@@ -27,7 +28,7 @@ def draw_by_colour(mask: Blob, table: ColourTable, origin: str, canvas: Canvas) 
     classes = table.classes(pixels)
     unknown = classes == UNKNOWN
     if unknown.any():
-        raise DataError(f"{mask.name}: {_unknown_colours(pixels[unknown], table, origin)}")
+        raise MismatchError(f"{mask.name}: {_unknown_colours(pixels[unknown], table, origin)}")
     return Drawn(classes)
 
 

@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import Canvas, Drawn, ImportedData, ImportedPair, Split, refuse_other_size
+from segwright.data.importers.items import (
+    Canvas,
+    Drawn,
+    ImportedData,
+    ImportedPair,
+    MismatchError,
+    Split,
+    is_trace,
+    mask_frame,
+    refuse_other_size,
+    some,
+)
 from segwright.errors import DataError
 from segwright.formats.masks import decode_mask
 from segwright.labels import IGNORE
@@ -31,20 +42,22 @@ _CLASSES: Final = (
 
 _IMAGE: Final = "_leftImg8bit.png"
 _SPLITS: Final[dict[str, Split]] = {"train": "train", "val": "validation"}
-_SHOWN: Final = 3
 
 
-def read_cityscapes(source: Path) -> ImportedData:
-    """Read the folders train and val below leftImg8bit and gtFine; they divide the pairs where both exist.
+def read_cityscapes(source: Path, images_folder: Path | None = None) -> ImportedData:
+    """Read the folders train and val below leftImg8bit and gtFine; they divide the pairs where both exist. Where
+    `images_folder` is given, it stands for leftImg8bit, or holds it.
 
     Masks are `*_gtFine_labelIds.png`, or `*_gtFine_labelTrainIds.png` where those are missing. Images without a mask
     are left out with a warning. Raises DataError where there is no pair.
     """
-    images = {image: split for folder, split in _SPLITS.items() for image in _images(source / "leftImg8bit" / folder)}
+    roots = [images_folder, images_folder / "leftImg8bit"] if images_folder else [source / "leftImg8bit"]
+    images = {image: split for root in roots for folder, split in _SPLITS.items() for image in _images(root / folder)}
     if not images:
         raise DataError(
-            f"{source} holds no images leftImg8bit/train/CITY/*{_IMAGE}; unpack leftImg8bit_trainvaltest.zip and "
-            "gtFine_trainvaltest.zip into it."
+            f"{images_folder or source} holds no images leftImg8bit/train/CITY/*{_IMAGE}; unpack "
+            "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip into it, or give the folder of images with "
+            "--images DIR."
         )
     masks = {image: _mask(source, image) for image in images}
     missing = [str(image) for image, mask in masks.items() if mask is None]
@@ -53,10 +66,14 @@ def read_cityscapes(source: Path) -> ImportedData:
             f"None of the {len(images)} images has a mask such as {_stem(source, next(iter(images)))}_labelIds.png."
         )
     if missing:
-        LOGGER.warning(f"{len(missing)} images have no mask and are left out: {', '.join(missing[:_SHOWN])}")
+        LOGGER.warning(f"{len(missing)} images have no mask and are left out: {some(missing)}")
     pairs = [
         ImportedPair(
-            f"{image.parent.name}/{image.name}", open_blob(image), partial(_draw, open_blob(mask)), images[image]
+            f"{image.parent.name}/{image.name}",
+            open_blob(image),
+            partial(_draw, open_blob(mask)),
+            images[image],
+            partial(mask_frame, open_blob(mask)),
         )
         for image, mask in masks.items()
         if mask is not None
@@ -68,7 +85,7 @@ def read_cityscapes(source: Path) -> ImportedData:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"*/*{_IMAGE}"))
+    return sorted(path for path in folder.glob(f"*/*{_IMAGE}") if not is_trace(path.relative_to(folder)))
 
 
 def _mask(source: Path, image: Path) -> Path | None:
@@ -87,14 +104,14 @@ def _draw(blob: Blob, canvas: Canvas) -> Drawn:
     numbers = decode_mask(blob.read(), blob.name)
     refuse_other_size(numbers.shape, canvas, blob.name)
     if numbers.dtype != np.uint8:
-        raise DataError(
+        raise MismatchError(
             f"{blob.name} has 16 bits a pixel; labelIds and labelTrainIds have 8: this may be another file."
         )
     if not blob.name.endswith("TrainIds.png"):
         return Drawn(_label_ids()[numbers])
     strange = numbers[(numbers >= len(_CLASSES)) & (numbers != IGNORE)]
     if strange.size:
-        raise DataError(
+        raise MismatchError(
             f"{blob.name} holds the value {strange.min()} in {(strange == strange.min()).sum():,} pixels; the train "
             "ids of Cityscapes are 0 to 18 and 255. Put labelIds beside it, or train with a label map of your own."
         )

@@ -7,16 +7,13 @@ from collections import Counter
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Final
 
 from segwright.console import LOGGER
 from segwright.data.folders import list_images
 from segwright.data.importers.by_colour import draw_by_colour
 from segwright.data.importers.colour_tables import read_colour_table
-from segwright.data.importers.items import ImportedData, ImportedPair, read_text
+from segwright.data.importers.items import ImportedData, ImportedPair, mask_frame, read_text, some
 from segwright.errors import DataError
-
-_SHOWN: Final = 3
 
 
 def read_colours(images: Path, masks: Path, table: Path) -> ImportedData:
@@ -41,7 +38,8 @@ def read_colours(images: Path, masks: Path, table: Path) -> ImportedData:
         ImportedPair(
             f"{key}{PurePath(image_files[key].name).suffix}",
             image_files[key],
-            partial(draw_by_colour, mask_files[f"{key}{added}"], classes.table, str(table)),
+            partial(draw_by_colour, mask_files[f"{key}{added}"], table=classes.table, origin=str(table)),
+            frame=partial(mask_frame, mask_files[f"{key}{added}"]),
         )
         for key in keys
     ]
@@ -56,5 +54,4 @@ def _added_word(images: Collection[str], masks: Collection[str]) -> str:
 
 def _tell_unpaired(what: str, keys: Collection[str], folder: Path) -> None:
     if keys:
-        more = ", ..." if len(keys) > _SHOWN else ""
-        LOGGER.warning(f"{folder}: {len(keys)} {what} and are left out: {', '.join(sorted(keys)[:_SHOWN])}{more}")
+        LOGGER.warning(f"{folder}: {len(keys)} {what} and are left out: {some(sorted(keys))}")

@@ -25,11 +25,11 @@ ImportFormat = Literal["ground-truth", "voc", "coco", "labelme", "cityscapes", "
 _MARKER: Final = "import.json"  # what the folder was imported from; marks it as one that may be replaced
 
 _TAKES: Final[dict[ImportFormat, tuple[str, ...]]] = {
-    "ground-truth": ("attributes",),
-    "voc": (),
+    "ground-truth": ("attributes", "images"),
+    "voc": ("images",),
     "coco": ("images",),
-    "labelme": ("class_names",),
-    "cityscapes": (),
+    "labelme": ("class_names", "images"),
+    "cityscapes": ("images",),
     "colours": ("masks", "colours"),
 }
 """The options that each format takes; `colours` needs both of its own."""
@@ -42,7 +42,7 @@ class FormatOptions:
     attributes: Sequence[str] | None = None
     """ground-truth: the names of image, mask and, if wanted, metadata in the manifest."""
     images: Path | None = None
-    """coco: the folder of images."""
+    """The folder of images, for all formats but colours, where they do not lie where the data set says."""
     masks: Path | None = None
     """colours: the folder of masks."""
     colours: Path | None = None
@@ -96,17 +96,17 @@ def import_data(
 
 def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedData:
     if kind == "ground-truth":
-        return read_ground_truth(source, options.attributes)
+        return read_ground_truth(source, options.attributes, options.images)
     path = _existing(source)
     match kind:
         case "voc":
-            return read_voc(path)
+            return read_voc(path, options.images)
         case "coco":
             return read_coco(path, options.images)
         case "labelme":
-            return read_labelme(path, options.class_names)
+            return read_labelme(path, options.class_names, options.images)
         case "cityscapes":
-            return read_cityscapes(path)
+            return read_cityscapes(path, options.images)
         case "colours":
             if options.masks is None or options.colours is None:
                 raise UserError(

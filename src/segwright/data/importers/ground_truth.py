@@ -8,14 +8,23 @@ Source: SageMaker's contract, section 2.3.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import Canvas, Drawn, ImportedData, ImportedPair, checked_names, refuse_other_size
+from segwright.data.importers.items import (
+    Canvas,
+    Drawn,
+    ImportedData,
+    ImportedPair,
+    checked_names,
+    mask_frame,
+    refuse_other_size,
+)
+from segwright.data.importers.pictures import FoundImage, ImageFinder, find_images
 from segwright.data.manifests import referred
 from segwright.errors import DataError
 from segwright.formats.legend import decode_with_legend
@@ -41,8 +50,9 @@ ColourMap = Mapping[int, ClassColour]
 """The classes and colours of one line, by index."""
 
 
-def read_ground_truth(source: str, attributes: Sequence[str] | None) -> ImportedData:
-    """Read an output manifest here or in S3; its references are `s3://` addresses, or paths from its own folder.
+def read_ground_truth(source: str, attributes: Sequence[str] | None, given: Path | None = None) -> ImportedData:
+    """Read an output manifest here or in S3; its references are `s3://` addresses, or paths from its own folder. Images
+    lie there, or below the folder `given`.
 
     The colour maps of all lines become one list of classes by their names. Lines without a mask, whose labelling
     failed, are left out with a warning. Raises DataError for a manifest that cannot be read, without masks, or
@@ -60,11 +70,20 @@ def read_ground_truth(source: str, attributes: Sequence[str] | None) -> Imported
     _tell_left_out(lines, labelled, source)
     maps = _shared([_colour_map(line, names, source) for line in labelled])
     classes = _classes(maps, source)
-    images = [referred(line, names.image, place) for line in labelled]
+    if given:
+        stated = [str(line.attributes[names.image]) for line in labelled]
+        found = find_images(stated, ImageFinder([given], below=given), source)
+        pictures = [found.get(path) for path in stated]
+    else:
+        images = [referred(line, names.image, place) for line in labelled]
+        pictures = list(map(FoundImage, _below_common_folder(images), images))
     masks = [referred(line, names.mask, place) for line in labelled]
     pairs = [
-        ImportedPair(name, image, partial(_draw, mask, colours, classes))
-        for name, image, mask, colours in zip(_below_common_folder(images), images, masks, maps, strict=True)
+        ImportedPair(
+            picture.name, picture.image, partial(_draw, mask, colours, classes), frame=partial(mask_frame, mask)
+        )
+        for picture, mask, colours in zip(pictures, masks, maps, strict=True)
+        if picture
     ]
     return ImportedData(tuple(pairs), tuple(classes), _palette(maps, classes))
 

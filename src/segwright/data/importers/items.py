@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError, LabelError
-from segwright.formats.images import IMAGE_SUFFIXES
+from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.formats.orientation import turned, turned_size
 from segwright.labels import LabelMap
 from segwright.storage import Blob, open_blob
@@ -182,6 +182,11 @@ def some(names: Sequence[str], separator: str = ", ") -> str:
     """The first of some names, for a message, and how many more there are."""
     more = f"{separator}and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return separator.join(names[:_SHOWN]) + more
+
+
+def mask_frame(mask: Blob, canvas: Canvas) -> Frame | None:
+    """What the size of a mask that is a picture tells of its frame; raises DataError."""
+    return canvas.frame_of_size(image_size(mask.read(), mask.name))
 
 
 def refuse_other_size(size: tuple[int, ...], canvas: Canvas, what: str) -> None:

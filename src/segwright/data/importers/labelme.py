@@ -1,40 +1,45 @@
 """LabelMe: JSON files in a folder, each with the shapes of one image.
 
-Knows shapes, labels and where LabelMe keeps the image. Shapes are drawn in their order, later ones over earlier
-ones; what no shape covers is `_background_`, and `__ignore__` is ignored, as in LabelMe's own export. LabelMe
-shows images as the camera noted they stand (EXIF), so shapes are turned back to the stored pixels. Refuses to fill
-lines and points, which have no inside.
+Knows shapes, labels and where LabelMe keeps the image; also what X-AnyLabeling makes of its format. Shapes are drawn in
+their order, later ones over earlier ones; what no shape covers is `_background_`, and `__ignore__` is ignored, as in
+LabelMe's own export. LabelMe shows images as the camera noted they stand (EXIF). Refuses to fill lines and points,
+which have no inside.
 
-Source: labelme, `_label_file.py`, `_utils/shape.py` and `examples/semantic_segmentation/labelme2voc.py`.
+Source: labelme, `_label_file.py`, `_utils/shape.py` and `examples/semantic_segmentation/labelme2voc.py`;
+X-AnyLabeling, `docs/en/user_guide.md`.
 """
 
 import base64
 import binascii
 import difflib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Annotated, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from segwright.console import LOGGER
 from segwright.data.importers.documents import read_document
+from segwright.data.importers.drawing import Drawing
 from segwright.data.importers.items import (
     Canvas,
     Drawn,
+    Frame,
     ImportedData,
     ImportedPair,
     checked_names,
     is_there,
+    is_trace,
     read_text,
     refuse_other_size,
+    some,
 )
-from segwright.data.importers.shapes import circle, fill_polygon, outline, rectangle
+from segwright.data.importers.pictures import ImageFinder
+from segwright.data.importers.shapes import Points, ShapeError, circle, outline, rectangle
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import decode_mask
@@ -43,27 +48,64 @@ from segwright.storage import Blob, files_below, open_blob
 
 BACKGROUND: Final = "_background_"
 IGNORED: Final = "__ignore__"
-NO_INSIDE: Final = "lines and points, which have no inside, left out"
+UNREADABLE: Final = "shapes that cannot be read, such as those of points that are no numbers"
 
-_POLYGONS: Final = (None, "polygon", "oriented_rectangle")
-_BY_TWO_POINTS: Final = ("rectangle", "circle", "mask")
+_POLYGONS: Final = (None, "polygon", "oriented_rectangle", "rotation", "quadrilateral")
+_FARTHEST: Final = 1e6  # pixels
 _FLAT: Final = ("line", "linestrip", "point", "points")
-_SHOWN: Final = 3
 
 
 class _Shape(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     label: str
     points: list[tuple[FiniteFloat, FiniteFloat]]
     shape_type: str | None = None
     mask: str | None = None
 
+    def check(self) -> None:
+        """Raise ShapeError where it cannot be drawn."""
+        if not self.label.strip():
+            raise ShapeError("shapes without a label")
+        if self.shape_type != "mask":
+            self.outline()
+        elif len(self.points) != 2 or not np.abs(self.points).max() <= _FARTHEST:
+            raise ShapeError("shapes of type mask without two points near the picture")
+
+    def outline(self) -> Points:
+        """The outline of every kind but a mask; raises ShapeError where there is none."""
+        match self.shape_type, self.points:
+            case ("rectangle", [corner, opposite]):
+                return rectangle(corner, opposite)
+            case ("rectangle", [_, _, _, _]):  # as X-AnyLabeling writes it
+                return outline(self.points)
+            case ("circle", [centre, rim]):
+                return circle(centre, rim)
+            case (("rectangle" | "circle"), _):
+                raise ShapeError(f"shapes of type {self.shape_type} with another number of points")
+        if self.shape_type in _POLYGONS:
+            return outline(self.points)
+        if self.shape_type in _FLAT:
+            raise ShapeError(f"shapes of type {self.shape_type}, which have no inside")
+        raise ShapeError(f"shapes of the unknown type {self.shape_type!r}")
+
 
 class _LabelFile(BaseModel):
-    shapes: list[_Shape]
+    entries: list[Annotated[_Shape | Any, Field(union_mode="left_to_right")]] = Field(alias="shapes")
     image_path: str | None = Field(None, alias="imagePath")
     image_data: str | None = Field(None, alias="imageData")
     image_height: int | None = Field(None, alias="imageHeight")
     image_width: int | None = Field(None, alias="imageWidth")
+
+    @property
+    def shapes(self) -> list[_Shape]:
+        """The entries that can be read."""
+        return [entry for entry in self.entries if isinstance(entry, _Shape)]
+
+    def stated_size(self, canvas: Canvas) -> tuple[int, int]:
+        """(height, width) as the file says, else as the image's labels lie."""
+        height, width = canvas.labelled_size
+        return self.image_height or height, self.image_width or width
 
 
 @dataclass(frozen=True)
@@ -95,54 +137,103 @@ class _EmbeddedImage:
         return _from_base64(_read(self.file).image_data or "", self.name)
 
 
-def read_labelme(source: Path, class_names: Path | None) -> ImportedData:
+def read_labelme(source: Path, class_names: Path | None, images: Path | None = None) -> ImportedData:
     """Read all JSON files below a folder. Classes are those of the file `class_names`, else `_background_` and all
-    other labels, sorted.
+    other labels, sorted. Images lie where the files say, or below the folder `images`.
 
-    Where `class_names` lists no `_background_`, pixels without a shape are ignored. JSON files of other programs
-    are left out with a warning. Raises DataError for files that cannot be read, shapes that are none, images that
-    are not there or of another size, and LabelError for labels that `class_names` lacks.
+    Where `class_names` lists no `_background_`, pixels without a shape are ignored. JSON files of other programs, those
+    that cannot be read and those without an image are left out with a warning. Raises DataError where none is left,
+    and LabelError for labels that `class_names` lacks.
     """
-    files = [(path, blob) for path, blob in files_below(source, lambda _: False) if path.suffix.lower() == ".json"]
-    found = [item for path, blob in files if (item := _item(path, blob, source)) is not None]
-    if not found:
+    files = [(path, blob) for path, blob in files_below(source, is_trace) if path.suffix.lower() == ".json"]
+    finder = ImageFinder([images], below=images) if images else None
+    found, others, problems = [], [], []
+    for path, blob in files:
+        try:
+            item = _item(path, blob, source, finder)
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            found.append(item) if item else others.append(blob.name)
+    if not found and not problems:
         raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.")
-    if others := sorted({blob.name for _, blob in files} - {item.file.name for item in found}):
-        LOGGER.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {', '.join(others[:_SHOWN])}")
+    if others:
+        LOGGER.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {some(others)}")
+    if problems:
+        what = f"{len(problems)} of {len(found) + len(problems)} label files cannot be used: {some(problems, ' ')}"
+        if not found:
+            raise DataError(what)
+        LOGGER.warning(f"{what} They are left out.")
+    _tell_shared_images(found)
+    _tell_unlabelled(source, found)
     names = _class_names(found, source, class_names)
     values = {name: number for number, name in enumerate(names)} | {IGNORED: IGNORE}
     pairs = [
-        ImportedPair(f"{item.key}{_ending(item.image)}", item.image, partial(_draw, item.file, values))
+        ImportedPair(
+            f"{item.key}{_ending(item.image)}",
+            item.image,
+            partial(_draw, item.file, values),
+            frame=partial(_frame, item.file),
+        )
         for item in found
     ]
-    return ImportedData(tuple(pairs), names)
+    return ImportedData(tuple(pairs), names, frame="shown")
 
 
-def _item(path: PurePosixPath, blob: Blob, source: Path) -> _Item | None:
+def _item(path: PurePosixPath, blob: Blob, source: Path, finder: ImageFinder | None) -> _Item | None:
     """What a JSON file says of labels and image; None where it is another program's."""
     data = blob.read()
     if b'"shapes"' not in data or b'"imagePath"' not in data:
         return None
     content = read_document(_LabelFile, data, blob.name)
-    labels = frozenset(shape.label.strip() for shape in content.shapes if shape.shape_type not in _FLAT)
-    return _Item(str(path.with_suffix("")), blob, labels, _image(content, blob, (source / path).parent))
+    labels = frozenset(shape.label.strip() for shape in content.shapes if _problem(shape) is None)
+    return _Item(str(path.with_suffix("")), blob, labels, _image(content, blob, (source / path).parent, finder))
 
 
-def _image(content: _LabelFile, blob: Blob, folder: Path) -> Blob:
-    """The image file, looked for from the folder of the label file, or what the label file carries."""
+def _problem(shape: _Shape) -> ShapeError | None:
+    """Why a shape cannot be drawn, so that its label is none."""
+    try:
+        shape.check()
+    except ShapeError as error:
+        return error
+    return None
+
+
+def _image(content: _LabelFile, blob: Blob, folder: Path, finder: ImageFinder | None) -> Blob:
+    """The image file, looked for from the folder of the label file and where the user says; else what the label file
+    carries; else an image that has the label file's name.
+    """
     name = (content.image_path or "").replace("\\", "/")
     # An absolute path is that of another machine, and what does not end like an image is none.
-    places = (folder / name.lstrip("/"), folder / PurePosixPath(name).name)
     if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
-        for place in places:
+        for place in (folder / name.lstrip("/"), folder / PurePosixPath(name).name):
             if is_there(place):
                 return open_blob(place)
+    if finder and name and (found := finder.find(name)):
+        return found.image
     if content.image_data:
         return _EmbeddedImage(blob)
     raise DataError(
-        f"{blob.name} has the imagePath {content.image_path!r}, but there is no such image in {folder}, and no "
-        "imageData: put the image there, or correct the path."
+        f"{blob.name} has the imagePath {content.image_path!r}, but there is no such image in {finder or folder}, and "
+        "no imageData: give the folder of the images with --images DIR."
     )
+
+
+def _tell_shared_images(items: Sequence[_Item]) -> None:
+    """Warn of label files that are of one image: they may end up on both sides."""
+    owners: defaultdict[str, list[str]] = defaultdict(list)
+    for item in items:
+        owners[item.image.name].append(item.file.name)
+    if shared := [" and ".join(files) for files in owners.values() if len(files) > 1]:
+        LOGGER.warning(f"label files of the same image, each of which becomes a pair: {some(shared, '; ')}")
+
+
+def _tell_unlabelled(source: Path, items: Sequence[_Item]) -> None:
+    """Count the images that lie among the label files and belong to none: LabelMe writes none before the first shape."""
+    labelled = {item.image.name for item in items}
+    images = [blob.name for path, blob in files_below(source, is_trace) if path.suffix.lower() in IMAGE_SUFFIXES]
+    if others := [name for name in images if name not in labelled]:
+        LOGGER.info(f"{len(others)} images in {source} belong to no label file and are left out: {some(others)}")
 
 
 def _ending(image: Blob) -> str:
@@ -171,58 +262,45 @@ def _read(blob: Blob) -> _LabelFile:
     return read_document(_LabelFile, blob.read(), blob.name)
 
 
+def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
+    """What the stated size tells, where it is that of the upright image, or else the points, or else again the size."""
+    content = _read(blob)
+    stated = canvas.frame_of_size(content.stated_size(canvas))
+    points = [shape.points for shape in content.shapes if _problem(shape) is None]
+    by_points = canvas.frame_of_points(*np.concatenate(points).max(0)) if points else None
+    return stated if stated == "shown" else by_points or stated
+
+
 def _draw(blob: Blob, values: Mapping[str, int], canvas: Canvas) -> Drawn:
     content = _read(blob)
-    upright = canvas.upright_size
-    size = (content.image_height or upright[0], content.image_width or upright[1])
-    turned = size == upright
-    if not turned:
-        refuse_other_size(size, canvas, f"what {blob.name} describes")
-    mask = np.full(size, values.get(BACKGROUND, IGNORE), np.uint8)
-    remarks: Counter[str] = Counter()
-    for number, shape in enumerate(content.shapes):
-        if shape.shape_type in _FLAT:
-            remarks[NO_INSIDE] += 1
-            continue
-        try:
-            _fill(mask, shape, values[shape.label.strip()])
-        except DataError as error:
-            raise DataError(f"{blob.name}, shapes.{number} ({shape.label}): {error}") from None
-    return Drawn(canvas.turned_back(mask) if turned else mask, remarks)
+    stated = content.stated_size(canvas)
+    if stated not in (canvas.size, canvas.upright_size):
+        refuse_other_size(stated, canvas, f"what {blob.name} describes")
+    drawing = Drawing(canvas.labelled_size, values.get(BACKGROUND, IGNORE))
+    if unreadable := len(content.entries) - len(content.shapes):
+        drawing.leave_out(UNREADABLE, unreadable)
+    for shape in content.shapes:
+        with drawing.leaving_out():
+            shape.check()
+            _draw_shape(drawing, shape, values[shape.label.strip()])
+    return drawing.drawn()
 
 
-def _fill(mask: NDArray[np.uint8], shape: _Shape, value: int) -> None:
-    """Set the pixels of one shape; raises DataError for what is no shape."""
-    kind, points = shape.shape_type, shape.points
-    if kind in _BY_TWO_POINTS and len(points) != 2:
-        raise DataError(f"a {kind} has two points, not {len(points)}.")
-    match kind:
-        case "rectangle":
-            fill_polygon(mask, rectangle(*points), value)
-        case "circle":
-            fill_polygon(mask, circle(*points), value)
-        case "mask":
-            _paste(mask, shape, value)
-        case _ if kind in _POLYGONS:
-            fill_polygon(mask, outline(points), value)
-        case _:
-            raise DataError(f"the shape_type {kind!r} is not known; correct it, or draw a polygon.")
-
-
-def _paste(mask: NDArray[np.uint8], shape: _Shape, value: int) -> None:
-    """Set the pixels of a small mask that lies with its first corner at the shape's first point."""
-    piece = decode_mask(_from_base64(shape.mask or "", "mask"), "mask") > 0
-    if not all(abs(coordinate) <= 1e6 for coordinate in shape.points[0]):
-        raise DataError("its first point lies more than a million pixels away, or nowhere.")
+def _draw_shape(drawing: Drawing, shape: _Shape, value: int) -> None:
+    """Draw one shape; raises ShapeError."""
+    if shape.shape_type != "mask":
+        drawing.fill([shape.outline()], value)
+        return
+    try:
+        piece = decode_mask(_from_base64(shape.mask or "", "mask"), "mask") > 0
+    except DataError:
+        raise ShapeError("shapes of type mask that cannot be read") from None
     left, top = (round(coordinate) for coordinate in shape.points[0])
-    inside = piece[max(-top, 0) :, max(-left, 0) :]
-    target = mask[max(top, 0) :, max(left, 0) :]
-    height, width = (min(sides) for sides in zip(inside.shape, target.shape, strict=True))
-    target[:height, :width][inside[:height, :width]] = value
+    drawing.paste(piece, left, top, value)
 
 
 def _from_base64(text: str, name: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
     except (binascii.Error, ValueError):
         raise DataError(f"{name} is not base64 text.") from None

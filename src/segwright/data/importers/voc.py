@@ -1,14 +1,15 @@
-"""Pascal VOC: JPEGImages, SegmentationClass and ImageSets/Segmentation, as VOC itself and as CVAT export them.
+"""Pascal VOC: JPEGImages, SegmentationClass and ImageSets/Segmentation, as VOC itself, CVAT and LabelMe have them.
 
-Knows VOC's twenty classes and background, its colours, and `labelmap.txt`, whose colours say which class is which
-where it exists. Refuses to know how tables and colours are read.
+Knows VOC's twenty classes and background, its colours, and the two files that name other classes: CVAT's
+`labelmap.txt`, whose colours say which is which, and `class_names.txt` of LabelMe's export. Refuses to know how tables
+and colours are read.
 
 Source: PASCAL VOC 2012 development kit, section 4.3 and `VOClabelcolormap.m`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 import numpy as np
@@ -23,116 +24,195 @@ from segwright.data.importers.items import (
     Drawn,
     ImportedData,
     ImportedPair,
+    MismatchError,
     Split,
+    checked_names,
+    is_trace,
+    mask_frame,
     read_text,
     refuse_other_size,
+    some,
+    without_ending,
 )
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
 from segwright.formats.colour_table import ColourTable
 from segwright.formats.containers import open_picture
-from segwright.formats.masks import IGNORE_COLOUR, decode_mask
-from segwright.labels import IGNORE
-from segwright.storage import Blob
+from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES, decode_mask
+from segwright.labels import IGNORE, parse_class_names
+from segwright.storage import Blob, files_below
 
 CLASS_NAMES: Final = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 
-_MASKS: Final = "SegmentationClass"
-_LISTS: Final[dict[str, Split]] = {"train.txt": "train", "val.txt": "validation"}
-_SHOWN: Final = 3
+_MASKS: Final = ("SegmentationClass", "SegmentationClassPNG")
+_SIDES: Final[dict[str, Split]] = {
+    "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
+}  # fmt: skip
+_NO_CLASS: Final = "__ignore__"
 
 
-def read_voc(source: Path) -> ImportedData:
-    """Read the one VOC data set at or below `source`. Where both train.txt and val.txt exist, they divide it.
+def read_voc(source: Path, images: Path | None = None) -> ImportedData:
+    """Read the one VOC data set at or below `source`; its images lie in JPEGImages, or in the folder `images`. Where
+    lists for train and val exist, they divide it.
 
-    Raises DataError for none or several data sets, and for lists that name no pair, or one pair twice.
+    Raises DataError for none or several data sets, for images that are nowhere, and for lists of which no line names a
+    pair, or that share one.
     """
     root = _root(source)
-    pairing = find_pairs(root / "JPEGImages", root / _MASKS)
+    pictures = images or root / "JPEGImages"
+    if not pictures.is_dir():
+        raise DataError(
+            f"{root} holds masks, but no folder JPEGImages: give the folder of its images with --images DIR."
+        )
+    pairing = find_pairs(pictures, _mask_folder(root))
     if pairing.unpaired_masks:
-        shown = ", ".join(pairing.unpaired_masks[:_SHOWN])
-        LOGGER.warning(f"{len(pairing.unpaired_masks)} masks have no image and are left out: {shown}")
-    labelmap = root / "labelmap.txt"
-    if labelmap.is_file():
-        classes = read_colour_table(read_text(labelmap), str(labelmap))
-        names, palette = classes.names, classes.palette
-        drawn = [partial(draw_by_colour, pair.mask, classes.table, str(labelmap)) for pair in pairing.pairs]
-    else:
-        names, palette = CLASS_NAMES, _colours()
-        drawn = [partial(_draw, pair.mask) for pair in pairing.pairs]
+        LOGGER.warning(
+            f"{len(pairing.unpaired_masks)} masks have no image and are left out: {some(pairing.unpaired_masks)}"
+        )
+    if pairing.unpaired_images:
+        LOGGER.info(f"{len(pairing.unpaired_images)} images have no mask and are left out")
+    names, palette, draw = _classes(root)
     splits = _splits(root / "ImageSets" / "Segmentation", pairing.pairs)
     pairs = [
-        ImportedPair(f"{pair.key}{PurePath(pair.image.name).suffix}", pair.image, draw, splits.get(pair.key))
-        for pair, draw in zip(pairing.pairs, drawn, strict=True)
+        ImportedPair(
+            f"{pair.key}{PurePath(pair.image.name).suffix}",
+            pair.image,
+            partial(draw, pair.mask),
+            splits.get(pair.key),
+            partial(mask_frame, pair.mask),
+        )
+        for pair in pairing.pairs
     ]
     return ImportedData(tuple(pairs), names, palette, "train.txt and val.txt" if splits else None)
 
 
 def _root(source: Path) -> Path:
     """The folder that holds SegmentationClass: `source`, or the only one in it or in a folder of it."""
-    if (source / _MASKS).is_dir():
+    if any((source / name).is_dir() for name in _MASKS):
         return source
-    found = sorted(path.parent for depth in ("*", "*/*") for path in source.glob(f"{depth}/{_MASKS}") if path.is_dir())
+    folders = {
+        path.parent
+        for name in _MASKS
+        for depth in ("*", "*/*")
+        for path in source.glob(f"{depth}/{name}")
+        if path.is_dir()
+    }
+    found = sorted(folder for folder in folders if not is_trace(folder.relative_to(source)))
     if not found:
-        raise DataError(f"{source} holds no folder {_MASKS}; a VOC data set has JPEGImages and {_MASKS} side by side.")
+        boxes = " Its Annotations hold boxes, which have no outlines." if (source / "Annotations").is_dir() else ""
+        raise DataError(
+            f"{source} holds no folder {_MASKS[0]}; a VOC data set has JPEGImages and {_MASKS[0]} side by side.{boxes}"
+        )
     if len(found) > 1:
         raise DataError(f"{source} holds several data sets: {', '.join(map(str, found))}. Give the path of one.")
     return found[0]
 
 
+def _mask_folder(root: Path) -> Path:
+    """The folder of masks: the second one where the first holds other files, as LabelMe's own export has them."""
+    folders = [root / name for name in _MASKS if (root / name).is_dir()]
+    with_masks = [
+        folder
+        for folder in folders
+        if any(path.suffix.lower() in MASK_SUFFIXES for path, _ in files_below(folder, is_trace))
+    ]
+    return (with_masks or folders)[0]
+
+
+def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Callable[[Blob, Canvas], Drawn]]:
+    """Names and colours of the classes, and what draws a mask: by labelmap.txt (CVAT), class_names.txt (LabelMe), or
+    as VOC's own.
+    """
+    labelmap, listed = root / "labelmap.txt", root / "class_names.txt"
+    if labelmap.is_file():
+        classes = read_colour_table(read_text(labelmap), str(labelmap))
+        return classes.names, classes.palette, partial(draw_by_colour, table=classes.table, origin=str(labelmap))
+    names: tuple[str, ...] = CLASS_NAMES
+    if listed.is_file():
+        names = checked_names(
+            [name for name in parse_class_names(read_text(listed), str(listed)) if name != _NO_CLASS], str(listed)
+        )
+    else:
+        LOGGER.info(f"{root} has no labelmap.txt: its classes are taken to be background and the twenty of Pascal VOC")
+    palette = voc_colours(len(names))
+    return names, palette, partial(_draw, palette=palette)
+
+
 def _splits(folder: Path, pairs: Sequence[Pair]) -> dict[str, Split]:
-    """The side of each pair that the two lists name; nothing where one of them is missing."""
-    if not all((folder / name).is_file() for name in _LISTS):
+    """The side of each pair that the lists name; nothing where there are none for one of the two sides. A warning
+    counts lines that name no pair.
+    """
+    files = sorted(path for path in folder.glob("*.txt") if not is_trace(path.relative_to(folder)))
+    lists = [(file, side) for file in files if (side := _SIDES.get(file.stem.lower()))]
+    if len({side for _, side in lists}) < 2:
         return {}
-    keys = {pair.key for pair in pairs}
-    splits: dict[str, Split] = {}
-    for name, split in _LISTS.items():
-        for number, key in _lines(folder / name):
-            where = f"{folder / name}, line {number}: {key!r}"
-            if key not in keys:
-                raise DataError(f"{where} has no image with a mask: add them, or remove the line.")
-            if splits.setdefault(key, split) != split:
-                raise DataError(f"{where} is in train.txt as well; remove it from one of the two.")
-    return splits
+    keys = {pair.key: pair.key for pair in pairs}
+    splits: dict[str, tuple[Split, Path]] = {}
+    unknown: list[str] = []
+    for file, split in lists:
+        for number, line in _lines(file):
+            where = f"{file}, line {number}: {line!r}"
+            key = next((keys[name] for name in _names(line) if name in keys), None)
+            if key is None:
+                unknown.append(where)
+            elif splits.setdefault(key, (split, file))[0] != split:
+                raise DataError(f"{where} is in {splits[key][1].name} as well; remove it from one of the two.")
+    if unknown:
+        what = f"{len(unknown)} lines have no image with a mask: {some(unknown, '; ')}"
+        if not splits:
+            raise DataError(f"{what}. Correct the lists, or move them away to have pairs drawn.")
+        LOGGER.warning(f"{what}; they are left out")
+    return {key: split for key, (split, _) in splits.items()}
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(read_text(file).splitlines(), 1):
-        if line.strip():
+        if line.strip() and not line.startswith("#"):
             yield number, line.strip()
 
 
-def _draw(mask: Blob, canvas: Canvas) -> Drawn:
-    """Read a mask of VOC's own classes: indices, or VOC's colours where it is an RGB picture."""
+def _names(line: str) -> Iterator[str]:
+    """What a line may call its image: the whole line, or what comes before a flag or the path of a mask; each also
+    without folders, and without ending.
+    """
+    for text in (line, line.split()[0]):
+        path = text.replace("\\", "/").removeprefix("./").lstrip("/")
+        for name in (path, path.removeprefix("JPEGImages/"), PurePosixPath(path).name):
+            yield name
+            yield without_ending(name)
+
+
+def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawn:
+    """Read a mask of indices, or of VOC's colours where it is an RGB picture."""
     data = mask.read()
     if len(open_picture(data, mask.name).getbands()) > 2:
-        return draw_by_colour(mask, _colour_table(), "Pascal VOC", canvas)
+        return draw_by_colour(mask, canvas, _colour_table(palette), "Pascal VOC")
     numbers = decode_mask(data, mask.name)
     refuse_other_size(numbers.shape, canvas, mask.name)
-    strange = numbers[(numbers >= len(CLASS_NAMES)) & (numbers != IGNORE)]
+    strange = numbers[(numbers >= len(palette)) & (numbers != IGNORE)]
     if strange.size:
-        raise DataError(
-            f"{mask.name} holds the value {strange.min()} in {(strange == strange.min()).sum():,} pixels; Pascal VOC "
-            "has the classes 0 to 20 and 255. If yours are others, put a labelmap.txt beside the folder, with a line "
-            "such as 'road:128,64,128::' for each class."
+        raise MismatchError(
+            f"{mask.name} holds the value {strange.min()} in {(strange == strange.min()).sum():,} pixels; the classes "
+            f"are 0 to {len(palette) - 1} and 255. If yours are others than Pascal VOC's, put a labelmap.txt beside "
+            "the folder, with a line such as 'road:128,64,128::' for each class."
         )
     return Drawn(numbers.astype(np.uint8))
 
 
-def _colour_table() -> ColourTable:
-    colours = {(red, green, blue): index for index, (red, green, blue) in enumerate(_colours().tolist())}
+def _colour_table(palette: NDArray[np.uint8]) -> ColourTable:
+    colours = {(red, green, blue): index for index, (red, green, blue) in enumerate(palette.tolist())}
     return ColourTable(colours | {IGNORE_COLOUR: IGNORE})
 
 
-def _colours() -> NDArray[np.uint8]:
-    """VOC's colours of its classes, uint8 [21, 3]: the bits of the index, from the lowest, go to red, green and blue
+def voc_colours(count: int) -> NDArray[np.uint8]:
+    """VOC's colours of so many classes, uint8 [C, 3]: the bits of the index, from the lowest, go to red, green and blue
     by turns, from the highest.
     """
-    colours = np.zeros((len(CLASS_NAMES), 3), np.uint8)
-    for index in range(len(CLASS_NAMES)):
+    colours = np.zeros((count, 3), np.uint8)
+    for index in range(count):
         for bit in range(8):
             colours[index, bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
     return colours
