@@ -38,6 +38,13 @@ def import_data(
         Path | None, Parameter(help="A text file that names the images to validate with, one a line.")
     ] = None,
     seed: Annotated[int, Parameter(help="The same seed draws the same pairs.")] = 0,
+    labelled: Annotated[
+        Literal["stored", "shown"] | None,
+        Parameter(
+            help="Whether images that a camera noted as turned (EXIF) were labelled as their pixels are stored, or as "
+            "programs show them; left out, sizes and points tell, or else what is usual for the format."
+        ),
+    ] = None,
     attributes: Annotated[
         str | None,
         Parameter(
@@ -84,6 +91,7 @@ def import_data(
         validation=validation,
         validation_list=validation_list,
         seed=seed,
+        labelled=labelled,
         overwrite=overwrite,
     )
     LOGGER.info(

@@ -12,7 +12,7 @@ from segwright.data.importers.cityscapes import read_cityscapes
 from segwright.data.importers.coco import read_coco
 from segwright.data.importers.colours import read_colours
 from segwright.data.importers.ground_truth import read_ground_truth
-from segwright.data.importers.items import ImportedData
+from segwright.data.importers.items import Frame, ImportedData
 from segwright.data.importers.labelme import read_labelme
 from segwright.data.importers.splitting import divide
 from segwright.data.importers.voc import read_voc
@@ -73,21 +73,23 @@ def import_data(
     validation: float | None = None,
     validation_list: Path | None = None,
     seed: int = 0,
+    labelled: Frame | None = None,
     overwrite: bool = False,
 ) -> ImportSummary:
     """Write the data set at `source` to `output` as train, validation, their masks, a label map and class names.
 
     `validation` is the share of pairs to validate with, `validation_list` a file that names them; without both,
-    the data set's own division counts, else 0.2 is drawn by `seed`. Raises UserError, DataError or LabelError with
-    the place of what cannot be read, OutputExistsError when `output` exists and is not to be overwritten, or holds
-    anything but an earlier import.
+    the data set's own division counts, else 0.2 is drawn by `seed`. `labelled` says whether images that a camera noted
+    as turned were labelled as they are stored or as programs show them; left out, sizes and points tell. Raises
+    UserError, DataError or LabelError with the place of what cannot be read, OutputExistsError when `output` exists and
+    is not to be overwritten, or holds anything but an earlier import.
     """
     options = options or FormatOptions()
     _refuse_other_options(kind, options)
     with directory_aside(output, overwrite, _MARKER) as folder:
         data = _read(kind, source, options)
         division = divide(data, validation, validation_list, seed)
-        train, validating = write_channels(folder, data, division)
+        train, validating = write_channels(folder, data, division, labelled)
         summary = ImportSummary(train, validating, division.how, data.class_names)
         plain = source.encode(errors="backslashreplace").decode()  # file names need not be UTF-8, but JSON is
         write_json(folder / _MARKER, {"format": kind, "source": plain, "pairs": [summary.train, summary.validation]})

@@ -7,12 +7,23 @@ nothing. Refuses to know how labels prove it.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from segwright.console import LOGGER
 from segwright.data.importers.items import Frame, some
 
 _FLAG: Final = "--apply-exif-orientation"
+_SHAPES: Final[dict[Frame, str]] = {"shown": "programs show them", "stored": "their pixels are stored"}
+_DONE: Final[dict[Frame, str]] = {
+    "shown": f"so their masks were turned to fit the pixels as they are stored. Train without {_FLAG}.",
+    "stored": f"so their masks fit. Train without {_FLAG}.",
+}
+_UNSURE: Final[dict[Frame, str]] = {
+    "shown": "Tools of this format label images as programs show them, so the masks were turned to fit the pixels as "
+    "they are stored.",
+    "stored": "Nothing tells whether they were labelled as programs show them; the masks are taken to fit the pixels "
+    "as they are stored.",
+}
 
 
 @dataclass(frozen=True)
@@ -28,29 +39,27 @@ def common_frame(images: Sequence[TurnedImage], usual: Frame) -> Frame:
     votes = Counter(image.proven for image in images if image.proven)
     if votes["stored"] == votes["shown"]:
         return usual
-    return max(votes, key=lambda frame: votes[frame])
+    return "stored" if votes["stored"] > votes["shown"] else "shown"
 
 
-def tell_turned(images: Sequence[TurnedImage], common: Frame, total: int) -> None:
-    """A warning for each frame: how many of all images are turned, what was done, and the flag that matters."""
-    for frame in ("shown", "stored"):
-        found = [image for image in images if (image.proven or common) == frame]
-        if found:
-            proofs = sum(image.proven is not None for image in found)
-            LOGGER.warning(
-                f"{len(found)} of {total} images are noted as turned by the camera (EXIF): "
-                f"{some([image.name for image in found])}. {_REASONS[frame, bool(proofs)].format(proofs=proofs)}"
+def tell_turned(images: Sequence[TurnedImage], common: Frame, total: int, said: Frame | None) -> None:
+    """A warning for each frame: how many of all images are turned, what was done and why, and the flag that matters;
+    `said` is what the user says of the frame.
+    """
+    for frame in get_args(Frame):
+        found = [image for image in images if (said or image.proven or common) == frame]
+        proofs = sum(image.proven is not None for image in found)
+        if not found:
+            continue
+        if said:
+            why = f"They were labelled as {_SHAPES[frame]}, as --labelled says, {_DONE[frame]}"
+        elif proofs:
+            why = f"The sizes or points of {proofs} prove that they were labelled as {_SHAPES[frame]}, {_DONE[frame]}"
+        else:
+            other = "stored" if frame == "shown" else "shown"
+            why = (
+                f"{_UNSURE[frame]} Look at some with `segwright inspect`: if they lie turned, import with --labelled "
+                f"{other}. Train without {_FLAG}."
             )
-
-
-_REASONS: Final[dict[tuple[str, bool], str]] = {
-    ("shown", True): "Sizes or points prove of {proofs} that they were labelled as programs show them, so the masks "
-    f"were turned to fit the pixels as they are stored. Train without {_FLAG}.",
-    ("shown", False): "Tools of this format label images as programs show them, so the masks were turned to fit the "
-    f"pixels as they are stored. Look at them with `segwright inspect`, and train without {_FLAG}.",
-    ("stored", True): "Sizes or points prove of {proofs} that they were labelled as their pixels are stored. Train "
-    f"without {_FLAG}.",
-    ("stored", False): "Nothing tells whether they were labelled as programs show them; the masks are taken to fit "
-    "the pixels as they are stored. Look at them with `segwright inspect`: if masks lie turned, train with "
-    f"{_FLAG}.",
-}
+        names = sorted(image.name for image in found)
+        LOGGER.warning(f"{len(found)} of {total} images are noted as turned by the camera (EXIF): {some(names)}. {why}")

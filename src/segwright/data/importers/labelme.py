@@ -229,7 +229,7 @@ def _tell_shared_images(items: Sequence[_Item]) -> None:
 
 
 def _tell_unlabelled(source: Path, items: Sequence[_Item]) -> None:
-    """Count the images that lie among the label files and belong to none: LabelMe writes none before the first shape."""
+    """Count the images that lie among the label files and belong to none."""
     labelled = {item.image.name for item in items}
     images = [blob.name for path, blob in files_below(source, is_trace) if path.suffix.lower() in IMAGE_SUFFIXES]
     if others := [name for name in images if name not in labelled]:

@@ -30,9 +30,11 @@ _FEWEST_THREADS: Final = 8  # references of a manifest lead to S3, which answers
 _ENDINGS: Final = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}
 
 
-def write_channels(folder: Path, data: ImportedData, division: Division) -> tuple[int, int]:
+def write_channels(
+    folder: Path, data: ImportedData, division: Division, labelled: Frame | None = None
+) -> tuple[int, int]:
     """Write all pairs, the label map and the class names into an empty folder; returns the numbers of pairs to train
-    on and to validate with.
+    on and to validate with. `labelled` says over which pixels of turned images the labels lie, whatever they tell.
 
     Images are copied as they are; masks become palette PNGs of class indices. Pairs that cannot be read are left out
     with a warning, and what had to be done to masks is told in one warning for each kind. Raises MismatchError for
@@ -55,11 +57,10 @@ def write_channels(folder: Path, data: ImportedData, division: Division) -> tupl
             done.append(job)
             advance(int(job.turned is None), "pairs")
         turned = [job for job in done if job.turned]
-        images = [job.turned for job in turned if job.turned]
-        common = common_frame(images, data.frame)
-        for _ in pool.map(partial(import_pair, common=common), turned):
+        common = common_frame([job.turned for job in turned if job.turned], data.frame)
+        for _ in pool.map(partial(import_pair, common=common, labelled=labelled), turned):
             advance(1, "pairs")
-    tell_turned(images, common, len(jobs))
+    tell_turned([job.turned for job in turned if job.turned and not job.problem], common, len(jobs), labelled)
     _tell_left_out(done)
     _tell_remarks(done)
     _refuse_nothing_drawn(done)
@@ -82,7 +83,9 @@ class _Job:
     """Set where the image is noted as turned: such pairs are written when all have been seen."""
 
 
-def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job, common: Frame | None = None) -> _Job:
+def _import_pair(
+    folder: Path, palette: NDArray[np.uint8], job: _Job, common: Frame | None = None, labelled: Frame | None = None
+) -> _Job:
     """Write one pair into its channel, and note what happened. Where the image is turned and no `common` frame is
     known yet, only look at it.
     """
@@ -95,7 +98,7 @@ def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job, common: Fr
             job.turned = job.turned or TurnedImage(pair.name, pair.frame(canvas))
             if common is None:
                 return job
-            canvas = replace(canvas, frame=job.turned.proven or common)
+            canvas = replace(canvas, frame=labelled or job.turned.proven or common)
         drawn = pair.draw_mask(canvas)
     except MismatchError:
         raise
