@@ -30,7 +30,7 @@ from segwright.data.importers.items import (
     refuse_other_size,
     some,
 )
-from segwright.data.importers.pictures import ImageFinder, find_images, stated_parts
+from segwright.data.importers.pictures import find_images, stated_parts
 from segwright.errors import DataError
 from segwright.storage import open_blob
 
@@ -201,7 +201,7 @@ def _pairs(source: _Source, given: Path | None, numbers: Mapping[str, int]) -> I
         entries["/".join(stated_parts(image.file_name))].append(image)
     if repeated := [name for name, images in entries.items() if len(images) > 1]:
         LOGGER.warning(f"{source.path}: {len(repeated)} images are listed twice, and are drawn once: {some(repeated)}")
-    found = find_images(entries, ImageFinder(_folders(source.path, given), below=given), str(source.path))
+    found = find_images(entries, _folders(source.path, given), given, str(source.path))
     annotations = {name: [one for image in entries[name] for one in grouped[image.id]] for name in found}
     if empty := sum(not each for each in annotations.values()):
         LOGGER.info(f"{source.path}: {empty} of {len(found)} images have no annotation and are all background")
@@ -213,18 +213,12 @@ def _pairs(source: _Source, given: Path | None, numbers: Mapping[str, int]) -> I
 
 def _folders(annotations: Path, given: Path | None) -> list[Path]:
     """Where the images of an annotation file may lie: COCO calls their folder as the file ends, train2017; others as
-    the file's own.
+    the folder of the file.
     """
-    endings = (annotations.stem.rpartition("_")[2], annotations.parent.name)
+    endings = [annotations.stem.rpartition("_")[2], *([annotations.parent.name] if given else [])]
     roots = [given] if given else [annotations.parent, annotations.parent.parent]
-    return list(
-        dict.fromkeys(
-            folder
-            for root in roots
-            for base in (root, root / "images")
-            for folder in (base, *(base / ending for ending in endings))
-        )
-    )
+    bases = [base for root in roots for base in (root, root / "images")]
+    return [folder for base in bases for folder in (base, *(base / ending for ending in endings))]
 
 
 def _frame(image: _Image, annotations: Sequence[Annotation], canvas: Canvas) -> Frame | None:

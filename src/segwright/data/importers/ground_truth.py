@@ -24,7 +24,7 @@ from segwright.data.importers.items import (
     mask_frame,
     refuse_other_size,
 )
-from segwright.data.importers.pictures import FoundImage, ImageFinder, find_images
+from segwright.data.importers.pictures import FoundImage, find_images
 from segwright.data.manifests import referred
 from segwright.errors import DataError
 from segwright.formats.legend import decode_with_legend
@@ -72,7 +72,7 @@ def read_ground_truth(source: str, attributes: Sequence[str] | None, given: Path
     classes = _classes(maps, source)
     if given:
         stated = [str(line.attributes[names.image]) for line in labelled]
-        found = find_images(stated, ImageFinder([given], below=given), source)
+        found = find_images(stated, [given], given, source)
         pictures = [found.get(path) for path in stated]
     else:
         images = [referred(line, names.image, place) for line in labelled]

@@ -146,7 +146,7 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
     and LabelError for labels that `class_names` lacks.
     """
     files = [(path, blob) for path, blob in files_below(source, is_trace) if path.suffix.lower() == ".json"]
-    finder = ImageFinder([images], below=images) if images else None
+    finder = ImageFinder(images, everywhere=True) if images else None
     found, others, problems = [], [], []
     for path, blob in files:
         try:
@@ -213,9 +213,10 @@ def _image(content: _LabelFile, blob: Blob, folder: Path, finder: ImageFinder | 
         return found.image
     if content.image_data:
         return _EmbeddedImage(blob)
+    places = f"{folder} or {finder.folder}" if finder else str(folder)
     raise DataError(
-        f"{blob.name} has the imagePath {content.image_path!r}, but there is no such image in {finder or folder}, and "
-        "no imageData: give the folder of the images with --images DIR."
+        f"{blob.name} has the imagePath {content.image_path!r}, but there is no such image in {places}, and no "
+        "imageData: give the folder of the images with --images DIR."
     )
 
 

@@ -6,10 +6,10 @@ Knows folders and file names. Refuses to open an image, and to guess between two
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
@@ -20,6 +20,7 @@ from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.storage import Blob, files_below, open_blob
 
+_ENOUGH: Final = 1000  # images that tell in which folder the others lie
 _LOCAL_FILES: Final = "/local-files/?d="  # Label Studio's address of a file on its own disk
 _UPLOADED: Final = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the names of uploads
 
@@ -33,63 +34,58 @@ class FoundImage:
 
 
 class ImageFinder:
-    """Finds images in some folders by the path that is stated or by its last part, the first folder first; and, where
-    `below` is given, anywhere below that folder by as much of the path as is needed to tell one file from the others.
+    """Finds images in a folder by the path that is stated or by its last part; and, where it is to look `everywhere`,
+    in all folders below by as much of the path as is needed to tell one file from the others.
 
-    A stated path never leads out of the folders.
+    A stated path never leads out of the folder.
     """
 
-    def __init__(self, folders: Sequence[Path], below: Path | None = None) -> None:
-        self._folders = list(folders)
-        self._below = below
+    def __init__(self, folder: Path, *, everywhere: bool) -> None:
+        self.folder = folder
+        self._everywhere = everywhere
 
     def find(self, stated: str) -> FoundImage | None:
         """The image of a path, also of one with backslashes, of another machine, or of a web address."""
         parts = stated_parts(stated)
         if not parts:
             return None
-        for folder in self._folders:
-            for name in ("/".join(parts), parts[-1]):
-                if is_there(folder / name):
-                    self._prefer(folder)
-                    return FoundImage(name, open_blob(folder / name))
-        return self._anywhere(parts)
-
-    def __str__(self) -> str:
-        return some([str(folder) for folder in self._folders])
-
-    def _prefer(self, folder: Path) -> None:
-        """Look into this folder first from now on: most data sets have all images in one."""
-        if self._folders[0] != folder:
-            self._folders.remove(folder)
-            self._folders.insert(0, folder)
+        for name in ("/".join(parts), parts[-1]):
+            if is_there(self.folder / name):
+                return FoundImage(name, open_blob(self.folder / name))
+        return self._anywhere(parts) if self._everywhere else None
 
     def _anywhere(self, parts: Sequence[str]) -> FoundImage | None:
-        if self._below is None:
-            return None
         folders = [_folded(part) for part in parts[:-1]]
         for name in _spellings(parts[-1]):
             if found := _only_best(self._index.get(name, ()), folders):
-                return FoundImage(found.as_posix(), open_blob(self._below / found))
+                return FoundImage(found.as_posix(), open_blob(self.folder / found))
         return None
 
     @cached_property
     def _index(self) -> dict[str, list[PurePosixPath]]:
         """The images below the folder by name, and by name without ending, as some were converted since."""
         found: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
-        for path, _ in files_below(self._below, is_trace) if self._below else ():
+        for path, _ in files_below(self.folder, is_trace):
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 found[_folded(path.name)].append(path)
                 found[_folded(path.stem)].append(path)
         return found
 
 
-def find_images(stated: Iterable[str], finder: ImageFinder, origin: str) -> dict[str, FoundImage]:
-    """The images of some stated paths, without those that are not there, and those that would share a file.
+def find_images(
+    stated: Collection[str], folders: Sequence[Path], given: Path | None, origin: str
+) -> dict[str, FoundImage]:
+    """The images of some stated paths: in that of `folders` which holds most of them, or anywhere below the folder that
+    is `given`; without those that are not there, and those that would share a file.
 
     A warning counts what is left out; `origin` is what states the paths. Raises DataError where no image is left.
     """
-    found = {path: finder.find(path) for path in stated}
+    first = list(islice(stated, _ENOUGH))
+    finders = [ImageFinder(folder, everywhere=False) for folder in folders]
+    finders = [max(finders, key=lambda finder: sum(finder.find(path) is not None for path in first))]
+    finders += [ImageFinder(given, everywhere=True)] if given else []
+    found = {path: next(filter(None, (finder.find(path) for finder in finders)), None) for path in stated}
+    places = f"{given} and below it" if given else ", ".join(map(str, folders))
     files = Counter(picture.image.name for picture in found.values() if picture)
     kept = {path: picture for path, picture in found.items() if picture and files[picture.image.name] == 1}
     if shared := [path for path, picture in found.items() if picture and path not in kept]:
@@ -101,12 +97,12 @@ def find_images(stated: Iterable[str], finder: ImageFinder, origin: str) -> dict
     if not kept:
         raise DataError(
             f"{origin}: none of the {len(found)} images is there, for example {next(iter(found))}; looked for in "
-            f"{finder}. Give their folder with --images DIR."
+            f"{places}. Give their folder with --images DIR."
         )
     if missing:
         LOGGER.warning(
             f"{origin}: {len(missing)} of {len(found)} images are not there and are left out: {some(missing)}; looked "
-            f"for in {finder}. If they lie elsewhere, give their folder with --images DIR."
+            f"for in {places}. If they lie elsewhere, give their folder with --images DIR."
         )
     return kept
 
