@@ -96,11 +96,21 @@ def test_a_mask_of_mixed_colours_is_told_to_be_exported_anew(folder: Path) -> No
         import_colours(folder)
 
 
-def test_jpeg_masks_are_refused(folder: Path) -> None:
-    Image.fromarray(painted(halves(0, 1), COLOURS)).save(folder / "masks" / "0 2_L.jpg")
-    (folder / "masks" / "0 2_L.png").unlink()
-    with pytest.raises(DataError, match=r"0 2_L.jpg is a JPEG file, whose compression changes colours"):
+def test_jpeg_masks_are_left_out_and_refused_where_there_are_no_others(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(4):
+        Image.fromarray(painted(halves(0, 1), COLOURS)).save(folder / "masks" / f"0 {number}_L.jpg")
+        (folder / "masks" / f"0 {number}_L.png").unlink()
+    reason = r"0 \d_L.jpg is a JPEG file, whose compression changes colours"
+    with pytest.raises(DataError, match=reason):
         import_colours(folder)
+    for number in range(3):
+        (folder / "masks" / f"0 {number}_L.jpg").unlink()
+        save_mask(folder / "masks" / f"0 {number}_L.png", painted(halves(0, 1), COLOURS))
+    assert set(masks(import_colours(folder))) == {"0 0", "0 1", "0 2"}
+    assert "1 of 4 pairs cannot be read and are left out" in caplog.text
+    assert "0 3_L.jpg is a JPEG file, whose compression changes colours" in caplog.text
 
 
 def test_sizes_that_differ_are_refused(folder: Path) -> None:
@@ -211,7 +221,7 @@ def test_voc_is_read_by_index_and_divided_by_its_own_lists(tmp_path: Path, caplo
     data = checked(tmp_path / "out")
     assert data.class_names == CLASS_NAMES
     assert data.palette[[1, 15, 20]].tolist() == [[128, 0, 0], [192, 128, 128], [0, 64, 128]]
-    assert "1 pairs are on neither side by train.txt and val.txt and are left out: 2007_1.jpg" in caplog.text
+    assert "1 pairs are on neither side by the lists train.txt and val.txt and are left out: 2007_1.jpg" in caplog.text
     assert [pair.key for pair in data.train.pairs] == ["2007_0", "2007_3"]
     assert [pair.key for pair in data.validation.pairs] == ["2007_2"]
     expected = halves(2, 20)
@@ -255,17 +265,89 @@ def test_voc_errors_say_where_and_what_to_do(tmp_path: Path) -> None:
     save_mask(root / "SegmentationClass" / "2007_0.png", halves(0, 37))
     with pytest.raises(DataError, match=r"2007_0.png holds the value 37 in 24 pixels.*labelmap.txt"):
         import_data("voc", str(root), tmp_path / "out")
-    (sets / "val.txt").write_text("\n2007_9\n")
-    with pytest.raises(DataError, match=r"val.txt, line 2: '2007_9' has no image with a mask"):
-        import_data("voc", str(root), tmp_path / "out")
     (sets / "val.txt").write_text("2007_0\n")
     with pytest.raises(DataError, match=r"val.txt, line 1: '2007_0' is in train.txt as well"):
         import_data("voc", str(root), tmp_path / "out")
+    for name in ("train.txt", "val.txt"):
+        (sets / name).write_text("# a list\n\n2007_9\n")
+    with pytest.raises(DataError, match=r"2 lines have no image with a mask: .*train.txt, line 3: '2007_9'"):
+        import_data("voc", str(root), tmp_path / "out")
+    (root / "JPEGImages").rename(tmp_path / "photos")
+    with pytest.raises(DataError, match=r"no folder JPEGImages: give the folder of its images with --images DIR"):
+        import_data("voc", str(root), tmp_path / "out")
     with pytest.raises(DataError, match="holds no folder SegmentationClass"):
-        import_data("voc", str(root / "JPEGImages"), tmp_path / "out")
-    (tmp_path / "VOCdevkit" / "VOC2007" / "SegmentationClass").mkdir(parents=True)
+        import_data("voc", str(tmp_path / "photos"), tmp_path / "out")
+    (root / "SegmentationClass").rename(root / "Annotations")
+    with pytest.raises(DataError, match="Its Annotations hold boxes, which have no outlines"):
+        import_data("voc", str(root), tmp_path / "out")
+    for year in ("VOC2007", "VOC2008"):
+        (tmp_path / "VOCdevkit" / year / "SegmentationClass").mkdir(parents=True)
     with pytest.raises(DataError, match="several data sets"):
         import_data("voc", str(tmp_path), tmp_path / "out")
+
+
+def test_voc_lists_are_read_as_people_write_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = voc(tmp_path, lists=False)
+    sets = root / "ImageSets" / "Segmentation"
+    sets.mkdir(parents=True)
+    (sets / "default.txt").write_text("2007_0\n2007_1\n2007_2\n2007_3\n")
+    assert import_data("voc", str(root), tmp_path / "out").divided == "drawn by seed 0"
+    (sets / "Train.txt").write_bytes(b"\xef\xbb\xbf# CVAT\r\n2007_0.jpg\r\n\r\nJPEGImages/2007_1.jpg\r\n2007_9\r\n")
+    lines = "/JPEGImages/2007_2.jpg /SegmentationClass/2007_2.png\n2007_3 1\n"
+    (sets / "Validation.txt").write_text(lines)
+    (sets / "._Validation.txt").write_bytes(b"\0\5\x16\7")
+    summary = import_data("voc", str(root), tmp_path / "out", overwrite=True)
+    assert summary.divided == "by the lists Train.txt and Validation.txt"
+    assert names(tmp_path / "out" / "train") == {"2007_0.jpg", "2007_1.jpg"}
+    assert names(tmp_path / "out" / "validation") == {"2007_2.jpg", "2007_3.jpg"}
+    assert "1 lines have no image with a mask" in caplog.text and "Train.txt, line 5: '2007_9'" in caplog.text
+
+
+def test_cvats_masks_without_images_take_those_of_another_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CVAT's "Segmentation mask 1.1", saved without images."""
+    cvat = tmp_path / "cvat"
+    for number in range(4):
+        save_image(tmp_path / "photos" / f"f{number}.jpg", seed=number)
+        pixels = painted(halves(number % 2, 2), [(40, 40, 40), (200, 60, 60), (60, 200, 60)])
+        save_mask(cvat / "SegmentationClass" / f"f{number}.png", pixels)
+        save_mask(cvat / "SegmentationObject" / f"f{number}.png", painted(halves(0, 1), [(0, 0, 0), (128, 0, 0)]))
+    (tmp_path / "photos" / "f3.jpg").unlink()
+    (cvat / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (cvat / "ImageSets" / "Segmentation" / "default.txt").write_text("f0\nf1\nf2\nf3\n")
+    table = "# label:color_rgb:parts:actions\nbackground:40,40,40::\ncar:200,60,60::\ntree:60,200,60::\n"
+    (cvat / "labelmap.txt").write_text(table)
+    import_data("voc", str(cvat), tmp_path / "out", options=FormatOptions(images=tmp_path / "photos"))
+    assert checked(tmp_path / "out").class_names == ("background", "car", "tree")
+    found = masks(tmp_path / "out")
+    assert set(found) == {"f0", "f1", "f2"}
+    np.testing.assert_array_equal(found["f1"], halves(1, 2))
+    assert "1 masks have no image and are left out" in caplog.text and "f3.png" in caplog.text
+
+
+def test_labelmes_export_to_voc_names_its_classes(tmp_path: Path) -> None:
+    """What labelme2voc.py writes: NumPy arrays beside PNG files, and a list of classes."""
+    for number in range(2):
+        save_image(tmp_path / "in" / "JPEGImages" / f"{number}.jpg", seed=number)
+        save_mask(tmp_path / "in" / "SegmentationClassPNG" / f"{number}.png", halves(2, IGNORE), [(9, 9, 9)] * 256)
+        save_mask(tmp_path / "in" / "SegmentationClassVisualization" / f"{number}.png", halves(7, 7))
+    (tmp_path / "in" / "SegmentationClass").mkdir()
+    (tmp_path / "in" / "SegmentationClass" / "0.npy").write_bytes(b"")
+    (tmp_path / "in" / "class_names.txt").write_text("_background_\nroad\ncar\n")
+    import_data("voc", str(tmp_path / "in"), tmp_path / "out")
+    data = checked(tmp_path / "out")
+    assert data.class_names == ("_background_", "road", "car")
+    np.testing.assert_array_equal(masks(tmp_path / "out")["0"], halves(2, IGNORE))
+
+
+def test_where_no_file_names_the_classes_vocs_are_assumed_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "segwright"):
+        import_data("voc", str(voc(tmp_path)), tmp_path / "out")
+    assert "has no labelmap.txt: its classes are taken to be background and the twenty of Pascal VOC" in caplog.text
+    assert "1 images have no mask and are left out" in caplog.text
 
 
 def cityscapes(root: Path, kind: str = "labelIds") -> Path:
@@ -314,6 +396,16 @@ def test_cityscapes_without_images_or_masks_says_what_to_unpack(
         mask.unlink()
     with pytest.raises(DataError, match=r"None of the 3 images has a mask such as .*_gtFine_labelIds.png"):
         import_data("cityscapes", str(root), tmp_path / "out2")
+
+
+@pytest.mark.parametrize("below", ["leftImg8bit", "pictures/leftImg8bit", "pictures"])
+def test_cityscapes_images_may_lie_elsewhere(tmp_path: Path, below: str) -> None:
+    root = cityscapes(tmp_path / "data")
+    (tmp_path / below).parent.mkdir(exist_ok=True)
+    (root / "leftImg8bit").rename(tmp_path / below)
+    images = tmp_path / below.split("/")[0]
+    import_data("cityscapes", str(root), tmp_path / "out", options=FormatOptions(images=images))
+    assert len(masks(tmp_path / "out")) == 3
 
 
 def test_masks_are_palette_pictures_with_the_formats_colours(folder: Path) -> None:

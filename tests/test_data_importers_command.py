@@ -36,7 +36,7 @@ def test_the_command_imports_and_says_what_it_did(folder: Path, capsys: pytest.C
     assert main(command) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--images", str(folder)]) == 2
-    assert "takes no --images, which is for coco" in capsys.readouterr().err
+    assert "takes no --images, which is for ground-truth, voc, coco, labelme, cityscapes" in capsys.readouterr().err
     assert main(["import-data", "yolo", str(folder), "--output", str(folder / "other")]) == 2
 
 
@@ -51,9 +51,26 @@ def test_a_list_and_a_share_exclude_each_other(folder: Path, capsys: pytest.Capt
 
 
 def test_a_failure_leaves_nothing_behind(folder: Path) -> None:
-    (folder / "images" / "2.png").write_bytes(b"no picture")
+    save_mask(folder / "masks" / "2.png", painted(halves(0, 1, 5, 5), ((1, 2, 3), (4, 5, 6))))
     before = names(folder)
     options = FormatOptions(masks=folder / "masks", colours=folder / "colours.txt")
-    with pytest.raises(UserError, match=r"2.png is not a JPEG, PNG"):
+    with pytest.raises(UserError, match=r"2.png is of 5x5 pixels"):
         import_data("colours", str(folder / "images"), folder / "out", options=options)
     assert names(folder) == before
+
+
+def test_where_no_pair_of_a_side_can_be_read_the_reason_is_told(folder: Path) -> None:
+    for number in range(4):
+        (folder / "images" / f"{number}.png").write_bytes(b"no picture")
+    options = FormatOptions(masks=folder / "masks", colours=folder / "colours.txt")
+    with pytest.raises(UserError, match=r"No pair is left for train. 4 of 4 pairs cannot be read .* is not a JPEG"):
+        import_data("colours", str(folder / "images"), folder / "out", options=options)
+    assert not (folder / "out").exists()
+
+
+def test_the_command_says_how_turned_photographs_were_labelled(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tail = ["--masks", str(folder / "masks"), "--colours", str(folder / "colours.txt"), "--output", str(folder / "out")]
+    assert main(["import-data", "colours", str(folder / "images"), *tail, "--labelled", "shown"]) == 0
+    assert "EXIF" not in capsys.readouterr().err

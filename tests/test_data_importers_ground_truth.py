@@ -169,10 +169,32 @@ def test_errors_name_the_line(tmp_path: Path, lines: list[dict[str, Any]]) -> No
     save_mask(tmp_path / "masks" / "2.png", halves(0, 1, 5, 5), palette=PALETTE)
     with pytest.raises(DataError, match=r"2.png is of 5x5 pixels, but its image is of 8x6"):
         import_data("ground-truth", write(tmp_path, lines), tmp_path / "out")
-    (tmp_path / "masks" / "2.png").unlink()
-    with pytest.raises(DataError, match=r"2.png cannot be read: No such file"):
-        import_data("ground-truth", write(tmp_path, lines), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_pairs_that_cannot_be_read_are_left_out_and_named(
+    tmp_path: Path, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "masks" / "2.png").unlink()
+    (tmp_path / "images" / "image 1.jpg").write_bytes(b"no picture")
+    import_data("ground-truth", write(tmp_path, lines), tmp_path / "out")
+    assert set(masks(tmp_path / "out")) == {"image 0", "image 3"}
+    (warning,) = [message for message in caplog.messages if message.startswith("2 of 4 pairs cannot be read")]
+    assert "2.png cannot be read: No such file" in warning and "image 1.jpg is not a JPEG, PNG" in warning
+
+
+def test_images_of_another_place_are_looked_for_where_one_says(
+    tmp_path: Path, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    for one in lines:
+        one["source-ref"] = f"s3://bucket/job/{one['source-ref']}"
+    (tmp_path / "images" / "image 0.jpg").unlink()
+    options = FormatOptions(images=tmp_path / "images")
+    import_data("ground-truth", write(tmp_path, lines), tmp_path / "out", options=options)
+    found = masks(tmp_path / "out")
+    assert set(found) == {"image 1", "image 2", "image 3"}
+    assert all((mask == halves(0, 1)).all() for mask in found.values())
+    assert "1 of 4 images are not there and are left out: s3://bucket/job/images/image 0.jpg" in caplog.text
 
 
 def test_manifest_images_and_masks_may_lie_in_s3(

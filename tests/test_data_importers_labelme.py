@@ -121,13 +121,21 @@ def test_a_mask_that_hangs_over_the_edge_is_cut_off(folder: Path, left: int, top
 
 
 def test_lines_and_points_are_left_out_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    flat = [
-        {"label": "wire", "points": [[0, 0], [5, 5]], "shape_type": kind} for kind in ("line", "linestrip", "point")
-    ]
+    flat = [{"label": "wire", "points": [[0, 0], [5, 5]], "shape_type": kind} for kind in ("line", "line", "point")]
     write(folder / "data", "flat", *flat, rectangle("car", 0, 0, 2, 2))
     output = run(folder)
     assert checked(output).class_names == ("_background_", "car", "road")
-    assert "lines and points, which have no inside, left out: 3 (in flat.png)" in caplog.text
+    assert "shapes of type line, which have no inside, left out: 2 (in flat.png)" in caplog.messages
+    assert "shapes of type point, which have no inside, left out: 1 (in flat.png)" in caplog.messages
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "rotation", "quadrilateral", "oriented_rectangle"])
+def test_boxes_of_four_points_are_polygons(folder: Path, kind: str) -> None:
+    shape = {"label": "car", "points": [[4, 0], [8, 0], [8, 3], [4, 3]], "shape_type": kind, "difficult": False}
+    write(folder / "data", "box", {**shape, "group_id": None, "attributes": {}, "direction": 1.57})
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[:3, 4:] = 1
+    np.testing.assert_array_equal(masks(run(folder))["box"], expected)
 
 
 def test_an_image_lies_where_the_path_says_or_in_the_file_itself(folder: Path) -> None:
@@ -178,44 +186,130 @@ def test_files_of_other_programs_are_left_out_with_a_warning(folder: Path, caplo
         run(folder)
 
 
+NAN = float("nan")
+
+
 @pytest.mark.parametrize(
-    ("shape", "message"),
+    ("shape", "words"),
     [
-        ({"label": "car", "points": [[0, 0], [1, 1]]}, r"shapes.0 \(car\): a polygon has three points or more, not 2"),
-        ({"label": "car", "points": [[0, 0]], "shape_type": "circle"}, "a circle has two points, not 1"),
-        ({"label": "car", "points": [[0, 0], [1, 1]], "shape_type": "cube"}, "the shape_type 'cube' is not known"),
-        ({"label": "car", "points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": "!"}, "mask is not base64"),
-        ({"label": "car", "points": [[0, 0], [1, 1]], "shape_type": "mask"}, "mask is empty"),
-        ({"label": "car", "points": [[0, 0], [1e9, 1], [2, 2]]}, "more than a million pixels away"),
-        ({"label": "car", "points": [[0, 0, 0]]}, "shapes.0.points.0"),
-        ({"label": 5, "points": []}, "shapes.0.label is 5"),
-        ({"points": []}, "shapes.0.label is missing"),
+        ({"points": [[0, 0], [1, 1]]}, "polygons of fewer than three points"),
+        ({"points": []}, "polygons of fewer than three points"),
+        ({"points": [[0, 0]], "shape_type": "circle"}, "shapes of type circle with another number of points"),
+        (
+            {"points": [[0, 0], [1, 1], [2, 2]], "shape_type": "rectangle"},
+            "shapes of type rectangle with another number of points",
+        ),
+        ({"points": [[1, 1], [1, 4]], "shape_type": "rectangle"}, "shapes that cover no pixel, as they have no area"),
+        ({"points": [[3, 3], [3, 3]], "shape_type": "circle"}, "shapes that cover no pixel, as they have no area"),
+        ({"points": [[20, 20], [25, 25]], "shape_type": "rectangle"}, "or lie outside of the picture"),
+        ({"points": [[0, 0], [1, 1]], "shape_type": "cube"}, "shapes of the unknown type 'cube'"),
+        ({"points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": "!"}, "shapes of type mask that cannot be read"),
+        ({"points": [[0, 0], [1, 1]], "shape_type": "mask"}, "shapes of type mask that cannot be read"),
+        ({"points": [], "shape_type": "mask"}, "shapes of type mask without two points near the picture"),
+        ({"points": [[0, 0], [1e9, 1], [2, 2]]}, "points that are no numbers or lie more than a million pixels away"),
+        ({"points": [[0, 0], [NAN, 1], [2, 2]]}, "shapes that cannot be read, such as those of points that are no"),
+        ({"points": [[0, 0], [None, 1], [2, 2]]}, "shapes that cannot be read"),
+        ({"points": [[0, 0, 0]]}, "shapes that cannot be read"),
+        ({"points": None}, "shapes that cannot be read"),
+        ({"label": None, "points": []}, "shapes that cannot be read"),
+        ({"label": " ", "points": [[0, 0], [4, 0], [4, 4]]}, "shapes without a label"),
     ],
 )
-def test_shapes_that_are_none_are_named(folder: Path, shape: dict[str, Any], message: str) -> None:
-    write(folder / "data", "bad", shape)
-    with pytest.raises(DataError, match=rf"bad\.json.*{message}"):
+def test_single_bad_shapes_are_left_out_and_counted(
+    folder: Path, caplog: pytest.LogCaptureFixture, shape: dict[str, Any], words: str
+) -> None:
+    write(folder / "data", "bad", {"label": "slip", **shape}, rectangle("car", 0, 0, 2, 2), {"label": "slip", **shape})
+    output = run(folder)
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[:2, :2] = 1
+    np.testing.assert_array_equal(masks(output)["bad"], expected)
+    (line,) = [message for message in caplog.messages if words in message]
+    assert line.endswith("left out: 2 (in bad.png)")
+
+
+def test_labels_of_nothing_but_slips_are_no_classes(folder: Path) -> None:
+    write(folder / "data", "bad", {"label": "caar", "points": [[0, 0], [1, 1]]}, {"label": 7, "points": [[0, 0]] * 3})
+    assert checked(run(folder)).class_names == ("_background_", "7", "car", "road")
+
+
+def test_a_set_in_which_nothing_can_be_drawn_is_refused(folder: Path) -> None:
+    for file in (folder / "data").rglob("*.json"):
+        content = json.loads(file.read_text())
+        content["shapes"] = [{"label": "car", "points": [[0, 0], [5, 5]]}]
+        file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="None of the 2 images has a shape that can be drawn"):
         run(folder)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "words"),
     [
-        ({"imageHeight": 5, "imageWidth": 5}, "bad.json describes is of 5x5 pixels, but its image is of 8x6"),
-        ({"imagePath": "gone.png"}, "has the imagePath 'gone.png', but there is no such image"),
+        ({"imagePath": "gone.png"}, "has the imagePath 'gone.png', but there is no such image in"),
         ({"imagePath": "../../../../etc/passwd"}, "there is no such image"),
         ({"imagePath": "bad\0.png"}, "there is no such image"),
         ({"imagePath": None}, "has the imagePath None"),
         ({"imagePath": "", "imageData": "###"}, "bad.json, imageData is not base64 text"),
         ({"imagePath": "", "imageData": "aGVsbG8="}, "bad.json, imageData is not a JPEG, PNG"),
         ({"imagePath": "bad.json.png"}, "is not a JPEG, PNG"),
+        ({"imageHeight": "tall"}, "bad.json is not in the form that was expected: imageHeight is 'tall'"),
+        ({"shapes": None}, "bad.json is not in the form that was expected: shapes is None"),
     ],
 )
-def test_images_that_are_none_are_named(folder: Path, change: dict[str, Any], message: str) -> None:
+def test_files_without_an_image_or_of_another_form_are_left_out_and_named(
+    folder: Path, caplog: pytest.LogCaptureFixture, change: dict[str, Any], words: str
+) -> None:
     write(folder / "data", "bad", rectangle("car", 0, 0, 2, 2), **change)
     (folder / "data" / "bad.json.png").write_text("no picture")
-    with pytest.raises(DataError, match=message):
+    assert set(masks(run(folder))) == {"plain", "sub folder/other one"}
+    assert words in caplog.text and "left out" in caplog.text
+    (folder / "data" / "plain.json").unlink()
+    (folder / "data" / "sub folder" / "other one.json").unlink()
+    with pytest.raises(DataError):
         run(folder)
+
+
+def test_an_image_of_another_size_is_refused(folder: Path) -> None:
+    write(folder / "data", "bad", rectangle("car", 0, 0, 2, 2), imageHeight=5, imageWidth=5)
+    with pytest.raises(DataError, match=r"bad.json describes is of 5x5 pixels, but its image is of 8x6"):
+        run(folder)
+
+
+def test_images_are_looked_for_where_one_says(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(folder / "data", "far", rectangle("car", 0, 0, 2, 2), imagePath="D:\\pictures\\far.png")
+    (folder / "data" / "far.png").rename(folder / "far.png")
+    assert "far" not in masks(run(folder))
+    assert "give the folder of the images with --images DIR" in caplog.text
+    (folder / "pictures" / "2024").mkdir(parents=True)
+    (folder / "far.png").rename(folder / "pictures" / "2024" / "far.png")
+    options = FormatOptions(images=folder / "pictures")
+    import_data("labelme", str(folder / "data"), folder / "out", options=options, overwrite=True)
+    assert masks(folder / "out")["far"].sum() == 4
+
+
+def test_traces_of_macs_and_hidden_files_are_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("._plain.json", ".DS_Store", "__MACOSX/._plain.json", "__MACOSX/plain.json", ".hidden/plain.json"):
+        (folder / "data" / name).parent.mkdir(exist_ok=True)
+        (folder / "data" / name).write_bytes(b'\0\5\x16\7 "shapes" "imagePath"')
+    assert set(masks(run(folder))) == {"plain", "sub folder/other one"}
+    assert "label files" not in caplog.text and "JSON files" not in caplog.text
+
+
+def test_two_label_files_of_an_image_and_images_of_none_are_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "data" / "copy.json").write_bytes((folder / "data" / "plain.json").read_bytes())
+    save_image(folder / "data" / "unlabelled.png")
+    with caplog.at_level("INFO", "segwright"):
+        run(folder)
+    assert "label files of the same image, each of which becomes a pair" in caplog.text
+    assert "1 images in" in caplog.text and "belong to no label file and are left out" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_a_byte_order_mark_is_no_obstacle(folder: Path, encoding: str) -> None:
+    file = folder / "data" / "plain.json"
+    file.write_text(file.read_text(), encoding)
+    assert len(masks(run(folder))) == 2
 
 
 def test_labels_that_the_class_names_lack_are_refused_with_the_nearest(folder: Path) -> None:
@@ -225,7 +319,7 @@ def test_labels_that_the_class_names_lack_are_refused_with_the_nearest(folder: P
         run(folder, "_background_\nroads\ncar\n")
 
 
-def test_a_file_that_is_no_json_is_named(folder: Path) -> None:
+def test_a_file_that_is_no_json_is_named_and_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "data" / "broken.json").write_text('{"shapes": [], "imagePath": ')
-    with pytest.raises(DataError, match=r"broken.json is not valid JSON"):
-        run(folder)
+    assert len(masks(run(folder))) == 2
+    assert "1 of 3 label files cannot be used" in caplog.text and "broken.json is not valid JSON" in caplog.text

@@ -78,12 +78,12 @@ def test_points_that_lie_nowhere_are_refused(points: list[tuple[float, float]]) 
 
 
 def test_two_points_are_no_outline() -> None:
-    with pytest.raises(DataError, match="three points or more, not 2"):
+    with pytest.raises(DataError, match="fewer than three points"):
         outline([(0, 0), (1, 1)])
 
 
 def test_an_outline_that_crosses_a_picture_countless_times_is_refused() -> None:
     points = np.zeros((10_000, 2))
     points[::2, 1] = 1000
-    with pytest.raises(DataError, match=r"10000 points crosses 10,000,000 rows"):
+    with pytest.raises(DataError, match="cross more than four million rows"):
         fill_polygon(np.zeros((1000, 4), np.uint8), points, 1)

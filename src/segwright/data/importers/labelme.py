@@ -38,6 +38,7 @@ from segwright.data.importers.items import (
     refuse_other_size,
     some,
 )
+from segwright.data.importers.other_tools import described
 from segwright.data.importers.pictures import ImageFinder
 from segwright.data.importers.shapes import Points, ShapeError, circle, outline, rectangle
 from segwright.errors import DataError, LabelError
@@ -156,7 +157,8 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
         else:
             found.append(item) if item else others.append(blob.name)
     if not found and not problems:
-        raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.")
+        what = next((f" {blob.name} {what}" for _, blob in files if (what := described(blob.read()))), "")
+        raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.{what}")
     if others:
         LOGGER.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {some(others)}")
     if problems:

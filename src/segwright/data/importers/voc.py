@@ -7,7 +7,7 @@ and colours are read.
 Source: PASCAL VOC 2012 development kit, section 4.3 and `VOClabelcolormap.m`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
@@ -75,7 +75,9 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
     if pairing.unpaired_images:
         LOGGER.info(f"{len(pairing.unpaired_images)} images have no mask and are left out")
     names, palette, draw = _classes(root)
-    splits = _splits(root / "ImageSets" / "Segmentation", pairing.pairs)
+    lists = _lists(root / "ImageSets" / "Segmentation")
+    splits = _splits(lists, pairing.pairs)
+    divided_by = f"the lists {' and '.join(file.name for file in lists)}" if lists else None
     pairs = [
         ImportedPair(
             f"{pair.key}{PurePath(pair.image.name).suffix}",
@@ -86,7 +88,7 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
         )
         for pair in pairing.pairs
     ]
-    return ImportedData(tuple(pairs), names, palette, "train.txt and val.txt" if splits else None)
+    return ImportedData(tuple(pairs), names, palette, divided_by)
 
 
 def _root(source: Path) -> Path:
@@ -141,18 +143,19 @@ def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Callable[[
     return names, palette, partial(_draw, palette=palette)
 
 
-def _splits(folder: Path, pairs: Sequence[Pair]) -> dict[str, Split]:
-    """The side of each pair that the lists name; nothing where there are none for one of the two sides. A warning
-    counts lines that name no pair.
-    """
+def _lists(folder: Path) -> dict[Path, Split]:
+    """The lists for the two sides; nothing where one of them is missing."""
     files = sorted(path for path in folder.glob("*.txt") if not is_trace(path.relative_to(folder)))
-    lists = [(file, side) for file in files if (side := _SIDES.get(file.stem.lower()))]
-    if len({side for _, side in lists}) < 2:
-        return {}
+    lists = {file: side for file in files if (side := _SIDES.get(file.stem.lower()))}
+    return lists if len(set(lists.values())) == 2 else {}
+
+
+def _splits(lists: Mapping[Path, Split], pairs: Sequence[Pair]) -> dict[str, Split]:
+    """The side of each pair that the lists name; a warning counts lines that name none."""
     keys = {pair.key: pair.key for pair in pairs}
     splits: dict[str, tuple[Split, Path]] = {}
     unknown: list[str] = []
-    for file, split in lists:
+    for file, split in lists.items():
         for number, line in _lines(file):
             where = f"{file}, line {number}: {line!r}"
             key = next((keys[name] for name in _names(line) if name in keys), None)
