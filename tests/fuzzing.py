@@ -4,6 +4,7 @@
 fault.
 """
 
+import base64
 import io
 import json
 import random
@@ -11,7 +12,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from PIL import Image
 
 from segwright.data.importers.coco import read_coco
 from segwright.data.importers.colour_tables import read_colour_table
-from segwright.data.importers.items import Canvas
+from segwright.data.importers.items import Canvas, ImportedData
 from segwright.data.importers.labelme import read_labelme
-from segwright.errors import UserError
+from segwright.data.importers.voc import read_voc
+from segwright.errors import DataError, UserError
 from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
 from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
@@ -232,13 +234,20 @@ def _coco() -> list[bytes]:
             "segmentation": {"size": [24, 31], "counts": compress_counts([10, 50, 684])},
             "iscrowd": 1,
         },
+        {"id": "4", "image_id": "7", "category_id": 3, "segmentation": [1, 1, 20, 2, 10, 20]},
+        {"id": 5, "image_id": 7, "category_id": 3, "segmentation": [[1, 1], [20, 2], [10, 20]]},
+        {"id": 6, "image_id": 7, "category_id": 3, "segmentation": None},
     ]
     document = {
         "images": [{"id": 7, "file_name": "a.jpg", "height": 24, "width": 31}],
         "annotations": annotations,
-        "categories": [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}],
+        "categories": [
+            {"id": 3, "name": "cat", "supercategory": "pets"},
+            {"id": "5", "name": "dog"},
+            {"id": 0, "name": "pets"},
+        ],
     }
-    return [json.dumps(document).encode()]
+    return [json.dumps(document).encode(), json.dumps(document).encode("utf-16")]
 
 
 @cache
@@ -252,8 +261,22 @@ def _folder() -> Path:
 def _parse_coco(data: bytes) -> None:
     file = _folder() / "annotations.json"
     file.write_bytes(data)
-    for pair in read_coco(file, _folder()).pairs:
-        pair.draw_mask(Canvas(24, 31))
+    _draw(read_coco(file, _folder()))
+
+
+def _draw(data: ImportedData) -> None:
+    """Draw every mask, over a picture that is stored upright and over one that is not."""
+    for pair in data.pairs:
+        for canvas in (Canvas(24, 31), Canvas(31, 24, 6)):
+            with suppress(DataError):
+                framed = replace(canvas, frame=pair.frame(canvas) or "shown")
+                assert pair.draw_mask(framed).mask.shape == framed.labelled_size
+
+
+def _small_mask() -> str:
+    stream = io.BytesIO()
+    Image.fromarray(np.eye(3, dtype=np.uint8)).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def _labelme() -> list[bytes]:
@@ -261,6 +284,9 @@ def _labelme() -> list[bytes]:
         {"label": "cat", "shape_type": "polygon", "points": [[1, 1], [20, 2], [10, 20]], "group_id": None, "flags": {}},
         {"label": "dog", "shape_type": "rectangle", "points": [[1, 1], [9, 9]]},
         {"label": "dog", "shape_type": "circle", "points": [[9, 9], [12, 9]]},
+        {"label": "dog", "shape_type": "rotation", "points": [[9, 9], [12, 9], [12, 12], [9, 12]]},
+        {"label": "dog", "shape_type": "mask", "points": [[9, 9], [12, 12]], "mask": _small_mask()},
+        {"label": "wire", "shape_type": "line", "points": [[9, 9], [12, 9]]},
     ]
     return [
         json.dumps(
@@ -274,8 +300,23 @@ def _parse_labelme(data: bytes) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "a.jpg").write_bytes((_folder() / "a.jpg").read_bytes())
     (folder / "a.json").write_bytes(data)
-    for pair in read_labelme(folder, None).pairs:
-        pair.draw_mask(Canvas(24, 31))
+    _draw(read_labelme(folder, None, _folder()))
+
+
+def _voc_lists() -> list[bytes]:
+    return [b"# a list\r\na\r\n", b"\xef\xbb\xbfJPEGImages/a.jpg /SegmentationClass/a.png\n", "a 1\n".encode("utf-16")]
+
+
+def _parse_voc_list(data: bytes) -> None:
+    folder = _folder() / "voc"
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in "ab":
+        (folder / "JPEGImages" / f"{name}.jpg").touch()
+        (folder / "SegmentationClass" / f"{name}.png").touch()
+    (folder / "ImageSets" / "Segmentation" / "train.txt").write_bytes(data)
+    (folder / "ImageSets" / "Segmentation" / "val.txt").write_text("b\n")
+    read_voc(folder)
 
 
 def _params() -> list[bytes]:
@@ -314,6 +355,7 @@ TARGETS: dict[str, Target] = {
         lambda: [b"a/b.png", "größe ö/..a/b..png".encode(), b"..a/..b/.c", b"images\\a.png"],
         _parse_name,
     ),
+    "lists of VOC": Target(_voc_lists, _parse_voc_list),
     "label map": Target(
         lambda: [
             b'{"map": {"0": 5, "1": [0, 7]}, "class_names": ["a", "b"]}',

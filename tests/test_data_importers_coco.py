@@ -16,7 +16,7 @@ CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 90, "name": "cat"}]
 DOG, CAT = 1, 2
 
 
-def box(left: int, top: int, right: int, bottom: int) -> list[float]:
+def box(left: float, top: float, right: float, bottom: float) -> list[float]:
     """The polygon of whole pixels."""
     return [left, top, right, top, right, bottom, left, bottom]
 

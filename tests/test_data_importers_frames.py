@@ -266,6 +266,11 @@ def test_pictures_are_read_twice_only_where_they_are_turned(tmp_path: Path, monk
     source = coco(tmp_path, photos)
     reads: list[str] = []
     read = FileBlob.read
-    monkeypatch.setattr(FileBlob, "read", lambda blob: (reads.append(Path(blob.name).name), read(blob))[1])
+
+    def noted(blob: FileBlob) -> bytes:
+        reads.append(Path(blob.name).name)
+        return read(blob)
+
+    monkeypatch.setattr(FileBlob, "read", noted)
     import_data("coco", source, tmp_path / "out")
     assert sorted(name for name in reads if name.endswith(".jpg")) == ["0.jpg", "1.jpg", "1.jpg", "2.jpg"]

@@ -169,12 +169,25 @@ def test_labelme_5_with_embedded_pictures(tmp_path: Path) -> None:
 
 def test_x_anylabeling(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pictures(tmp_path / "in", *(f"{number}.jpg" for number in range(5)))
-    rest = {"group_id": None, "difficult": False, "flags": {}, "attributes": {}, "kie_linking": [], "score": None}
+    rest: dict[str, Any] = {
+        "group_id": None,
+        "difficult": False,
+        "flags": {},
+        "attributes": {},
+        "kie_linking": [],
+        "score": None,
+    }
     kinds = ("rectangle", "rotation", "quadrilateral", "polygon", "polygon")
     for number, kind in enumerate(kinds):
         shapes = [{"label": "car", "points": POINTS, "shape_type": kind, "direction": 0.5, **rest}]
         shapes.append({"label": "wire", "points": POINTS, "shape_type": "linestrip", **rest})
-        content = {"version": "2.3.6", "flags": {}, "shapes": shapes, "imagePath": f"{number}.jpg", "imageData": None}
+        content: dict[str, Any] = {
+            "version": "2.3.6",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": f"{number}.jpg",
+            "imageData": None,
+        }
         write(tmp_path / "in" / f"{number}.json", {**content, "imageHeight": HEIGHT, "imageWidth": WIDTH})
     assert imported("labelme", tmp_path / "in", tmp_path / "out") == ("_background_", "car")
     assert "shapes of type linestrip, which have no inside, left out: 5" in caplog.text

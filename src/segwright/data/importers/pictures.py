@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import is_there, is_trace, some
+from segwright.data.importers.items import is_there, is_trace, some, without_ending
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.storage import Blob, files_below, open_blob
@@ -34,8 +34,8 @@ class FoundImage:
 
 
 class ImageFinder:
-    """Finds images in a folder by the path that is stated or by its last part; and, where it is to look `everywhere`,
-    in all folders below by as much of the path as is needed to tell one file from the others.
+    """Finds images in a folder by the path that is stated or the last parts of it; and, where it is to look
+    `everywhere`, in all folders below by as much of the path as is needed to tell one file from the others.
 
     A stated path never leads out of the folder.
     """
@@ -46,20 +46,19 @@ class ImageFinder:
 
     def find(self, stated: str) -> FoundImage | None:
         """The image of a path, also of one with backslashes, of another machine, or of a web address."""
-        parts = stated_parts(stated)
-        if not parts:
-            return None
-        for name in ("/".join(parts), parts[-1]):
-            if is_there(self.folder / name):
-                return FoundImage(name, open_blob(self.folder / name))
-        return self._anywhere(parts) if self._everywhere else None
-
-    def _anywhere(self, parts: Sequence[str]) -> FoundImage | None:
-        folders = [_folded(part) for part in parts[:-1]]
-        for name in _spellings(parts[-1]):
-            if found := _only_best(self._index.get(name, ()), folders):
+        for path in dict.fromkeys((stated, unquote(stated))):
+            parts = stated_parts(path)
+            for name in ("/".join(parts[start:]) for start in range(len(parts))):
+                if is_there(self.folder / name):
+                    return FoundImage(name, open_blob(self.folder / name))
+            if parts and self._everywhere and (found := self._anywhere(parts)):
                 return FoundImage(found.as_posix(), open_blob(self.folder / found))
         return None
+
+    def _anywhere(self, parts: Sequence[str]) -> PurePosixPath | None:
+        folders = [_folded(part) for part in parts[:-1]]
+        found = (_only_best(self._index.get(name, ()), folders) for name in _spellings(parts[-1]))
+        return next(filter(None, found), None)
 
     @cached_property
     def _index(self) -> dict[str, list[PurePosixPath]]:
@@ -116,14 +115,10 @@ def stated_parts(stated: str) -> list[str]:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """The names that a file may have: as stated, as a web address spells it, and before it was uploaded; each with
-    its ending and without.
-    """
-    for one in dict.fromkeys((name, unquote(name), _UPLOADED.sub("", unquote(name)))):
+    """The names that a file may have: as stated, and before it was uploaded; each with its ending and without."""
+    for one in dict.fromkeys((name, _UPLOADED.sub("", name))):
         yield _folded(one)
-        stem, _, ending = one.rpartition(".")
-        if stem and f".{ending.lower()}" in IMAGE_SUFFIXES:
-            yield _folded(stem)
+        yield _folded(without_ending(one))
 
 
 def _folded(name: str) -> str:
