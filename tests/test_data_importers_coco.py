@@ -224,8 +224,8 @@ NAN, INFINITE = float("nan"), float("inf")
         ({"segmentation": [[0, 0, INFINITE, 1, 2, 5]]}, "1 of 3 annotations cannot be read"),
         ({"segmentation": "text"}, "1 of 3 annotations cannot be read"),
         ({"category_id": None}, "1 of 3 annotations cannot be read"),
-        ({"category_id": 3}, "annotations of a category that is not listed, left out: 1 (category_id 3)"),
-        ({"image_id": 33}, "annotations of a image that is not listed, left out: 1 (image_id 33)"),
+        ({"category_id": 3}, "annotations whose category is not listed, left out: 1 (category_id 3)"),
+        ({"image_id": 33}, "annotations whose image is not listed, left out: 1 (image_id 33)"),
     ],
 )
 def test_single_bad_annotations_are_left_out_and_counted(
@@ -317,8 +317,8 @@ def test_repeated_entries_are_merged_where_they_agree(tmp_path: Path, caplog: py
     content["categories"] = [*CATEGORIES, CATEGORIES[0]]
     import_data("coco", write(tmp_path, content), tmp_path / "out")
     np.testing.assert_array_equal(masks(tmp_path / "out")["0"], region(0, 0, 4, 4) * DOG + region(6, 0, 8, 2) * CAT)
-    assert "1 entries repeat a image and are left out" in caplog.text
-    assert "1 entries repeat a category and are left out" in caplog.text
+    assert "1 entries repeat the image of another and are left out" in caplog.text
+    assert "1 entries repeat the category of another and are left out" in caplog.text
     assert "1 images are listed twice, and are drawn once: 0.png" in caplog.text
 
 

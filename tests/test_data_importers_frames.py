@@ -179,6 +179,15 @@ def test_labelme_shows_pictures_upright_and_other_programs_give_themselves_away(
     assert "2 " + COUNT.format(2) in caplog.text
 
 
+def test_a_label_file_without_a_size_is_taken_as_labelme_shows_pictures(tmp_path: Path) -> None:
+    photos = [Photo(tmp_path / "in", name, 6, (5, 22, 15, 38)) for name in ("a.jpg", "b.jpg")]
+    source = labelme(tmp_path / "in", photos, "shown", "shown")
+    for file in (tmp_path / "in").glob("*.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "imageHeight": None}))
+    import_data("labelme", source, tmp_path / "out")
+    assert_masks_fit(tmp_path / "out", photos)
+
+
 def test_labelmes_pictures_of_half_a_turn_are_taken_as_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     photos = [Photo(tmp_path / "in", name, 3, HIGH) for name in ("a.jpg", "b.jpg")]
     import_data("labelme", labelme(tmp_path / "in", photos, "shown", "shown"), tmp_path / "out")

@@ -2,8 +2,9 @@
 own.
 
 A reader hands over pairs that have not been read and the classes (`items`); `splitting` divides them, `writing`
-reads and writes them one by one. `by_colour`, `colour_tables`, `shapes` and `documents` are what several readers
-share.
+reads and writes them one by one, and `frames` says how photographs that are noted as turned were labelled. `pictures`
+(which finds images), `drawing`, `shapes`, `by_colour`, `colour_tables`, `documents` and `other_tools` are what several
+readers share.
 """
 
 from segwright.data.importers.command import FormatOptions, ImportFormat, ImportSummary, import_data

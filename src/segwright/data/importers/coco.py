@@ -147,17 +147,15 @@ def _is_test(path: Path) -> bool:
 def _read(path: Path, split: Split | None) -> _Source:
     """Read an annotation file; what in it cannot be read, or refers to nothing, is left out with a warning."""
     data = open_blob(path).read()
-    what = described(data)
-    if b'"segments_info"' in data or (what and data.lstrip().startswith(b"[")):
-        raise DataError(f"{path} {what}")
-    if data.lstrip().startswith(b"["):
-        raise DataError(f"{path} is a list of results, not an annotation file with images, annotations and categories.")
+    if b'"segments_info"' in data or data.lstrip().startswith(b"["):
+        other = "is a list of results, not an annotation file with images, annotations and categories."
+        raise DataError(f"{path} {described(data) or other}")
     try:
         content = read_document(_AnnotationFile, data, str(path))
     except DataError:
-        if what is None:
-            raise
-        raise DataError(f"{path} {what}") from None
+        if what := described(data):
+            raise DataError(f"{path} {what}") from None
+        raise
     images, bad_images = readable(_Image, content.images, "images")
     annotations, bad_annotations = readable(Annotation, content.annotations, "annotations")
     for problem in filter(None, (bad_images, bad_annotations)):
@@ -183,7 +181,7 @@ def _of_one_id(path: Path, what: str, entries: Sequence[_Entry], name: Callable[
                 f"{what} needs an id of its own."
             )
     if len(found) < len(entries):
-        LOGGER.warning(f"{path}: {len(entries) - len(found)} entries repeat a {what} and are left out")
+        LOGGER.warning(f"{path}: {len(entries) - len(found)} entries repeat the {what} of another and are left out")
     return list(found.values())
 
 
@@ -191,7 +189,7 @@ def _tell_unknown(path: Path, what: str, identities: Sequence[int | str]) -> Non
     if identities:
         shown = some([f"{identity!r}" for identity in dict.fromkeys(identities)])
         LOGGER.warning(
-            f"{path}: annotations of a {what} that is not listed, left out: {len(identities)} ({what}_id {shown})"
+            f"{path}: annotations whose {what} is not listed, left out: {len(identities)} ({what}_id {shown})"
         )
 
 

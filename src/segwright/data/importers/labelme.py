@@ -1,16 +1,12 @@
 """LabelMe: JSON files in a folder, each with the shapes of one image.
 
-Knows shapes, labels and where LabelMe keeps the image; also what X-AnyLabeling makes of its format. Shapes are drawn in
-their order, later ones over earlier ones; what no shape covers is `_background_`, and `__ignore__` is ignored, as in
-LabelMe's own export. LabelMe shows images as the camera noted they stand (EXIF). Refuses to fill lines and points,
-which have no inside.
+Knows labels and where LabelMe keeps the image. Shapes are drawn in their order, later ones over earlier ones; what no
+shape covers is `_background_`, and `__ignore__` is ignored, as in LabelMe's own export. LabelMe shows images as the
+camera noted they stand (EXIF). Refuses to know what a shape covers.
 
-Source: labelme, `_label_file.py`, `_utils/shape.py` and `examples/semantic_segmentation/labelme2voc.py`;
-X-AnyLabeling, `docs/en/user_guide.md`.
+Source: labelme, `_label_file.py` and `examples/semantic_segmentation/labelme2voc.py`.
 """
 
-import base64
-import binascii
 import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, Field
 
 from segwright.console import LOGGER
 from segwright.data.importers.documents import read_document
@@ -38,12 +34,12 @@ from segwright.data.importers.items import (
     refuse_other_size,
     some,
 )
+from segwright.data.importers.labelme_shapes import Shape, from_base64
 from segwright.data.importers.other_tools import described
 from segwright.data.importers.pictures import ImageFinder
-from segwright.data.importers.shapes import Points, ShapeError, circle, outline, rectangle
+from segwright.data.importers.shapes import ShapeError
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.formats.masks import decode_mask
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob, files_below, open_blob
 
@@ -51,57 +47,18 @@ BACKGROUND: Final = "_background_"
 IGNORED: Final = "__ignore__"
 UNREADABLE: Final = "shapes that cannot be read, such as those of points that are no numbers"
 
-_POLYGONS: Final = (None, "polygon", "oriented_rectangle", "rotation", "quadrilateral")
-_FARTHEST: Final = 1e6  # pixels
-_FLAT: Final = ("line", "linestrip", "point", "points")
-
-
-class _Shape(BaseModel):
-    model_config = ConfigDict(coerce_numbers_to_str=True)
-
-    label: str
-    points: list[tuple[FiniteFloat, FiniteFloat]]
-    shape_type: str | None = None
-    mask: str | None = None
-
-    def check(self) -> None:
-        """Raise ShapeError where it cannot be drawn."""
-        if not self.label.strip():
-            raise ShapeError("shapes without a label")
-        if self.shape_type != "mask":
-            self.outline()
-        elif len(self.points) != 2 or not np.abs(self.points).max() <= _FARTHEST:
-            raise ShapeError("shapes of type mask without two points near the picture")
-
-    def outline(self) -> Points:
-        """The outline of every kind but a mask; raises ShapeError where there is none."""
-        match self.shape_type, self.points:
-            case ("rectangle", [corner, opposite]):
-                return rectangle(corner, opposite)
-            case ("rectangle", [_, _, _, _]):  # as X-AnyLabeling writes it
-                return outline(self.points)
-            case ("circle", [centre, rim]):
-                return circle(centre, rim)
-            case (("rectangle" | "circle"), _):
-                raise ShapeError(f"shapes of type {self.shape_type} with another number of points")
-        if self.shape_type in _POLYGONS:
-            return outline(self.points)
-        if self.shape_type in _FLAT:
-            raise ShapeError(f"shapes of type {self.shape_type}, which have no inside")
-        raise ShapeError(f"shapes of the unknown type {self.shape_type!r}")
-
 
 class _LabelFile(BaseModel):
-    entries: list[Annotated[_Shape | Any, Field(union_mode="left_to_right")]] = Field(alias="shapes")
+    entries: list[Annotated[Shape | Any, Field(union_mode="left_to_right")]] = Field(alias="shapes")
     image_path: str | None = Field(None, alias="imagePath")
     image_data: str | None = Field(None, alias="imageData")
     image_height: int | None = Field(None, alias="imageHeight")
     image_width: int | None = Field(None, alias="imageWidth")
 
     @property
-    def shapes(self) -> list[_Shape]:
+    def shapes(self) -> list[Shape]:
         """The entries that can be read."""
-        return [entry for entry in self.entries if isinstance(entry, _Shape)]
+        return [entry for entry in self.entries if isinstance(entry, Shape)]
 
     def stated_size(self, canvas: Canvas) -> tuple[int, int]:
         """(height, width) as the file says, else as the image's labels lie."""
@@ -135,7 +92,7 @@ class _EmbeddedImage:
         return self.file.version
 
     def read(self) -> bytes:
-        return _from_base64(_read(self.file).image_data or "", self.name)
+        return from_base64(_read(self.file).image_data or "", self.name)
 
 
 def read_labelme(source: Path, class_names: Path | None, images: Path | None = None) -> ImportedData:
@@ -192,7 +149,7 @@ def _item(path: PurePosixPath, blob: Blob, source: Path, finder: ImageFinder | N
     return _Item(str(path.with_suffix("")), blob, labels, _image(content, blob, (source / path).parent, finder))
 
 
-def _problem(shape: _Shape) -> ShapeError | None:
+def _problem(shape: Shape) -> ShapeError | None:
     """Why a shape cannot be drawn, so that its label is none."""
     try:
         shape.check()
@@ -268,7 +225,8 @@ def _read(blob: Blob) -> _LabelFile:
 def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
     """What the stated size tells, where it is that of the upright image, or else the points, or else again the size."""
     content = _read(blob)
-    stated = canvas.frame_of_size(content.stated_size(canvas))
+    sizes = content.image_height and content.image_width
+    stated = canvas.frame_of_size(content.stated_size(canvas)) if sizes else None
     points = [shape.points for shape in content.shapes if _problem(shape) is None]
     by_points = canvas.frame_of_points(*np.concatenate(points).max(0)) if points else None
     return stated if stated == "shown" else by_points or stated
@@ -285,25 +243,5 @@ def _draw(blob: Blob, values: Mapping[str, int], canvas: Canvas) -> Drawn:
     for shape in content.shapes:
         with drawing.leaving_out():
             shape.check()
-            _draw_shape(drawing, shape, values[shape.label.strip()])
+            shape.draw(drawing, values[shape.label.strip()])
     return drawing.drawn()
-
-
-def _draw_shape(drawing: Drawing, shape: _Shape, value: int) -> None:
-    """Draw one shape; raises ShapeError."""
-    if shape.shape_type != "mask":
-        drawing.fill([shape.outline()], value)
-        return
-    try:
-        piece = decode_mask(_from_base64(shape.mask or "", "mask"), "mask") > 0
-    except DataError:
-        raise ShapeError("shapes of type mask that cannot be read") from None
-    left, top = (round(coordinate) for coordinate in shape.points[0])
-    drawing.paste(piece, left, top, value)
-
-
-def _from_base64(text: str, name: str) -> bytes:
-    try:
-        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
-    except (binascii.Error, ValueError):
-        raise DataError(f"{name} is not base64 text.") from None
