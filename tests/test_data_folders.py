@@ -54,10 +54,11 @@ def test_what_has_no_partner_is_told(folders: tuple[Path, Path]) -> None:
 def test_files_in_other_sub_folders_pair_by_name_where_it_is_unique(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     touch(images, "x/1.jpg", "x/2.jpg", "y/2.jpg", "3.jpg")
-    touch(masks, "masks/1.png", "masks/2.png", "deep/3.png", "deeper/3.png")
+    touch(masks, "masks/1.png", "masks/2.png", "4.png")
     pairing = find_pairs(images, masks)
     assert [(pair.key, pair.mask) for pair in pairing.pairs] == [("x/1", FileBlob(masks / "masks/1.png"))]
-    assert len(pairing.unpaired_images) == 3 and len(pairing.unpaired_masks) == 3
+    assert len(pairing.unpaired_images) == 3 and len(pairing.unpaired_masks) == 2
+    assert len(pairing.assumed) == 1 and "(1 pair, for example x/1.jpg with masks/1.png)" in pairing.assumed[0]
 
 
 def test_hidden_names_and_other_channels_are_skipped(folders: tuple[Path, Path]) -> None:

@@ -123,6 +123,7 @@ def check_pairs(
     if num_classes is not None:
         refuse_class_count(num_classes, channel)
         label_map.check(num_classes)
+    _tell_pairing(pairing, channel)
     readings, problems = read_all(pairing.pairs, wish, progress)
     left_out = _left_out(pairing, problems)
     _tell_left_out(left_out, len(readings), channel, strict)
@@ -156,6 +157,14 @@ def check_pairs(
         bands=band_statistics(readings),
         readings=tuple(readings),
     )
+
+
+def _tell_pairing(pairing: Pairing, channel: str) -> None:
+    """Say by which assumptions files were paired, and which lie beside them unread."""
+    for assumption in pairing.assumed:
+        _logger.info("%s: %s", channel, assumption)
+    for unread in pairing.unread:
+        _logger.warning("%s: %s. %s", channel, unread, unread.cure)
 
 
 def _left_out(pairing: Pairing, problems: list[str]) -> tuple[str, ...]:

@@ -1,18 +1,23 @@
-"""Which files belong together: images and their masks in two folders.
+"""Which files belong together: images and their masks in two folders, or side by side in one.
 
-Knows folder names, file names and the rules that pair them. Refuses to open a picture or a mask: a file is
-judged here by its name alone.
+Knows folders, and which files in them are images, masks and neither. Refuses to open a picture or a mask: a file is
+judged here by its name, by the rules in `mask_names`.
 
 Source: SageMaker's contract, section 1.2.
 """
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Final
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
 
+from segwright.data.mask_names import match_in_one_folder, match_names
+from segwright.data.naming import Name
+from segwright.data.other_tools import known_endings, known_names
 from segwright.data.pairs import Pair, Pairing
+from segwright.data.unread import UnreadFiles, find_unread
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
@@ -21,40 +26,83 @@ from segwright.storage import Blob, Cache, FileBlob, Place, S3Place, files_below
 CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
 """Names of SageMaker's input channels, which are the names of the folders as well."""
 
+_EXAMPLES: Final = 3
+_RULE: Final = (
+    "A mask has the name of its image, as in street/01.jpg and street/01.png, or all masks add the same word, as in "
+    "01_mask.png; files in sub-folders of different names are not mixed."
+)
+_RULE_IN_ONE: Final = (
+    "Masks side by side with images add a word, as in 01.jpg and 01_mask.png, or lie in a sub-folder of their own."
+)
+_YIELDS: Final = ".gif"  # often an animation of the picture beside it
+
 _logger = logging.getLogger("segwright")
 
 
+class _File(NamedTuple):
+    """A file below a folder."""
+
+    path: PurePosixPath
+    blob: Blob
+    name: Name
+
+    @property
+    def key(self) -> str:
+        return self.path.with_suffix("").as_posix()
+
+
 def find_pairs(images: Place, masks: Place, kept_masks: Cache | None = None) -> Pairing:
-    """Pair the images below one folder with the masks below another.
+    """Pair the images below one folder with the masks below another, or what lies side by side in one.
 
-    Files pair by their path below the folder without the ending; what is left then pairs by file name alone,
-    where that name occurs once on both sides. Names that begin with a dot are skipped, and so are sub-folders
-    that bear the name of another channel. Raises DataError for a missing folder, for two files with the same
-    key, and when nothing pairs.
+    Files pair by their path below the folder without the ending. What is left pairs by name alone, where sub-folders
+    cannot make one name mean two files, and by a word that all masks or images have in addition. Names that begin
+    with a dot are skipped, and so are sub-folders that bear the name of another channel. Raises DataError for a missing
+    folder, for two files with the same key, where several masks belong to one image, where masks would be their own
+    images, and when nothing pairs.
     """
-    image_files = _by_key(images, IMAGE_SUFFIXES)
-    mask_files = _by_key(masks, MASK_SUFFIXES)
-    found = [(key, image_files.pop(key), mask_files.pop(key)) for key in image_files.keys() & mask_files.keys()]
-    for image_key, mask_key in _same_stem(image_files, mask_files):
-        found.append((image_key, image_files.pop(image_key), mask_files.pop(mask_key)))
-    if not found:
-        raise DataError(_nothing_pairs(images, masks, len(image_files), len(mask_files)))
-    return Pairing(
-        pairs=tuple(Pair(key, image, mask, kept_masks) for key, image, mask in sorted(found, key=lambda one: one[0])),
-        unpaired_images=tuple(sorted(blob.name for blob in image_files.values())),
-        unpaired_masks=tuple(sorted(blob.name for blob in mask_files.values())),
-    )
+    if _below(masks, images) == PurePosixPath():
+        return _pairs_in_one(images, kept_masks)
+    image_files, mask_files = _files(images, without=_below(masks, images)), _files(masks, _below(images, masks))
+    some_images, some_masks = _ending_in(IMAGE_SUFFIXES, image_files), _ending_in(MASK_SUFFIXES, mask_files)
+    if not some_images or not some_masks:
+        raise DataError(_nothing_there(images, masks, image_files, mask_files))
+    _refuse_equal_keys(some_images)
+    _refuse_equal_keys(some_masks)
+    with _places_named(f"{images} and {masks}"):
+        match = match_names([file.name for file in some_images], [file.name for file in some_masks])
+    if not match.pairs:
+        raise DataError(_nothing_pairs(images, masks, some_images, some_masks))
+    pairs = [(some_images[image], some_masks[mask]) for image, mask in match.pairs]
+    unread = [find_unread(image_files, some_images), find_unread(mask_files, some_masks)]
+    return _pairing(pairs, some_images, some_masks, match.assumed, unread, kept_masks)
 
 
-def list_images(paths: Sequence[Place]) -> list[tuple[str, Blob]]:
+def _pairs_in_one(folder: Place, kept_masks: Cache | None) -> Pairing:
+    """Pair what lies side by side in one folder. What is in no pair counts as an image, if it can be one."""
+    all_files = _files(folder)
+    files = _ending_in((*IMAGE_SUFFIXES, *MASK_SUFFIXES), all_files)
+    with _places_named(str(folder)):
+        match = match_in_one_folder([file.name for file in files], IMAGE_SUFFIXES, MASK_SUFFIXES)
+    if not match.pairs:
+        raise DataError(_nothing_pairs_in_one(folder, files, all_files))
+    pairs = [(files[image], files[mask]) for image, mask in match.pairs]
+    _refuse_equal_keys([image for image, _ in pairs])
+    used = {file for pair in pairs for file in pair}
+    images = [file for file in files if file not in used and file.path.suffix.lower() in IMAGE_SUFFIXES]
+    others = [file for file in files if file not in used and file.path.suffix.lower() not in IMAGE_SUFFIXES]
+    return _pairing(pairs, images, others, match.assumed, [find_unread(all_files, files)], kept_masks)
+
+
+def list_images(paths: Sequence[Place], without: Path | None = None) -> list[tuple[str, Blob]]:
     """Images to predict: each file as given, and all images below each folder, as (relative stem, bytes).
 
-    Folders are read as `find_pairs` reads them. Raises DataError for a path that does not exist, a folder
-    without images, and two files that would share a relative stem.
+    Folders are read as `find_pairs` reads them, but for what lies below `without`; what looks like a picture and is not
+    read is told in a warning. Raises DataError for a path that does not exist, a folder without images, and two files
+    that would share a relative stem.
     """
     found: dict[str, Blob] = {}
     for path in paths:
-        for key, file in _images_at(path).items():
+        for key, file in _images_at(path, without):
             if key in found:
                 raise DataError(
                     f"{found[key].name} and {file.name} would both be called {key!r}: give them different outputs."
@@ -63,29 +111,91 @@ def list_images(paths: Sequence[Place]) -> list[tuple[str, Blob]]:
     return list(found.items())
 
 
-def _images_at(path: Place) -> dict[str, Blob]:
+def _images_at(path: Place, without: Path | None) -> list[tuple[str, Blob]]:
     """Images by relative stem: a file as given, whatever its ending, or all images below a folder."""
     if isinstance(path, Path) and path.is_file():
-        return {path.stem: FileBlob(path)}
-    found = _by_key(path, IMAGE_SUFFIXES)
+        return [(path.stem, FileBlob(path))]
+    files = _files(path, None if without is None else _below(without, path))
+    found = _ending_in(IMAGE_SUFFIXES, files)
     if not found:
-        raise DataError(f"{path} holds no images ({_listed(IMAGE_SUFFIXES)}).")
-    return found
+        raise DataError(_no_images(path, files))
+    _refuse_equal_keys(found)
+    if (unread := find_unread(files, found)) is not None:
+        _logger.warning("%s: %s. %s", path, unread, unread.cure)
+    return [(file.key, file.blob) for file in found]
 
 
-def _by_key(folder: Place, suffixes: tuple[str, ...]) -> dict[str, Blob]:
-    """Files below a folder that have one of the endings, by relative path without ending."""
-    found: dict[str, Blob] = {}
+def _files(folder: Place, without: PurePosixPath | None = None) -> list[_File]:
+    """All files below a folder, but for those below a sub-folder, given by its path from there."""
     foreign = _Foreign(folder)
+    found = []
     for path, blob in files_below(folder, foreign):
-        if path.suffix.lower() not in suffixes:
-            continue
-        key = path.with_suffix("").as_posix()
-        if key in found:
-            raise DataError(f"{found[key].name} and {blob.name} differ only in their ending: keep the one that counts.")
-        found[key] = blob
+        if without is None or without not in path.parents:
+            parent, suffix = path.parent.as_posix(), path.suffix
+            stem = path.name.removesuffix(suffix)
+            found.append(_File(path, blob, Name("" if parent == "." else parent, stem, suffix)))
     foreign.tell()
     return found
+
+
+def _ending_in(suffixes: Collection[str], files: Iterable[_File]) -> list[_File]:
+    """The files with one of some endings; a GIF only where no other of them has its name."""
+    found = [file for file in files if file.path.suffix.lower() in suffixes]
+    keys = {file.key for file in found if file.path.suffix.lower() != _YIELDS}
+    return [file for file in found if file.path.suffix.lower() != _YIELDS or file.key not in keys]
+
+
+def _below(inner: Place, outer: Place) -> PurePosixPath | None:
+    """The path from one place to another that lies below it, or is the same; else None."""
+    with suppress(ValueError):
+        if isinstance(inner, S3Place) and isinstance(outer, S3Place) and inner.bucket == outer.bucket:
+            return PurePosixPath(inner.key).relative_to(outer.key)
+        if isinstance(inner, Path) and isinstance(outer, Path):
+            return PurePosixPath(inner.resolve().relative_to(outer.resolve()).as_posix())
+    return None
+
+
+def _refuse_equal_keys(files: Iterable[_File]) -> None:
+    found: dict[str, _File] = {}
+    for file in files:
+        other = found.setdefault(file.key, file)
+        if other is not file:
+            raise DataError(
+                f"{other.blob.name} and {file.blob.name} differ only in their ending: keep the one that counts."
+            )
+
+
+def _pairing(
+    pairs: Sequence[tuple[_File, _File]],
+    images: Iterable[_File],
+    masks: Iterable[_File],
+    assumed: tuple[str, ...],
+    unread: Iterable[UnreadFiles | None],
+    kept_masks: Cache | None,
+) -> Pairing:
+    """A pairing of some pairs among images and masks. Raises DataError for a mask that is its own image."""
+    own = [image for image, mask in pairs if _is_same_file(image.blob, mask.blob)]
+    if own:
+        raise DataError(
+            f"{len(own)} masks would be their own images, for example {own[0].blob.name}: one folder leads to the "
+            "files of the other."
+        )
+    used = {file.blob.name for pair in pairs for file in pair}
+    return Pairing(
+        pairs=tuple(sorted((Pair(i.key, i.blob, m.blob, kept_masks) for i, m in pairs), key=lambda pair: pair.key)),
+        unpaired_images=tuple(sorted(file.blob.name for file in images if file.blob.name not in used)),
+        unpaired_masks=tuple(sorted(file.blob.name for file in masks if file.blob.name not in used)),
+        assumed=assumed,
+        unread=tuple(filter(None, unread)),
+    )
+
+
+def _is_same_file(one: Blob, other: Blob) -> bool:
+    """Whether two names lead to one file, also by links."""
+    if isinstance(one, FileBlob) and isinstance(other, FileBlob):
+        with suppress(OSError):
+            return one.path.samefile(other.path)
+    return one.name == other.name
 
 
 class _Foreign:
@@ -93,7 +203,7 @@ class _Foreign:
 
     S3 prefixes are plain string prefixes, so that the channel `train` may hold a sub-folder `train_annotation`. In a
     folder that is no channel itself, `train` and `validation` are ordinary splits of ordinary images, and only
-    folders of masks are foreign.
+    folders of masks are foreign. What Macs leave in archives is nobody's.
     """
 
     def __init__(self, root: Place) -> None:
@@ -102,6 +212,8 @@ class _Foreign:
         self.found: list[str] = []
 
     def __call__(self, folder: PurePosixPath) -> bool:
+        if folder.name == "__MACOSX":
+            return True
         if self.own in CHANNELS:
             foreign = folder.name in CHANNELS and folder.name != self.own
         else:
@@ -115,40 +227,86 @@ class _Foreign:
         if self.found:
             _logger.warning(
                 "%s %s left out, because of another channel's name.",
-                _listed(self.found),
+                ", ".join(self.found),
                 "is" if len(self.found) == 1 else "are",
             )
 
 
-def _same_stem(images: dict[str, Blob], masks: dict[str, Blob]) -> list[tuple[str, str]]:
-    """Keys of images and masks with the same file name, where it is unique on either side."""
-    by_stem: defaultdict[str, list[str]] = defaultdict(list)
-    for key in masks:
-        by_stem[PurePath(key).name].append(key)
-    stems = Counter(PurePath(key).name for key in images)
-    return [
-        (key, by_stem[stem][0])
-        for key in images
-        if stems[stem := PurePath(key).name] == 1 and len(by_stem.get(stem, ())) == 1
-    ]
+@contextmanager
+def _places_named(places: str) -> Iterator[None]:
+    """Say which folders an error is about."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{places}: {error}") from None
 
 
-def _nothing_pairs(images: Place, masks: Place, image_count: int, mask_count: int) -> str:
-    """Why two folders gave no pair, and what to do."""
-    if not image_count:
-        return f"{images} holds no images ({_listed(IMAGE_SUFFIXES)})."
-    if not mask_count and _by_key(masks, IMAGE_SUFFIXES):
+def _no_images(folder: Place, files: Sequence[_File]) -> str:
+    return f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}){_but(files)}"
+
+
+def _nothing_there(images: Place, masks: Place, image_files: Sequence[_File], mask_files: Sequence[_File]) -> str:
+    """Why a folder has no images, or the other no masks."""
+    if not _ending_in(IMAGE_SUFFIXES, image_files):
+        return _no_images(images, image_files)
+    if _ending_in(IMAGE_SUFFIXES, mask_files):
         return (
             f"{masks} holds no masks but JPEG or WebP files, whose compression changes class numbers: "
             "save masks as PNG."
         )
-    if not mask_count:
-        return f"{masks} holds no masks ({_listed(MASK_SUFFIXES)})."
+    return f"{masks} holds no masks ({', '.join(MASK_SUFFIXES)}){_but(mask_files)}"
+
+
+def _but(files: Sequence[_File]) -> str:
+    """What a folder holds in place of what is looked for, and what to do; the end of a sentence."""
+    endings = Counter(file.path.suffix.lower() for file in files)
+    if not endings:
+        return "."
+    listed = ", ".join(f"{ending or 'no ending'} ({count})" for ending, count in endings.most_common(_EXAMPLES))
+    unread = find_unread(files, ())
+    cure = unread.cure if unread else known_endings(endings)
+    return f" but {listed}. {cure}".rstrip()
+
+
+def _nothing_pairs(images: Place, masks: Place, some_images: Sequence[_File], some_masks: Sequence[_File]) -> str:
+    """Why two folders gave no pair, and what to do."""
+    stems = [file.name.stem for file in some_masks]
     return (
-        f"None of the {image_count} images in {images} has a mask in {masks}, which holds {mask_count}: "
-        "a mask has the name of its image, as in street/01.jpg and street/01.png."
+        f"None of the {len(some_images)} images in {images} has a mask in {masks}, which holds {len(some_masks)}: "
+        f"images are {_examples(some_images)}, masks {_examples(some_masks)}. "
+        + (known_names(stems) or _several(some_images, stems) or _RULE)
     )
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
+def _several(images: Sequence[_File], masks: Sequence[str]) -> str:
+    """A sentence where several masks begin with the name of an image, as those of single objects do."""
+    known = {file.name.stem for file in images}
+    begun = Counter(
+        next((mask[:cut] for cut in range(len(mask) - 1, 0, -1) if mask[:cut] in known), None) for mask in masks
+    )
+    several = [(name, count) for name, count in begun.items() if name is not None and count > 1]
+    if not several:
+        return ""
+    name, count = several[0]
+    return (
+        f"{count} masks begin with the name of the image {name}: a mask holds all classes of its image, so merge "
+        "them into one."
+    )
+
+
+def _nothing_pairs_in_one(folder: Place, files: Sequence[_File], all_files: Sequence[_File]) -> str:
+    """Why one folder gave no pair, and what to do."""
+    if not files:
+        return _no_images(folder, all_files)
+    masks = len(_ending_in(MASK_SUFFIXES, files))
+    stems = [file.name.stem for file in files]
+    return (
+        f"{masks} masks would be their own images: images and masks lie in one folder, {folder}, and their names do "
+        f"not tell which is which: {_examples(files)}. "
+        + (known_names(stems) or known_endings(Counter(file.path.suffix.lower() for file in all_files)) or _RULE_IN_ONE)
+    )
+
+
+def _examples(files: Sequence[_File]) -> str:
+    more = ", ..." if len(files) > _EXAMPLES else ""
+    return ", ".join(str(file.path) for file in files[:_EXAMPLES]) + more

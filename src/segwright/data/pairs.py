@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from segwright import __version__
 from segwright.data.augment import Crop, apply_crop
+from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
 from segwright.formats.images import RGB, PixelForm, Pixels, decode_image, decode_reduced, image_size
 from segwright.formats.legend import Legend, decode_with_legend
@@ -43,6 +44,10 @@ class Pairing:
     pairs: tuple[Pair, ...]
     unpaired_images: tuple[str, ...] = ()
     unpaired_masks: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    """A sentence for each assumption by which files were paired whose paths are not equal."""
+    unread: tuple[UnreadFiles, ...] = ()
+    """What lies beside the images and masks and looks like a picture."""
 
 
 def read_pair(

@@ -95,7 +95,10 @@ def fingerprint(readings: Sequence[Reading]) -> str:
 
 
 def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
-    """What one pair holds, or a sentence that says why it cannot be read."""
+    """What one pair holds, or a sentence that says why it cannot be read.
+
+    Raises DataError where the mask is a copy of its image; where all its pixels are equal, that may be chance.
+    """
     try:
         image, mask = pair.image.read(), pair.mask.read()
         facts = verify_image(image, pair.image.name, wish.upright)
@@ -103,6 +106,11 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         palette = None if pair.legend else stored_palette(mask, pair.mask.name)
     except DataError as error:
         return str(error)
+    if image == mask and (numbers != numbers.flat[0]).any():
+        raise DataError(
+            f"{pair.mask.name} would be its own image: it holds the same bytes as {pair.image.name}. Check which "
+            "folder holds the masks."
+        )
     misfit, form, sums = "", facts.form, None
     try:
         form, sums = read_form(image, pair.image.name, facts.form, wish)

@@ -23,8 +23,11 @@ from segwright.formats.multiband import open_deep_png, open_tiff
 from segwright.formats.orientation import noted_orientation, turned, turned_size
 from segwright.formats.signatures import check_size, sniff
 
-IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
-"""Endings, in lower case, of the files that are looked for as images."""
+IMAGE_SUFFIXES: Final = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
+    *(".jfif", ".jpe", ".jif", ".pjpeg", ".pjp", ".dib"),  # what browsers and Windows call JPEG and BMP files
+)
+"""Endings, in lower case, of the files that are looked for as images; their bytes decide what they are."""
 
 _EIGHT_BIT_MODES: Final = frozenset(
     ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")

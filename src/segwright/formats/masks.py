@@ -14,12 +14,13 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from segwright.errors import DataError
 from segwright.formats.containers import load_picture, open_picture, stored_bits
+from segwright.formats.gif import is_gif, open_gif
 from segwright.formats.png import decode_plain_png
 from segwright.formats.signatures import sniff
 from segwright.formats.stored_palette import stored_palette
 from segwright.labels import IGNORE
 
-MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")
+MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".dib", ".gif")
 """Endings, in lower case, of the files that are looked for as masks."""
 
 IGNORE_COLOUR: Final = (224, 224, 192)
@@ -51,7 +52,7 @@ def decode_mask(data: bytes, name: str) -> MaskArray:
         raise DataError(f"{name} is a {container} file, whose compression changes class numbers. {_CURE}.")
     if container == "PNG" and (plain := decode_plain_png(data)) is not None:
         return plain
-    picture = open_picture(data, name)
+    picture = open_gif(data, name) if is_gif(data) else open_picture(data, name)
     bits = stored_bits(picture, data)
     if bits > 8 and len(picture.getbands()) > 1:
         raise DataError(f"{name} has several channels of {bits} bits. {_CURE}.")

@@ -23,7 +23,7 @@ from segwright.formats.overlays import displayable
 from segwright.formats.overlays import overlay as draw_overlay
 from segwright.formats.signatures import sniff
 from segwright.inference.model import Model, load
-from segwright.storage import Blob, FileBlob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
+from segwright.storage import Blob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,7 @@ def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:
         raise OutputExistsError(
             f"{output} is also the input, where masks would replace pictures: choose another output"
         )
-    return [
-        (stem, blob)
-        for stem, blob in list_images(inputs)
-        if not (isinstance(blob, FileBlob) and blob.path.resolve().is_relative_to(place))
-    ]
+    return list_images(inputs, without=place)
 
 
 def _refuse_collisions(images: Sequence[tuple[str, Blob]], outputs: Outputs) -> None:

@@ -31,6 +31,7 @@ from segwright.data.mask_rules import (
     unmapped_sentence,
 )
 from segwright.data.mask_stretch import check_not_stretched
+from segwright.data.pairs import Pairing
 from segwright.data.preparation import Classes, settle_classes
 from segwright.data.readings import Reading, combine, read_all
 from segwright.data.remarks import absent_classes, remarks
@@ -203,6 +204,7 @@ class _Surveyor:
         self.left_out[side] = ()
         with self._noting(side):
             pairing = self.channels.pairing(side)
+            self._tell_pairing(side, pairing)
             with progress(f"reading {side}", len(pairing.pairs)) as advance:
                 readings, problems = read_all(pairing.pairs, wish, lambda _done, _total: advance(1, "pairs"))
             self._tell_left_out(side, "image", pairing.unpaired_images)
@@ -219,6 +221,14 @@ class _Surveyor:
                 return readings, settle_form(readings, side)
             return readings, None
         return [], None
+
+    def _tell_pairing(self, side: str, pairing: Pairing) -> None:
+        """What was assumed to pair files, and what lies beside them unread."""
+        self.findings += [Finding("note", side, f"{assumption}.") for assumption in pairing.assumed]
+        self.findings += [
+            Finding("warning", side, f"{unread}.", unread.cure, unread.names, len(unread.names))
+            for unread in pairing.unread
+        ]
 
     def _tell_left_out(self, side: str, kind: str, names: Sequence[str]) -> None:
         if not names:
