@@ -7,13 +7,15 @@ Source: SageMaker's contract, sections 1.1, 1.4 and 2.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from segwright.data.class_tables import ClassTable, find_class_table
 from segwright.data.fifo import FifoStream
 from segwright.data.folders import CHANNELS, find_pairs
+from segwright.data.layouts import find_layout, undivided
 from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs
 from segwright.data.pairs import Pairing
 from segwright.data.record_files import RECORD_SUFFIX, record_pairs
@@ -93,6 +95,9 @@ class Channels:
         if root is not None:
             found = _looked_up(root, input_mode) | found
         found = {name: _sole_list(place) if name in SIDES else place for name, place in found.items()}
+        pictures = [name for name in given if given[name] is not None and name != "label_map"]
+        if isinstance(root, Path) and not pictures and input_mode == "File" and _missing(found, input_mode):
+            found |= _laid_out(root)
         _refuse_missing(found, root, input_mode)
         channels = cls(
             train=found["train"],
@@ -139,6 +144,19 @@ class Channels:
     def class_names_file(self) -> Place | None:
         """`class_names.json` or `class_names.txt` beside the label maps, or None."""
         return self._label_file("class_names") if self.label_map and is_folder(self.label_map) else None
+
+    def class_table(self, num_classes: int | None) -> ClassTable | None:
+        """The table of classes that a tool wrote beside the masks, where nothing else says what pixel values mean.
+
+        Raises LabelError where the tables of both sides differ.
+        """
+        sides = ((self.train_annotation, self.train), (self.validation_annotation, self.validation))
+        folders = [
+            tuple(dict.fromkeys((masks, images, *([masks.parent] if isinstance(masks, Path) else []))))
+            for masks, images in sides
+            if masks is not None
+        ]
+        return find_class_table(folders, num_classes)
 
     def _label_file(self, stem: str) -> Place | None:
         if self.label_map is None:
@@ -226,21 +244,49 @@ def _sole_list(place: Place) -> Place:
     return files[0] if alone else place
 
 
-def _refuse_missing(found: dict[str, Place], root: Place | None, mode: InputMode) -> None:
-    """Raise DataError when a channel of pictures was not found, or is no folder where it should be."""
-    missing = [
+def _laid_out(root: Path) -> Mapping[str, Place]:
+    """The channels in a folder as other tools write it; nothing where it is none.
+
+    Raises DataError where several folders could be one channel, and where nothing beside the images is a mask.
+    """
+    layout = find_layout(root)
+    if layout is None:
+        return {}
+    try:
+        for folder in layout.side_by_side:
+            find_pairs(folder, folder)
+    except DataError as error:
+        raise DataError(
+            f"Missing below {root}: folders of masks, such as train_annotation and validation_annotation; and masks "
+            f"do not lie beside their images either. {error}"
+        ) from None
+    _logger.info("%s has no folders train_annotation and validation_annotation: %s", root, layout.told)
+    return layout.channels
+
+
+def _missing(found: Mapping[str, Place], mode: InputMode) -> list[str]:
+    """The channels that were not found, and why, where they were looked for."""
+    return [
         f"{name} ({_absent(found[name])})" if name in found else name
         for name in (*_PICTURE_CHANNELS, "label_map")
         if _is_needed(name, found, mode) and not _is_there(found.get(name), name, mode)
     ]
+
+
+def _refuse_missing(found: Mapping[str, Place], root: Place | None, mode: InputMode) -> None:
+    """Raise DataError when a channel of pictures was not found, or is no folder where it should be."""
+    missing = _missing(found, mode)
     if not missing:
         return
     options = ", ".join(f"--{entry.split()[0].replace('_', '-')} DIR" for entry in missing)
     where = f"below {root}" if root is not None else "because no data folder was given"
-    raise DataError(f"Missing {where}: {', '.join(missing)}. Put them there, or point to them with {options}.")
+    found_there = undivided(root) if isinstance(root, Path) else ""
+    raise DataError(
+        f"Missing {where}: {', '.join(missing)}. Put them there, or point to them with {options}.{found_there}"
+    )
 
 
-def _is_needed(name: str, found: dict[str, Place], mode: InputMode) -> bool:
+def _is_needed(name: str, found: Mapping[str, Place], mode: InputMode) -> bool:
     """Label maps are needed where they were named; masks where their images are in a folder."""
     if name == "label_map":
         return name in found

@@ -259,13 +259,17 @@ def _nothing_there(images: Place, masks: Place, image_files: Sequence[_File], ma
 
 def _but(files: Sequence[_File]) -> str:
     """What a folder holds in place of what is looked for, and what to do; the end of a sentence."""
-    endings = Counter(file.path.suffix.lower() for file in files)
+    endings = _endings(files)
     if not endings:
         return "."
     listed = ", ".join(f"{ending or 'no ending'} ({count})" for ending, count in endings.most_common(_EXAMPLES))
     unread = find_unread(files, ())
     cure = unread.cure if unread else known_endings(endings)
     return f" but {listed}. {cure}".rstrip()
+
+
+def _endings(files: Iterable[_File]) -> Counter[str]:
+    return Counter(file.path.suffix.lower() for file in files)
 
 
 def _nothing_pairs(images: Place, masks: Place, some_images: Sequence[_File], some_masks: Sequence[_File]) -> str:
@@ -298,12 +302,13 @@ def _nothing_pairs_in_one(folder: Place, files: Sequence[_File], all_files: Sequ
     """Why one folder gave no pair, and what to do."""
     if not files:
         return _no_images(folder, all_files)
+    hint = known_names([file.name.stem for file in files]) or known_endings(_endings(all_files)) or _RULE_IN_ONE
     masks = len(_ending_in(MASK_SUFFIXES, files))
-    stems = [file.name.stem for file in files]
+    if not masks:
+        return f"{folder} holds {len(files)} images ({_examples(files)}) and no masks. {hint}"
     return (
         f"{masks} masks would be their own images: images and masks lie in one folder, {folder}, and their names do "
-        f"not tell which is which: {_examples(files)}. "
-        + (known_names(stems) or known_endings(Counter(file.path.suffix.lower() for file in all_files)) or _RULE_IN_ONE)
+        f"not tell which is which: {_examples(files)}. {hint}"
     )
 
 

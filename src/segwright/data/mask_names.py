@@ -6,7 +6,7 @@ can be mistaken; and one word that all masks, or all images, have in their names
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from segwright.data.file_words import Rank, fold, folder_identity, folder_side
@@ -46,7 +46,7 @@ def match_names(images: Sequence[Name], masks: Sequence[Name]) -> Match:
     left_images = _others(images, [image for image, _ in equal.pairs])
     left_masks = _others(masks, [mask for _, mask in equal.pairs])
     rest_images, rest_masks = [images[i] for i in left_images], [masks[i] for i in left_masks]
-    clear = [one for one in _named(rest_images, rest_masks, flat) if one.naming.rank is Rank.MASK]
+    clear = [one for one in _named(rest_images, rest_masks, flat, own_words=False) if one.naming.rank is Rank.MASK]
     told = equal.told(images, masks)
     if clear:
         more = max(clear, key=_merit).renumbered(left_images, left_masks).told(images, masks)
@@ -92,6 +92,8 @@ class _Matched:
     images: int = 0
     """How many names may be images by this naming."""
     masks: int = 0
+    complete: bool = False
+    """Whether every image has a mask, and every mask an image."""
 
     @property
     def cover(self) -> float:
@@ -103,7 +105,7 @@ class _Matched:
         pairs, respelt, across = (
             tuple((images[i], masks[m]) for i, m in some) for some in (self.pairs, self.respelt, self.across)
         )
-        return _Matched(self.naming, pairs, respelt, across, self.images, self.masks)
+        return replace(self, pairs=pairs, respelt=respelt, across=across)
 
     def told(self, images: Sequence[Name], masks: Sequence[Name]) -> Match:
         """The pairs, with a sentence for each thing that was assumed."""
@@ -147,13 +149,9 @@ def _match(naming: Naming, images: Sequence[Name], masks: Sequence[Name], flat: 
     across = _pair_up(left, lambda entry: (identities[entry.folder], entry.core))
     if flat:
         across += _pair_up(left, lambda entry: entry.core)
-    return _Matched(
-        naming,
-        tuple(sorted(found + respelt + across)),
-        tuple(respelt) if same else (),
-        tuple(across),
-        *counts,
-    )
+    pairs = tuple(sorted(found + respelt + across))
+    complete = len(pairs) == len(images) == len(masks)
+    return _Matched(naming, pairs, tuple(respelt) if same else (), tuple(across), *counts, complete)
 
 
 def _entries(core_of: Callable[[Name], str | None], names: Sequence[Name]) -> list[_Entry]:
@@ -189,9 +187,10 @@ def _match_some(naming: Naming, files: Sequence[Name], images: Sequence[int], ma
     return _match(naming, some_images, some_masks, flat).renumbered(images, masks)
 
 
-def _merit(matched: _Matched) -> tuple[tuple[Rank, bool], int, int]:
+def _merit(matched: _Matched) -> tuple[bool, tuple[Rank, bool], int, int]:
+    """How good an explanation is: one of all files is better than any likely word."""
     naming = matched.naming
-    return naming.likelihood, len(matched.pairs), -len(naming.image_word + naming.mask_word)
+    return matched.complete, naming.likelihood, len(matched.pairs), -len(naming.image_word + naming.mask_word)
 
 
 def _best(found: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Name]) -> _Matched | None:
@@ -199,7 +198,11 @@ def _best(found: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Nam
     if not found:
         return None
     best = max(found, key=_merit)
-    rivals = list({one.pairs: one for one in found if one.naming.likelihood == best.naming.likelihood}.values())
+    explained = {mask for _, mask in best.pairs}
+    rivals = [best]
+    for one in found:
+        if one.naming.likelihood == best.naming.likelihood and not explained.issuperset(mask for _, mask in one.pairs):
+            rivals.append(one)
     _refuse_several(best, rivals, images, masks)
     together = {image for rival in rivals for image, _ in rival.pairs}
     if len(best.pairs) < _NEARLY_ALL * len(together):
@@ -234,7 +237,7 @@ def _reason_for_equal_names(
     the images' folder holds the masks as well.
     """
     equal_masks = {mask for _, mask in equal.pairs}
-    for one in sorted(_named(images, masks, flat), key=_merit, reverse=True):
+    for one in sorted(_named(images, masks, flat, own_words=False), key=_merit, reverse=True):
         explains = equal_masks <= {mask for _, mask in one.pairs}
         more = len(one.pairs) > len(equal.pairs) or one.naming.rank is Rank.MASK
         if explains and more and one.cover >= _NEARLY_ALL:
@@ -242,9 +245,9 @@ def _reason_for_equal_names(
     return None
 
 
-def _named(images: Sequence[Name], masks: Sequence[Name], flat: bool) -> list[_Matched]:
+def _named(images: Sequence[Name], masks: Sequence[Name], flat: bool, own_words: bool = True) -> list[_Matched]:
     """What each naming pairs that explains enough of two folders to be believed."""
-    tried = [_match(naming, images, masks, flat) for naming in candidates(images, masks)]
+    tried = [_match(naming, images, masks, flat) for naming in candidates(images, masks, own_words)]
     return [one for one in tried if _is_believed(one, images, masks)]
 
 

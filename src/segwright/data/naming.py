@@ -7,7 +7,7 @@ import random
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Final, NamedTuple
 
@@ -99,12 +99,14 @@ class Naming:
         return f"{what} ({counted(len(pairs))}, for example {image} with {mask})"
 
 
-def candidates(images: Sequence[Name], masks: Sequence[Name]) -> list[Naming]:
-    """Namings that hold for some of the masks: words that they add, else words that either side has of its own."""
+def candidates(images: Sequence[Name], masks: Sequence[Name], own_words: bool = True) -> list[Naming]:
+    """Namings that hold for some of the masks: words that they add, else, if wanted, words that either side has of its
+    own.
+    """
     chance = random.Random(0)
     sample = chance.sample(masks, min(len(masks), _SAMPLED))
     added = _added_words(images, sample)
-    if any(naming.rank is Rank.MASK for naming in added):
+    if not own_words or any(naming.rank is Rank.MASK for naming in added):
         return added
     return added + _own_words(images, chance.sample(images, min(len(images), _SAMPLED)), sample)
 
@@ -128,16 +130,19 @@ def _added_words(images: Sequence[Name], masks: Sequence[Name]) -> list[Naming]:
 def _own_words(images: Sequence[Name], some_images: Sequence[Name], some_masks: Sequence[Name]) -> list[Naming]:
     """Words that images have and masks have not, or each their own, of which one says what they are."""
     image_words, mask_words = _frequent_words(some_images), _frequent_words(some_masks)
+    stems = [fold(name.stem) for name in images]
     seen: Counter[Naming] = Counter()
     for image_word, inside in product(["", *image_words], (False, True)):
-        plain = Naming(image_word, inside=inside)
-        cores = {core for name in images if (core := plain.image_core(name)) is not None}
         known = is_image_word(image_word)
+        if inside and image_word and not known:
+            continue
+        cores = {_without(stem, image_word, inside) for stem in stems} if image_word else set(stems)
         for mask_word in ["", *mask_words]:
             if image_word == mask_word or (image_word and mask_word and not known and not is_mask_word(mask_word)):
                 continue
-            naming = replace(plain, mask_word=mask_word)
-            seen[naming] = sum(naming.mask_core(name) in cores for name in some_masks)
+            naming = Naming(image_word, mask_word, inside=inside)
+            found = [naming.mask_core(name) for name in some_masks]
+            seen[naming] = sum(core is not None and core in cores for core in found)
     return [naming for naming, hits in seen.most_common(_MOST_WORDS) if hits]
 
 

@@ -136,11 +136,16 @@ def settle_classes(
 
     `num_classes` may be left out: then it is the number of class names, or what the label map names, or what the
     masks hold. Class names come from `class_names`, else from the file beside the label maps, else from the label map
-    of the training masks; their order numbers the classes of both label maps. Where nobody says anything about the
-    classes, or only their right number, they are those of `usual_names`, if given.
+    of the training masks, else, without label maps, from a table that a tool wrote beside the masks; their order
+    numbers the classes of both label maps. Where nobody says anything about the classes, or only their right number,
+    they are those of `usual_names`, if given.
     """
     train_map, validation_map = channels.read_label_map("train"), channels.read_label_map("validation")
     names = _names(channels, class_names, train_map)
+    if names is None and train_map is None and validation_map is None:
+        table = channels.class_table(num_classes)
+        if table is not None:
+            names, train_map, validation_map = table.names, table.label_map(), table.label_map()
     train_map = _numbered("train", train_map, names)
     validation_map = _numbered("validation", validation_map, names)
     if names and num_classes and len(names) != num_classes:

@@ -1,0 +1,131 @@
+"""The tables of classes that tools write beside masks, such as Roboflow's `_classes.csv`.
+
+Knows the names and columns of such files. Refuses to know colours: a table that has nothing else is named, and what
+reads it.
+"""
+
+import csv
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from segwright.errors import DataError, LabelError
+from segwright.labels import IGNORE, LabelMap
+from segwright.storage import Place, S3Place, is_file, open_blob
+
+_TABLES: Final = ("_classes.csv", "classes.csv", "class_dict.csv", "class_dict_seg.csv", "labels.csv")
+_LISTS: Final = ("classes.txt", "labels.txt", "class_names.txt", "obj.names")
+_COLOURS: Final = ("labelmap.txt", "label_colors.txt")
+_VALUES: Final = ("pixelvalue", "value", "pixel", "index", "classindex", "classid", "labelid", "id", "class", "label")
+_NAMES: Final = ("classname", "labelname", "name", "class", "label", "category")
+_VOID: Final = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown", "background/void")
+
+_logger = logging.getLogger("segwright")
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Pixel values of masks and the names of their classes, in the order of the values."""
+
+    source: str
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def label_map(self) -> LabelMap | None:
+        """The map from pixel values to classes; None where they are equal."""
+        if self.values == tuple(range(len(self.values))):
+            return None
+        pairs = tuple((value, index) for index, value in enumerate(self.values))
+        return LabelMap(values=pairs, class_names=self.names)
+
+
+def find_class_table(folders: Sequence[Sequence[Place]], num_classes: int | None) -> ClassTable | None:
+    """The table beside the masks of any channel, whose folders are given; it is told, and why one is not used.
+
+    Raises LabelError where those of two channels differ.
+    """
+    found = [table for places in folders if (table := _first_table(places)) is not None]
+    if not found:
+        _tell_others([place for place in dict.fromkeys(chain(*folders)) if isinstance(place, Path)])
+        return None
+    for other in found[1:]:
+        if (other.values, other.names) != (found[0].values, found[0].names):
+            raise LabelError(
+                f"{found[0].source} and {other.source} give classes other names or pixel values: make them agree, or "
+                "give label maps and class names."
+            )
+    table = found[0]
+    if num_classes not in (None, len(table.names)):
+        _logger.warning(
+            "%s names %d classes and is not used, since num_classes is %d.", table.source, len(table.names), num_classes
+        )
+        return None
+    _logger.info("class names come from %s: %s", table.source, ", ".join(table.names))
+    return table
+
+
+def parse_class_table(text: str, source: str) -> ClassTable | None:
+    """The table in a text with a header; None where no column holds pixel values, or none holds names.
+
+    Where 255 has a name that says void, it stays ignored. Raises LabelError for a value or name that occurs twice.
+    """
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), skipinitialspace=True) if any(row)]
+    if len(rows) < 2:
+        return None
+    header = [re.sub(r"[\W_]", "", cell).casefold() for cell in rows[0]]
+    columns = {name: [row[place] if place < len(row) else "" for row in rows[1:]] for place, name in enumerate(header)}
+    values = next((columns[name] for name in _VALUES if name in columns and all(map(_is_number, columns[name]))), None)
+    names = next(
+        (columns[name] for name in _NAMES if name in columns and not all(map(_is_number, columns[name]))), None
+    )
+    if values is None or names is None:
+        return None
+    entries = sorted(zip(map(int, values), names, strict=True))
+    entries = [(value, name) for value, name in entries if not (value == IGNORE and name.casefold() in _VOID)]
+    try:
+        checked = LabelMap(values=tuple((value, index) for index, (value, _) in enumerate(entries)))
+        return ClassTable(source, tuple(value for value, _ in checked.values or ()), _checked(entries))
+    except LabelError as error:
+        raise LabelError(f"{source}: {error}") from None
+
+
+def _checked(entries: Sequence[tuple[int, str]]) -> tuple[str, ...]:
+    names = LabelMap.from_json({"scale": 1, "class_names": [name for _, name in entries]}).class_names
+    return names or ()
+
+
+def _is_number(cell: str) -> bool:
+    return cell.isascii() and cell.isdecimal() and len(cell) < 6
+
+
+def _first_table(places: Sequence[Place]) -> ClassTable | None:
+    """The first table in some folders. In S3, where each look is a request, only the commonest is looked for."""
+    named = [place / name for place in places for name in (_TABLES[:1] if isinstance(place, S3Place) else _TABLES)]
+    return next((table for file in named if is_file(file) and (table := _read(file)) is not None), None)
+
+
+def _read(file: Place) -> ClassTable | None:
+    try:
+        return parse_class_table(open_blob(file).read().decode("utf-8-sig"), str(file))
+    except (DataError, LabelError, UnicodeDecodeError, csv.Error) as error:
+        _logger.warning("%s is not used for class names: %s", file, error)
+        return None
+
+
+def _tell_others(folders: Sequence[Path]) -> None:
+    """Say what would read a list of names or a table of colours, which does not tell pixel values."""
+    for file in (folder / name for folder in folders for name in _LISTS):
+        if file.is_file():
+            _logger.info("%s is not used; if its lines are the classes 0, 1, 2, ...: --class-names %s", file, file)
+    for file in (folder / name for folder in folders for name in (*_TABLES, *_COLOURS)):
+        if file.is_file():
+            _logger.info(
+                "%s gives no pixel values and is not used; if masks are pictures in its colours: segwright import-data "
+                "colours IMAGES --masks MASKS --colours %s",
+                file,
+                file,
+            )

@@ -1,0 +1,235 @@
+import string
+import unicodedata
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from segwright.data.mask_names import match_in_one_folder, match_names
+from segwright.data.naming import Name
+from segwright.errors import DataError
+
+IMAGES, MASKS = (".jpg", ".png", ".tif"), (".png", ".tif", ".gif")
+COUNT = 12
+
+
+def name(path: str) -> Name:
+    pure = PurePosixPath(path)
+    folder = "" if str(pure.parent) == "." else str(pure.parent)
+    return Name(folder, pure.name.removesuffix(pure.suffix), pure.suffix)
+
+
+def drawn(*patterns: str) -> list[Name]:
+    """Names by patterns; # is a running number and ## one of fixed width."""
+    return [
+        name(pattern.replace("##", f"{number:03}").replace("#", str(number)))
+        for pattern in patterns
+        for number in range(COUNT)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "told"),
+    [
+        ("s#.jpg", "s#.png", ""),
+        ("s#.jpg", "s#_mask.png", 'masks are named as their images plus "_mask"'),
+        ("s#.jpg", "s#-seg.png", 'images plus "-seg"'),
+        ("s#.jpg", "s#_gt.png", 'images plus "_gt"'),
+        ("s#.jpg", "mask_s#.png", 'images plus "mask_"'),
+        ("s#.jpg", "s#_anything.png", 'images plus "_anything"'),
+        ("##.jpg", "##_L.png", 'images plus "_L"'),
+        ("##.jpg", "##L.png", 'images plus "L"'),
+        ("cat#.jpg", "cat#mask.png", 'images plus "mask"'),
+        ("##.jpg", "##_0.png", 'images plus "_0"'),
+        ("IMG_#.JPG", "img_#.png", "letter case and Unicode form of names are passed over"),
+        ("IMG_#.JPG", "img_#_labelIds.png", 'images plus "_labelIds"'),
+        ("s#.jpg", "s#.jpg.png", "masks are named as their images, ending included (12 pairs"),
+        ("s#.jpg", "s#.jpg.mask.png", 'ending included, plus ".mask"'),
+        ("s#.jpg", "s#.jpg___fuse.png", 'ending included, plus "___fuse"'),
+        ("image_##.jpg", "mask_##.png", 'without "image" in images and "mask" in masks'),
+        ("img_##.jpg", "lbl_##.png", 'without "img" in images and "lbl" in masks'),
+        ("##_img.jpg", "##_seg.png", 'without "img" in images and "seg" in masks'),
+        ("img_##.jpg", "##_mask.png", 'without "img_" in images and "_mask" in masks'),
+        ("foto##.jpg", "maske##.png", 'without "foto" in images and "maske" in masks'),
+        ("town_rgb_##.png", "town_seg_##.png", 'without "rgb" in images and "seg" in masks'),
+        ("##_training.tif", "##_manual1.gif", 'and "manual1" in masks'),
+        ("##_rgb.jpg", "##.png", 'images are named as their masks plus "_rgb"'),
+        ("a_##_leftImg8bit.png", "a_##_gtFine_labelIds.png", 'and "gtFine_labelIds" in masks'),
+        ("images/##.jpg", "masks/##.png", "files in sub-folders of different names"),
+        ("p#/images/1.jpg", "p#/masks/1_mask.png", "files in sub-folders of different names"),
+        ("leftImg8bit/t/c#/x_leftImg8bit.png", "gtFine/t/c#/x_gtFine_labelTrainIds.png", "labelTrainIds"),
+    ],
+)
+def test_one_word_explains_all_masks(image: str, mask: str, told: str) -> None:
+    images, masks = drawn(image), drawn(mask)
+    match = match_names(images, masks)
+    assert match.pairs == tuple((number, number) for number in range(COUNT))
+    assert told in ", ".join(match.assumed) and bool(told) == bool(match.assumed)
+    if told:
+        assert f"({COUNT} pairs, for example {images[0]} with {masks[0]})" in match.assumed[0]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("p1_##.jpg", "p2_##.png"),  # other patients
+        ("day_##.jpg", "night_##.png"),
+        ("x##.jpg", "y##.png"),
+        ("p1/##.jpg", "p2/##.png"),
+        ("p1/##.jpg", "p2/##_mask.png"),
+        ("class1/##.jpg", "class2/##.png"),
+        ("s#.jpg", "s1#_mask.png"),
+    ],
+)
+def test_names_that_tell_different_things_never_pair(image: str, mask: str) -> None:
+    images, masks = drawn(image), drawn(mask)
+    for one, other in match_names(images, masks).pairs:
+        assert images[one].stem == masks[other].stem.removesuffix("_mask")
+        assert images[one].folder == masks[other].folder
+
+
+def test_what_lies_beside_the_masks_is_left_over() -> None:
+    for others in ("##_vis.png", "##_color.png", "##_overlay.png"):
+        assert match_names(drawn("##.jpg"), drawn("##_mask.png", others)).pairs == tuple(
+            (number, number) for number in range(COUNT)
+        )
+
+
+@pytest.mark.parametrize(
+    "masks", [("##_car.png", "##_tree.png"), ("##_mask.png", "##_mask_1.png"), ("##_mask.png", "##_label.png")]
+)
+def test_several_masks_of_an_image_are_refused_by_name(masks: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match=r"12 images have several masks: 000\.jpg has 000_\w+\.png and 000_\w+\.png"):
+        match_names(drawn("##.jpg"), drawn(*masks))
+
+
+def test_masks_named_in_two_ways_are_refused() -> None:
+    masks = [name(f"{number}_{'mask' if number % 2 else 'label'}.png") for number in range(10)]
+    with pytest.raises(DataError, match=r'several ways, .*"_mask" \(5\)'):
+        match_names([name(f"{number}.jpg") for number in range(10)], masks)
+
+
+def test_equal_names_come_first_and_the_rest_by_a_word_that_says_mask() -> None:
+    images = drawn("##.jpg")
+    masks = [name(f"{number:03}{'' if number < 8 else '_mask'}.png") for number in range(COUNT)]
+    match = match_names(images, masks)
+    assert match.pairs == tuple((number, number) for number in range(COUNT))
+    assert match.assumed[0].startswith('masks are named as their images plus "_mask" (4 pairs')
+    other = [name(f"{number:03}{'' if number < 8 else '_old'}.png") for number in range(COUNT)]
+    assert len(match_names(images, other).pairs) == 8
+
+
+def test_equal_names_by_chance_do_not_hide_the_word() -> None:
+    images, masks = [name("a.jpg"), name("a_x.jpg")], [name("a_x.png"), name("a_x_x.png")]
+    assert match_names(images, masks).pairs == ((0, 0), (1, 1))
+    with_masks = drawn("##.png", "##_mask.png")
+    assert match_names(with_masks, drawn("##_mask.png")).pairs == tuple((number, number) for number in range(COUNT))
+
+
+def test_unlabelled_images_do_not_matter() -> None:
+    images = drawn("##.jpg", "a##.jpg", "b##.jpg")
+    assert len(match_names(images, drawn("##_mask.png")).pairs) == COUNT
+    assert len(match_names(images, drawn("##.png")).pairs) == COUNT
+
+
+def test_left_over_names_of_other_folders_do_not_pair() -> None:
+    images, masks = drawn("p1/##.jpg", "p2/##.jpg"), drawn("p1/##.png", "p2/##.png")
+    del images[COUNT : COUNT + 3], masks[:3]
+    match = match_names(images, masks)
+    assert len(match.pairs) == 2 * COUNT - 6 and not match.assumed
+    assert all(images[one].folder == masks[other].folder for one, other in match.pairs)
+
+
+def test_a_flat_side_pairs_with_unique_names_in_sub_folders() -> None:
+    images = [name("p1/1.jpg"), name("p1/2.jpg"), name("p2/2.jpg"), name("p2/3.jpg")]
+    match = match_names(images, [name("1.png"), name("2.png"), name("3.png")])
+    assert match.pairs == ((0, 0), (3, 2)) and "(2 pairs, for example p1/1.jpg with 1.png)" in match.assumed[0]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "told"),
+    [
+        (("s#_jpg.rf.0a#.jpg", "s#_jpg.rf.0a#_mask.png"), 'plus "_mask"'),
+        (("s#.png", "s#_mask.png"), 'plus "_mask"'),
+        (("s#.tif", "s#_cp_masks.png", "s#_cp_outlines.png"), 'plus "_cp_masks"'),
+        (("s#.jpg", "s#_anything.png"), 'plus "_anything"'),
+        (("s#.jpg", "s#.png"), "masks are named as their images (12 pairs"),
+        (("s#.jpg", "s#.jpg.png"), "ending included"),
+        (("plant##_rgb.png", "plant##_label.png", "plant##_fg.png"), 'without "rgb" in images and "label" in masks'),
+        (("images/s#.png", "masks/s#.png"), "sub-folders of different names"),
+        (("face_mask_#.png", "face_mask_#_mask.png"), 'plus "_mask"'),
+    ],
+)
+def test_images_and_masks_side_by_side(patterns: tuple[str, ...], told: str) -> None:
+    match = match_in_one_folder(drawn(*patterns), IMAGES, MASKS)
+    assert match.pairs == tuple((number, COUNT + number) for number in range(COUNT))
+    assert told in match.assumed[0]
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [("a#.png",), ("a#.png", "a#_flip.png"), ("a#.jpg",), ("a#.png", "a# (1).png"), ("p1/#.png", "p2/#.png")],
+)
+def test_pictures_without_masks_do_not_pair_with_each_other(patterns: tuple[str, ...]) -> None:
+    assert match_in_one_folder(drawn(*patterns), IMAGES, MASKS).pairs == ()
+
+
+def test_turned_copies_have_their_own_masks() -> None:
+    files = drawn("a#.png", "a#_flip.png", "a#_mask.png", "a#_flip_mask.png")
+    assert match_in_one_folder(files, IMAGES, MASKS).pairs == tuple((n, 2 * COUNT + n) for n in range(2 * COUNT))
+
+
+@pytest.mark.parametrize("masks", [("s#.png", "s#_mask.png"), ("s#_mask.png", "s#_mask - Copy.png")])
+def test_several_masks_side_by_side_are_refused(masks: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match=r"images have several masks: s0\.jpg has"):
+        match_in_one_folder(drawn("s#.jpg", *masks), IMAGES, MASKS)
+
+
+STEMS = st.sets(
+    st.text(string.ascii_lowercase + string.digits + "_- é", min_size=1, max_size=8), min_size=2, max_size=30
+)
+WORDS = st.sampled_from(["_mask", "-seg", "_gt", ".label", "mask_", "GT ", "_labelIds", "_cp_masks", "___fuse", ""])
+
+
+@given(STEMS, WORDS, st.sampled_from([str, str.upper, str.title]), st.sampled_from(["NFC", "NFD"]), st.booleans())
+def test_any_word_case_and_unicode_form_pairs_exactly_right(
+    stems: set[str], word: str, spell: object, form: str, apart: bool
+) -> None:
+    assume(not any(stem.strip("_- ") == "" for stem in stems))
+    ordered = sorted(stems)
+    assume(len({stem.casefold() for stem in ordered}) == len(ordered))
+    spelt = [unicodedata.normalize(form, spell(stem)) for stem in ordered]  # type: ignore[operator]
+    masks = [Name("", word + stem if word[-1:] in ("_", " ") else stem + word, ".png") for stem in spelt]
+    images = [Name("", unicodedata.normalize("NFC", stem), ".jpg") for stem in ordered]
+    right = {(number, number) for number in range(len(ordered))}
+    assert set(match_names(images, masks).pairs) == right
+    if apart and word:
+        files = [*images, *masks]
+        found = match_in_one_folder(files, IMAGES, MASKS).pairs
+        assert {(image, mask - len(images)) for image, mask in found} == right
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["p1", "p2", "p3", "p1/a"]), st.sampled_from("abcd")), unique=True), st.data()
+)
+def test_names_that_occur_in_several_folders_never_meet_across_them(
+    places: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    images = [Name(*place, ".jpg") for place in data.draw(st.permutations(places))]
+    masks = (
+        [Name(*place, ".png") for place in data.draw(st.lists(st.sampled_from(places), unique=True))] if places else []
+    )
+    for one, other in match_names(images, masks).pairs:
+        assert (images[one].folder, images[one].stem) == (masks[other].folder, masks[other].stem)
+
+
+@given(st.sets(st.text("ab1_", min_size=1, max_size=6), max_size=12), st.sets(st.sampled_from(MASKS), min_size=1))
+def test_no_file_is_its_own_mask(stems: set[str], endings: set[str]) -> None:
+    files = [Name("", stem, ending) for stem in sorted(stems) for ending in sorted(endings)]
+    try:
+        match = match_in_one_folder(files, IMAGES, MASKS)
+    except DataError:
+        return
+    assert {image for image, _ in match.pairs}.isdisjoint(mask for _, mask in match.pairs)
+    assert len({mask for _, mask in match.pairs}) == len(match.pairs)
