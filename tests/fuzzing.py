@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segwright.data.class_tables import parse_class_table
 from segwright.data.importers.coco import read_coco
 from segwright.data.importers.colour_tables import read_colour_table
 from segwright.data.importers.items import Canvas, ImportedData
@@ -161,6 +162,8 @@ def _masks() -> list[bytes]:
         _saved("1", "PNG"),
         _saved("L", "PNG"),
         _saved("RGBA", "PNG"),
+        _saved("P", "GIF"),
+        _saved("L", "GIF", interlace=1, transparency=3),
         _sixteen("PNG"),
         _saved("P", "BMP"),
         _saved("P", "TIFF"),
@@ -365,6 +368,10 @@ TARGETS: dict[str, Target] = {
         _text(LabelMap.parse),
     ),
     "class names": Target(lambda: ['["a", "ü", "c"]'.encode(), b"a\nb\n# c\n"], _text(parse_class_names)),
+    "class table": Target(
+        lambda: [b"Pixel Value, Class\n0, a\n1, b\n255, void\n", b'name,r,g,b,id\n"x, y",1,2,3,7\nz,1,2,4,0\n'],
+        _text(parse_class_table),
+    ),
     "colour table": Target(
         lambda: [b"road 1 2 3\n#x\nsky, #00ff00\n", b'{"a": [1, 2, 3], "b": "#010204"}'], _text(read_colour_table)
     ),

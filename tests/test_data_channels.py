@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from segwright.data.channels import Channels, read_names
+from segwright.data.preparation import settle_classes
 from segwright.errors import DataError, LabelError
+from segwright.labels import LabelMap
 from tests.test_data_folders import touch
 
 PICTURES = ("train", "train_annotation", "validation", "validation_annotation")
@@ -113,3 +115,41 @@ def test_class_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(LabelError, match="not UTF-8"):
         read_names(tmp_path / "names.txt")
+
+
+def test_a_folder_as_roboflow_writes_it_is_a_data_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "train/a.jpg", "train/a_mask.png", "valid/b.jpg", "valid/b_mask.png", "test/c.jpg")
+    with caplog.at_level(logging.INFO, "segwright"):
+        channels = Channels.locate(tmp_path)
+    assert (channels.train, channels.train_annotation) == (tmp_path / "train", tmp_path / "train")
+    assert (channels.validation, channels.validation_annotation) == (tmp_path / "valid", tmp_path / "valid")
+    assert [Path(pair.mask.name).name for pair in channels.pairing("validation").pairs] == ["b_mask.png"]
+    assert "train, with images and masks side by side; validation is" in caplog.text
+    assert f"{tmp_path / 'test'} is not used" in caplog.text
+
+
+def test_channels_by_their_own_names_come_before_any_layout(data: Path) -> None:
+    (data / "train_masks").mkdir()
+    assert Channels.locate(data).train_annotation == data / "train_annotation"
+
+
+def test_images_without_masks_beside_them_are_no_layout(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.jpg", "valid/b.jpg", "train/_annotations.coco.json")
+    with pytest.raises(DataError, match=r"Missing below .*: folders of masks.*holds 1 images .* no masks.*import-data"):
+        Channels.locate(tmp_path)
+
+
+def test_the_table_beside_the_masks_names_the_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.jpg", "train/a_mask.png", "valid/b.jpg", "valid/b_mask.png")
+    (tmp_path / "train" / "_classes.csv").write_text("Pixel Value, Class\n0, ground\n7, car\n")
+    channels = Channels.locate(tmp_path)
+    classes = settle_classes(channels)
+    assert classes.names == ("ground", "car") and classes.count == 2
+    assert classes.train_map.values == classes.validation_map.values == ((0, 0), (7, 1))
+    named = settle_classes(channels, class_names=names_file(tmp_path))
+    assert named.names == ("a", "b") and named.train_map == LabelMap.identity()
+
+
+def names_file(folder: Path) -> Path:
+    (folder / "names.txt").write_text("a\nb\n")
+    return folder / "names.txt"

@@ -419,3 +419,35 @@ def test_an_interruption_ends_the_reading(folder: Folder, monkeypatch: pytest.Mo
 @pytest.fixture(autouse=True)
 def _warnings_are_captured(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "segwright")
+
+
+def test_copies_of_images_are_no_masks(folder: Folder) -> None:
+    pixels = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    for where in (folder.images, folder.masks):
+        Image.fromarray(pixels).save(where / "copy.png")
+    with pytest.raises(DataError, match=r"copy\.png would be its own image: it holds the same bytes as"):
+        check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train")
+
+
+def test_an_empty_tile_may_be_equal_to_its_mask(tmp_path: Path) -> None:
+    for where in ("images", "masks"):
+        (tmp_path / where).mkdir()
+        Image.fromarray(np.zeros((6, 8), np.uint8)).save(tmp_path / where / "empty.png")
+        Image.fromarray(np.eye(8, dtype=np.uint8) * (90 if where == "images" else 1)).save(
+            tmp_path / where / "full.png"
+        )
+    assert len(check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), None, 2, channel="train").pairs) == 2
+
+
+def test_assumptions_and_unread_files_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        Image.fromarray(np.full((6, 8, 3), 40 * number, np.uint8)).save(tmp_path / f"{number}.jpg")
+        Image.fromarray(np.eye(6, 8, dtype=np.uint8)).save(tmp_path / f"{number}_mask.png")
+    (tmp_path / "x.heic").touch()
+    with caplog.at_level("INFO", "segwright"):
+        check_pairs(find_pairs(tmp_path, tmp_path), None, 2, channel="train")
+    assert (
+        'train: masks are named as their images plus "_mask" (3 pairs, for example 0.jpg with 0_mask.png)'
+        in caplog.text
+    )
+    assert "train: 1 file is not read: .heic (1), for example" in caplog.text

@@ -1,11 +1,14 @@
 import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from segwright.data.folders import find_pairs, list_images
 from segwright.errors import DataError
-from segwright.storage import FileBlob
+from segwright.storage import FileBlob, S3Place, places
+from segwright.storage.s3 import S3Blob
 
 
 def touch(root: Path, *names: str) -> None:
@@ -151,3 +154,141 @@ def test_images_that_cannot_be_listed_are_refused(tmp_path: Path) -> None:
         list_images([tmp_path / "empty"])
     with pytest.raises(DataError, match="nowhere does not exist"):
         list_images([tmp_path / "nowhere"])
+
+
+def test_images_and_masks_side_by_side_in_one_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "b.jpg", "b_mask.png", "a.jpg", "a_mask.png", "c.jpg", "a_vis.png", "notes.txt")
+    pairing = find_pairs(tmp_path, tmp_path)
+    assert [(pair.key, pair.image, pair.mask) for pair in pairing.pairs] == [
+        ("a", FileBlob(tmp_path / "a.jpg"), FileBlob(tmp_path / "a_mask.png")),
+        ("b", FileBlob(tmp_path / "b.jpg"), FileBlob(tmp_path / "b_mask.png")),
+    ]
+    assert pairing.unpaired_images == (str(tmp_path / "a_vis.png"), str(tmp_path / "c.jpg"))
+    assert pairing.assumed == (
+        'masks are named as their images plus "_mask" (2 pairs, for example a.jpg with a_mask.png)',
+    )
+
+
+def test_one_folder_is_known_through_links_and_other_spellings(tmp_path: Path) -> None:
+    touch(tmp_path, "data/a.png", "data/a_mask.png")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    for other in (tmp_path / "link", tmp_path / "data" / ".." / "data"):
+        assert [pair.mask.name for pair in find_pairs(tmp_path / "data", other).pairs] == [
+            str(tmp_path / "data/a_mask.png")
+        ]
+
+
+def test_a_mask_is_never_its_own_image(tmp_path: Path) -> None:
+    touch(tmp_path, "one/a.png", "one/b.png")
+    with pytest.raises(DataError, match=r"2 masks would be their own images: images and masks lie in one folder"):
+        find_pairs(tmp_path / "one", tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "a.png").symlink_to(tmp_path / "one" / "a.png")
+    (tmp_path / "two" / "b.png").hardlink_to(tmp_path / "one" / "b.png")
+    with pytest.raises(DataError, match=r"2 masks would be their own images, for example .*one/a\.png"):
+        find_pairs(tmp_path / "one", tmp_path / "two")
+
+
+def test_masks_in_a_sub_folder_of_the_images_are_no_images(tmp_path: Path) -> None:
+    touch(tmp_path, "data/a.png", "data/b.png", "data/masks/a.png", "data/masks/b.png")
+    pairing = find_pairs(tmp_path / "data", tmp_path / "data" / "masks")
+    assert [(pair.key, pair.mask.name) for pair in pairing.pairs] == [
+        ("a", str(tmp_path / "data/masks/a.png")),
+        ("b", str(tmp_path / "data/masks/b.png")),
+    ]
+    assert pairing.unpaired_images == () and not pairing.assumed
+
+
+def test_what_is_known_of_names_is_said_where_nothing_pairs(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.jpg", "b.jpg")
+    touch(masks, "task-3-annotation-3-by-1-tag-tree-0.png", "task-4-annotation-4-by-1-tag-car-0.png")
+    with pytest.raises(DataError, match=r"images are a\.jpg, b\.jpg, masks task-3.*import-data label-studio"):
+        find_pairs(images, masks)
+
+
+def test_masks_of_single_objects_are_told_from_masks_of_classes(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.jpg", "b.jpg")
+    touch(masks, "a_0.png", "a_1.png", "b_0.png")
+    with pytest.raises(DataError, match="2 masks begin with the name of the image a: a mask holds all classes"):
+        find_pairs(images, masks)
+
+
+@pytest.mark.parametrize(("ending", "cure"), [("json", "labelme"), ("txt", "yolo"), ("npy", "arrays")])
+def test_annotations_that_are_no_masks_are_named_with_what_reads_them(
+    folders: tuple[Path, Path], ending: str, cure: str
+) -> None:
+    images, masks = folders
+    touch(images, "a.jpg")
+    touch(masks, f"a.{ending}")
+    with pytest.raises(DataError, match=rf"train_annotation holds no masks .* but \.{ending} \(1\)\. .*{cure}"):
+        find_pairs(images, masks)
+
+
+def test_a_gif_gives_way_to_a_mask_of_the_same_name(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.jpg", "b.jfif")
+    touch(masks, "a.png", "a.gif", "b.gif")
+    pairing = find_pairs(images, masks)
+    assert [Path(pair.mask.name).name for pair in pairing.pairs] == ["a.png", "b.gif"]
+    assert [str(unread) for unread in pairing.unread] == [f"1 file is not read: .gif (1), for example {masks}/a.gif"]
+
+
+def test_pictures_that_are_not_read_are_counted_by_ending(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.jpg", "b.jpe", "c.heic", "d.HEIC", "e.nii.gz", "f.gif", "sub/g.mp4", "notes.txt", ".h.heic")
+    touch(images, "__MACOSX/a.jpg", "._a.jpg", "Thumbs.db", "i.unknown")
+    touch(masks, "a.png", "b.tif", "c.jpg")
+    pairing = find_pairs(images, masks)
+    assert [pair.key for pair in pairing.pairs] == ["a", "b"] and not pairing.unpaired_images
+    of_images, of_masks = pairing.unread
+    assert of_images.counts == ((".heic", 2), (".nii.gz", 1), (".gif", 1), (".mp4", 1))
+    assert str(of_images).startswith("5 files are not read: .heic (2), .nii.gz (1), .gif (1), .mp4 (1), for example")
+    assert of_images.cure == "Convert them to JPEG, as with `magick c.heic c.jpg`."
+    assert of_masks.counts == ((".jpg", 1),) and "class numbers" in of_masks.cure
+
+
+@pytest.mark.parametrize("name", ["a", "a.jpg ", "a.jpg_large", "a.jpg~"])
+def test_pictures_of_strange_endings_are_known_by_their_bytes(folders: tuple[Path, Path], name: str) -> None:
+    images, masks = folders
+    touch(images, "b.jpg", "text")
+    touch(masks, "b.png")
+    (images / name).write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    (unread,) = find_pairs(images, masks).unread
+    assert unread.names == (str(images / name),) and "give them the ending of their format" in unread.cure
+
+
+def test_a_fifo_of_a_strange_name_is_not_waited_for(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    touch(images, "a.jpg")
+    touch(masks, "a.png")
+    os.mkfifo(images / "train_0")
+    assert not find_pairs(images, masks).unread
+
+
+def test_images_to_predict_are_told_from_what_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a.jfif", "b.heic", "c.heic", "out/d.npy", "out/a.png")
+    with caplog.at_level(logging.WARNING, "segwright"):
+        assert list_images([tmp_path], without=tmp_path / "out") == [("a", FileBlob(tmp_path / "a.jfif"))]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: 2 files are not read: .heic (2), for example {tmp_path}/b.heic. Convert them to JPEG, as with "
+        "`magick b.heic b.jpg`."
+    ]
+
+
+def test_objects_in_s3_pair_by_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ["data/a.jpg", "data/a_mask.png", "data/b.jpg", "data/b_mask.png", "data/c.heic", "data/d"]
+
+    def list_objects(bucket: str, prefix: str, cache: object = None) -> Iterator[S3Blob]:
+        return (S3Blob(bucket, key) for key in keys if key.startswith(prefix))
+
+    monkeypatch.setattr(places, "list_objects", list_objects)
+    one = S3Place("bucket", "data")
+    pairing = find_pairs(one, S3Place("bucket", "data"))
+    assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [
+        (f"s3://bucket/data/{stem}.jpg", f"s3://bucket/data/{stem}_mask.png") for stem in "ab"
+    ]
+    assert [unread.counts for unread in pairing.unread] == [((".heic", 1),)]
+    keys[1:4:2] = ["data/masks/a.png", "data/masks/b.png"]
+    assert len(find_pairs(one, one / "masks").pairs) == 2

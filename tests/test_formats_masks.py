@@ -185,3 +185,23 @@ def test_matplotlibs_colours_are_recognised() -> None:
     with pytest.raises(DataError) as error:
         decode_mask(saved(Image.fromarray(colours[:, :, ::-1])), "x.png")
     assert "plt.imsave" not in str(error.value)
+
+
+def test_a_gif_of_one_picture_gives_its_indices() -> None:
+    numbers = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    image = Image.fromarray(numbers)
+    image.putpalette([value for index in range(16) for value in (index * 9, 250 - index, 7)])
+    data = saved(image, "GIF")
+    assert (decode_mask(data, "x") == numbers).all()
+    palette = mask_palette(data)
+    assert palette is not None and tuple(palette[5]) == (45, 245, 7)
+    lossless = decode_mask(saved(Image.fromarray(NUMBERS), "GIF"), "x")
+    assert (lossless == NUMBERS).all()
+
+
+def test_gifs_that_move_or_are_damaged_are_refused() -> None:
+    frames = [Image.fromarray(NUMBERS), Image.fromarray(NUMBERS // 2)]
+    with pytest.raises(DataError, match=r"x\.gif is a GIF of several pictures"):
+        decode_mask(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]), "x.gif")
+    with pytest.raises(DataError, match=r"x\.gif is "):
+        decode_mask(saved(frames[0], "GIF")[:40], "x.gif")

@@ -125,6 +125,19 @@ def test_an_output_below_the_input_is_not_read_again(bundle: Path, pictures: Pat
     assert written(out) == {"a.png", "sub/b c.png"}
 
 
+def test_all_pictures_of_a_folder_are_read_or_told(
+    bundle: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("c.jfif", "d.JPE"):
+        (pictures / name).write_bytes((pictures / "a.jpg").read_bytes())
+    for name in ("e.heic", "f.HEIC", "g.avif"):
+        (pictures / name).write_bytes(b"\0\0\0\x18ftypheic")
+    with caplog.at_level("WARNING", "segwright"):
+        predict_files(bundle, [pictures], tmp_path / "out", device="cpu")
+    assert written(tmp_path / "out") == {"a.png", "c.png", "d.png", "sub/b c.png"}
+    assert "3 files are not read: .heic (2), .avif (1)" in caplog.text
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4), (0, 8, 3)])
 def test_an_image_that_does_not_fit_the_model_is_refused(bundle: Path, shape: tuple[int, ...]) -> None:
     model: Model = load(bundle, "cpu")

@@ -22,7 +22,7 @@ _LISTS: Final = ("classes.txt", "labels.txt", "class_names.txt", "obj.names")
 _COLOURS: Final = ("labelmap.txt", "label_colors.txt")
 _VALUES: Final = ("pixelvalue", "value", "pixel", "index", "classindex", "classid", "labelid", "id", "class", "label")
 _NAMES: Final = ("classname", "labelname", "name", "class", "label", "category")
-_VOID: Final = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown", "background/void")
+_VOID: Final = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown")
 
 _logger = logging.getLogger("segwright")
 
@@ -73,7 +73,11 @@ def parse_class_table(text: str, source: str) -> ClassTable | None:
 
     Where 255 has a name that says void, it stays ignored. Raises LabelError for a value or name that occurs twice.
     """
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), skipinitialspace=True) if any(row)]
+    try:
+        lines = list(csv.reader(text.splitlines(), skipinitialspace=True))
+    except csv.Error as error:
+        raise LabelError(f"{source}: {error}") from None
+    rows = [[cell.strip() for cell in row] for row in lines if any(row)]
     if len(rows) < 2:
         return None
     header = [re.sub(r"[\W_]", "", cell).casefold() for cell in rows[0]]
@@ -111,7 +115,7 @@ def _first_table(places: Sequence[Place]) -> ClassTable | None:
 def _read(file: Place) -> ClassTable | None:
     try:
         return parse_class_table(open_blob(file).read().decode("utf-8-sig"), str(file))
-    except (DataError, LabelError, UnicodeDecodeError, csv.Error) as error:
+    except (DataError, LabelError, UnicodeDecodeError) as error:
         _logger.warning("%s is not used for class names: %s", file, error)
         return None
 

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from segwright.data.layouts import find_layout, undivided
+from segwright.errors import DataError
+
+
+def folders(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "channels"),
+    [
+        (("train", "valid", "test"), ("train", "train", "valid", "valid")),
+        (("train", "val"), ("train", "train", "val", "val")),
+        (
+            ("train/images", "train/masks", "val/images", "val/masks"),
+            ("train/images", "train/masks", "val/images", "val/masks"),
+        ),
+        (
+            ("images/train", "images/val", "labels/train", "labels/val"),
+            ("images/train", "labels/train", "images/val", "labels/val"),
+        ),
+        (
+            (
+                "training/JPEGImages",
+                "training/SegmentationClass",
+                "validation/JPEGImages",
+                "validation/SegmentationClass",
+            ),
+            (
+                *("training/JPEGImages", "training/SegmentationClass"),
+                *("validation/JPEGImages", "validation/SegmentationClass"),
+            ),
+        ),
+        (
+            ("train", "trainannot", "val", "valannot", "test", "testannot"),
+            ("train", "trainannot", "val", "valannot"),
+        ),
+        (("train", "train_labels", "test", "test_labels"), ("train", "train_labels", "test", "test_labels")),
+        (
+            ("leftImg8bit/train/aachen", "leftImg8bit/val/ulm", "gtFine/train/aachen", "gtFine/val/ulm"),
+            ("leftImg8bit/train", "gtFine/train", "leftImg8bit/val", "gtFine/val"),
+        ),
+    ],
+)
+def test_folders_as_tools_write_them(tmp_path: Path, names: tuple[str, ...], channels: tuple[str, ...]) -> None:
+    folders(tmp_path, *names)
+    layout = find_layout(tmp_path)
+    assert layout is not None
+    assert tuple(layout.channels.values()) == tuple(tmp_path / channel for channel in channels)
+    assert ("test is not used" in layout.told) == ("test" in names and "test" not in channels)
+
+
+@pytest.mark.parametrize("names", [("train",), ("images", "masks"), ("train/images", "val/images"), ("p1", "p2"), ()])
+def test_other_folders_are_no_layout(tmp_path: Path, names: tuple[str, ...]) -> None:
+    folders(tmp_path, *names)
+    assert find_layout(tmp_path) is None
+
+
+def test_two_folders_for_one_channel_are_refused(tmp_path: Path) -> None:
+    folders(tmp_path, "train", "train_masks", "train_labels", "val", "val_masks")
+    with pytest.raises(DataError, match=r"could hold the masks for train: .*train_labels, .*train_masks.*--train DIR"):
+        find_layout(tmp_path)
+
+
+def test_undivided_data_are_told_how_to_go_on(tmp_path: Path) -> None:
+    folders(tmp_path, "imgs", "masks")
+    assert "imgs and masks are there, but not divided into train and validation" in undivided(tmp_path)
+    folders(tmp_path / "voc", "JPEGImages", "SegmentationClass")
+    assert "import-data voc" in undivided(tmp_path / "voc")
+    folders(tmp_path, "empty/other")
+    assert undivided(tmp_path / "empty") == ""
