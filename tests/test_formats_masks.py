@@ -195,8 +195,12 @@ def test_a_gif_of_one_picture_gives_its_indices() -> None:
     assert (decode_mask(data, "x") == numbers).all()
     palette = mask_palette(data)
     assert palette is not None and tuple(palette[5]) == (45, 245, 7)
-    lossless = decode_mask(saved(Image.fromarray(NUMBERS), "GIF"), "x")
-    assert (lossless == NUMBERS).all()
+
+
+@pytest.mark.parametrize("numbers", [NUMBERS, np.array([[0, 255]], np.uint8), np.array([[7, 7]], np.uint8)])
+def test_a_grey_gif_gives_its_greys_whatever_palette_they_were_saved_with(numbers: NDArray[np.uint8]) -> None:
+    data = saved(Image.fromarray(numbers), "GIF")
+    assert (decode_mask(data, "x") == numbers).all() and mask_palette(data) is None
 
 
 def test_gifs_that_move_or_are_damaged_are_refused() -> None:

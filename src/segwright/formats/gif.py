@@ -1,16 +1,19 @@
-"""GIF files, which hold class numbers as palette PNGs do.
+"""GIF files as masks: palette indices as in palette PNGs, or grey values.
 
-Knows Pillow's reader, kept to files of one picture. Refuses to know what the numbers mean.
+Knows Pillow's reader, kept to files of one picture. GIF has no grey of its own: who saves grey gets a palette of the
+greys that occur, whose indices mean nothing.
 """
 
 import io
+from typing import Final
 
-from PIL import GifImagePlugin, ImageFile
+import numpy as np
+from PIL import GifImagePlugin, Image
 
 from segwright.errors import DataError
 from segwright.formats.signatures import check_size
 
-_SIGNATURES = (b"GIF87a", b"GIF89a")
+_SIGNATURES: Final = (b"GIF87a", b"GIF89a")
 
 
 def is_gif(data: bytes) -> bool:
@@ -18,19 +21,23 @@ def is_gif(data: bytes) -> bool:
     return data.startswith(_SIGNATURES)
 
 
-def open_gif(data: bytes, name: str) -> ImageFile.ImageFile:
-    """Open the bytes of a GIF without decoding its pixels, which are palette indices.
+def read_gif(data: bytes, name: str) -> Image.Image:
+    """The decoded picture in a GIF: of mode L where its whole palette is grey, else of mode P.
 
     Raises DataError for a damaged file and one of several pictures, TooLargeError for more than MAX_PIXELS.
     """
     try:
         picture = GifImagePlugin.GifImageFile(io.BytesIO(data))
         check_size(picture.height, picture.width, name)
-        moving = picture.is_animated
+        if picture.is_animated:
+            raise DataError(f"{name} is a GIF of several pictures: save the one that counts as PNG.")
+        picture.load()
+        palette = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # a stranger's bytes
+    except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
         raise DataError(f"{name} is a GIF file that is damaged or of an unusual kind: {error}.") from error
-    if moving:
-        raise DataError(f"{name} is a GIF of several pictures: save the one that counts as PNG.")
-    return picture
+    if picture.mode != "P" or (palette != palette[:, :1]).any():
+        return picture
+    picture.info.pop("transparency", None)
+    return picture.convert("L")

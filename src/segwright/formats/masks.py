@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from segwright.errors import DataError
 from segwright.formats.containers import load_picture, open_picture, stored_bits
-from segwright.formats.gif import is_gif, open_gif
+from segwright.formats.gif import is_gif, read_gif
 from segwright.formats.png import decode_plain_png
 from segwright.formats.signatures import sniff
 from segwright.formats.stored_palette import stored_palette
@@ -43,16 +43,18 @@ def decode_mask(data: bytes, name: str) -> MaskArray:
     """The numbers stored in one mask: uint8 or uint16 [H, W].
 
     Palette files give indices, 1-bit files 0 and 1, grey of 2 or 4 bits the stored number (decoders spread it
-    over 0 to 255), 16-bit files uint16. Colour files are read where all their channels agree; transparency is
-    dropped. `name` is for messages only. Raises DataError for other colour files, for lossy formats and
-    damaged bytes.
+    over 0 to 255), 16-bit files uint16; a GIF gives its greys where all its colours are grey. Colour files are
+    read where all their channels agree; transparency is dropped. `name` is for messages only. Raises DataError
+    for other colour files, for lossy formats and damaged bytes.
     """
     container = sniff(data)
     if container in ("JPEG", "WebP"):
         raise DataError(f"{name} is a {container} file, whose compression changes class numbers. {_CURE}.")
     if container == "PNG" and (plain := decode_plain_png(data)) is not None:
         return plain
-    picture = open_gif(data, name) if is_gif(data) else open_picture(data, name)
+    if is_gif(data):
+        return np.array(read_gif(data, name), np.uint8)
+    picture = open_picture(data, name)
     bits = stored_bits(picture, data)
     if bits > 8 and len(picture.getbands()) > 1:
         raise DataError(f"{name} has several channels of {bits} bits. {_CURE}.")

@@ -15,7 +15,7 @@ from PIL import Image
 from segwright.errors import DataError
 from segwright.formats.colour_table import code_of
 from segwright.formats.containers import open_picture
-from segwright.formats.gif import is_gif, open_gif
+from segwright.formats.gif import is_gif, read_gif
 from segwright.formats.signatures import sniff
 
 NO_COLOUR: Final = -1
@@ -34,7 +34,7 @@ def stored_palette(data: bytes, name: str) -> NDArray[np.uint8] | None:
     """
     if sniff(data) == "PNG":
         return _png_palette(data)
-    picture = open_gif(data, name) if is_gif(data) else open_picture(data, name)
+    picture = read_gif(data, name) if is_gif(data) else open_picture(data, name)
     if picture.mode != "P" or picture.palette is None:
         return None
     bare = Image.new("P", (1, 1))
