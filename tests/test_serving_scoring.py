@@ -17,6 +17,7 @@ from segwright.formats.images import PixelForm, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
 from segwright.serving.accept import AnswerForm
+from segwright.serving.content_encoding import Body
 from segwright.serving.scoring import MOST_WAITING, Scorer, _probabilities
 from tests.served import CLASSES, picture, pixels
 
@@ -56,7 +57,7 @@ async def ask(
 ) -> bytes:
     loan = nullcontext(cast(Model, model)) if isinstance(model, FakeModel) else model
     deadline = asyncio.get_running_loop().time() + seconds
-    return await scorer.score(loan, picture() if body is None else body, form, gone or never(), deadline)
+    return await scorer.score(loan, Body(picture() if body is None else body), form, gone or never(), deadline)
 
 
 def score(scorer: Scorer, model: FakeModel, body: bytes | None = None, form: AnswerForm = MASK) -> bytes:

@@ -22,6 +22,7 @@ from PIL import (
 )
 
 from segwright.errors import DataError
+from segwright.formats.disguises import recognise, was_read_as_text
 from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
 from segwright.formats.signatures import Container, check_size, sniff
 
@@ -51,9 +52,8 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     the five formats and for a damaged header, TooLargeError for more than MAX_PIXELS.
     """
     container = sniff(data)
-    if container is None:
-        what = "is empty" if not data else "is not a JPEG, PNG, TIFF, BMP or WebP picture, whatever its name says"
-        raise DataError(f"{name} {what}.")
+    if container is None or (container == "BMP" and was_read_as_text(data)):
+        raise DataError(f"{name} {_what_else(data)}.")
     try:
         picture = _READERS[container](io.BytesIO(without_orientation(data) if container == "TIFF" else data))
         if container == "TIFF":  # Pillow would look for an orientation in the XMP data, too, and turn the pixels
@@ -67,6 +67,15 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
         ) from error
     check_size(picture.height, picture.width, name)
     return picture
+
+
+def _what_else(data: bytes) -> str:
+    """What bytes are that are no picture, and the cure where it is known."""
+    if not data:
+        return "is empty"
+    if found := recognise(data):
+        return f"is {found.what}: {found.cure}"
+    return "is not a JPEG, PNG, TIFF, BMP or WebP picture, whatever its name says"
 
 
 def load_picture(picture: ImageFile.ImageFile, name: str) -> None:

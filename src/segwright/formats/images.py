@@ -18,6 +18,7 @@ from PIL import Image, ImageFile
 
 from segwright.errors import DataError
 from segwright.formats.containers import load_picture, open_picture, stored_bits
+from segwright.formats.disguises import has_changed_line_ends
 from segwright.formats.multiband import Pixels as Pixels
 from segwright.formats.multiband import open_deep_png, open_tiff
 from segwright.formats.orientation import noted_orientation, turned, turned_size
@@ -253,6 +254,11 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
     except ValueError:
         return None
     check_size(height, width, name)
+    if has_changed_line_ends(data):
+        raise DataError(
+            f"{name} is a JPEG file of which each line feed has got a carriage return, as in a transfer as text: copy "
+            "it anew as binary data."
+        )
     if _scans(data) > _MOST_SCANS:
         raise DataError(
             f"{name} is a JPEG file of more than {_MOST_SCANS} scans, which takes hours to decode: save it anew."

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segwright.console import LOGGER
 from segwright.inference import Model
+from segwright.serving.content_encoding import Body, content_codings
 from segwright.serving.invocations import Invocations, refusal
 from segwright.serving.multi_model import ModelShelf
 from segwright.serving.receiving import ReadOut
@@ -169,9 +170,11 @@ class _LastWord:
 async def _model_and_url(request: Request) -> tuple[str, str]:
     """What a request to load a model names. Raises HTTPException 400 for anything else."""
     deadline = asyncio.get_running_loop().time() + _SLOWEST_MESSAGE
-    body = await read_body(request, _LARGEST_MESSAGE, deadline, "send nothing but model_name and url.")
+    codings, smaller = content_codings(request), "send nothing but model_name and url."
+    body = Body(await read_body(request, _LARGEST_MESSAGE, deadline, smaller), codings, _LARGEST_MESSAGE, smaller)
+    decoded = body.decoded()
     try:
-        message = json.loads(body)
+        message = json.loads(decoded)
         name, url = message["model_name"], message["url"]
         f"{name}{url}".encode()  # JSON can spell halves of characters, which nothing else can
     except (ValueError, TypeError, KeyError, RecursionError):

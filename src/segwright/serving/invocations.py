@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from segwright.console import LOGGER
 from segwright.inference import Model
 from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
+from segwright.serving.content_encoding import Body, content_codings
 from segwright.serving.requests import check_content_type, read_body
 from segwright.serving.scoring import Scorer
 from segwright.serving.sending import HeldResponse
@@ -45,9 +46,11 @@ class Invocations:
         deadline = asyncio.get_running_loop().time() + self._settings.timeout
         form = self._form(request)
         check_content_type(request)
+        codings = content_codings(request)
         with ExitStack() as place:
             place.enter_context(self._scorer.place())
-            body = await read_body(request, self._settings.max_payload, deadline, _SMALLER)
+            largest = self._settings.max_payload
+            body = Body(await read_body(request, largest, deadline, _SMALLER), codings, largest, _SMALLER)
             answer = await self._scorer.score(loan, body, form, _gone(request), deadline)
             print(f"#metrics {json.dumps(_metrics(start, time.time()))}", flush=True)
             headers = {"Content-Type": form.content_type, **echoed(request)}

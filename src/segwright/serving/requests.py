@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from segwright.errors import DataError, TooLargeError
+from segwright.formats.disguises import recognise
 from segwright.formats.images import PixelForm, Pixels, decode_image, image_size
 from segwright.labels import IGNORE
 
@@ -28,6 +29,13 @@ _UNSPECIFIC: Final = frozenset(
         "application/x-www-form-urlencoded",  # what `curl --data-binary` says unless told otherwise
     )
 )
+_HINTS: Final = {
+    "multipart/": "A form is not read: send the file alone (curl: --data-binary, not -F; requests: data=, not files=).",
+    "application/json": "JSON is not read: send the bytes of the image.",
+    "text/": "Text is not read, base64 neither: send the bytes of the image.",
+}
+"""What to do, by the beginning of a content type."""
+
 _NAME: Final = "The image"
 
 
@@ -35,9 +43,11 @@ def check_content_type(request: Request) -> None:
     """Raise HTTPException 415 for a content type that is clearly no picture; a missing one is fine."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _UNSPECIFIC and not kind.startswith("image/"):
+        hint = next((hint for start, hint in _HINTS.items() if kind.startswith(start)), "")
         raise HTTPException(
             415,
-            f"The content type {kind[:100]} is no picture: send one image as {', '.join(_ALLOWED)}, or without type.",
+            f"The content type {kind[:100]} is no picture: send one image as {', '.join(_ALLOWED)}, or without type. "
+            f"{hint}".rstrip(),
         )
 
 
@@ -50,14 +60,14 @@ async def read_body(request: Request, largest: int, deadline: float, smaller: st
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > largest:
-        raise _too_many_bytes(f"{int(announced):,}", largest, smaller)
+        raise too_many_bytes(f"{int(announced):,}", largest, smaller)
     chunks, size = [], 0
     try:
         async with asyncio.timeout_at(deadline):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > largest:
-                    raise _too_many_bytes(f"more than {largest:,}", largest, smaller)
+                    raise too_many_bytes(f"more than {largest:,}", largest, smaller)
                 chunks.append(chunk)
     except TimeoutError:
         raise HTTPException(
@@ -79,6 +89,8 @@ def decode(body: bytes, form: PixelForm) -> Pixels:
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except DataError as error:
+        if found := recognise(body):
+            raise HTTPException(400, f"The body is {found.what}: {found.cure_of_body}.") from error
         wrong = str(error).partition(". ")[0].rstrip(".")  # what follows is for people who train
         raise HTTPException(400, f"{wrong}; send one whole {_files(form)} image of {form}.") from error
 
@@ -103,5 +115,8 @@ def _files(form: PixelForm) -> str:
     return "PNG, TIFF or WebP" if form.bands == 4 else "JPEG, PNG, TIFF, BMP or WebP"
 
 
-def _too_many_bytes(found: str, largest: int, smaller: str) -> HTTPException:
-    return HTTPException(413, f"The body has {found} bytes, but {largest:,} are read at most: {smaller}")
+def too_many_bytes(found: str, largest: int, smaller: str, when: str = "") -> HTTPException:
+    """The refusal of a body of too many bytes; `smaller` says what to do."""
+    return HTTPException(
+        413, f"The body has {found} bytes{when and f' when {when}'}, but {largest:,} are read at most: {smaller}"
+    )

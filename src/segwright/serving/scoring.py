@@ -24,6 +24,7 @@ from segwright.formats.images import Pixels
 from segwright.inference import Model
 from segwright.serving.accept import AnswerForm
 from segwright.serving.answers import encode, excess
+from segwright.serving.content_encoding import Body
 from segwright.serving.requests import decode, unknown_mask
 
 MOST_WAITING: Final = 64
@@ -77,7 +78,7 @@ class Scorer:
     async def score(
         self,
         loan: AbstractContextManager[Model],
-        body: bytes,
+        body: Body,
         form: AnswerForm,
         gone: Coroutine[Any, Any, None],
         deadline: float,
@@ -113,7 +114,7 @@ class Scorer:
         """Take no more work, and drop what has not begun."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _work(self, loan: AbstractContextManager[Model], body: bytes, form: AnswerForm) -> bytes:
+    async def _work(self, loan: AbstractContextManager[Model], body: Body, form: AnswerForm) -> bytes:
         """Wait for a thread, and for what it does; where cancelled, until it has noticed."""
         ticket = _Ticket()
         with loan as model:
@@ -129,7 +130,7 @@ class Scorer:
                     raise
                 return done.result()
 
-    def _answer(self, model: Model, body: bytes, form: AnswerForm, ticket: _Ticket) -> bytes:
+    def _answer(self, model: Model, body: Body, form: AnswerForm, ticket: _Ticket) -> bytes:
         """Decode, compute and encode, in a thread."""
         try:
             return encode(self._result(model, body, form, ticket), form, model.description.classes)
@@ -144,15 +145,16 @@ class Scorer:
             self.broken = self.broken or isinstance(error, torch.AcceleratorError)
             raise
 
-    def _result(self, model: Model, body: bytes, form: AnswerForm, ticket: _Ticket) -> NDArray[Any]:
+    def _result(self, model: Model, body: Body, form: AnswerForm, ticket: _Ticket) -> NDArray[Any]:
         """Class numbers or probabilities of the image in a body."""
+        data = body.decoded()
         try:
-            image = decode(body, model.form)
+            image = decode(data, model.form)
         except HTTPException as error:
             if not form.empty_on_error:
                 raise
             LOGGER.warning(f"answered with a mask of 255 everywhere: {error.detail}")
-            return unknown_mask(body, model.form)
+            return unknown_mask(data, model.form)
         with self._computing:
             return _compute(model, image, form, ticket)
 
