@@ -1,7 +1,7 @@
 """What a person sees while Segwright works: bars and tables on a terminal, plain lines everywhere else.
 
-Knows rich and the two standard streams (results to stdout, messages and progress to stderr), and nothing of
-what is being reported.
+Knows rich, which of the standard streams gets what (results to stdout, messages and progress to stderr), and that names
+from outside must not steer a terminal. Knows nothing of what is being reported.
 """
 
 import logging
@@ -15,11 +15,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from segwright.standard_streams import MESSAGES, OUTPUT
+
 Advance = Callable[[int, str], None]
 """Called with the number of units done since the last call and a short text to show beside the bar."""
 
 LOGGER = logging.getLogger("segwright")
-_messages = Console(stderr=True)
+_messages = Console(file=MESSAGES)
 
 
 def set_up_logging() -> None:
@@ -27,7 +29,7 @@ def set_up_logging() -> None:
     handler: logging.Handler = (
         RichHandler(console=_messages, show_path=False, show_time=False, show_level=False, markup=False)
         if _messages.is_terminal
-        else logging.StreamHandler()
+        else logging.StreamHandler(MESSAGES)
     )
     handler.setFormatter(_WarningPrefix())
     LOGGER.handlers[:] = [handler]
@@ -36,9 +38,21 @@ def set_up_logging() -> None:
 
 
 class _WarningPrefix(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        text = plain(super().formatMessage(record))
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
+
+
+def plain(text: str) -> str:
+    """The text with all that is not printable as an escape: control characters, halves of characters."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def results_console(width: int | None = None) -> Console:
+    """Rich on standard output, which ends a command quietly where nobody reads it."""
+    return Console(file=OUTPUT, width=width)
 
 
 @contextmanager
@@ -60,17 +74,17 @@ def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to stdout; the first column is text, the others are figures."""
-    output = Console()
-    grid = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    output = results_console()
+    grid = Table(title=escape(plain(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for position, name in enumerate(columns):
         grid.add_column(name, justify="right" if position else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*(escape(plain(cell)) for cell in row))
     if output.is_terminal:
         output.print(grid)
     else:
         # A pipe has no width of its own: never fold a class name because of that.
-        Console(width=200).print(grid)
+        results_console(width=200).print(grid)
 
 
 def _bar() -> Progress:

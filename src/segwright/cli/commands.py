@@ -133,9 +133,9 @@ def evaluate(
         precision_dtype=precision_dtype,
         strict=strict,
     )
-    show(scores, f"{bundle} on {images}")
     if json:
         write_json(json, scores.to_json())
+    show(scores, f"{bundle} on {images}")
 
 
 @app.command(sort_key=3, usage="Usage: segwright predict BUNDLE IMAGE_OR_DIR... --output DIR [OPTIONS]")

@@ -10,6 +10,7 @@ import sys
 from cyclopts import App
 
 from segwright.cli.shared import app
+from segwright.standard_streams import OUTPUT
 
 container = App(
     name="container",
@@ -54,4 +55,4 @@ def metric_definitions() -> None:
     """Print the metric definitions that a job with this image has to bring along, as JSON."""
     from segwright.container import METRIC_DEFINITIONS
 
-    print(json.dumps(METRIC_DEFINITIONS, indent=2))
+    print(json.dumps(METRIC_DEFINITIONS, indent=2), file=OUTPUT)

@@ -24,6 +24,15 @@ def serve(
     host: Annotated[
         str, Parameter(help="The address to listen at; 0.0.0.0 lets other machines in as well.")
     ] = "127.0.0.1",
+    allow_origin: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="ORIGIN",
+            negative=(),
+            help="Let pages of this origin, such as https://app.example, ask from browsers; * means all. May be given "
+            "several times.",
+        ),
+    ] = None,
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",
 ) -> None:
@@ -45,4 +54,5 @@ def serve(
         settings=settings,
         device=device,
         precision_dtype=precision_dtype,
+        origins=allow_origin or (),
     )

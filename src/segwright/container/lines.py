@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from segwright.bundle import BEST, LAST
-from segwright.console import LOGGER
+from segwright.console import LOGGER, plain
 from segwright.container.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.container.words import in_words_of_a_job
 from segwright.hyperparameters import Hyperparameters
+from segwright.standard_streams import LOG
 from segwright.training.epoch import EpochSums, StepFigures
 from segwright.training.report import EpochResult, Teller, TellImages, TellStep
 from segwright.training.state import Progress
@@ -39,6 +40,7 @@ class _Prefix(logging.Formatter):
         super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", "%m/%d/%Y %H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = plain(record.message)
         if not getattr(record, "metric", False):
             record.message = _LIKE_A_METRIC.sub(r"\1 ", in_words_of_a_job(record.message))
         return super().formatMessage(record)
@@ -48,7 +50,7 @@ def set_up_logging() -> None:
     """Let the package log as the original does."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # Names of files need not be text in any encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(LOG)
     handler.setFormatter(_Prefix())
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(logging.INFO)
@@ -161,7 +163,7 @@ class JobTeller(Teller):
             "Dimensions": {**dimensions, **(where or {})},
             "Metrics": {name: {"sum": x, "count": 1, "min": x, "max": x} for name, x in figures.items()},
         }
-        print(f"#metrics {json.dumps(line)}", flush=True)
+        print(f"#metrics {json.dumps(line)}", file=LOG, flush=True)
 
 
 class _Counters:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.console import LOGGER
+from segwright.console import plain as plain
 from segwright.data.mask_rules import classes_of
 from segwright.data.readings import Reading
 from segwright.labels import LabelMap
@@ -112,13 +113,6 @@ class Examined:
 def image_names(readings: Iterable[Reading]) -> tuple[str, ...]:
     """The files of images."""
     return tuple(reading.pair.image.name for reading in readings)
-
-
-def plain(text: str) -> str:
-    """The text with all that is not printable as an escape: control characters, halves of characters."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def gravest_first(findings: Iterable[Finding]) -> list[Finding]:

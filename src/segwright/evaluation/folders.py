@@ -12,6 +12,7 @@ from segwright.evaluation.confusion import Scores
 from segwright.evaluation.scoring import count_pairs
 from segwright.inference.model import load
 from segwright.labels import LabelMap
+from segwright.standard_streams import OUTPUT
 from segwright.storage import Place, as_place
 
 
@@ -78,8 +79,12 @@ def show(scores: Scores, title: str) -> None:
         for entry in scores.per_class
     ]
     table(title, ("class", "IoU %", "Dice %", "precision %", "recall %", "pixels"), rows)
-    print(f"mean IoU {scores.mean_iou:.4f} over all classes, {scores.mean_iou_present:.4f} over those present")
-    print(f"pixel accuracy {scores.pixel_accuracy:.4f}")
+    print(
+        f"mean IoU {scores.mean_iou:.4f} over all classes, {scores.mean_iou_present:.4f} over those present\n"
+        f"pixel accuracy {scores.pixel_accuracy:.4f}",
+        file=OUTPUT,
+        flush=True,
+    )
 
 
 def _read(path: Path, class_names: tuple[str, ...]) -> LabelMap:

@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from segwright.errors import DataError
-from segwright.formats.disguises import recognise, was_read_as_text
+from segwright.formats.disguises import recognise, was_taken_for_text
 from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
 from segwright.formats.signatures import Container, check_size, sniff
 
@@ -52,7 +52,7 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     the five formats and for a damaged header, TooLargeError for more than MAX_PIXELS.
     """
     container = sniff(data)
-    if container is None or (container == "BMP" and was_read_as_text(data)):
+    if container is None or (container == "BMP" and was_taken_for_text(data)):
         raise DataError(f"{name} {_what_else(data)}.")
     try:
         picture = _READERS[container](io.BytesIO(without_orientation(data) if container == "TIFF" else data))

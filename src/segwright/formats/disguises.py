@@ -20,9 +20,9 @@ from segwright.formats.file_signatures import known_file
 from segwright.formats.signatures import sniff
 
 _HEAD: Final = 4096  # bytes that are looked at
-_SURE: Final = 1024  # bytes in which each of 256 values has come up, were they those of a picture
+_SURE: Final = 1024  # bytes in which all of three values are missing by no coincidence
 _LEAST_TEXT: Final = 64  # characters of base64 or hexadecimal digits that are no word
-_FEEDS: Final = 8
+_FEEDS: Final = 8  # line feeds that are no coincidence
 _STARTS: Final = {
     b"\xff\xd8\xff": "a JPEG picture",
     b"II*": "a TIFF picture",
@@ -50,9 +50,7 @@ class Disguise:
 
 
 _BASE64: Final = Disguise(
-    "base64 text",
-    "decode it and save the bytes",
-    f"{_SEND} (API Gateway: set binary media types)",
+    "base64 text", "decode it and save the bytes", f"{_SEND} (API Gateway: set binary media types)"
 )
 _DATA_URL: Final = Disguise(
     "a data URL, which is base64 text",
@@ -70,7 +68,7 @@ _JSON_BASE64: Final = Disguise(
     "decode the base64 and save the bytes",
     "send the bytes of one image (API Gateway: set binary media types)",
 )
-_NUMBERS: Final = Disguise("a list of numbers as text", "save the bytes themselves", f"{_SEND}")
+_NUMBERS: Final = Disguise("a list of numbers as text", "save the bytes themselves", _SEND)
 _HEX: Final = Disguise("hexadecimal text", "decode it and save the bytes", _SEND)
 _REPR: Final = Disguise("Python's spelling of bytes, b'...'", "write the bytes in mode wb, without str()", _SEND)
 _OBJECT: Final = Disguise(
@@ -93,7 +91,7 @@ _LFS: Final = Disguise("a pointer of Git LFS", "fetch the file itself with git l
 _UTF16: Final = Disguise("UTF-16 text", "PowerShell's > makes that of any bytes: save them with -OutFile", _SEND)
 _ZEROS: Final = Disguise("nothing but zero bytes", "copy or download it anew")
 _AS_TEXT: Final = Disguise(
-    "binary data that a program read as text, by which bytes are lost",
+    "binary data that a program took for text",
     "read and write it as binary data",
     "read the file as binary data (open mode rb; in JavaScript an ArrayBuffer or Blob, no string) and send that",
 )
@@ -113,7 +111,7 @@ def recognise(data: bytes) -> Disguise | None:
         return _ZEROS
     if found := _lost_line_ends(data):
         return found
-    if was_read_as_text(data):
+    if was_taken_for_text(data):
         return _AS_TEXT
     if sniff(data):
         return None
@@ -130,7 +128,7 @@ def recognise(data: bytes) -> Disguise | None:
     return None if text is None else _recognise_text(text.removeprefix("\ufeff").strip())
 
 
-def was_read_as_text(data: bytes) -> bool:
+def was_taken_for_text(data: bytes) -> bool:
     """Whether a program took bytes of a picture for text and wrote them as UTF-8: what was no text became U+FFFD or
     `?`, or each byte a character.
 
@@ -189,7 +187,7 @@ def _text(head: bytes) -> str | None:
 
 def _is_binary(head: bytes) -> bool:
     text = _text(head)
-    return text is None or not "".join(text.split()).isprintable()
+    return text is None or re.search(r"[\x00-\x08\x0e-\x1f]", text) is not None
 
 
 def _recognise_text(text: str) -> Disguise | None:
@@ -246,12 +244,7 @@ _TEXTS: Final[tuple[tuple[Callable[[str], bool], Disguise], ...]] = (
     (_matches(r"version https://git-lfs"), _LFS),
     (_matches(r"data:[\w/+.-]{0,80}[;,]"), _DATA_URL),
     (_matches(r"<!doctype html|<html|<head|<body"), _HTML),
-    (
-        _matches(
-            r"(?:<\?xml[^>]{0,200}>\s{0,99}|<!--[^>]{0,500}-->\s{0,99}|<!doctype svg[^>]{0,200}>\s{0,99}){0,4}<svg"
-        ),
-        _SVG,
-    ),
+    (_matches(r"(?:<[?!][^>]{0,500}>\s{0,99}){0,9}<svg"), _SVG),
     (_matches(r"<\?xml|<\w+[\s>]"), _XML),
     (_matches(r"\[object \w+\]|undefined$|null$|\[Buffer|<Buffer"), _OBJECT),
     (_matches(r"[\[(]?\s{0,9}\d{1,3}(?:\s{0,9},\s{0,9}|\s{1,9})\d{1,3}(?:[\s,]{1,9}\d{1,3}){2}"), _NUMBERS),

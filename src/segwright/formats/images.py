@@ -249,16 +249,16 @@ def _refuse_damaged(error: ValueError, name: str) -> None:
 
 def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
     """Height and width, or None for what libjpeg-turbo refuses or does not turn into RGB (CMYK)."""
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
-        return None
-    check_size(height, width, name)
     if has_changed_line_ends(data):
         raise DataError(
             f"{name} is a JPEG file of which each line feed has got a carriage return, as in a transfer as text: copy "
             "it anew as binary data."
         )
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    check_size(height, width, name)
     if _scans(data) > _MOST_SCANS:
         raise DataError(
             f"{name} is a JPEG file of more than {_MOST_SCANS} scans, which takes hours to decode: save it anew."

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -130,9 +131,10 @@ class _Elsewhere(BaseRoute):
         here = [route for route in self._routes if route.matches(scope)[0] is not Match.NONE]
         if here:
             methods = sorted(set().union(*(route.methods or () for route in here)))
-            raise HTTPException(
-                405, f"{path} takes {' or '.join(methods)}, not {scope['method']}.", {"Allow": ", ".join(methods)}
-            )
+            sentence = f"{path} takes {' or '.join(methods)}, not {scope['method']}."
+            if "access-control-request-method" in Headers(scope=scope):
+                sentence += " A page of another origin asks here: segwright serve --allow-origin lets it."
+            raise HTTPException(405, sentence, {"Allow": ", ".join(methods)})
         known = ", ".join(map(_spelled, self._routes))
         raise HTTPException(404, f"There is nothing at {path}; this server knows {known}.")
 

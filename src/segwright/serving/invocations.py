@@ -25,6 +25,7 @@ from segwright.serving.requests import check_content_type, read_body
 from segwright.serving.scoring import Scorer
 from segwright.serving.sending import HeldResponse
 from segwright.serving.settings import ServingSettings
+from segwright.standard_streams import LOG
 
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 _TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
@@ -52,7 +53,7 @@ class Invocations:
             largest = self._settings.max_payload
             body = Body(await read_body(request, largest, deadline, _SMALLER), codings, largest, _SMALLER)
             answer = await self._scorer.score(loan, body, form, _gone(request), deadline)
-            print(f"#metrics {json.dumps(_metrics(start, time.time()))}", flush=True)
+            print(f"#metrics {json.dumps(_metrics(start, time.time()))}", file=LOG, flush=True)
             headers = {"Content-Type": form.content_type, **echoed(request)}
             return HeldResponse(answer, place.pop_all(), self._settings.timeout, headers)
 

@@ -31,8 +31,8 @@ _UNSPECIFIC: Final = frozenset(
 )
 _HINTS: Final = {
     "multipart/": "A form is not read: send the file alone (curl: --data-binary, not -F; requests: data=, not files=).",
-    "application/json": "JSON is not read: send the bytes of the image.",
-    "text/": "Text is not read, base64 neither: send the bytes of the image.",
+    "application/json": "JSON is not read: send the bytes of the image (API Gateway: set binary media types).",
+    "text/": "Text is not read, base64 neither: send the bytes of the image (API Gateway: set binary media types).",
 }
 """What to do, by the beginning of a content type."""
 

@@ -10,9 +10,8 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from segwright.console import LOGGER
 from segwright.errors import UserError
@@ -28,11 +27,13 @@ from segwright.inference import Model, load
 from segwright.inference.devices import choose_device, limit_threads
 from segwright.interruption import release_termination
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
+from segwright.serving.cross_origin import allow_origins, parse_origin
 from segwright.serving.invocations import Invocations
 from segwright.serving.machine import allow_many_files
 from segwright.serving.multi_model import ModelShelf
 from segwright.serving.scoring import Scorer
 from segwright.serving.settings import ServingSettings
+from segwright.standard_streams import finish_streams
 
 _DRAINING: Final = 25  # seconds for running requests after SIGTERM; SageMaker sends SIGKILL after 30
 _BACKLOG: Final = 128  # connections that the system accepts before the server sees them
@@ -49,18 +50,21 @@ def serve(
     settings: ServingSettings | None = None,
     device: str | None = None,
     precision_dtype: str = "float32",
+    origins: Sequence[str] = (),
 ) -> None:
     """Serve one model, or, where `model` is None, those that POST /models names below `models_root`, until SIGTERM.
-    `locate_model` says which directory a name there means.
+    `locate_model` says which directory a name there means. Pages of `origins`, such as `https://app.example`, may ask
+    from browsers; `*` means all.
 
     The socket opens at once, port 0 on any free port; until the one model is loaded, /ping answers 503. SIGTERM ends
     the server in order: no new connections, and running requests have 25 seconds. Then it returns; Ctrl-C does the same
     and raises KeyboardInterrupt. While the model is still being loaded, either ends the process at once.
 
-    Raises UserError when the device is not there or the address cannot be listened at, and BundleError when the model
-    is damaged.
+    Raises UserError when the device is not there, the address cannot be listened at, or an origin is none, and
+    BundleError when the model is damaged.
     """
     settings = settings or ServingSettings()
+    origins = [parse_origin(origin) for origin in origins]
     allow_many_files()
     place = choose_device(device)
     load_here = partial(load, device=device, precision_dtype=precision_dtype)
@@ -69,12 +73,12 @@ def serve(
         invocations = Invocations(scorer, settings)
         if model is not None:
             slot = ModelSlot()
-            server = _server(single_model_app(slot, scorer, invocations))
+            server = _server(allow_origins(single_model_app(slot, scorer, invocations), origins))
             _fill_and_run(slot, partial(load_here, model), _greeting(model, listener), server, listener)
         elif models_root is not None:
             LOGGER.info(f"serving models from below {models_root} on {_address(listener)}")
             shelf = ModelShelf(models_root, load_here, place, locate_model)
-            _run(_server(multi_model_app(shelf, scorer, invocations)), listener)
+            _run(_server(allow_origins(multi_model_app(shelf, scorer, invocations), origins)), listener)
         else:
             raise ValueError("serve takes a model or a root of models")
 
@@ -88,7 +92,8 @@ def _fill_and_run(
     def fill() -> None:
         try:
             slot.model = load_model()
-            LOGGER.info(greeting)
+            for line in greeting.splitlines():
+                LOGGER.info(line)
         except BaseException as error:
             failures.append(error)
             server.should_exit = True
@@ -111,11 +116,11 @@ def _leave_behind(loading: threading.Thread, status: int) -> None:
     """
     if loading.is_alive():
         logging.shutdown()
-        sys.stdout.flush()
+        finish_streams()
         os._exit(status)
 
 
-def _server(app: Starlette) -> uvicorn.Server:
+def _server(app: ASGIApp) -> uvicorn.Server:
     # h11 and asyncio, which come along: a model takes a thousand times as long as parsing its request's headers.
     return uvicorn.Server(
         uvicorn.Config(

@@ -4,7 +4,6 @@ Sentences that every reader gets are logged. What happens again and again goes t
 terminal and SageMaker's log want it in different words.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from segwright.data.preparation import PreparedData
 from segwright.data.remarks import RARE
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
+from segwright.standard_streams import OUTPUT, output_may_fail
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
 from segwright.training.state import Progress
 
@@ -103,9 +103,10 @@ class ConsoleTeller(Teller):
         scores, title = result.scores, f"epoch {result.epoch + 1}/{result.epochs}"
         speed = f"{title}: loss {result.sums.mean_loss:.4f}, {result.sums.images_per_second:.1f} images/s"
         best = " (best so far)" if result.improved else ""
-        if sys.stdout.isatty():
+        if OUTPUT.isatty():
             LOGGER.info(speed)
-            show(scores, f"{title}, validation{best}")
+            with output_may_fail():
+                show(scores, f"{title}, validation{best}")
             return
         LOGGER.info(
             f"{speed}; validation mean IoU {scores.mean_iou:.4f}{best}, pixel accuracy {scores.pixel_accuracy:.4f}"

@@ -10,6 +10,7 @@ from segwright.data.inspection.page import render
 from segwright.data.inspection.survey import Survey, sizes, survey
 from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
+from segwright.standard_streams import OUTPUT
 from segwright.storage import refuse_existing, refuse_unwritable_file, write_bytes, write_json
 
 DEFAULT_PAGE: Final = Path("segwright-inspect.html")
@@ -40,10 +41,10 @@ def inspect(
         if output:
             refuse_unwritable_file(output)
     found = survey(channels, settings or Hyperparameters(), class_names=class_names, strict=strict)
-    show(found)
     if json:
         write_json(json, found.to_json())
     write_bytes(html, render(found).encode())
+    show(found)
     LOGGER.info(f"the same with pictures: {html}")
     if found.refused:
         count = found.count("error")
@@ -63,9 +64,9 @@ def show(survey: Survey) -> None:
         ]
         table("Labelled pixels", ("class", "train pixels", "%", "validation pixels", "%"), rows)
     for channel in survey.channels:
-        print(_summary(channel, len(survey.left_out[channel.channel])))
+        print(_summary(channel, len(survey.left_out[channel.channel])), file=OUTPUT, flush=True)
     for finding in survey.findings:
-        print(f"{finding.severity}: {finding}")
+        print(f"{finding.severity}: {finding}", file=OUTPUT, flush=True)
 
 
 def _share(channel: Examined, index: int) -> tuple[str, str]:

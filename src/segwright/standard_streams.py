@@ -1,0 +1,135 @@
+"""Standard input, output and error as they really are: closed, full, a terminal that is gone, a code page of 1980.
+
+Results go to `OUTPUT`, which says when nobody reads them any more: the command ends. The log of work that goes on goes
+to `LOG` (standard output) or `MESSAGES` (standard error), where a line that cannot be written is lost and nothing else.
+Knows nothing of what is written.
+"""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TextIO, cast
+
+from segwright.errors import UserError
+
+_GONE: Final = (errno.EPIPE, errno.EIO, errno.EBADF)  # the last reader, the terminal, the descriptor
+
+
+class OutputClosedError(Exception):
+    """Nobody reads standard output any more, as behind `| head`."""
+
+
+class _Results:
+    """A standard stream, whichever it is at the moment; failures are raised.
+
+    Raises OutputClosedError where nobody reads, and UserError where it cannot be written, as on a full disk.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute == "rich_proxied_file":  # by which rich would find its way around this
+            raise AttributeError(attribute)
+        return getattr(self._stream, attribute)
+
+    @property
+    def _stream(self) -> TextIO | None:
+        stream = getattr(sys, self._name)
+        return cast(TextIO | None, getattr(stream, "rich_proxied_file", stream))
+
+    def isatty(self) -> bool:
+        """Whether a person sees it."""
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        with self._care():
+            if self._stream is not None:
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        with self._care():
+            if self._stream is not None:
+                self._stream.flush()
+
+    @contextmanager
+    def _care(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _GONE:
+                _lead_nowhere(self._stream)
+            self._fail(error)
+        except ValueError:  # Python's own object has been closed
+            self._fail(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+    def _fail(self, error: OSError) -> None:
+        if error.errno in _GONE:
+            raise OutputClosedError from error
+        raise UserError(f"standard output cannot be written: {error.strerror}") from error
+
+
+class _Log(_Results):
+    """A standard stream whose failures lose what was to be written; standard error tells the first of the other."""
+
+    _told = False
+
+    def _fail(self, error: OSError) -> None:
+        if self._name == "stdout" and not self._told:
+            self._told = True
+            MESSAGES.write(f"warning: standard output cannot be written, its lines are lost: {error.strerror}\n")
+
+
+OUTPUT: Final = cast(TextIO, _Results("stdout"))
+LOG: Final = cast(TextIO, _Log("stdout"))
+MESSAGES: Final = cast(TextIO, _Log("stderr"))
+
+
+def prepare_streams() -> None:
+    """Let all three standard streams be there, and characters that they cannot show become `?`.
+
+    A closed descriptor would be that of the next file that is opened, into which libraries would then print. Error
+    handlers in PYTHONIOENCODING hold, except strict.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free: this one
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+        stream = getattr(sys, name)
+        chosen = ":" in os.environ.get("PYTHONIOENCODING", "") and stream.errors != "strict"
+        if isinstance(stream, io.TextIOWrapper) and not chosen:
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def output_may_fail() -> Iterator[None]:
+    """For results that are shown by the way, while work goes on: they are lost where they cannot be written."""
+    with suppress(OutputClosedError, UserError):
+        yield
+
+
+def finish_streams() -> None:
+    """Write out what is held back, so that Python has nothing to complain of at its exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            _lead_nowhere(stream)
+
+
+def _lead_nowhere(stream: TextIO | None) -> None:
+    """Let a stream, with what it holds back, lead nowhere from now on."""
+    with suppress(OSError, ValueError, AttributeError):
+        number, null = cast(TextIO, stream).fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
