@@ -5,11 +5,13 @@ fault.
 """
 
 import base64
+import gzip
 import io
 import json
 import random
 import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from starlette.exceptions import HTTPException
 
 from segwright.data.class_tables import parse_class_table
 from segwright.data.importers.coco import read_coco
@@ -28,6 +31,7 @@ from segwright.data.importers.items import Canvas, ImportedData
 from segwright.data.importers.labelme import read_labelme
 from segwright.data.importers.voc import read_voc
 from segwright.errors import DataError, UserError
+from segwright.formats.disguises import recognise
 from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
 from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
@@ -39,6 +43,7 @@ from segwright.formats.run_lengths import compress_counts
 from segwright.formats.stored_palette import stored_palette, telling_colours
 from segwright.labels import LabelMap, parse_class_names
 from segwright.palettes import default_palette
+from segwright.serving.content_encoding import Body
 from segwright.storage import path_below
 from tests.mxnet_params_writer import Layout, write_params
 
@@ -340,6 +345,31 @@ def _parse_name(data: bytes) -> None:
     assert below.parts and str(below) == name
 
 
+def _bodies() -> list[bytes]:
+    """What people send in place of a picture."""
+    picture = _jpegs()[0]
+    base64_text = base64.b64encode(picture)
+    return [
+        *(base64_text, b"data:image/jpeg;base64," + base64_text, picture.hex().encode(), repr(picture).encode()),
+        *(json.dumps({"image": base64_text.decode()}).encode(), json.dumps(list(picture)).encode()),
+        *(b"--b\r\nContent-Disposition: form-data\r\n\r\n" + picture, b"image=%FF%D8%FF", b"s3://bucket/a.jpg"),
+        *(picture.translate(None, b"\r\n\0"), picture.decode("utf-8", "replace").encode(), b"<?xml?><!-- --><svg>"),
+        b"\0\0\0\x1cftypmif1\0\0\0\0avifmif1miaf",
+    ]
+
+
+def _compressed() -> list[bytes]:
+    """Each with the number of its coding in front."""
+    plain = _jpegs()[0] + bytes(2000)
+    return [b"\0" + gzip.compress(plain) + gzip.compress(b"more"), b"\1" + zlib.compress(plain), b"\2" + plain]
+
+
+def _inflate(data: bytes) -> None:
+    codings = (("gzip",), ("deflate",), ("deflate", "gzip"))[data[0] % 3 if data else 0]
+    with suppress(HTTPException):
+        assert len(Body(data[1:], codings, 1 << 20).decoded()) < 1 << 20
+
+
 def _text(parse: Callable[[str, str], object]) -> Parse:
     return lambda data: parse(data.decode("utf-8", "surrogateescape"), "hostile.txt")
 
@@ -348,6 +378,8 @@ TARGETS: dict[str, Target] = {
     "JPEG": Target(_jpegs, _parse_picture),
     "PNG, TIFF, BMP, WebP": Target(_pictures, _parse_picture),
     "masks": Target(_masks, _parse_mask),
+    "bodies in disguise": Target(_bodies, recognise),
+    "compressed bodies": Target(_compressed, _inflate),
     "manifest": Target(lambda: [_manifest()], _parse_manifest),
     "RecordIO": Target(_records, _parse_records),
     "protobuf Record": Target(_protobuf, lambda data: decode_record(data, "hostile")),

@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from segwright.cli import main
 from segwright.cli.flags import with_boolean_values
 from segwright.errors import DataError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
+from segwright.standard_streams import OutputClosedError
 from segwright.storage import Cache
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
@@ -168,6 +170,15 @@ def test_evaluate_shows_scores_and_writes_them(
     assert "bundle on i" in capsys.readouterr().out
 
 
+def test_scores_are_written_before_they_are_shown(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "scores.json"
+    monkeypatch.setattr(sys.modules["segwright.evaluation"], "show", raising(OutputClosedError()))
+    assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 141
+    assert json.loads(file.read_text()) == {"mean_iou": 0.5}
+
+
 def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
     assert calls[0][0] == (Path("bundle"), ["a.jpg", "folder"], Path("o"))
@@ -309,9 +320,24 @@ def test_what_the_system_refuses_is_one_line(
 
     monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", read)
     assert complaint(capsys, "sample", "folder") == f"{file}: No such file or directory"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(full))
+    assert complaint(capsys, "sample", "folder").startswith("No space left on device: make room")
     monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(OSError("no file is named")))
     with pytest.raises(OSError, match="no file is named"):
         main(["sample", "folder"])
+
+
+def test_serve_passes_on_which_pages_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("segwright.serving.serve", lambda *_, **given: asked.append(given["origins"]))
+    assert main(["serve", "bundle"]) == 0
+    assert main(["serve", "bundle", "--allow-origin", "http://a", "--allow-origin", "*"]) == 0
+    assert asked == [(), ["http://a", "*"]]
+
+
+def test_what_is_no_origin_is_refused_before_the_server_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--allow-origin is a.example;" in complaint(capsys, "serve", "bundle", "--allow-origin", "a.example")
 
 
 def test_freed_memory_is_kept_before_the_command_runs(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:

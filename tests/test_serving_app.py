@@ -1,8 +1,12 @@
 """The application without a process: what only happens while loading, or where the server itself fails."""
 
 import asyncio
+import gzip
 import io
+import json
 import logging
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -208,6 +212,40 @@ def test_the_default_accept_and_the_limit_are_settings(scorer: Scorer, model: Mo
     assert announced.status_code == 413 and "1,048,577 bytes, but 1,048,576 are read at most" in announced.text
     streamed = asked.post("/invocations", content=iter([bytes(1 << 20), b"1"]))
     assert streamed.status_code == 413 and "more than 1,048,576 bytes" in streamed.text
+
+
+def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
+    scorer: Scorer, model: Model, tmp_path: Path
+) -> None:
+    several = several_models(scorer, tmp_path)
+    write_bundle(tmp_path / "one")
+    loading = {"model_name": "one", "url": str(tmp_path / "one")}
+    sent = gzip.compress(json.dumps(loading).encode())
+    assert several.post("/models", content=sent, headers={"Content-Encoding": "gzip"}).status_code == 200
+    for asked, path in ((client(ModelSlot(model), scorer), "/invocations"), (several, "/models/one/invoke")):
+        for body, sentence in (
+            (b"s3://bucket/photo.jpg", "The body is the name or address of a file: send the bytes of that file (curl"),
+            (
+                b'{"image": "/9j/4AAQSkZJRgABAQ=="}',
+                "The body is JSON text with base64 in it: send the bytes of one image",
+            ),
+            (b"\0\0\0\x18ftypheic", "The body is a HEIC picture, which is not read: convert it to JPEG."),
+            (gzip.compress(picture()), "The body is gzip data: unpack it, or send it with the header Content-Encoding"),
+        ):
+            answer = asked.post(path, content=body)
+            assert answer.status_code == 400 and answer.text.startswith(sentence), answer.text
+        answer = asked.post(path, content=picture(), headers={"Content-Encoding": "zstd"})
+        assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "gzip, deflate, identity")
+        body = zlib.compress(gzip.compress(picture()))
+        assert asked.post(path, content=body, headers={"Content-Encoding": "gzip, deflate"}).status_code == 200
+
+
+def test_answers_do_not_need_a_standard_output(scorer: Scorer, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = client(ModelSlot(model), scorer)
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    assert asked.post("/invocations", content=picture()).status_code == 200
 
 
 def test_refusals_are_logged(

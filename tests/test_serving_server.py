@@ -1,5 +1,6 @@
 """The server from outside: real processes, real HTTP."""
 
+import base64
 import gzip
 import io
 import json
@@ -36,6 +37,7 @@ from tests.served import (
     write_bundle,
 )
 
+BOMB = gzip.compress(bytes(1 << 28))
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
@@ -155,7 +157,14 @@ def test_content_types_are_hints(asked: httpx2.Client, content_type: str | None,
     [
         (415, "send one image as image/jpeg", {"Content-Type": "application/json"}, b"{}"),
         (415, "text/csv is no picture", {"Content-Type": "text/csv"}, picture()),
-        (415, "send one image", {"Content-Type": "multipart/form-data; boundary=x"}, picture()),
+        (415, "send the file alone", {"Content-Type": "multipart/form-data; boundary=x"}, picture()),
+        (415, "no picture: send one image", {"Content-Type": "text/plain"}, base64.b64encode(picture())),
+        (415, "only gzip and deflate are undone", {"Content-Encoding": "br"}, picture()),
+        (413, "20,971,520 or more bytes when inflated", {"Content-Encoding": "gzip"}, BOMB),
+        (400, "is a PNG picture as it is", {"Content-Encoding": "gzip"}, picture()),
+        (400, "The body is base64 text: send the bytes themselves (API Gateway", {}, base64.b64encode(picture())),
+        (400, "its line ends are gone: curl --data-binary", {}, picture().translate(None, b"\r\n\0")),
+        (400, "its line ends are gone: curl --data-binary", {}, picture("JPEG").translate(None, b"\r\n\0")),
         (415, "send one image", {"Content-Type": "application/x-recordio"}, picture()),
         (400, "The body is empty", {}, b""),
         (400, "truncated or damaged", {}, picture("JPEG")[:-200]),
@@ -214,6 +223,27 @@ def test_a_body_in_chunks_is_read_as_well(asked: httpx2.Client, expected: np.nda
     assert answer.status_code == 200 and (pixels(answer.content) == expected).all()
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_compressed_body_is_inflated(asked: httpx2.Client, expected: np.ndarray, chunked: bool) -> None:
+    sent = gzip.compress(picture("BMP"))
+    pieces = (sent[start : start + 1000] for start in range(0, len(sent), 1000))
+    headers = {"Accept": "image/png", "Content-Type": "image/bmp", "Content-Encoding": "gzip"}
+    answer = asked.post("/invocations", content=pieces if chunked else sent, headers=headers)
+    assert answer.status_code == 200 and (pixels(answer.content) == expected).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
+def test_bombs_take_no_more_memory_than_the_limit(served: Server, asked: httpx2.Client) -> None:
+    def peak() -> int:
+        lines = Path(f"/proc/{served.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+    before = peak()
+    for _ in range(3):
+        assert invoke(asked, "image/png", BOMB, {"Content-Encoding": "gzip"}).status_code == 413
+    assert peak() - before < 30 << 20, "20 MiB may be inflated"
+
+
 @pytest.mark.parametrize(
     ("path", "accept", "mebibytes", "status"),
     [("invocations", "text/csv", 6, 406), ("invocations", "image/png", 30, 413), ("nowhere", "image/png", 6, 404)],
@@ -234,6 +264,10 @@ def test_who_asks_before_it_sends_need_not_send(served: Server) -> None:
         head = request("/invocations", b"", "text/csv").replace(b"Content-Length: 0", b"Content-Length: 9000000")
         connection.sendall(head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
         assert connection.recv(100).startswith(b"HTTP/1.1 406 ")
+    with connected(served) as connection:
+        head = request("/invocations", b"").replace(b"Content-Length: 0", b"Content-Length: 9000000")
+        connection.sendall(head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\nContent-Encoding: br\r\n\r\n"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 415 ")
 
 
 def test_clients_that_hang_up_while_they_send_leave_their_places(served: Server, asked: httpx2.Client) -> None:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from segwright.console import LOGGER
+from segwright.console import LOGGER, plain
 from segwright.inference import Model
 from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
 from segwright.serving.content_encoding import Body, content_codings
@@ -76,7 +76,7 @@ def refusal(request: Request, error: Exception) -> Response:
     else:
         status, headers = 500, {"Connection": "close", **echoed(request)}  # uvicorn closes it after a traceback
         sentence = "The server failed at this request, which is a fault of its own: its log says more."
-    return PlainTextResponse(" ".join(sentence.split()), status, headers)
+    return PlainTextResponse(plain(" ".join(sentence.split())), status, headers)
 
 
 def echoed(request: Request) -> dict[str, str]:
