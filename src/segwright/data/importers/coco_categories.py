@@ -5,16 +5,14 @@ images and annotations.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from segwright.console import LOGGER
+from segwright.data.importers.classes import BACKGROUND, class_name
 from segwright.data.importers.coco_regions import Identity
 from segwright.data.importers.items import checked_names, some
-
-BACKGROUND: Final = "background"
-_BACKGROUNDS: Final = (BACKGROUND, "_background_", "__background__")
 
 
 class Category(BaseModel):
@@ -29,8 +27,7 @@ class Category(BaseModel):
     @property
     def class_name(self) -> str:
         """The name without space around it; one of the usual words for background is just that."""
-        name = self.name.strip()
-        return BACKGROUND if name.casefold() in _BACKGROUNDS else name
+        return class_name(self.name)
 
 
 def class_names(categories: Sequence[Category], used: Collection[str], where: str) -> tuple[str, ...]:

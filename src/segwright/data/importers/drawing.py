@@ -14,6 +14,11 @@ from segwright.data.importers.items import Drawn
 from segwright.data.importers.shapes import CUT_OFF, NO_PIXEL, Points, ShapeError, fill_polygon, reaches_beyond
 
 
+def left_out(what: str) -> str:
+    """The remark on shapes that are not drawn; `what` says in the plural what they are."""
+    return f"{what}, left out"
+
+
 class Drawing:
     """A mask of one value, uint8 [H, W], on which shapes are drawn."""
 
@@ -32,7 +37,7 @@ class Drawing:
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Count shapes that are not drawn; `what` says in the plural what they are."""
-        self.remarks[f"{what}, left out"] += count
+        self.remarks[left_out(what)] += count
 
     def fill(self, outlines: Sequence[Points], value: int) -> None:
         """Set the pixels inside the outlines of one shape. Raises ShapeError where there are none."""

@@ -8,7 +8,7 @@ Source: SageMaker's contract, section 2.3.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from segwright.data.importers.items import (
     mask_frame,
     refuse_other_size,
 )
-from segwright.data.importers.pictures import FoundImage, find_images
+from segwright.data.importers.pictures import FoundImage, below_common_folder, find_images
 from segwright.data.manifests import referred
 from segwright.errors import DataError
 from segwright.formats.legend import decode_with_legend
@@ -76,7 +76,7 @@ def read_ground_truth(source: str, attributes: Sequence[str] | None, given: Path
         pictures = [found.get(path) for path in stated]
     else:
         images = [referred(line, names.image, place) for line in labelled]
-        pictures = list(map(FoundImage, _below_common_folder(images), images))
+        pictures = list(map(FoundImage, below_common_folder([image.name for image in images]), images))
     masks = [referred(line, names.mask, place) for line in labelled]
     pairs = [
         ImportedPair(
@@ -138,16 +138,6 @@ def _palette(maps: Iterable[ColourMap], classes: Mapping[str, int]) -> NDArray[n
             palette[classes[entry.name]] = entry.colour
             coloured.add(entry.name)
     return palette
-
-
-def _below_common_folder(images: Sequence[Blob]) -> list[str]:
-    """The names of images below the innermost folder that holds them all."""
-    paths = [PurePosixPath(image.name).parts for image in images]
-    first, last = min(paths), max(paths)  # what these two share, all share
-    shared = 0
-    while shared < min(len(first), len(last)) - 1 and first[shared] == last[shared]:
-        shared += 1
-    return ["/".join(parts[shared:]) for parts in paths]
 
 
 def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawn:

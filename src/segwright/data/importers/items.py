@@ -30,6 +30,9 @@ _SHOWN: Final = 3
 _TOLERANCE: Final = 1.0  # pixels by which points may lie beyond a picture that they were drawn on
 _UNSAFE: Final = re.compile(r"^\.|(?<=^[A-Za-z]):|[\x00-\x1f\x7f\ud800-\udfff]")
 
+MARKER: Final = "import.json"
+"""Says what a folder was imported from, and marks it as one that may be replaced."""
+
 
 @dataclass(frozen=True)
 class Canvas:

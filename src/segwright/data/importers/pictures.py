@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import is_there, is_trace, some, without_ending
+from segwright.data.importers.items import MARKER, is_there, is_trace, some, without_ending
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.storage import Blob, files_below, open_blob
@@ -64,11 +64,26 @@ class ImageFinder:
     def _index(self) -> dict[str, list[PurePosixPath]]:
         """The images below the folder by name, and by name without ending, as some were converted since."""
         found: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
-        for path, _ in files_below(self.folder, is_trace):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                found[_folded(path.name)].append(path)
-                found[_folded(path.stem)].append(path)
+        for path in images_below(self.folder):
+            found[_folded(path.name)].append(path)
+            found[_folded(path.stem)].append(path)
         return found
+
+
+def images_below(folder: Path) -> list[PurePosixPath]:
+    """The paths of the images below a folder, but for those that were imported before. Raises DataError where it
+    cannot be read.
+    """
+    found = files_below(folder, lambda below: is_trace(below) or is_there(folder / below / MARKER))
+    return [path for path, _ in found if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def below_common_folder(paths: Sequence[str]) -> list[str]:
+    """Paths of images from the innermost folder that holds them all."""
+    folders = [PurePosixPath(path).parts[:-1] for path in paths]
+    first, last = min(folders), max(folders)  # what these two share, all share
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    return ["/".join(PurePosixPath(path).parts[shared:]) for path in paths]
 
 
 def find_images(
