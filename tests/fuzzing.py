@@ -28,8 +28,12 @@ from segwright.data.class_tables import parse_class_table
 from segwright.data.importers.coco import read_coco
 from segwright.data.importers.colour_tables import read_colour_table
 from segwright.data.importers.items import Canvas, ImportedData
+from segwright.data.importers.label_studio import read_label_studio
+from segwright.data.importers.label_studio_masks import read_npy_mask
 from segwright.data.importers.labelme import read_labelme
+from segwright.data.importers.rle_csv import read_rle_csv
 from segwright.data.importers.voc import read_voc
+from segwright.data.importers.yolo import read_yolo
 from segwright.errors import DataError, UserError
 from segwright.formats.disguises import recognise
 from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
@@ -39,6 +43,7 @@ from segwright.formats.masks import decode_mask, encode_mask
 from segwright.formats.mxnet_params import read_params
 from segwright.formats.record import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
+from segwright.formats.rle_pack import decode_rle_pack
 from segwright.formats.run_lengths import compress_counts
 from segwright.formats.stored_palette import stored_palette, telling_colours
 from segwright.labels import LabelMap, parse_class_names
@@ -46,6 +51,7 @@ from segwright.palettes import default_palette
 from segwright.serving.content_encoding import Body
 from segwright.storage import path_below
 from tests.mxnet_params_writer import Layout, write_params
+from tests.rle_pack_writer import brush
 
 Parse = Callable[[bytes], object]
 
@@ -266,6 +272,14 @@ def _folder() -> Path:
     return folder
 
 
+@cache
+def _pictures_alone() -> Path:
+    """A folder with that picture and nothing else, for formats that look for images below a folder."""
+    folder = Path(tempfile.mkdtemp(prefix="segwright-fuzz-"))
+    (folder / "a.jpg").write_bytes((_folder() / "a.jpg").read_bytes())
+    return folder
+
+
 def _parse_coco(data: bytes) -> None:
     file = _folder() / "annotations.json"
     file.write_bytes(data)
@@ -325,6 +339,77 @@ def _parse_voc_list(data: bytes) -> None:
     (folder / "ImageSets" / "Segmentation" / "train.txt").write_bytes(data)
     (folder / "ImageSets" / "Segmentation" / "val.txt").write_text("b\n")
     read_voc(folder)
+
+
+def _label_studio() -> list[bytes]:
+    """Both exports, with every kind of region."""
+    stroke = np.zeros((24, 31), np.bool_)
+    stroke[3:9, 4:20] = True
+    values: list[dict[str, Any]] = [
+        {"format": "rle", "rle": brush(stroke), "brushlabels": ["a"]},
+        {"points": [[1, 1], [50, 9], [9, 50]], "polygonlabels": ["b"]},
+        {"x": 9, "y": 9, "width": 20, "height": 30, "rotation": 12, "rectanglelabels": ["b"]},
+        {"x": 50, "y": 50, "radiusX": 9, "radiusY": 5, "rotation": 12, "ellipselabels": ["c"]},
+    ]
+    size = {"original_width": 31, "original_height": 24}
+    results = [
+        {"id": str(n), "type": "x", "from_name": "tag", "value": value, **size} for n, value in enumerate(values)
+    ]
+    full = {"id": 1, "data": {"image": "/data/upload/1/a.jpg"}, "annotations": [{"id": 3, "result": results}]}
+    minimal = {"id": 1, "image": "s3://b/a.jpg", "tag": [{**value, **size} for value in values]}
+    return [json.dumps([document]).encode() for document in (full, minimal)]
+
+
+def _parse_label_studio(data: bytes) -> None:
+    file = _folder() / "label-studio" / "export.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(data)
+    for pair in read_label_studio(file, _pictures_alone(), None).pairs:
+        for orientation in (1, 6):
+            pair.draw_mask(Canvas(24, 31, orientation))
+
+
+def _npy() -> list[bytes]:
+    stream = io.BytesIO()
+    np.save(stream, np.random.default_rng(7).integers(0, 2, (24, 31)).astype(np.uint8))
+    return [stream.getvalue()]
+
+
+def _yolo() -> list[bytes]:
+    """A label file and a description in one, which the parser takes apart."""
+    yaml = "path: .\ntrain: images\nval: [images, images]\nnames:\n  0: cat\n  1: 'no'\nlabel_mapping: {7: 0}\n"
+    labels = "0 0.1 0.1 0.9 0.2 0.5 0.9\n1 0.5 0.5 0.2 0.2\n# x\n1 0 0 1 0 1 1 0 1 0.9\n"
+    return [f"{labels}----{yaml}".encode()]
+
+
+def _parse_yolo(data: bytes) -> None:
+    folder = _folder() / "yolo"
+    labels, _, yaml = data.partition(b"----")
+    for path, content in (
+        (folder / "images" / "a.jpg", (_folder() / "a.jpg").read_bytes()),
+        (folder / "labels" / "a.txt", labels),
+        (folder / "data.yaml", yaml),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for pair in read_yolo(folder / "data.yaml", None).pairs:
+        pair.draw_mask(Canvas(24, 31, 6))
+
+
+def _rle_csv() -> list[bytes]:
+    return [
+        b"ImageId,ClassId,EncodedPixels\na.jpg,1,1 3 25 3 49 3\na.jpg,2,100 20\n",
+        b"id,class,segmentation,height,width\na,x,0 3 31 3,24,31\na,y,,24,31\n",
+        b'ImageId_ClassId;rle\na.jpg_1;"5 3 29 3"\na.jpg_2;\n',
+    ]
+
+
+def _parse_rle_csv(data: bytes) -> None:
+    file = _folder() / "rle" / "train.csv"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(data)
+    for pair in read_rle_csv(file, _pictures_alone(), None).pairs:
+        pair.draw_mask(Canvas(24, 31))
 
 
 def _params() -> list[bytes]:
@@ -391,6 +476,14 @@ TARGETS: dict[str, Target] = {
         _parse_name,
     ),
     "lists of VOC": Target(_voc_lists, _parse_voc_list),
+    "Label Studio": Target(_label_studio, _parse_label_studio),
+    "Label Studio's brush": Target(
+        lambda: [bytes(brush(np.random.default_rng(7).random((24, 31)) > 0.7))],
+        lambda data: decode_rle_pack(data, 24 * 31 * 4),
+    ),
+    "NumPy masks": Target(_npy, lambda data: read_npy_mask(data, "hostile.npy")),
+    "YOLO": Target(_yolo, _parse_yolo),
+    "run lengths in a CSV": Target(_rle_csv, _parse_rle_csv),
     "label map": Target(
         lambda: [
             b'{"map": {"0": 5, "1": [0, 7]}, "class_names": ["a", "b"]}',

@@ -14,13 +14,14 @@ _SINGLE = Group("Options of single formats", sort_key=2)
 @app.command(sort_key=6, usage="Usage: segwright import-data FORMAT SOURCE --output DIR [OPTIONS]")
 def import_data(
     kind: Annotated[
-        Literal["ground-truth", "voc", "coco", "labelme", "cityscapes", "colours"],
+        Literal["ground-truth", "voc", "coco", "labelme", "cityscapes", "colours", "yolo", "label-studio", "rle-csv"],
         Parameter(
             name="FORMAT",
             help="ground-truth: an output manifest of SageMaker Ground Truth. voc: a folder with JPEGImages and "
             "SegmentationClass, and labelmap.txt if the classes are not VOC's. coco: an annotation file, or a folder "
             "with one or two. labelme: a folder of JSON files. cityscapes: a folder with leftImg8bit and gtFine. "
-            "colours: a folder of images, with --masks and --colours.",
+            "colours: a folder of images, with --masks and --colours. yolo: a data.yaml or its folder. label-studio: "
+            "its export JSON or JSON-MIN. rle-csv: a table of run lengths, as Kaggle has them.",
         ),
     ],
     source: Annotated[str, Parameter(help="The data set: a folder or file; a manifest may be s3://...")],
@@ -65,13 +66,27 @@ def import_data(
         Path | None,
         Parameter(group=_SINGLE, help="labelme: the classes in order, a name a line; left out, all labels, sorted."),
     ] = None,
-    masks: Annotated[Path | None, Parameter(group=_SINGLE, help="colours: the folder of colour masks.")] = None,
+    masks: Annotated[
+        Path | None,
+        Parameter(
+            group=_SINGLE,
+            help="colours: the folder of colour masks. label-studio: the folder of its export Brush labels to PNG (or "
+            "NumPy), if the JSON has no run lengths.",
+        ),
+    ] = None,
     colours: Annotated[
         Path | None,
         Parameter(
             group=_SINGLE,
             help="colours: their table, a class and its colour a line ('road 128 64 128' or 'road, #804080') or "
             "JSON. What is called void or ignore is ignored.",
+        ),
+    ] = None,
+    rle_order: Annotated[
+        Literal["columns", "rows"] | None,
+        Parameter(
+            group=_SINGLE,
+            help="rle-csv: whether pixels are counted down the columns or along the rows; left out, it is worked out.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -81,7 +96,12 @@ def import_data(
     from segwright.data.importers import import_data as run
 
     options = FormatOptions(
-        attributes=split_list(attributes), images=images, class_names=class_names, masks=masks, colours=colours
+        attributes=split_list(attributes),
+        images=images,
+        class_names=class_names,
+        masks=masks,
+        colours=colours,
+        rle_order=rle_order,
     )
     summary = run(
         kind,

@@ -12,17 +12,20 @@ from segwright.data.importers.cityscapes import read_cityscapes
 from segwright.data.importers.coco import read_coco
 from segwright.data.importers.colours import read_colours
 from segwright.data.importers.ground_truth import read_ground_truth
-from segwright.data.importers.items import Frame, ImportedData
+from segwright.data.importers.items import MARKER, Frame, ImportedData
+from segwright.data.importers.label_studio import read_label_studio
 from segwright.data.importers.labelme import read_labelme
+from segwright.data.importers.rle_csv import RunOrder, read_rle_csv
 from segwright.data.importers.splitting import divide
 from segwright.data.importers.voc import read_voc
 from segwright.data.importers.writing import write_channels
+from segwright.data.importers.yolo import read_yolo
 from segwright.errors import UserError
 from segwright.storage import directory_aside, write_json
 
-ImportFormat = Literal["ground-truth", "voc", "coco", "labelme", "cityscapes", "colours"]
-
-_MARKER: Final = "import.json"  # what the folder was imported from; marks it as one that may be replaced
+ImportFormat = Literal[
+    "ground-truth", "voc", "coco", "labelme", "cityscapes", "colours", "yolo", "label-studio", "rle-csv"
+]
 
 _TAKES: Final[dict[ImportFormat, tuple[str, ...]]] = {
     "ground-truth": ("attributes", "images"),
@@ -31,6 +34,9 @@ _TAKES: Final[dict[ImportFormat, tuple[str, ...]]] = {
     "labelme": ("class_names", "images"),
     "cityscapes": ("images",),
     "colours": ("masks", "colours"),
+    "yolo": ("images",),
+    "label-studio": ("images", "masks"),
+    "rle-csv": ("images", "rle_order"),
 }
 """The options that each format takes; `colours` needs both of its own."""
 
@@ -44,11 +50,13 @@ class FormatOptions:
     images: Path | None = None
     """The folder of images, for all formats but colours, where they do not lie where the data set says."""
     masks: Path | None = None
-    """colours: the folder of masks."""
+    """colours and label-studio: the folder of masks."""
     colours: Path | None = None
     """colours: the table of class colours."""
     class_names: Path | None = None
     """labelme: the classes in their order."""
+    rle_order: RunOrder | None = None
+    """rle-csv: which way runs of pixels go."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +94,13 @@ def import_data(
     """
     options = options or FormatOptions()
     _refuse_other_options(kind, options)
-    with directory_aside(output, overwrite, _MARKER) as folder:
+    with directory_aside(output, overwrite, MARKER) as folder:
         data = _read(kind, source, options)
         division = divide(data, validation, validation_list, seed)
         train, validating = write_channels(folder, data, division, labelled)
         summary = ImportSummary(train, validating, division.how, data.class_names)
         plain = source.encode(errors="backslashreplace").decode()  # file names need not be UTF-8, but JSON is
-        write_json(folder / _MARKER, {"format": kind, "source": plain, "pairs": [summary.train, summary.validation]})
+        write_json(folder / MARKER, {"format": kind, "source": plain, "pairs": [summary.train, summary.validation]})
     return summary
 
 
@@ -115,6 +123,12 @@ def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedDa
                     "The format colours needs --masks DIR, the colour masks, and --colours FILE, their table."
                 )
             return read_colours(path, options.masks, options.colours)
+        case "yolo":
+            return read_yolo(path, options.images)
+        case "label-studio":
+            return read_label_studio(path, options.images, options.masks)
+        case "rle-csv":
+            return read_rle_csv(path, options.images, options.rle_order)
 
 
 def _existing(source: str) -> Path:

@@ -39,7 +39,7 @@ from segwright.data.importers.pictures import (
 )
 from segwright.data.importers.pixel_runs import OverlapError, Runs, draw_runs, guess_order, parse_runs
 from segwright.errors import DataError
-from segwright.formats.images import image_size
+from segwright.formats.images import IMAGE_SUFFIXES, image_size
 
 RunOrder = Literal["columns", "rows"]
 
@@ -53,7 +53,7 @@ _ALONG_ROWS: Final = ("segmentation", "annotation")  # UW-Madison GI Tract; Sart
 _HEIGHTS: Final = ("height", "imgheight", "imageheight")
 _WIDTHS: Final = ("width", "imgwidth", "imagewidth")
 _NOTHING: Final = ("", "nan", "none", "null", "-1", "[]")
-_JOINED: Final = re.compile(r"(.+\.(?:jpe?g|png|tiff?|bmp|webp))_(.+)", re.IGNORECASE)
+_JOINED: Final = re.compile(rf"(.+(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))}))_(.+)", re.IGNORECASE)
 _SAMPLED: Final = 200  # images whose sizes are read to find out which way runs go
 
 
