@@ -120,7 +120,8 @@ class Description(BaseModel):
     @property
     def form(self) -> PixelForm:
         """What the pixels of images have to be."""
-        return PixelForm(self.network.bands, self.network.bit_depth, self.network.upright)
+        network = self.network
+        return PixelForm(network.bands, network.bit_depth, network.upright, network.numbers)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -24,6 +24,9 @@ from segwright.errors import LabelError
 IGNORE: Final = 255
 """The class index, and in masks without a label map the pixel value, that loss and metrics leave out."""
 
+NO_DATA: Final = -1
+"""In the numbers of a mask, a pixel that the file itself says nothing of: ignored, whatever the label map."""
+
 HIGHEST_CLASS: Final = 253
 """`num_classes` is at most 254 (SageMaker's contract, section 3.1), so 254 is never a class and 255 stays free."""
 
@@ -112,24 +115,26 @@ class LabelMap:
             document["class_names"] = list(self.class_names)
         return document
 
-    def apply(self, mask: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """Turn the pixel values of a mask file, uint8 or uint16 [H, W], into class indices, uint8 [H, W].
+    def apply(self, mask: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Turn the pixel values of a mask file, whole numbers up to 65535 or `NO_DATA` [H, W], into class indices,
+        uint8 [H, W].
 
-        The result is `IGNORE` where the map names no class. Where a scale leads beyond 253 it is 254, which is
-        never a class, so that a check of the classes finds it. Where nothing changes, the result is `mask` itself.
+        The result is `IGNORE` for no data and where the map names no class. Where a scale leads beyond 253 it is 254,
+        which is never a class, so that a check of the classes finds it. Where nothing changes, the result is `mask`
+        itself.
         """
         if self.scale == 1 and mask.dtype == np.uint8:
             return mask.astype(np.uint8, copy=False)
         table = _table(self)
         if mask.dtype == np.uint8:
             return np.asarray(cv2.LUT(mask, table[:256]), np.uint8)
-        return table[mask]
+        return np.asarray(table[mask], np.uint8)
 
     def unmapped(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Those of the given pixel values, [N], that the map does not name and that are not 255."""
+        """Those of the given pixel values, [N], that the map does not name and that are neither 255 nor `NO_DATA`."""
         if self.values is None:
             return values[:0]
-        named = np.array([pixel for pixel, _ in self.values] + [IGNORE])
+        named = np.array([pixel for pixel, _ in self.values] + [IGNORE, NO_DATA])
         return values[~np.isin(values, named)]
 
     def class_count(self) -> int | None:
@@ -213,12 +218,12 @@ def numbered_names(count: int) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=8)
 def _table(label_map: LabelMap) -> NDArray[np.uint8]:
-    """The look-up table of a map, uint8 [65536]."""
+    """The look-up table of a map, uint8 [65537]: the last entry is that of `NO_DATA`, -1."""
     if label_map.scale is not None:
-        table = np.minimum(np.arange(HIGHEST_PIXEL + 1) // label_map.scale, HIGHEST_CLASS + 1).astype(np.uint8)
-        table[IGNORE] = IGNORE
+        table = np.minimum(np.arange(HIGHEST_PIXEL + 2) // label_map.scale, HIGHEST_CLASS + 1).astype(np.uint8)
+        table[[IGNORE, NO_DATA]] = IGNORE
         return table
-    table = np.full(HIGHEST_PIXEL + 1, IGNORE, np.uint8)
+    table = np.full(HIGHEST_PIXEL + 2, IGNORE, np.uint8)
     for pixel, index in label_map.values or ():
         table[pixel] = index
     return table

@@ -11,6 +11,8 @@ Source: GluonCV, gluoncv/data/segbase.py, `_sync_transform` and `_val_sync_trans
 the picture, GluonCV's mask is class 0; here the caller says what it is.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ from segwright.labels import IGNORE
 
 _SMALLEST_SCALE: Final = 0.5
 _LARGEST_SCALE: Final = 2.0
+_LEAST_DATA: Final = 0.01  # of a resampled pixel
 
 
 @dataclass(frozen=True)
@@ -94,23 +97,30 @@ def apply_crop(
     reduction: int = 1,
     bands: int | None = None,
 ) -> tuple[Pixels, NDArray[np.uint8]]:
-    """Cut a crop out of an image, uint8 or uint16 [H, W, bands], and its mask, uint8 [H, W].
+    """Cut a crop out of an image, uint8, uint16 or float32 [H, W, bands], and its mask, uint8 [H, W].
 
     The image may have been decoded `reduction` times smaller, [ceil(H / reduction), ceil(W / reduction), bands], each
     of its pixels the average of a block. Where it has four bands and `bands` is 3, the last one is dropped.
 
     Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8
-    [size, size], nearest and `padding` in the padding.
+    [size, size], nearest and `padding` in the padding. NaN in a float32 image is no data: pixels are means over those
+    that have some, and the padding has none.
     """
     vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size, reduction)
     horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, reduction, crop.mirrored)
     bands = bands or image.shape[2]
-    pixels = _warp(image, vertical, horizontal, bands)
-    if crop.blur:
-        pixels = _blur(pixels, crop.blur)
-    pixels = pixels.reshape(vertical.length, horizontal.length, bands)
+    region = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
+
+    def resampled(pixels: NDArray[Any]) -> NDArray[Any]:
+        warped = _warp(pixels, vertical, horizontal, bands)
+        warped = _blur(warped, crop.blur) if crop.blur else warped
+        return warped.reshape(vertical.length, horizontal.length, bands)
+
+    gaps = np.isnan(region) if region.dtype == np.float32 else np.zeros(0, np.bool_)
+    pixels = _over_gaps(region, gaps, resampled) if gaps.any() else resampled(region)
     classes = _pick(mask, vertical.nearest, horizontal.nearest)
-    return _pad(pixels, crop.size, 0), _pad(classes, crop.size, padding)
+    beside = math.nan if image.dtype == np.float32 else 0
+    return _pad(pixels, crop.size, beside), _pad(classes, crop.size, padding)
 
 
 def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -156,9 +166,20 @@ class _Axis:
         return cls(length, start, stop, factor, slope / factor, (offset - start + 0.5) / factor - 0.5, nearest)
 
 
-def _warp(image: NDArray[Any], vertical: _Axis, horizontal: _Axis, bands: int) -> NDArray[Any]:
-    """The pixels of a crop inside the picture, [rows, columns(, bands)]: OpenCV drops a single band."""
-    region = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
+def _over_gaps(
+    region: NDArray[Any], gaps: NDArray[np.bool_], resample: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    """What `resample` makes of a region, means over pixels with data only; NaN where hardly any have some."""
+    weights = resample((~gaps).astype(np.float32))
+    sums = resample(np.where(gaps, np.float32(0), region))
+    return np.where(weights > _LEAST_DATA, sums / np.maximum(weights, _LEAST_DATA), np.float32(math.nan))
+
+
+def _warp(region: NDArray[Any], vertical: _Axis, horizontal: _Axis, bands: int) -> NDArray[Any]:
+    """The pixels of a crop inside the picture, [rows, columns(, bands)], from those that are needed: OpenCV drops a
+    single band.
+    """
+    dtype = region.dtype
     if vertical.factor > 1 or horizontal.factor > 1:
         region = _average(region, vertical.factor, horizontal.factor)
     # OpenCV warps four bands twice as fast as three (opencv/opencv, pull request 26752).
@@ -172,7 +193,7 @@ def _warp(image: NDArray[Any], vertical: _Axis, horizontal: _Axis, bands: int) -
         borderMode=cv2.BORDER_REPLICATE,
     )
     pixels = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB) if bands == 3 else warped
-    return np.asarray(pixels, dtype=image.dtype)
+    return np.asarray(pixels, dtype=dtype)
 
 
 def _blur(pixels: NDArray[Any], deviation: float) -> NDArray[Any]:
@@ -204,7 +225,7 @@ def _average(region: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     return np.asarray(average, dtype=region.dtype).reshape(size[1], size[0], -1)
 
 
-def _pad(array: NDArray[Any], size: int, value: int) -> NDArray[Any]:
+def _pad(array: NDArray[Any], size: int, value: float) -> NDArray[Any]:
     """Fill up with `value` to the right and below, to `size` rows and columns."""
     rows, columns = array.shape[:2]
     if (rows, columns) == (size, size):

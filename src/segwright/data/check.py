@@ -27,6 +27,7 @@ from segwright.data.mask_rules import (
 )
 from segwright.data.mask_stretch import check_not_stretched
 from segwright.data.pairs import Pair, Pairing
+from segwright.data.pixel_notes import pixel_findings
 from segwright.data.readings import Reading, combine, fingerprint, read_all
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm
@@ -89,6 +90,7 @@ class DataReport:
             "fingerprint": self.fingerprint,
             "bands": self.form.bands,
             "bit_depth": self.form.bit_depth,
+            "numbers": self.form.numbers,
             "complete": self.complete,
         }
 
@@ -128,6 +130,7 @@ def check_pairs(
     left_out = _left_out(pairing, problems)
     _tell_left_out(left_out, len(readings), channel, strict)
     _tell_repaired(readings, channel)
+    _tell_pixels(readings, channel)
     form = settle_form(readings, channel)
     refuse_different_sizes(readings, channel)
     _tell_orientation(readings, channel, wish.upright)
@@ -206,6 +209,12 @@ def _tell_repaired(readings: list[Reading], channel: str) -> None:
 def _tell_orientation(readings: list[Reading], channel: str, upright: bool) -> None:
     """Say, where images carry an EXIF orientation, what is made of it; a warning where it may be wrong."""
     if finding := orientation_finding(readings, channel, upright=upright):
+        _logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
+
+
+def _tell_pixels(readings: list[Reading], channel: str) -> None:
+    """Tell what was dropped of pictures or assumed of them, a line for each kind."""
+    for finding in pixel_findings(readings, channel):
         _logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
 
 

@@ -5,21 +5,24 @@ of 8 bits are normalised as the backbone's weights are used to; for all others, 
 training images.
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.images import RGB, PixelForm, Pixels, decode_image
+from segwright.formats.images import ImageFacts, PixelForm, Pixels, decode_image
+from segwright.formats.pixel_form import Numbers
 
 if TYPE_CHECKING:
     from segwright.data.readings import Reading
 
 _SHOWN: Final = 3
+_NUMBERS_AT_ONCE: Final = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,21 @@ class FormWish:
     bands: int | None = None
     bit_depth: int | None = None
     upright: bool = False
+    numbers: Numbers | None = None
 
     @classmethod
     def exactly(cls, form: PixelForm) -> Self:
         """The wish for just this form."""
-        return cls(form.bands, form.bit_depth, form.upright)
+        return cls(form.bands, form.bit_depth, form.upright, form.numbers)
 
     def of(self, natural: PixelForm) -> PixelForm:
         """The form that an image of some natural form is to have."""
-        return PixelForm(self.bands or natural.bands, self.bit_depth or natural.bit_depth, self.upright)
+        return PixelForm(
+            self.bands or natural.bands,
+            self.bit_depth or natural.bit_depth,
+            self.upright,
+            self.numbers or natural.numbers,
+        )
 
 
 AS_THEY_ARE: Final = FormWish()
@@ -46,45 +55,72 @@ AS_THEY_ARE: Final = FormWish()
 
 @dataclass(frozen=True, eq=False)
 class BandSums:
-    """Sums over the pixels of images, band by band, values scaled to 0...1."""
+    """Statistics of the bands of some images, of the pixels that have data; numbers of 8 and 16 bits without a sign are
+    scaled to 0...1.
+    """
 
-    pixels: int
-    total: NDArray[np.float64]
-    """Sum of the values, [bands]."""
+    pixels: NDArray[np.int64]
+    """How many pixels have data, [bands]."""
+    mean: NDArray[np.float64]
+    """Their mean, [bands]."""
     squares: NDArray[np.float64]
-    """Sum of their squares, [bands]."""
+    """Sum of the squares of their distances from the mean, [bands]."""
 
     @classmethod
-    def over(cls, image: Pixels) -> Self:
-        """The sums of one image, [H, W, bands]."""
+    def over(cls, image: Pixels, no_data: float | None = None) -> Self:
+        """Those of one image, [H, W, bands], in which NaN and `no_data` are no data."""
         bands = image.shape[2]
-        largest = np.iinfo(image.dtype).max
-        total, squares = np.zeros(bands), np.zeros(bands)
-        for row in image:  # whole images as float64 would take eight times their memory
-            values = row / largest
-            total += values.sum(0)
-            squares += (values * values).sum(0)
-        return cls(image.shape[0] * image.shape[1], total, squares)
+        total = cls(np.zeros(bands, np.int64), np.zeros(bands), np.zeros(bands))
+        rows = max(_NUMBERS_AT_ONCE // (image.shape[1] * bands), 1)
+        for start in range(0, len(image), rows):  # whole images as float64 would take eight times their memory
+            total = total.joined(cls._of_part(image[start : start + rows].reshape(-1, bands), no_data))
+        return total
+
+    @classmethod
+    def _of_part(cls, pixels: NDArray[Any], no_data: float | None) -> Self:
+        """Those of some pixels, [N, bands]."""
+        known = ~np.isnan(pixels) if pixels.dtype == np.float32 else np.ones(pixels.shape, np.bool_)
+        if no_data is not None:
+            known &= pixels != no_data
+        largest = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+        values = np.where(known, pixels, 0) / np.float64(largest)
+        count = known.sum(0)
+        mean = values.sum(0) / np.maximum(count, 1)
+        distances = np.where(known, values - mean, 0)
+        return cls(count, mean, (distances * distances).sum(0))
+
+    def joined(self, other: Self) -> Self:
+        """Those of both together.
+
+        Source: Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances (1979).
+        """
+        pixels = self.pixels + other.pixels
+        share = other.pixels / np.maximum(pixels, 1)
+        step = other.mean - self.mean
+        mean = self.mean + step * share
+        return type(self)(pixels, mean, self.squares + other.squares + step * step * self.pixels * share)
 
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """Mean and standard deviation of each band, of values from 0 to 1."""
+    """Mean and standard deviation of each band: of values from 0 to 1 for numbers of 8 and 16 bits without a sign, of
+    the numbers themselves for all others.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
-def read_form(data: bytes, name: str, natural: PixelForm, wish: FormWish) -> tuple[PixelForm, BandSums | None]:
+def read_form(data: bytes, name: str, facts: ImageFacts, wish: FormWish) -> tuple[PixelForm, BandSums | None]:
     """The form that an image gets, and its sums where it is to be normalised by its own statistics.
 
     Raises DataError where the file cannot have that form.
     """
-    form = wish.of(natural)
-    if (form.bands, form.bit_depth) == (RGB.bands, RGB.bit_depth) == (natural.bands, natural.bit_depth):
+    form = wish.of(facts.form)
+    if form.is_plain_colour and facts.form.is_plain_colour:
         return form, None
     image = decode_image(data, name, form)
-    return form, None if (form.bands, form.bit_depth) == (RGB.bands, RGB.bit_depth) else BandSums.over(image)
+    return form, None if form.is_plain_colour else BandSums.over(image, facts.no_data)
 
 
 def settle_form(readings: Sequence["Reading"], channel: str) -> PixelForm:
@@ -110,9 +146,8 @@ def band_statistics(readings: Sequence["Reading"]) -> BandStatistics | None:
     sums = [reading.sums for reading in readings if reading.sums is not None]
     if not sums:
         return None
-    pixels = sum(one.pixels for one in sums)
-    mean = np.sum([one.total for one in sums], 0) / pixels
-    variance = np.sum([one.squares for one in sums], 0) / pixels - mean**2
-    std = np.sqrt(np.maximum(variance, 0))
-    std = np.where(std > 1e-6, std, 1.0)  # a band that never changes: any divisor will do
-    return BandStatistics(tuple(mean.tolist()), tuple(std.tolist()))
+    total = functools.reduce(BandSums.joined, sums)
+    std = np.sqrt(total.squares / np.maximum(total.pixels, 1))
+    unit = np.abs(total.mean) if readings[0].form.dtype == np.float32 else 1
+    std = np.where(std > 1e-6 * unit, std, 1.0)  # a band that never changes: any divisor will do
+    return BandStatistics(tuple(total.mean.tolist()), tuple(std.tolist()))

@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     """What one process computes of one step."""
 
     images: Tensor
-    """uint8 or uint16 [B, bands, H, W], channels last in memory."""
+    """uint8, uint16 or float32 [B, bands, H, W], channels last in memory."""
     masks: Tensor
     """uint8 [B, H, W], class indices, 255 = ignore."""
     keys: tuple[str, ...]
@@ -249,7 +249,7 @@ class _Crops:
         except UserError as refusal:
             return refusal
         side = self.crops.crop_size
-        image = np.zeros((side, side, self.form.bands), self.form.dtype)
+        image = np.full((side, side, self.form.bands), self.form.padding, self.form.dtype)
         return _Sample(image, np.full((side, side), IGNORE, np.uint8), None, why if visit.counted else "")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segwright.data.readings import Reading, combine
 from segwright.errors import DataError
-from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
+from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 
 _SHOWN: Final = 3
 _ENOUGH_TO_COMPARE: Final = 4  # masks
@@ -30,8 +30,8 @@ _MOST_STEPS: Final = 32  # values that can be told from arbitrary ones when they
 def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int64]:
     """The class of each pixel value, [N]; -1 for ignore. Unlike in a mask, a class may be any number here."""
     if label_map.scale is not None:
-        return np.where(values == IGNORE, -1, values // label_map.scale)
-    classes = label_map.apply(values.astype(np.uint16)).astype(np.int64)
+        return np.where((values == IGNORE) | (values == NO_DATA), -1, values // label_map.scale)
+    classes = label_map.apply(values).astype(np.int64)
     return np.where(classes == IGNORE, -1, classes)
 
 
@@ -83,9 +83,12 @@ def refuse_all_ignored(
 
     `void_is_known` says that 255 does mean void: then masks of 0 and 255 lack the other classes, which is no fault.
     """
+    numbers = values[values != NO_DATA]
+    if not numbers.size:
+        raise DataError(f"{channel}: every pixel of the masks is no data, by its number or its no-data tag.")
     names_255 = label_map.values is not None and any(pixel == IGNORE for pixel, _ in label_map.values)
-    if not names_255 and not void_is_known and IGNORE in values and set(values.tolist()) <= {0, IGNORE}:
-        what = "nothing but 255" if len(values) == 1 else "only 0 and 255"
+    if not names_255 and not void_is_known and IGNORE in numbers and set(numbers.tolist()) <= {0, IGNORE}:
+        what = "nothing but 255" if len(numbers) == 1 else "only 0 and 255"
         raise DataError(
             f"{channel}: the masks hold {what}, and 255 means ignore: nothing would be learnt of it. "
             f"If 255 is your second class, give the label map {_ready_map(np.array([0, IGNORE]))} "
@@ -93,13 +96,14 @@ def refuse_all_ignored(
         )
     if (classes_of(values, label_map) < 0).all():
         raise DataError(
-            f"{channel}: every pixel of the masks is ignored. They hold the values {listed_values(values)}, which "
+            f"{channel}: every pixel of the masks is ignored. They hold the values {listed_values(numbers)}, which "
             f"the label map {json.dumps(label_map.to_json())} does not name: correct the label map."
         )
 
 
 def infer_num_classes(readings: Sequence[Reading], values: NDArray[np.int64], label_map: LabelMap, channel: str) -> int:
     """The number of classes that masks show: the largest plus one. Refuses what looks like brightness."""
+    values = values[values != NO_DATA]
     classes = classes_of(values, label_map)
     count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
     if count > HIGHEST_CLASS + 1 or 2 * occurring < count:
@@ -133,7 +137,8 @@ def refuse_other_classes(
     bad = [reading for reading in readings if np.isin(reading.values, outside).any()]
     shown = "; ".join(_describe(reading, outside, label_map) for reading in bad[:_SHOWN])
     needed = int(classes_of(outside, label_map).max()) + 1
-    labelled = values if is_spread(values) else values[values != IGNORE]
+    numbers = values[values != NO_DATA]
+    labelled = numbers if is_spread(numbers) else numbers[numbers != IGNORE]
     more_classes = f"Set num_classes to {needed} (and give as many class names, if any)"
     cure = more_classes if needed <= HIGHEST_CLASS + 1 else "Correct the masks"
     fitting = f" such as {_ready_map(labelled)}" if len(labelled) <= num_classes else ""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segwright.data.mask_rules import label_map_place, listed_values
 from segwright.data.readings import Reading
 from segwright.errors import DataError
-from segwright.labels import LabelMap
+from segwright.labels import NO_DATA, LabelMap
 
 EXPORT_ANEW: Final = "Export them anew as class numbers, without normalising (not with plt.imsave)."
 
@@ -100,6 +100,7 @@ def _kinds(readings: Sequence[Reading]) -> Iterator[_Kind]:
     examples = {reading.values.tobytes(): reading for reading in reversed(readings)}
     for kind, count in Counter(reading.values.tobytes() for reading in readings).items():
         values = np.frombuffer(kind, np.int64)
+        values = values[values != NO_DATA]
         if values.any():
             yield _Kind(values, count, examples[kind])
 

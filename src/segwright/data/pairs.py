@@ -6,6 +6,7 @@ Knows decoders and label maps. Refuses to know where bytes lie, and crops, batch
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
 from segwright.formats.images import RGB, PixelForm, Pixels, decode_image, decode_reduced, image_size
 from segwright.formats.legend import Legend, decode_with_legend
-from segwright.formats.masks import MaskArray, decode_mask
+from segwright.formats.masks import MaskArray, decode_noted_mask
+from segwright.formats.notes import Note
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, Cache
 
@@ -88,17 +90,26 @@ def read_mask(pair: Pair) -> MaskArray:
     """The numbers stored in a pair's mask, [H, W]; raises DataError."""
     cache = pair.kept_masks
     if cache is None or not (version := pair.mask.version):  # without one, a mask that changed would go unseen
-        return decode_mask_of(pair, pair.mask.read())[0]
+        return decode_mask_of(pair, pair.mask.read()).numbers
     key = f"mask {__version__}\n{pair.mask.name}\n{version}\n{pair.legend}"
-    kept = cache.get(key, lambda: _packed(decode_mask_of(pair, pair.mask.read())[0]))
+    kept = cache.get(key, lambda: _packed(decode_mask_of(pair, pair.mask.read()).numbers))
     return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False))
 
 
-def decode_mask_of(pair: Pair, data: bytes) -> tuple[MaskArray, bool]:
-    """The numbers in the bytes of a pair's mask, and whether its legend had to correct them; raises DataError."""
+class DecodedMask(NamedTuple):
+    """The numbers in a mask, [H, W], whether its legend had to correct them, and what is assumed of them."""
+
+    numbers: MaskArray
+    repaired: bool = False
+    notes: tuple[Note, ...] = ()
+
+
+def decode_mask_of(pair: Pair, data: bytes) -> DecodedMask:
+    """Decode the bytes of a pair's mask; raises DataError."""
     if pair.legend:
-        return decode_with_legend(data, pair.mask.name, pair.legend)
-    return decode_mask(data, pair.mask.name), False
+        return DecodedMask(*decode_with_legend(data, pair.mask.name, pair.legend))
+    numbers, notes = decode_noted_mask(data, pair.mask.name)
+    return DecodedMask(numbers, notes=notes)
 
 
 def _packed(mask: MaskArray) -> bytes:

@@ -18,7 +18,9 @@ from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, verify_image
 from segwright.formats.masks import MaskArray
+from segwright.formats.notes import Note
 from segwright.formats.stored_palette import stored_palette, telling_colours
+from segwright.labels import HIGHEST_PIXEL, NO_DATA
 from segwright.resources import available_cores
 
 _REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
@@ -33,7 +35,7 @@ class Reading:
     image_size: tuple[int, int]
     mask_size: tuple[int, int]
     values: NDArray[np.int64]
-    """The different pixel values of the mask, [N], ascending, before any label map."""
+    """The different pixel values of the mask, [N], ascending, before any label map; -1 is no data."""
     counts: NDArray[np.int64]
     """How many pixels have each value, [N]."""
     digest: bytes
@@ -48,6 +50,10 @@ class Reading:
     """How the camera says that the picture is turned (EXIF), 1 to 8; 1 is upright."""
     misfit: str = ""
     """Why the image cannot be read as wished, or nothing."""
+    image_notes: tuple[Note, ...] = ()
+    """What was dropped of the image or assumed of it."""
+    mask_notes: tuple[Note, ...] = ()
+    """The same of the mask."""
     repaired: bool = False
     """Whether the colours of the mask had to be believed in place of its indices."""
     sums: BandSums | None = None
@@ -102,7 +108,7 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
     try:
         image, mask = pair.image.read(), pair.mask.read()
         facts = verify_image(image, pair.image.name, wish.upright)
-        numbers, repaired = decode_mask_of(pair, mask)
+        numbers, repaired, mask_notes = decode_mask_of(pair, mask)
         palette = None if pair.legend else stored_palette(mask, pair.mask.name)
     except DataError as error:
         return str(error)
@@ -113,7 +119,7 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         )
     misfit, form, sums = "", facts.form, None
     try:
-        form, sums = read_form(image, pair.image.name, facts.form, wish)
+        form, sums = read_form(image, pair.image.name, facts, wish)
     except DataError as error:
         misfit = str(error)
     values, counts = _count(numbers)
@@ -132,6 +138,8 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         form=form,
         orientation=facts.orientation,
         misfit=misfit,
+        image_notes=tuple(note for note in facts.notes if note.kind != "band" or form.bands <= facts.form.bands),
+        mask_notes=mask_notes,
         repaired=repaired,
         sums=sums,
         colours=None if palette is None else telling_colours(palette, values),
@@ -141,8 +149,10 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
 def _count(numbers: MaskArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The different numbers of a mask, ascending, and how often each occurs."""
     flat = numbers.ravel()
-    totals = np.zeros(np.iinfo(numbers.dtype).max + 1, np.int64)
+    first = NO_DATA if numbers.dtype.kind == "i" else 0
+    totals = np.zeros((HIGHEST_PIXEL if numbers.dtype.itemsize > 1 else 255) + 1 - first, np.int64)
     for start in range(0, flat.size, _COUNTED_AT_ONCE):
-        totals += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=totals.size)
-    values = np.flatnonzero(totals)
-    return values, totals[values]
+        part = flat[start : start + _COUNTED_AT_ONCE]
+        totals += np.bincount(part - first if first else part, minlength=totals.size)
+    places = np.flatnonzero(totals)
+    return places + first, totals[places]

@@ -19,7 +19,7 @@ from segwright.data.mask_rules import classes_of, is_spread, label_map_place, li
 from segwright.data.mask_stretch import EXPORT_ANEW, Stretch, find_stretch
 from segwright.data.readings import combine
 from segwright.errors import LabelError
-from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
+from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 
 Values = NDArray[np.int64]
 """Different pixel values of masks, ascending, [N]."""
@@ -80,8 +80,14 @@ def _values(channel: Examined) -> Values:
     """All values in the masks of a channel but 255, [N]; that counts only where the label map names it."""
     if not channel.readings:
         return np.zeros(0, np.int64)
-    values = combine(channel.readings)[0]
+    values = _numbers(channel)
     return values if IGNORE in _named(channel.label_map) else values[values != IGNORE]
+
+
+def _numbers(channel: Examined) -> Values:
+    """All values in the masks of a channel, 255 included but no data."""
+    values = combine(channel.readings)[0]
+    return np.asarray(values[values != NO_DATA], np.int64)
 
 
 def _named(label_map: LabelMap) -> Values:
@@ -97,8 +103,7 @@ def _suspicion(channel: Examined, values: Values, declared: bool) -> _Suspicion 
         return _unfitting_map(channel.label_map, values)
     if channel.label_map.scale != 1:
         return None
-    with_255 = combine(channel.readings)[0]
-    if spread := _spread(with_255):
+    if spread := _spread(_numbers(channel)):
         return spread
     fits = declared and values[-1] < channel.num_classes
     return _from_one(values, fits, channel.num_classes) or (None if fits else _multiples(values))

@@ -22,6 +22,7 @@ from PIL import (
 )
 
 from segwright.errors import DataError
+from segwright.formats.chunks import without_texts
 from segwright.formats.disguises import recognise, was_taken_for_text
 from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
 from segwright.formats.signatures import Container, check_size, sniff
@@ -54,8 +55,15 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     container = sniff(data)
     if container is None or (container == "BMP" and was_taken_for_text(data)):
         raise DataError(f"{name} {_what_else(data)}.")
+    match container:
+        case "TIFF":
+            shown = without_orientation(data)
+        case "PNG":
+            shown = without_texts(data)
+        case _:
+            shown = data
     try:
-        picture = _READERS[container](io.BytesIO(without_orientation(data) if container == "TIFF" else data))
+        picture = _READERS[container](io.BytesIO(shown))
         if container == "TIFF":  # Pillow would look for an orientation in the XMP data, too, and turn the pixels
             picture.getexif()[ORIENTATION_TAG] = 1
     except MemoryError:  # says nothing about the file

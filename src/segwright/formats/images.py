@@ -1,28 +1,33 @@
 """Pictures: bytes to pixels and back.
 
-Knows how the usual formats become bands of 8 or 16 bits, how to find out cheaply whether a file is whole, and how to
+Knows how the usual formats become bands of numbers, how to find out cheaply whether a file is whole, and how to
 decode a JPEG at a fraction of its size. Every 8-bit picture is RGB by nature: grey, palette and CMYK become RGB,
-transparency is dropped. Numbers of 16 bits and further bands stay as they are (`multiband`): what does not have the
-form that is asked for is refused and never squeezed. The orientation noted by a camera (EXIF) is applied on request
-only: masks carry none, and a pair has to stay aligned. Refuses to know masks.
+transparency is dropped. Other numbers and further bands stay as they are (`multiband`): what does not have the form
+that is asked for is refused and never squeezed. What is dropped or assumed is noted (`notes`). The orientation noted by
+a camera (EXIF) is applied on request only: masks carry none, and a pair has to stay aligned. Refuses to know masks.
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 
 from segwright.errors import DataError
-from segwright.formats.containers import load_picture, open_picture, stored_bits
+from segwright.formats.containers import open_picture, stored_bits
 from segwright.formats.disguises import has_changed_line_ends
-from segwright.formats.multiband import Pixels as Pixels
+from segwright.formats.eight_bit import EIGHT_BIT_MODES, EightBitPicture
 from segwright.formats.multiband import open_deep_png, open_tiff
+from segwright.formats.notes import Note
 from segwright.formats.orientation import noted_orientation, turned, turned_size
+from segwright.formats.pixel_form import RGB as RGB
+from segwright.formats.pixel_form import PixelForm as PixelForm
+from segwright.formats.pixel_form import Pixels as Pixels
 from segwright.formats.signatures import check_size, sniff
+from segwright.formats.tiff import Tiff
 
 IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
@@ -30,39 +35,12 @@ IMAGE_SUFFIXES: Final = (
 )
 """Endings, in lower case, of the files that are looked for as images; their bytes decide what they are."""
 
-_EIGHT_BIT_MODES: Final = frozenset(
-    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
-)
-_MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
-_NOT_TO_GREY: Final = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
-"""Modes that Pillow converts to some others only by way of these."""
-
 _JPEG_COLOURS: Final = {1: "GRAY", 3: "RGB"}
 _SPARE: Final = {"RGB": "RGBX"}
 _SCAN: Final = 0xDAFF  # the marker before a scan, FF DA
 _MOST_SCANS: Final = 500  # of a progressive JPEG; encoders make about ten, and each passes over the whole picture
 _DAMAGE: Final = ("Corrupt JPEG data", "Premature end of JPEG")
 _JPEG_BLOCK: Final = 8  # pixels; also the largest divisor
-
-
-@dataclass(frozen=True)
-class PixelForm:
-    """What the pixels of images look like: bands, bits a band, and whether EXIF orientation is applied."""
-
-    bands: int = 3
-    bit_depth: int = 8
-    upright: bool = False
-
-    @property
-    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
-        """The type of one number: uint8 or uint16."""
-        return np.dtype(np.uint8) if self.bit_depth == 8 else np.dtype(np.uint16)
-
-    def __str__(self) -> str:
-        return f"{self.bands} band{'' if self.bands == 1 else 's'} of {self.bit_depth} bits"
-
-
-RGB: Final = PixelForm()
 
 
 @dataclass(frozen=True)
@@ -76,6 +54,10 @@ class ImageFacts:
     width: int
     form: PixelForm
     orientation: int
+    notes: tuple[Note, ...] = ()
+    """What is dropped or assumed in the natural form."""
+    no_data: float | None = None
+    """The number that stands for no data, if a tag of a TIFF of bands says so."""
 
 
 def decode_image(data: bytes, name: str, form: PixelForm = RGB) -> Pixels:
@@ -84,10 +66,18 @@ def decode_image(data: bytes, name: str, form: PixelForm = RGB) -> Pixels:
     8-bit pictures are given as RGB, as grey (Pillow's L; for JPEG the stored luma, which is the same but for
     rounding), or as RGBA where they have transparency. Pictures of 16 bits or of further bands have all their bands;
     opacity comes as one band more where asked for, and grey of 16 bits is repeated for 3 bands. `name` is for messages
-    only. Raises DataError for bytes that are no picture, for damaged ones, for other numbers than unsigned ones of 8
-    or 16 bits, and for any other form.
+    only. In numbers that become float32, NaN stands for no data. Raises DataError for bytes that are no picture, for
+    damaged ones, and for any other form.
     """
     return decode_reduced(data, name, form, largest=1)[0]
+
+
+def decode_noted_image(data: bytes, name: str, form: PixelForm) -> tuple[Pixels, tuple[Note, ...]]:
+    """As `decode_image`, with what is dropped or assumed."""
+    if sniff(data) == "JPEG":
+        return decode_image(data, name, form), ()
+    pixels, notes = _opened_as(data, name, form).noted_pixels(form.bands)
+    return turned(pixels, noted_orientation(data, sniff(data)) if form.upright else 1), notes
 
 
 def decode_reduced(data: bytes, name: str, form: PixelForm, largest: int, *, spare: bool = False) -> tuple[Pixels, int]:
@@ -104,7 +94,7 @@ def decode_reduced(data: bytes, name: str, form: PixelForm, largest: int, *, spa
     decoded = None
     if container == "JPEG":
         decoded = _decode_jpeg(data, name, form, largest, whole=orientation > 1, spare=spare)
-    pixels, factor = decoded or (_decode_opened(data, name, form), 1)
+    pixels, factor = decoded or (_opened_as(data, name, form).pixels(form.bands), 1)
     return turned(pixels, orientation), factor
 
 
@@ -119,13 +109,14 @@ def verify_image(data: bytes, name: str, upright: bool = False) -> ImageFacts:
     orientation = noted_orientation(data, container)
     size = _verify_jpeg(data, name) if container == "JPEG" else None
     form = PixelForm(upright=upright)
+    notes, no_data = tuple[Note, ...](), None
     if size is None:
         picture = _open(data, name)
-        picture.check()
+        notes, no_data = picture.check(), picture.no_data
         size = picture.height, picture.width
-        form = PixelForm(picture.bands, picture.bit_depth, upright)
+        form = replace(picture.form, upright=upright)
     height, width = turned_size(*size, orientation) if upright else size
-    return ImageFacts(height, width, form, orientation)
+    return ImageFacts(height, width, form, orientation, notes, no_data)
 
 
 def image_size(data: bytes, name: str, upright: bool = False) -> tuple[int, int]:
@@ -154,43 +145,45 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 
 class _Picture(Protocol):
-    """An opened picture: `bands` and `bit_depth` are its natural form."""
+    """An opened picture in its natural form."""
 
     @property
     def height(self) -> int: ...
     @property
     def width(self) -> int: ...
     @property
-    def bands(self) -> int: ...
+    def form(self) -> PixelForm: ...
     @property
-    def bit_depth(self) -> int: ...
+    def no_data(self) -> float | None: ...
     def offers(self, bands: int) -> bool: ...
-    def check(self) -> None: ...
+    def check(self) -> tuple[Note, ...]: ...
     def pixels(self, bands: int) -> Pixels: ...
+    def noted_pixels(self, bands: int) -> tuple[Pixels, tuple[Note, ...]]: ...
 
 
 def _open(data: bytes, name: str) -> _Picture:
-    """Read the header; DataError for what is no picture of 8 or 16 bits."""
-    if sniff(data) == "TIFF" and (tiff := open_tiff(data, name)) is not None:
-        return tiff
+    """Read the header; DataError for what is no picture."""
+    tiff = Tiff.parse(data, name) if sniff(data) == "TIFF" else None
+    if tiff is not None and not tiff.is_ordinary:
+        return open_tiff(tiff)
     picture = open_picture(data, name)
     if stored_bits(picture, data) > 8:
         return open_deep_png(data, name)
-    if picture.mode not in _EIGHT_BIT_MODES:
+    if picture.mode not in EIGHT_BIT_MODES:
         raise DataError(f"{name} has an unusual pixel format (Pillow's mode {picture.mode}): convert it to 8-bit RGB.")
-    return _EightBitPicture(picture, name)
+    return EightBitPicture(picture, name, tiff)
 
 
-def _decode_opened(data: bytes, name: str, form: PixelForm) -> Pixels:
-    """Pixels of whatever is no JPEG for libjpeg-turbo; DataError where they cannot have the form."""
+def _opened_as(data: bytes, name: str, form: PixelForm) -> _Picture:
+    """Open whatever is no JPEG for libjpeg-turbo; DataError where it cannot have the form."""
     picture = _open(data, name)
-    if picture.bit_depth != form.bit_depth or not picture.offers(form.bands):
-        natural = PixelForm(picture.bands, picture.bit_depth)
+    natural = picture.form
+    if (natural.numbers, natural.bit_depth) != (form.numbers, form.bit_depth) or not picture.offers(form.bands):
         raise DataError(
             f"{name} has {natural} instead of {form}. All images of a model are alike: convert this file, or train on "
             "images like it."
         )
-    return picture.pixels(form.bands)
+    return picture
 
 
 def _decode_jpeg(
@@ -201,7 +194,7 @@ def _decode_jpeg(
     `whole` allows only divisors that leave no rest; `spare` makes RGB four bands.
     """
     size = _jpeg_size(data, name)
-    if size is None or form.bit_depth != 8 or form.bands not in _JPEG_COLOURS:
+    if size is None or form.dtype != np.uint8 or form.bands not in _JPEG_COLOURS:
         return None
     factor = _divisor(size, largest, whole)
     height, width = (-(-side // factor) for side in size)
@@ -270,42 +263,3 @@ def _scans(data: bytes) -> int:
     """How often the marker of a scan occurs, at even and at odd places: a fifth of the time of bytes.count."""
     pairs = (np.frombuffer(data, "<u2", (len(data) - first) // 2, first) for first in (0, 1))
     return sum(int(np.count_nonzero(each == _SCAN)) for each in pairs)
-
-
-@dataclass(frozen=True)
-class _EightBitPicture:
-    """A picture of up to 8 bits, opened by Pillow."""
-
-    picture: ImageFile.ImageFile
-    name: str
-
-    bands: int = 3
-    bit_depth: int = 8
-
-    @property
-    def height(self) -> int:
-        return self.picture.height
-
-    @property
-    def width(self) -> int:
-        return self.picture.width
-
-    def offers(self, bands: int) -> bool:
-        """Whether it can be had with this number of bands: grey, colour, and colour with opacity if it has that."""
-        return bands in (1, 3) or (bands == 4 and self.picture.has_transparency_data)
-
-    def check(self) -> None:
-        """Decode it and forget it; DataError where that fails."""
-        load_picture(self.picture, self.name)
-
-    def pixels(self, bands: int) -> NDArray[np.uint8]:
-        """Decode it: uint8 [H, W, bands]."""
-        load_picture(self.picture, self.name)
-        picture: Image.Image = self.picture
-        if picture.mode in _NOT_TO_GREY:
-            picture = picture.convert(_NOT_TO_GREY[picture.mode])
-        if bands != 4:
-            # A palette's transparency would make convert() warn that it is lost, which is what is wanted here.
-            picture.info.pop("transparency", None)
-        pixels = np.array(picture.convert(_MODES[bands]))
-        return pixels.reshape(*pixels.shape[:2], bands)

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.formats.colour_table import Colour, ColourTable
-from segwright.formats.containers import open_picture, stored_bits
 from segwright.formats.gif import is_gif
 from segwright.formats.images import decode_image
-from segwright.formats.masks import MaskArray, decode_mask, mask_palette
+from segwright.formats.masks import MaskArray, decode_mask, is_colour_picture, mask_palette
 from segwright.formats.signatures import sniff
 from segwright.labels import IGNORE
 
@@ -33,10 +32,8 @@ def decode_with_legend(data: bytes, name: str, legend: Legend) -> tuple[MaskArra
     know is `IGNORE`; where it shows nothing but numbers of the legend as grey, these count. Raises DataError as
     `decode_mask` does.
     """
-    if sniff(data) not in ("JPEG", "WebP") and not is_gif(data):
-        picture = open_picture(data, name)
-        if len(picture.getbands()) > 2 and stored_bits(picture, data) <= 8:
-            return _of_colours(np.asarray(decode_image(data, name), np.uint8), legend)
+    if sniff(data) not in ("JPEG", "WebP") and not is_gif(data) and is_colour_picture(data, name):
+        return _of_colours(np.asarray(decode_image(data, name), np.uint8), legend)
     indices, palette = decode_mask(data, name), mask_palette(data)
     if palette is None:
         return indices, False

@@ -88,9 +88,15 @@ def contact_sheet(
 
 
 def _stretched(band: Pixels) -> NDArray[np.uint8]:
-    """One band [H, W] as uint8, its percentiles spread over all values; black where all its values are the same."""
-    low, high = (float(value) for value in np.percentile(band, _PERCENTILES))
-    scaled = (band.astype(np.float32) - low) * (255 / max(high - low, 1))
+    """One band [H, W] as uint8, its percentiles spread over all values; black where all its values are the same, and
+    where there is no data.
+    """
+    known = band[np.isfinite(band)] if band.dtype == np.float32 else band
+    if not known.size:
+        return np.zeros(band.shape, np.uint8)
+    low, high = (float(value) for value in np.percentile(known, _PERCENTILES))
+    span = high - low if band.dtype == np.float32 and high > low else max(high - low, 1)
+    scaled = np.nan_to_num((band.astype(np.float32) - low) * (255 / span))
     return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 

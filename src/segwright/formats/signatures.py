@@ -12,7 +12,8 @@ Container = Literal["JPEG", "PNG", "TIFF", "BMP", "WebP"]
 
 MAX_PIXELS: Final = 178_956_970
 """Largest picture that is opened, in pixels: Pillow's own limit against decompression bombs (half a gigabyte
-as RGB). Pictures of other bands have at most as many numbers as the largest RGB picture, three for each pixel.
+as RGB). Pictures of other bands have at most as many numbers as the largest RGB picture, three for each pixel, and
+half or a quarter as many where they take 32 or 64 bits.
 """
 
 _TIFF_SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -31,9 +32,9 @@ def sniff(data: bytes) -> Container | None:
     return "WebP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
-def check_size(height: int, width: int, name: str, bands: int = 3) -> None:
-    """Raise TooLargeError for a picture with more than MAX_PIXELS, or with more than 3 * MAX_PIXELS numbers in all its
-    bands, and DataError for one without pixels.
+def check_size(height: int, width: int, name: str, bands: int = 3, bits: int = 8) -> None:
+    """Raise TooLargeError for a picture with more than MAX_PIXELS, or with more numbers in all its bands than are read,
+    and DataError for one without pixels.
     """
     if height < 1 or width < 1:
         raise DataError(f"{name} has no pixels: its size is {width} x {height}.")
@@ -42,8 +43,9 @@ def check_size(height: int, width: int, name: str, bands: int = 3) -> None:
             f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read at most: "
             "cut it into smaller pictures."
         )
-    if height * width * bands > 3 * MAX_PIXELS:
+    most = 3 * MAX_PIXELS * 16 // max(bits, 16)
+    if height * width * bands > most:
         raise TooLargeError(
-            f"{name} has {width} x {height} pixels of {bands} bands, more than the {3 * MAX_PIXELS:,} numbers that "
+            f"{name} has {width} x {height} pixels of {bands} bands, more than the {most:,} numbers that "
             "are read at most: cut it into smaller pictures."
         )

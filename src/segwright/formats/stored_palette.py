@@ -17,6 +17,7 @@ from segwright.formats.colour_table import code_of
 from segwright.formats.containers import open_picture
 from segwright.formats.gif import is_gif, read_gif
 from segwright.formats.signatures import sniff
+from segwright.formats.tiff import PALETTE, Tiff
 
 NO_COLOUR: Final = -1
 """Stands for the colour of an index beyond the end of its palette."""
@@ -34,6 +35,10 @@ def stored_palette(data: bytes, name: str) -> NDArray[np.uint8] | None:
     """
     if sniff(data) == "PNG":
         return _png_palette(data)
+    if sniff(data) == "TIFF":
+        tiff = Tiff.parse(data, name)
+        if not tiff.is_ordinary or tiff.layout.photometric != PALETTE:
+            return None
     picture = read_gif(data, name) if is_gif(data) else open_picture(data, name)
     if picture.mode != "P" or picture.palette is None:
         return None
@@ -53,7 +58,7 @@ def telling_colours(palette: NDArray[np.uint8], values: NDArray[np.int64]) -> ND
     in which each number is its own grey, with more entries than are used.
     """
     codes = code_of(palette)
-    inside = values < len(codes)
+    inside = (values >= 0) & (values < len(codes))
     used = np.full(len(values), NO_COLOUR, np.int32)
     used[inside] = codes[values[inside]]
     if (len(codes) > 1 and (codes == codes[0]).all()) or (len(used) > 1 and (used == used[0]).all()):

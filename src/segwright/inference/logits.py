@@ -62,7 +62,7 @@ def logit_blocks(
     precision: torch.dtype = torch.float32,
     pixel_budget: int = PIXEL_BUDGET,
 ) -> Iterator[Block]:
-    """Yield the logits of an image, uint8 or uint16 [H, W, bands], block by block; the blocks tile it without overlap.
+    """Yield the logits of an image, [H, W, bands], block by block; the blocks tile it without overlap.
 
     The network must be in evaluation mode and on `device`. At or below `pixel_budget` pixels the network sees
     the whole image, and the blocks together equal its forward pass.

@@ -3,6 +3,7 @@
 Knows file names and what is written beside one another. Refuses to know how logits are made.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER, progress
 from segwright.data.folders import list_images
 from segwright.data.image_orientation import count_orientations
+from segwright.data.pixel_notes import NotedFile, describe_notes
 from segwright.errors import DataError, OutputExistsError, UserError
-from segwright.formats.images import Pixels, decode_image, encode_png
+from segwright.formats.images import Pixels, decode_noted_image, encode_png
 from segwright.formats.masks import encode_mask
+from segwright.formats.notes import Note
 from segwright.formats.orientation import noted_orientation
 from segwright.formats.overlays import displayable
 from segwright.formats.overlays import overlay as draw_overlay
@@ -64,21 +67,25 @@ def predict_files(
     _refuse_collisions(images, outputs)
     model = load(bundle, device, precision_dtype)
     failed = []
-    noted = list[tuple[str, int]]()
+    turned = list[tuple[str, int]]()
+    noted = list[NotedFile]()
     with progress("predicting", len(images), every=20) as advance:
         for stem, blob in images:
             try:
-                orientation = _predict_one(model, blob, _files(output, stem, blob, outputs, overwrite), outputs)
+                orientation, notes = _predict_one(model, blob, _files(output, stem, blob, outputs, overwrite), outputs)
                 if orientation > 1:
-                    noted.append((blob.name, orientation))
+                    turned.append((blob.name, orientation))
+                noted += [NotedFile(blob.name, note) for note in notes]
             except UserError as error:
                 LOGGER.warning(str(error))
                 failed.append(blob)
             advance(1, "images")
+    for finding in describe_notes(noted, "image", len(images), "predict"):
+        LOGGER.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
     LOGGER.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
-    if noted:
+    if turned:
         read = "turned upright" if model.form.upright else "read as stored, without turning"
-        LOGGER.info(f"{count_orientations(noted, len(images))}: {read}, and so are the masks")
+        LOGGER.info(f"{count_orientations(turned, len(images))}: {read}, and so are the masks")
     if failed:
         raise DataError(f"{len(failed)} of {len(images)} images could not be predicted; the warnings above name them")
 
@@ -97,16 +104,18 @@ def _files(output: Path, stem: str, blob: Blob, outputs: Outputs, overwrite: boo
     return files
 
 
-def _predict_one(model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs) -> int:
-    """Write what is wanted of one image, and return its EXIF orientation."""
+def _predict_one(
+    model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs
+) -> tuple[int, tuple[Note, ...]]:
+    """Write what is wanted of one image; return its EXIF orientation, and what was dropped of it or assumed."""
     data = blob.read()
-    image = decode_image(data, blob.name, model.form)
+    image, notes = decode_noted_image(data, blob.name, model.form)
     files[".png"].parent.mkdir(parents=True, exist_ok=True)
     mask = _write_probabilities(model, image, files[".npy"]) if outputs.probabilities else model.mask(image)
     write_bytes(files[".png"], encode_mask(mask, model.palette))
     if outputs.overlay:
         write_bytes(files[".overlay.png"], encode_png(draw_overlay(displayable(image), mask, model.palette)))
-    return noted_orientation(data, sniff(data))
+    return noted_orientation(data, sniff(data)), notes
 
 
 def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:

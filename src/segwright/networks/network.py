@@ -1,4 +1,4 @@
-"""The segmentation network: integer pixels in, class logits out; backbone, head, auxiliary head, nothing
+"""The segmentation network: plain pixels in, class logits out; backbone, head, auxiliary head, nothing
 else.
 
 Normalisation is part of the network, so whoever runs it, or a graph exported from it, hands over plain
@@ -50,22 +50,22 @@ class SegmentationNetwork(nn.Module):
         self.register_buffer("_std", self._per_band(self.spec.std), persistent=False)
 
     def _per_band(self, numbers: tuple[float, ...] | None) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1) * self.spec.largest_value
+        return torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1) * self.spec.scale
 
     def forward(self, images: Tensor) -> Tensor:
-        """Integer images [B, bands, H, W] to the main head's logits, float32 [B, C, H, W]; exported."""
+        """Images [B, bands, H, W] to the main head's logits, float32 [B, C, H, W]; exported."""
         height, width = images.shape[-2:]
         return resize(self.coarse_logits(images), (height, width))
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Integer images [B, bands, H, W] to the main and the auxiliary logits, float32 [B, C, H, W].
+        """Images [B, bands, H, W] to the main and the auxiliary logits, float32 [B, C, H, W].
 
         The second is None where the network has no auxiliary head.
         """
         return self.logits_of_normalised(self.normalise(images))
 
     def coarse_logits(self, images: Tensor) -> Tensor:
-        """Integer images [B, bands, H, W] to the main head's logits before the last resize.
+        """Images [B, bands, H, W] to the main head's logits before the last resize.
 
         They are float32 [B, C, h, w]; `resize` to (H, W), whole or in bands, gives `forward`'s.
         """
@@ -88,10 +88,16 @@ class SegmentationNetwork(nn.Module):
         return full, None if auxiliary is None else resize(auxiliary.float(), (height, width))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Integer images [B, bands, H, W] to float32 ones: scaled to 0...1, less the mean, divided by std."""
-        if images.is_floating_point():
-            raise TypeError(f"the network takes integer pixels, not {images.dtype}, and normalises them itself")
-        return (images.to(torch.float32) - self._mean) / self._std
+        """Images [B, bands, H, W] to float32 ones: scaled to 0...1 if they are integers, less the mean, divided by std.
+        NaN and infinity, which stand for no data, become 0: the mean.
+        """
+        if images.is_floating_point() != self.spec.takes_floats:
+            wanted = "floating-point" if self.spec.takes_floats else "integer"
+            raise TypeError(f"the network takes {wanted} pixels, not {images.dtype}, and normalises them itself")
+        normalised = (images.to(torch.float32) - self._mean) / self._std
+        if not self.spec.takes_floats:
+            return normalised
+        return torch.where(normalised.abs() < torch.inf, normalised, 0.0)  # nothing is less than NaN
 
     def synchronise_batch_norms(self) -> None:
         """Make every BatchNorm take its statistics over all processes of a training; they must be on GPUs then."""

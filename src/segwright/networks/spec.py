@@ -15,10 +15,11 @@ class NetworkSpec:
 
     ``algorithm`` names the head. ``backbone`` is the name as the user gave it: ``resnet-50``, ``resnet-101`` or a
     timm name. ``output_stride`` is the wanted input size over feature-map size; a built network's own spec holds what
-    the backbone could do. ``auxiliary`` adds the auxiliary head. ``bands`` and ``bit_depth`` describe the images:
-    values run from 0 to 2**bit_depth - 1. ``upright`` says that pictures are turned as their camera noted (EXIF)
-    before the network sees them. ``mean`` and ``std``, one number a band, normalise values scaled to 0...1; ``None``
-    stands for those of the backbone's pretrained weights.
+    the backbone could do. ``auxiliary`` adds the auxiliary head. ``bands``, ``bit_depth`` and ``numbers`` describe the
+    images as files hold them: unsigned whole numbers, signed ones, or floating-point ones, whose ``bit_depth`` is 32.
+    ``upright`` says that pictures are turned as their camera noted (EXIF) before the network sees them. ``mean`` and
+    ``std``, one number a band, normalise unsigned values of 8 and 16 bits scaled to 0...1, all others as they are;
+    ``None`` stands for those of the backbone's pretrained weights.
     """
 
     algorithm: Algorithm
@@ -31,8 +32,14 @@ class NetworkSpec:
     upright: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    numbers: Literal["uint", "int", "float"] = "uint"
 
     @property
-    def largest_value(self) -> int:
-        """The largest value that a pixel of ``bit_depth`` bits can have."""
-        return int(2**self.bit_depth - 1)
+    def takes_floats(self) -> bool:
+        """Whether pixels come as float32, with NaN for no data; unsigned ones of 8 and 16 bits come as integers."""
+        return self.numbers != "uint" or self.bit_depth > 16
+
+    @property
+    def scale(self) -> int:
+        """What stands for 1 in ``mean`` and ``std``: the largest value of integer pixels, else 1."""
+        return 1 if self.takes_floats else int(2**self.bit_depth - 1)

@@ -108,7 +108,7 @@ def unknown_mask(body: bytes, form: PixelForm) -> NDArray[np.uint8]:
 
 def _files(form: PixelForm) -> str:
     """The kinds of files that hold pictures of a form."""
-    if form.bands > 4:
+    if form.bands > 4 or form.dtype == np.float32:
         return "TIFF"
     if form.bit_depth > 8:
         return "PNG or TIFF"

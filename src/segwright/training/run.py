@@ -177,15 +177,21 @@ def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
 def _wish(settings: Hyperparameters, former: Former | None) -> FormWish:
     """What is settled about the images' pixels before they are seen: all, where a network is there already."""
     if former is None:
-        return FormWish(settings.bands, None, settings.apply_exif_orientation)
-    return FormWish(former.network.bands, former.network.bit_depth, former.network.upright)
+        return FormWish(settings.bands, upright=settings.apply_exif_orientation)
+    network = former.network
+    return FormWish(network.bands, network.bit_depth, network.upright, network.numbers)
 
 
 def _images(data: PreparedData) -> ImageSpec:
     """What a new network is shown: images of other kinds than 8-bit colour are normalised by their own statistics."""
     form, bands = data.form, data.train.bands
     return ImageSpec(
-        form.bands, form.bit_depth, form.upright, bands.mean if bands else None, bands.std if bands else None
+        form.bands,
+        form.bit_depth,
+        form.upright,
+        bands.mean if bands else None,
+        bands.std if bands else None,
+        form.numbers,
     )
 
 

@@ -6,6 +6,7 @@ Knows bundles, networks and class names. Refuses to know data, epochs and checkp
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -34,11 +35,12 @@ class ImageSpec:
     upright: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    numbers: Literal["uint", "int", "float"] = "uint"
 
     @classmethod
     def of(cls, network: NetworkSpec) -> "ImageSpec":
         """What a network is shown."""
-        return cls(network.bands, network.bit_depth, network.upright, network.mean, network.std)
+        return cls(network.bands, network.bit_depth, network.upright, network.mean, network.std, network.numbers)
 
 
 def follow(settings: Hyperparameters, network: NetworkSpec) -> Hyperparameters:

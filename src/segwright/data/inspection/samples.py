@@ -21,7 +21,7 @@ from segwright.data.readings import Reading, combine
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, decode_reduced, encode_jpeg
 from segwright.formats.overlays import displayable, overlay
-from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
+from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 from segwright.palettes import default_palette
 from segwright.storage import Blob
 
@@ -108,6 +108,9 @@ def drawing_map(channel: Examined) -> LabelMap:
     if channel.num_classes or not channel.readings:
         return channel.label_map
     values = combine(channel.readings)[0]
+    values = values[values != NO_DATA]
+    if not values.size:
+        return channel.label_map
     return LabelMap(values=tuple((int(value), place % (HIGHEST_CLASS + 1)) for place, value in enumerate(values)))
 
 

@@ -32,6 +32,7 @@ from segwright.data.mask_rules import (
 )
 from segwright.data.mask_stretch import check_not_stretched
 from segwright.data.pairs import Pairing
+from segwright.data.pixel_notes import pixel_findings
 from segwright.data.preparation import Classes, settle_classes
 from segwright.data.readings import Reading, combine, read_all
 from segwright.data.remarks import absent_classes, remarks
@@ -39,7 +40,7 @@ from segwright.data.suspicions import suspicions
 from segwright.errors import UserError
 from segwright.formats.images import PixelForm
 from segwright.hyperparameters import Hyperparameters
-from segwright.labels import IGNORE, LabelMap, numbered_names
+from segwright.labels import IGNORE, NO_DATA, LabelMap, numbered_names
 from segwright.palettes import default_palette
 
 _NAMED: Final = 3
@@ -113,7 +114,10 @@ class Survey:
             "histogram": channel.histogram.tolist(),
             "pictures_with_class": channel.pictures.tolist(),
             "ignored_pixels": channel.ignored_pixels,
-            "pixel_values": {str(value): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)},
+            "pixel_values": {
+                "no data" if value == NO_DATA else str(value): count
+                for value, count in zip(values.tolist(), counts.tolist(), strict=True)
+            },
         }
 
 
@@ -143,7 +147,7 @@ class _Surveyor:
     def survey(self) -> Survey:
         settings = self.settings
         classes = self._classes()
-        wish = FormWish(settings.bands, None, settings.apply_exif_orientation)
+        wish = FormWish(settings.bands, upright=settings.apply_exif_orientation)
         readings, form = self._read("train", wish)
         validation_readings, _ = self._read("validation", FormWish.exactly(form) if form else wish)
         count = classes.count if classes else None
@@ -210,6 +214,7 @@ class _Surveyor:
             self._tell_left_out(side, "image", pairing.unpaired_images)
             self._tell_left_out(side, "mask", pairing.unpaired_masks)
             self._tell_unreadable(side, problems, not readings)
+            self.findings += pixel_findings(readings, side)
             if not readings:
                 return [], None
             with self._noting(side, _misfits(readings)):

@@ -1,0 +1,108 @@
+"""Which planes of a TIFF belong to one picture: what microscopy programs write into its description.
+
+Knows the texts of ImageJ, OME and tifffile. A plane is what a page of the file holds; channels of the first position
+are the bands of a picture, all other positions are slices. Refuses to know tags and pixels.
+
+Source: ImageJ, `ij/io/TiffDecoder.java`; OME-XML schema 2016-06, elements Pixels and TiffData; tifffile, series of kind
+`shaped`.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from xml.etree import ElementTree
+
+_MOST_CHANNELS: Final = 1024
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The planes of a file."""
+
+    channels: tuple[int, ...]
+    """The plane of each channel at the first position, by its number in the file."""
+    positions: int
+    """How many slices, or times, or both multiplied, have such channels."""
+
+
+def parse_stack(description: str) -> Stack | None:
+    """What the description of a TIFF's first page says, or None where it says nothing."""
+    try:
+        if description.startswith("ImageJ="):
+            stack: Stack | None = _imagej(description)
+        elif description.rstrip()[-4:] == "OME>":
+            stack = _ome(description)
+        elif description.startswith("{"):
+            stack = _shaped(description)
+        else:
+            return None
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError, ElementTree.ParseError):
+        return None  # a text that is not what it seems says nothing
+    return stack if stack and 0 < len(stack.channels) <= _MOST_CHANNELS and min(stack.channels) >= 0 else None
+
+
+def _imagej(description: str) -> Stack:
+    numbers = {key: int(value) for key, value in re.findall(r"^(\w+)=(\d{1,9})\s*$", description, re.MULTILINE)}
+    channels = max(numbers.get("channels", 1), 1)
+    positions = max(numbers.get("slices", 1), 1) * max(numbers.get("frames", 1), 1)
+    positions = max(positions, numbers.get("images", 1) // channels)
+    return Stack(tuple(range(min(channels, _MOST_CHANNELS + 1))), positions)
+
+
+def _shaped(description: str) -> Stack | None:
+    document = json.loads(description)
+    axes, shape = document["axes"], [int(length) for length in document["shape"]]
+    if len(axes) != len(shape) or "YX" not in axes or "C" not in axes[: axes.index("YX")] or min(shape) < 1:
+        return None
+    leading = dict(zip(axes[: axes.index("YX")], shape, strict=False))
+    return _stack(leading, list(leading)[::-1])
+
+
+def _ome(description: str) -> Stack | None:
+    root = ElementTree.fromstring(description.encode())
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None:
+        return None
+    channel = pixels.find("{*}Channel")
+    samples = max(int(channel.get("SamplesPerPixel", 1)), 1) if channel is not None else 1
+    sizes = {axis: max(int(pixels.get(f"Size{axis}", 1)), 1) for axis in "CZT"}
+    sizes["C"] = max(sizes["C"] // samples, 1)
+    order = [axis for axis in pixels.get("DimensionOrder", "XYCZT") if axis in sizes]
+    stack = _stack(sizes, order)
+    parts = [part for part in pixels.findall("{*}TiffData") if part.attrib]
+    if not parts:
+        return stack
+    places = [_page_of(plane, parts, sizes, order, root.get("UUID")) for plane in stack.channels]
+    return Stack(tuple(places), stack.positions)
+
+
+def _page_of(
+    plane: int, parts: Sequence[ElementTree.Element], sizes: Mapping[str, int], order: Sequence[str], own: str | None
+) -> int:
+    """The page of a plane, which the elements TiffData name; -1 where it lies in another file."""
+    for part in parts:
+        uuid = part.find("{*}UUID")
+        if uuid is not None and own is not None and (uuid.text or "").strip() != own:
+            continue
+        first = sum(int(part.get(f"First{axis}", 0)) * _stride(axis, sizes, order) for axis in order)
+        count = int(part.get("PlaneCount", 1 if "IFD" in part.attrib else math.prod(sizes.values())))
+        if first <= plane < first + count:
+            return int(part.get("IFD", 0)) + plane - first
+    return -1
+
+
+def _stack(sizes: Mapping[str, int], fastest_first: Sequence[str]) -> Stack:
+    """Channels and positions of planes that follow one another along some axes."""
+    channels = min(sizes["C"], _MOST_CHANNELS + 1)
+    stride = _stride("C", sizes, fastest_first)
+    positions = math.prod(length for axis, length in sizes.items() if axis != "C")
+    return Stack(tuple(channel * stride for channel in range(channels)), positions)
+
+
+def _stride(axis: str, sizes: Mapping[str, int], fastest_first: Sequence[str]) -> int:
+    """How many planes lie between two that differ by one along an axis."""
+    faster = fastest_first[: list(fastest_first).index(axis)]
+    return math.prod(sizes[other] for other in faster)

@@ -1,0 +1,322 @@
+"""TIFF files: what their numbers are, which pages make up one picture, and how these are read.
+
+Knows tags and planes, and bounds what is read of them. Refuses to know what the numbers mean (`multiband` and `masks`
+do).
+
+Memory is bounded: a picture has at most MAX_PIXELS pixels and twice 3 * MAX_PIXELS bytes in all its bands
+(`signatures`), which is checked before anything is decoded, and a piece of it (strip or tile) is not larger either.
+
+Source: TIFF 6.0; Adobe's TIFF Technical Notes; libtiff's list of compressions.
+"""
+
+import importlib.util
+import io
+import logging
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffFile, TiffPage
+
+from segwright.errors import DataError
+from segwright.formats.no_data import NO_DATA_TAG, parse_no_data
+from segwright.formats.pixel_form import Numbers
+from segwright.formats.signatures import MAX_PIXELS, check_size
+from segwright.formats.stacks import Stack, parse_stack
+
+# Odd tags are no news to users: what cannot be read becomes an error anyway.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+
+WHITE_IS_ZERO: Final = 0
+PALETTE: Final = 3
+LOSSY: Final = {
+    6: "JPEG", 7: "JPEG", 33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000",
+    34887: "LERC", 34892: "JPEG", 34934: "JPEG XR", 22610: "JPEG XR", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
+"""Compressions that may change numbers."""
+
+_COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
+"""Samples of TIFF's kinds of colour: white or black is zero, RGB, palette, CMYK, YCbCr, Lab."""
+
+_OPACITY: Final = frozenset(((1,), (2,)))  # ExtraSamples: associated or unassociated alpha and nothing else
+_KINDS: Final[dict[int, Numbers]] = {1: "uint", 2: "int", 3: "float"}
+_BITS: Final[dict[Numbers, tuple[int, ...]]] = {
+    "uint": (8, 16, 32, 64), "int": (8, 16, 32, 64), "float": (16, 32, 64),
+}  # fmt: skip
+
+_DEFLATE: Final = frozenset((8, 32946))
+_LARGEST_TILE: Final = 1 << 24  # numbers in a tile of a picture that is smaller than it
+_NOT_COMPRESSED: Final = 1
+_PLAIN_COMPRESSIONS: Final = frozenset((_NOT_COMPRESSED, *_DEFLATE))
+_COMPRESSIONS: Final = frozenset((*_PLAIN_COMPRESSIONS, 5, 32773, 50000))  # LZW, PackBits, Zstandard
+_FLOAT_PREDICTOR: Final = 3
+_HAS_IMAGECODECS: Final = importlib.util.find_spec("imagecodecs") is not None
+
+_NOT_FOR_PILLOW: Final = b"MM\0+"  # BigTIFFs whose high bytes come first, which Pillow 13 takes for damaged
+_MOST_PAGES: Final = 1000  # that are counted
+_ALONE: Final = Stack((0,), 1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tags of a TIFF page that say what its numbers are, as whole numbers; `bits` are those that occur."""
+
+    height: int
+    width: int
+    depth: int
+    samples: int
+    bits: tuple[int, ...]
+    kind: int
+    is_planar: bool
+    photometric: int
+    extra: tuple[int, ...]
+    compression: int
+    predictor: int
+
+    @classmethod
+    def of(cls, page: TiffPage) -> "Layout":
+        """Copy the tags; raises whatever comes of tags that are no numbers."""
+        bits: Any = page.bitspersample  # a tuple where samples differ
+        return cls(
+            height=int(page.imagelength),
+            width=int(page.imagewidth),
+            depth=max(int(page.imagedepth), int(page.tiledepth)),
+            samples=int(page.samplesperpixel),
+            bits=tuple(int(number) for number in bits) if isinstance(bits, tuple) else (int(bits),),
+            kind=int(page.sampleformat),
+            is_planar=int(page.planarconfig) == 2,
+            photometric=int(page.photometric),
+            extra=tuple(int(number) for number in page.extrasamples),
+            compression=int(page.compression),
+            predictor=int(page.predictor),
+        )
+
+    @property
+    def has_opacity(self) -> bool:
+        """Whether the last sample is opacity: what ExtraSamples calls so, if nothing else is extra."""
+        return self.extra in _OPACITY and self.samples == _COLOURS.get(self.photometric, 0) + 1
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether it is a picture of up to 8 bits as Pillow reads it."""
+        if self.is_planar and self.has_opacity:  # Pillow does not read all of these
+            return False
+        colours = self.samples - self.has_opacity
+        return self.kind == 1 and max(self.bits) <= 8 and colours == _COLOURS.get(self.photometric)
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """The kind of its numbers, or None for complex and other ones."""
+        return _KINDS.get(self.kind)
+
+    @property
+    def has_readable_numbers(self) -> bool:
+        """Whether these are numbers of one type that NumPy has."""
+        return self.numbers is not None and len(self.bits) == 1 and self.bits[0] in _BITS[self.numbers]
+
+
+@dataclass(frozen=True, eq=False)
+class Tiff:
+    """A TIFF file, opened at its first picture."""
+
+    name: str
+    data: bytes
+    file: TiffFile
+    planes: tuple[TiffPage | int, ...]
+    """The pages of the picture's channels; a number is that of a plane that follows the first without a page."""
+    layout: Layout
+    """That of each plane."""
+    stack: Stack
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> "Tiff":
+        """Read tags. Raises DataError for damaged files, TooLargeError for more than MAX_PIXELS."""
+        try:
+            file = TiffFile(io.BytesIO(data))
+            page = file.pages.first
+            stack = parse_stack(page.description) or _ALONE
+            layout = Layout.of(page)
+            planes = _planes(file, stack, layout, data) if stack.channels != (0,) else (page,)
+            if not planes:
+                planes, stack = (page,), _ALONE
+            elif isinstance(planes[0], TiffPage):
+                layout = Layout.of(planes[0])
+        except MemoryError:  # says nothing about the file
+            raise
+        except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
+            raise DataError(f"{name} is a TIFF file that is damaged or of an unusual kind: {error}.") from error
+        check_size(layout.height, layout.width, name, layout.samples * len(planes), max(layout.bits))
+        return cls(name, data, file, planes, layout, stack)
+
+    @property
+    def samples(self) -> int:
+        """Numbers of each pixel, those of all channels together."""
+        return self.layout.samples * len(self.planes)
+
+    @property
+    def has_opacity(self) -> bool:
+        """Whether the last of them is opacity."""
+        return len(self.planes) == 1 and self.layout.has_opacity
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether Pillow reads all of it: a picture of up to 8 bits."""
+        return len(self.planes) == 1 and self.layout.is_ordinary and not self.data.startswith(_NOT_FOR_PILLOW)
+
+    @property
+    def no_data(self) -> float | None:
+        """The number that stands for no data by GDAL's tag, if there is one."""
+        tag = self.file.pages.first.tags.get(NO_DATA_TAG)
+        return None if tag is None else parse_no_data(tag.value)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether `read` knows its compression; Pillow knows others."""
+        return self.layout.compression in (_COMPRESSIONS if _HAS_IMAGECODECS else _PLAIN_COMPRESSIONS)
+
+    def refuse_numbers(self, what: str, cure: str) -> None:
+        """Raise DataError where the numbers are of no type that is read; `what` is to have others, `cure` says how."""
+        layout = self.layout
+        if layout.has_readable_numbers and layout.depth == 1:
+            return
+        kind = {1: "unsigned whole", 2: "signed whole", 3: "floating-point", 5: "complex", 6: "complex"}
+        bits = " and ".join(str(number) for number in layout.bits)
+        raise DataError(
+            f"{self.name} holds {'a volume' if layout.depth != 1 else 'a picture'} of "
+            f"{kind.get(layout.kind, 'unusual')} numbers of {bits} bits. {what} have whole numbers of 8, 16, 32 or 64 "
+            f"bits or floating-point numbers of 16, 32 or 64: {cure}."
+        )
+
+    def read(self) -> NDArray[Any]:
+        """Decode it: [H, W, samples], as stored. Raises DataError for damaged bytes and what cannot be decoded."""
+        _check_compression(self.layout, self.name)
+        try:
+            planes = [self._plane(plane) for plane in self.planes]
+            return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2))
+        except MemoryError:  # says nothing about the file
+            raise
+        except Exception as error:  # as above
+            raise DataError(f"{self.name} is truncated or damaged: {error}.") from error
+
+    def count_pages(self) -> int:
+        """How many pictures it holds, the first one included, up to a thousand: pages, slices or times, but neither
+        masks nor smaller copies of the first.
+        """
+        return self.stack.positions if self.stack.positions > 1 else 1 + sum(1 for _ in self.further_pages())
+
+    def further_pages(self) -> Iterator[TiffPage]:
+        """The pages after the first picture, up to a thousand, but neither masks nor smaller copies of it."""
+        for index in range(max(len(self.planes), 1), _MOST_PAGES):
+            page = _page(self.file, index)
+            if page is None:
+                return
+            if not page.is_reduced and not page.is_mask and not self._is_smaller(page):
+                yield page
+
+    def decode(self, page: TiffPage) -> NDArray[Any]:
+        """The numbers of another page, [H, W, samples]. Raises DataError for what cannot be decoded."""
+        layout = Layout.of(page)
+        check_size(layout.height, layout.width, self.name, layout.samples, max(layout.bits))
+        return Tiff(self.name, self.data, self.file, (page,), layout, _ALONE).read()
+
+    def _is_smaller(self, page: TiffPage) -> bool:
+        """Whether a page looks like the same picture at a smaller size, as pyramids have it."""
+        height, width = int(page.imagelength), int(page.imagewidth)
+        ratio = abs(height * self.layout.width - width * self.layout.height)
+        return height < self.layout.height and ratio <= max(self.layout.height, self.layout.width)
+
+    def _plane(self, plane: TiffPage | int) -> NDArray[Any]:
+        """One plane, [H, W, samples]."""
+        layout = self.layout
+        if isinstance(plane, int):
+            page = self.planes[0]
+            assert isinstance(page, TiffPage)
+            shape = (layout.height, layout.width, layout.samples)
+            dtype = np.dtype(page.dtype).newbyteorder(self.file.byteorder)
+            start = page.dataoffsets[0] + plane * math.prod(shape) * dtype.itemsize
+            stored = np.frombuffer(self.data, dtype, math.prod(shape), start)
+            return stored.reshape(shape).astype(page.dtype)
+        _check_pieces(plane, layout, self.data)
+        stored = plane.asarray(squeeze=False, maxworkers=1)  # [planes, 1, H, W, samples of a plane]
+        return stored[:, 0].transpose(1, 2, 0, 3).reshape(layout.height, layout.width, layout.samples)
+
+
+def _planes(file: TiffFile, stack: Stack, layout: Layout, data: bytes) -> tuple[TiffPage | int, ...]:
+    """The channels of a picture, or nothing where the file does not hold them alike.
+
+    ImageJ writes large stacks without compression as planes that follow the only page.
+    """
+    planes: list[TiffPage | int] = []
+    for index in stack.channels:
+        page = _page(file, index)
+        if page is not None and Layout.of(page) == layout:
+            planes.append(page)
+        elif page is None and planes and _page(file, 1) is None and _holds(file, layout, index, data):
+            planes.append(index)
+        else:
+            return ()
+    return tuple(planes)
+
+
+def _holds(file: TiffFile, layout: Layout, index: int, data: bytes) -> bool:
+    """Whether a plane without compression and without a page of its own lies inside the file."""
+    size = layout.height * layout.width * layout.samples * max(layout.bits) // 8
+    plain = layout.compression == _NOT_COMPRESSED and layout.has_readable_numbers
+    return plain and not layout.is_planar and file.pages.first.dataoffsets[0] + (index + 1) * size <= len(data)
+
+
+def _page(file: TiffFile, index: int) -> TiffPage | None:
+    """A page by its number; None beyond the last one that can be read."""
+    try:
+        page = file.pages[index]
+    except MemoryError:
+        raise
+    except Exception:  # beyond the last, or damaged
+        return None
+    return page if isinstance(page, TiffPage) else None
+
+
+def _check_compression(layout: Layout, name: str) -> None:
+    """Raise DataError for a compression that is not read, or not without imagecodecs."""
+    needs_more = layout.compression not in _PLAIN_COMPRESSIONS or layout.predictor == _FLOAT_PREDICTOR
+    if layout.compression in _COMPRESSIONS and (_HAS_IMAGECODECS or not needs_more):
+        return
+    if layout.compression in _COMPRESSIONS:
+        raise DataError(
+            f"{name} is compressed (TIFF's number {layout.compression}) in a way that needs one more package: "
+            "pip install 'segwright[decoders]', or save it with deflate or without compression."
+        )
+    kind = LOSSY.get(layout.compression)
+    raise DataError(
+        f"{name} is compressed ({f'{kind}, ' if kind else ''}TIFF's number {layout.compression}) in a way that is not "
+        "read for bands like these: save it with LZW, deflate, PackBits, Zstandard or without compression, as by "
+        "gdal_translate -co COMPRESS=DEFLATE."
+    )
+
+
+def _check_pieces(page: TiffPage, layout: Layout, data: bytes) -> None:
+    """Raise ValueError where strips or tiles are missing, lie outside of the file or are larger than any picture.
+
+    tifffile fills what is missing with zeros. Its own inflating, used without imagecodecs, does not stop at the size
+    that is expected.
+    """
+    size = math.prod(page.chunks) * layout.bits[0] // 8
+    if size > 6 * MAX_PIXELS:
+        raise ValueError(f"a strip or tile of {size:,} bytes is larger than any picture")
+    expected = math.prod(page.chunked)
+    if expected * math.prod(page.chunks) > 4 * layout.height * layout.width * layout.samples + 4 * _LARGEST_TILE:
+        raise ValueError(f"{expected} strips or tiles of {size:,} bytes are far more than the picture")
+    pieces = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if len(pieces) < expected:
+        raise ValueError(f"{expected} strips or tiles are expected, {len(pieces)} are listed")
+    for start, length in pieces[:expected]:
+        if not 0 < start < start + length <= len(data):
+            raise ValueError(f"a strip or tile of {length} bytes at {start} is not inside of its {len(data)} bytes")
+        if layout.compression in _DEFLATE and not _HAS_IMAGECODECS:
+            inflated = zlib.decompressobj().decompress(data[start : start + length], size + 1)
+            if len(inflated) > size:
+                raise ValueError(f"a strip or tile is larger than the {size} bytes that are expected")
