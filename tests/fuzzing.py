@@ -36,10 +36,17 @@ from segwright.data.importers.voc import read_voc
 from segwright.data.importers.yolo import read_yolo
 from segwright.errors import DataError, UserError
 from segwright.formats.disguises import recognise
-from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
+from segwright.formats.images import (
+    PixelForm,
+    decode_noted_image,
+    decode_reduced,
+    encode_jpeg,
+    image_size,
+    verify_image,
+)
 from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
-from segwright.formats.masks import decode_mask, encode_mask
+from segwright.formats.masks import decode_mask, encode_mask, mask_palette
 from segwright.formats.mxnet_params import read_params
 from segwright.formats.record import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
@@ -139,6 +146,46 @@ def _multiband(bands: int, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def _numbers(dtype: str, tag: str = "-9999", **options: Any) -> bytes:
+    """A TIFF of some numbers with a tag that names what stands for no data."""
+    import tifffile
+
+    stream = io.BytesIO()
+    numbers = np.random.default_rng(7).integers(0, 5, (24, 31)).astype(dtype)
+    numbers[:3] = 4 if numbers.dtype.kind == "u" else -1 if dtype == "int8" else -9999
+    tifffile.imwrite(stream, numbers, metadata=None, extratags=[(42113, "s", 0, tag, True)], **options)
+    return stream.getvalue()
+
+
+def _stack(**options: Any) -> bytes:
+    """Four channels as microscopy programs write them."""
+    import tifffile
+
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(7).integers(0, 65535, (2, 4, 24, 31)).astype(np.uint16)
+    tifffile.imwrite(stream, pixels, photometric="minisblack", metadata={"axes": "ZCYX"}, **options)
+    return stream.getvalue()
+
+
+def _pages() -> bytes:
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.full((5, 24, 31), 3, np.uint8), photometric="minisblack")
+    return stream.getvalue()
+
+
+def _with_texts() -> bytes:
+    """A PNG with a text and a profile that Pillow would refuse."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    large = zlib.compress(bytes(1 << 21))
+    data = _saved("L", "PNG")
+    return data[:33] + chunk(b"zTXt", b"k\0\0" + large) + chunk(b"iCCP", b"k\0\0" + large) + data[33:]
+
+
 def _pictures() -> list[bytes]:
     exif = Image.Exif()
     exif[274] = 6
@@ -151,6 +198,11 @@ def _pictures() -> list[bytes]:
         _sixteen("TIFF"),
         _multiband(5, planarconfig="contig"),
         _multiband(4, planarconfig="separate", compression="zlib"),
+        *(_numbers(dtype) for dtype in ("int16", "float32")),
+        _numbers("float64", compression="lzw", predictor=True),
+        *(_stack(**options) for options in ({"imagej": True}, {"ome": True}, {"compression": "zlib"})),
+        _pages(),
+        _with_texts(),
     ]
 
 
@@ -178,6 +230,11 @@ def _masks() -> list[bytes]:
         _sixteen("PNG"),
         _saved("P", "BMP"),
         _saved("P", "TIFF"),
+        *(_numbers(dtype) for dtype in ("int8", "int16", "int64", "float16", "float32", "float64")),
+        _numbers("uint8", "4", compression="lzw"),
+        _numbers("uint32", "4", bigtiff=True, tile=(16, 16)),
+        _pages(),
+        _with_texts(),
     ]
 
 
@@ -188,13 +245,14 @@ def _parse_picture(data: bytes) -> None:
         with suppress(UserError):
             image_size(data, "hostile", upright)
         facts = verify_image(data, "hostile", upright)
-        decode_image(data, "hostile", facts.form)
+        decode_noted_image(data, "hostile", facts.form)
 
 
 def _parse_mask(data: bytes) -> None:
     with suppress(UserError):
         decode_mask(data, "hostile")
     with suppress(UserError):
+        mask_palette(data)
         if (palette := stored_palette(data, "hostile")) is not None:
             telling_colours(palette, np.arange(5))
     decode_with_legend(data, "hostile", ((0, (1, 2, 3)), (1, (84, 98, 124))))

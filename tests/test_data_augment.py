@@ -256,3 +256,35 @@ def test_a_validation_crop_is_the_middle_of_the_picture_and_as_long_as_its_short
     assert max(scaled) == int(max(height, width) * Fraction(size, min(height, width)))
     assert abs(2 * crop.top + size - scaled[0]) <= 1 and abs(2 * crop.left + size - scaled[1]) <= 1
     assert not crop.mirrored and crop.blur == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_crops(), st.sampled_from([1, 3, 4, 6]), st.integers(0, 2**32 - 1))
+def test_no_data_does_not_spread(crop: Crop, bands: int, seed: int) -> None:
+    """Every pixel is a mean over those with data: of a picture of one value it has that value, or no data either."""
+    generator = np.random.default_rng(seed)
+    image = np.full((crop.height, crop.width, bands), 3000.5, np.float32)
+    gaps = generator.random(image.shape) < 0.1
+    image[gaps] = np.nan
+    mask = np.zeros((crop.height, crop.width), np.uint8)
+    pixels, _ = apply_crop(crop, image, mask)
+    assert pixels.dtype == np.float32 and pixels.shape == (crop.size, crop.size, bands)
+    rows, columns = min(crop.size, crop.scaled_height - crop.top), min(crop.size, crop.scaled_width - crop.left)
+    assert np.isnan(pixels[rows:]).all() and np.isnan(pixels[:, columns:]).all()
+    known = pixels[~np.isnan(pixels)]
+    np.testing.assert_allclose(known, 3000.5, rtol=1e-5)
+    if not gaps.any():
+        assert known.size == rows * columns * bands
+
+
+def test_floats_are_resampled_as_integers_are() -> None:
+    image = np.random.default_rng(0).integers(0, 60000, (50, 70, 5)).astype(np.uint16)
+    mask = np.zeros((50, 70), np.uint8)
+    for crop in (still_crop(50, 70, 40, 32), Crop(50, 70, 100, 140, 3, 5, 64, True, 0.7)):
+        whole, _ = apply_crop(crop, image, mask)
+        floats, _ = apply_crop(crop, image.astype(np.float32), mask)
+        known = ~np.isnan(floats)
+        assert np.abs(floats[known] - whole[known]).max() <= 40
+        gaps = image.astype(np.float32)
+        gaps[0, 0] = np.nan
+        assert np.nanmax(np.abs(apply_crop(crop, gaps, mask)[0][8:, 8:] - floats[8:, 8:])) < 0.1

@@ -15,10 +15,12 @@ from PIL import Image
 from tifffile import TiffFile, TiffWriter, imwrite
 
 from segwright.errors import DataError, TooLargeError
-from segwright.formats import multiband, signatures
+from segwright.formats import signatures
+from segwright.formats import tiff as tiff_module
 from segwright.formats.images import (
     PixelForm,
     decode_image,
+    decode_noted_image,
     decode_reduced,
     encode_jpeg,
     encode_png,
@@ -26,6 +28,7 @@ from segwright.formats.images import (
     verify_image,
 )
 from segwright.formats.masks import decode_mask
+from segwright.formats.notes import Note
 
 HEIGHT, WIDTH = 21, 34
 
@@ -212,13 +215,107 @@ def test_where_white_is_zero_numbers_are_inverted() -> None:
     assert (decode_image(tiff(grey, "miniswhite"), "x", PixelForm(1, 8)) == 255 - grey).all()
 
 
-def test_only_the_first_page_counts() -> None:
+def pages(*written: tuple[NDArray[Any], dict[str, Any]]) -> bytes:
     stream = io.BytesIO()
     with TiffWriter(stream) as writer:
-        writer.write(numbers(1, 16)[..., 0], photometric="minisblack", metadata=None)
-        writer.write(numbers(5, 8, 9, 9), photometric="minisblack", planarconfig="contig", metadata=None)
-    assert natural(stream.getvalue()) == PixelForm(1, 16)
-    assert (decode_image(stream.getvalue(), "x", PixelForm(1, 16)) == numbers(1, 16)).all()
+        for pixels, options in written:
+            writer.write(pixels, photometric="minisblack", metadata=None, **options)
+    return stream.getvalue()
+
+
+def test_of_pages_only_the_first_counts_and_the_number_is_noted() -> None:
+    first = numbers(1, 16)
+    data = pages((first[..., 0], {}), (numbers(5, 8, 9, 50), {"planarconfig": "contig"}), (first[..., 0] // 2, {}))
+    assert natural(data) == PixelForm(1, 16)
+    assert (decode_image(data, "x", PixelForm(1, 16)) == first).all()
+    assert verify_image(data, "x").notes == (Note("pages", 3),)
+    grey = numbers(1, 8)[..., 0]
+    assert verify_image(pages((grey, {}), (grey, {})), "x").notes == (Note("pages", 2),)
+
+
+def test_pyramids_and_masks_are_no_pages() -> None:
+    for bits in (8, 16):
+        pixels = numbers(1, bits, 64, 96)[..., 0]
+        data = pages(
+            (pixels, {}),
+            (pixels[::2, ::2], {"subfiletype": 1}),
+            (pixels[::4, ::4], {}),
+            (np.ones((64, 96), np.bool_), {"subfiletype": 4}),
+        )
+        assert verify_image(data, "x").notes == ()
+
+
+CHANNELS = numbers(4, 16).transpose(2, 0, 1)
+
+
+def stacked(stack: NDArray[Any], **options: Any) -> bytes:
+    stream = io.BytesIO()
+    imwrite(stream, stack, photometric="minisblack", **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("writer", [{"imagej": True}, {"ome": True}, {}], ids=["ImageJ", "OME", "tifffile"])
+def test_channels_of_microscopy_programs_are_bands(writer: dict[str, bool], compression: str | None) -> None:
+    data = stacked(CHANNELS, metadata={"axes": "CYX"}, compression=compression, **writer)
+    assert natural(data) == PixelForm(4, 16) and verify_image(data, "x").notes == ()
+    assert (decode_image(data, "x", PixelForm(4, 16)) == numbers(4, 16)).all()
+    eight = stacked((CHANNELS[:3] >> 8).astype(np.uint8), metadata={"axes": "CYX"}, compression=compression, **writer)
+    assert natural(eight) == PixelForm(3, 8)
+    assert (decode_image(eight, "x") == numbers(4, 16)[..., :3] >> 8).all()
+    floats = stacked(CHANNELS.astype(np.float32), metadata={"axes": "CYX"}, compression=compression, **writer)
+    assert natural(floats) == PixelForm(4, 32, numbers="float")
+
+
+@pytest.mark.parametrize(
+    ("axes", "writer"),
+    [
+        ("ZCYX", {"imagej": True}), ("ZCYX", {"ome": True}), ("TCYX", {"ome": True}), ("CZYX", {"ome": True}),
+        ("TZCYX", {}), ("CZYX", {}),
+    ],
+)  # fmt: skip
+def test_of_slices_the_first_counts_with_all_its_channels(axes: str, writer: dict[str, bool]) -> None:
+    shape = tuple({"C": 4, "Z": 3, "T": 2, "Y": HEIGHT, "X": WIDTH}[axis] for axis in axes)
+    stack = np.random.default_rng(0).integers(0, 60000, shape).astype(np.uint16)
+    data = stacked(stack, metadata={"axes": axes}, **writer)
+    first = stack[tuple(slice(None) if axis in "CYX" else 0 for axis in axes)]
+    assert natural(data) == PixelForm(4, 16)
+    assert (decode_image(data, "x", PixelForm(4, 16)) == first.transpose(1, 2, 0)).all()
+    assert verify_image(data, "x").notes == (Note("pages", int(np.prod(shape[:-2])) // 4),)
+
+
+def test_imagej_stacks_of_one_page_only() -> None:
+    """As ImageJ writes them beyond 4 GB: the planes follow one another, big ones first."""
+    whole = stacked(CHANNELS, imagej=True, metadata={"axes": "CYX"}, byteorder=">")
+    with TiffFile(io.BytesIO(whole)) as file:
+        page = file.pages.first
+        entries = struct.unpack_from(">H", whole, page.offset)[0]
+    data = bytearray(whole)
+    struct.pack_into(">I", data, page.offset + 2 + 12 * entries, 0)
+    with TiffFile(io.BytesIO(data)) as file:
+        assert len(file.pages) == 1
+    assert (decode_image(bytes(data), "x", PixelForm(4, 16)) == numbers(4, 16)).all()
+    cut = bytes(data[: page.dataoffsets[0] + 3 * HEIGHT * WIDTH * 2])
+    if page.offset < page.dataoffsets[0]:
+        assert verify_image(cut, "x").form == PixelForm(1, 16), "what is not there is no band"
+
+
+def test_slices_without_channels_are_counted() -> None:
+    for writer in ({"imagej": True}, {"ome": True}):
+        data = stacked(CHANNELS, metadata={"axes": "ZYX"}, **writer)
+        assert natural(data) == PixelForm(1, 16)
+        assert verify_image(data, "x").notes == (Note("pages", 4),)
+
+
+def test_opacity_with_the_values_of_a_picture_is_noted() -> None:
+    band, soft = numbers(4, 16), numbers(4, 16)
+    soft[..., 3] = 65535
+    soft[:5, :, 3] = np.linspace(0, 65535, WIDTH)
+    for pixels, notes in ((band, (Note("band", 4, "4"),)), (soft, ())):
+        for data in (png16(6, pixels), tiff(pixels, "rgb", extrasamples=["unassalpha"])):
+            assert verify_image(data, "x").notes == notes
+            assert decode_noted_image(data, "x", PixelForm(3, 16))[1] == notes
+            assert decode_noted_image(data, "x", PixelForm(4, 16))[1] == ()
 
 
 REFUSED = {
@@ -240,23 +337,86 @@ def test_other_forms_are_refused_instead_of_squeezed(data: bytes, form: PixelFor
     verify_image(data, "deep.png")
 
 
+KINDS = {
+    np.int8: ("int", 8), np.int16: ("int", 16), np.int32: ("int", 32), np.int64: ("int", 64), np.uint32: ("uint", 32),
+    np.uint64: ("uint", 64), np.float16: ("float", 32), np.float32: ("float", 32), np.float64: ("float", 32),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("bands", [1, 2, 3, 6])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_other_numbers_become_float32(dtype: type[np.generic], bands: int, planar: str) -> None:
+    signed = np.dtype(dtype).kind != "u"
+    stored = (numbers(bands, 8).astype(np.int64) // 2 - 60 * signed).astype(dtype)
+    stored[3, 4] = 7
+    kind, bits = KINDS[dtype]
+    for options in (
+        {},
+        {"compression": "deflate", "predictor": np.dtype(dtype).itemsize < 8},
+        {"compression": "lzw", "byteorder": ">"},
+    ):
+        data = tiff(stored, planar=planar, **options)
+        form = PixelForm(bands, bits, numbers=kind)  # type: ignore[arg-type]
+        assert natural(data) == form
+        pixels = decode_image(data, "x", form)
+        assert pixels.dtype == np.float32 == form.dtype and pixels.flags.c_contiguous
+        assert (pixels == stored.astype(np.float32)).all(), options
+    assert verify_image(data, "x").notes == ()
+
+
+def test_complex_numbers_are_refused_with_a_command() -> None:
+    for bands in (1, 3):
+        data = tiff(numbers(bands, 8).astype(np.complex64))
+        for function in (decode_image, verify_image):
+            with pytest.raises(
+                DataError, match=r"odd\.tif holds a picture of complex numbers of 64 bits.*gdal_translate"
+            ):
+                function(data, "odd.tif")
+
+
+def test_kinds_of_numbers_are_not_taken_for_one_another() -> None:
+    data = tiff(numbers(2, 8).astype(np.int16))
+    with pytest.raises(DataError, match=r"2 bands of 16 bits \(signed\) instead of 2 bands of 16 bits\."):
+        decode_image(data, "x", PixelForm(2, 16))
+    with pytest.raises(DataError, match=r"\(signed\) instead of 2 bands of 32 bits \(floating-point\)"):
+        decode_image(data, "x", PixelForm(2, 32, numbers="float"))
+
+
 @pytest.mark.parametrize(
-    ("dtype", "words"),
+    ("dtype", "tag", "gap"),
     [
-        (np.int8, "signed whole numbers of 8 bits"),
-        (np.int16, "signed whole numbers of 16 bits"),
-        (np.uint32, "unsigned whole numbers of 32 bits"),
-        (np.float32, "floating-point numbers of 32 bits"),
-        (np.float64, "floating-point numbers of 64 bits"),
-        (np.complex64, "complex numbers of 64 bits"),
+        (np.float32, None, np.nan), (np.float32, None, -np.inf), (np.float32, None, -3.4028234663852886e38),
+        (np.float32, None, 9.96921e36), (np.float32, "-9999", -9999), (np.float32, None, -9999), (np.float32, "0", 0),
+        (np.float64, "-3.40282346638529e+38", -3.4028234663852886e38), (np.float64, "nan", np.nan),
+        (np.float16, None, np.inf), (np.int16, "-9999", -9999), (np.int16, None, -32768), (np.int16, "-200", -200),
+        (np.int32, "-2147483648", -(2**31)), (np.uint32, "4294967295", 2**32 - 1), (np.float32, " 1e3 ", 1000),
     ],
-)
-@pytest.mark.parametrize("bands", [1, 3])
-def test_other_numbers_are_refused(dtype: type[np.generic], words: str, bands: int) -> None:
-    data = tiff(numbers(bands, 8).astype(dtype))
-    for function in (decode_image, verify_image):
-        with pytest.raises(DataError, match=rf"odd\.tif holds a picture of {words}\. Images have unsigned"):
-            function(data, "odd.tif")
+)  # fmt: skip
+def test_no_data_is_nan_and_noted(dtype: type[np.generic], tag: str | None, gap: float) -> None:
+    stored = (numbers(2, 8) % 100 + 1).astype(dtype)
+    stored[2:4, 5:9, 1] = gap
+    data = tiff(stored, extratags=[(42113, "s", 0, tag, True)] if tag else ())
+    facts = verify_image(data, "x")
+    assert [(note.kind, note.count) for note in facts.notes] == [("no-data", 8)]
+    pixels = decode_image(data, "x", facts.form)
+    gaps = np.zeros(stored.shape, np.bool_)
+    gaps[2:4, 5:9, 1] = True
+    assert (np.isnan(pixels) == gaps).all() and (pixels[~gaps] == stored[~gaps].astype(np.float32)).all()
+
+
+def test_other_negative_numbers_are_data() -> None:
+    stored = np.array([[[-1], [-100], [-10994]]], np.int16)
+    facts = verify_image(tiff(stored), "x")
+    assert facts.notes == ()
+    assert decode_image(tiff(stored), "x", facts.form).ravel().tolist() == [-1, -100, -10994]
+
+
+def test_rounding_is_noted() -> None:
+    stored = np.array([[[1], [2**24 + 1], [-9999]]], np.int32)
+    notes = verify_image(tiff(stored), "x").notes
+    assert [(note.kind, note.detail) for note in notes] == [("no-data", "-9999"), ("rounded", str(2**24 + 1))]
+    assert verify_image(tiff(stored.clip(-9998, 2**24)), "x").notes == ()
 
 
 def test_a_volume_is_refused() -> None:
@@ -298,7 +458,7 @@ except DataError as error:
 
 @pytest.mark.parametrize("has_imagecodecs", [False, True])
 def test_a_bomb_is_not_inflated(has_imagecodecs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiband, "_HAS_IMAGECODECS", has_imagecodecs)
+    monkeypatch.setattr(tiff_module, "_HAS_IMAGECODECS", has_imagecodecs)
     data = tiff(np.zeros((8, 8, 4), np.uint16), compression="deflate")
     bomb = zlib.compress(bytes(1 << 27), 9)
     page = TiffFile(io.BytesIO(data)).pages.first
@@ -381,7 +541,7 @@ def damaged(data: bytes, random: np.random.Generator) -> bytes:
 def test_masks_of_many_bands_are_refused_in_silence(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(DataError, match=r"x is a TIFF file that is damaged or of an unusual kind"):
+    with pytest.raises(DataError, match=r"x is a colour picture or one of several bands \(its 8 bands = "):
         decode_mask(tiff(numbers(8, 8)), "x")
     assert capfd.readouterr() == ("", "") and not caplog.records
 

@@ -80,8 +80,8 @@ def test_colours_of_8_bits_are_shown_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4, 13])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_any_bands_are_shown(bands: int, dtype: type[np.uint8] | type[np.uint16]) -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_bands_are_shown(bands: int, dtype: type[np.uint8] | type[np.uint16] | type[np.float32]) -> None:
     ramp = np.arange(20, 121).astype(dtype)
     image = np.stack([np.roll(ramp, 7 * band) for band in range(bands)], axis=-1)[None]
     shown = displayable(image)
@@ -92,6 +92,15 @@ def test_any_bands_are_shown(bands: int, dtype: type[np.uint8] | type[np.uint16]
     for place, band in enumerate(sources):
         expected = np.clip((image[0, :, band].astype(float) - 22) / 96 * 255, 0, 255)
         assert np.abs(shown[0, :, place] - expected).max() <= 0.51
+
+
+def test_small_floats_are_spread_and_no_data_is_black() -> None:
+    image = np.linspace(-0.002, 0.006, 101, dtype=np.float32).reshape(1, 101, 1)
+    image[0, 50] = np.nan
+    shown = displayable(image)
+    assert shown[0, 50].tolist() == [0, 0, 0]
+    assert np.abs(shown[0, 75, 0] - 255 * (75 - 2) / 96) < 2 and shown[0, -1, 0] == 255
+    assert not displayable(np.full((3, 4, 2), np.nan, np.float32)).any()
 
 
 def test_outliers_do_not_darken_what_is_shown() -> None:

@@ -1,6 +1,8 @@
 import functools
 import logging
+import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -152,6 +154,27 @@ def test_bands_and_bit_depth(bands: int, bit_depth: int) -> None:
     torch.testing.assert_close(network.normalise(brightest), torch.ones(1, bands, 20, 30))
     torch.testing.assert_close(network.normalise(torch.zeros_like(brightest)), -torch.ones(1, bands, 20, 30))
     assert network(brightest).shape == (1, 2, 20, 30)
+
+
+@pytest.mark.parametrize(("numbers", "bit_depth"), [("float", 32), ("int", 16), ("int", 8), ("uint", 32)])
+def test_other_numbers_are_normalised_as_they_are(numbers: Literal["uint", "int", "float"], bit_depth: int) -> None:
+    spec = NetworkSpec(
+        "fcn",
+        "test_efficientnet",
+        2,
+        bands=2,
+        bit_depth=bit_depth,
+        mean=(300.0, -1.0),
+        std=(10.0, 2.0),
+        numbers=numbers,
+    )
+    network = build_network(spec).eval()
+    pixels = torch.tensor([[310.0, math.nan, math.inf, 290.0], [3.0, -1.0, -math.inf, math.nan]]).view(1, 2, 2, 2)
+    normalised = network.normalise(pixels)
+    assert normalised.flatten().tolist() == [1, 0, 0, -1, 2, 0, 0, 0]
+    assert network(torch.full((1, 2, 40, 40), math.nan)).isfinite().all()
+    with pytest.raises(TypeError, match=r"takes floating-point pixels, not torch\.uint8"):
+        network(torch.zeros(1, 2, 40, 40, dtype=torch.uint8))
 
 
 def test_normalisation_is_the_specs_or_the_backbones() -> None:

@@ -56,6 +56,30 @@ def test_exported_graphs_are_right_at_other_sizes(algorithm: Algorithm, tmp_path
     agrees_everywhere(network, tmp_path / "network.onnx")
 
 
+def test_exported_graphs_take_floats_with_gaps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = NetworkSpec(
+        "fcn",
+        "test_efficientnet",
+        3,
+        auxiliary=False,
+        bands=2,
+        bit_depth=32,
+        mean=(5.0, 0.0),
+        std=(2.0, 1.0),
+        numbers="float",
+    )
+    network = build_network(spec).eval()
+    images = torch.randn(1, 2, 64, 96)
+    images[0, 1, 3:9] = torch.nan
+    session = onnx_session(torch.export.export(network, (torch.zeros(1, 2, 64, 96),)), tmp_path / "network.onnx")
+    with torch.no_grad():
+        expected = network(images)
+    (logits,) = session.run(None, {"images": images.numpy()})
+    assert expected.isfinite().all()
+    assert np.abs(logits - expected.numpy()).max() / expected.abs().max() < 1e-5
+
+
 class Patches(nn.Module):
     """As small as a feature extractor of timm can be: two stages that take multiples of 32 pixels only."""
 

@@ -49,7 +49,7 @@ def test_what_is_no_whole_picture_is_told_with_a_cure() -> None:
     assert status == 400 and "truncated or damaged" in sentence and sentence.endswith(cure)
 
 
-def bands(count: int, kind: type[np.unsignedinteger] = np.uint16) -> bytes:
+def bands(count: int, kind: type[np.number] = np.uint16) -> bytes:
     """A TIFF of 5 x 4 pixels."""
     stream = io.BytesIO()
     imwrite(stream, np.zeros((4, 5, count), kind), photometric="minisblack", planarconfig="contig")
@@ -63,6 +63,8 @@ def bands(count: int, kind: type[np.unsignedinteger] = np.uint16) -> bytes:
         (picture(), PixelForm(5, 16), "3 bands of 8 bits", "TIFF"),
         (picture(), PixelForm(3, 16), "3 bands of 8 bits", "PNG or TIFF"),
         (picture(), PixelForm(4), "3 bands of 8 bits", "PNG, TIFF or WebP"),
+        (picture(), PixelForm(2, 16, numbers="int"), "3 bands of 8 bits", "TIFF"),
+        (bands(2, np.float32), PixelForm(2, 16, numbers="int"), "2 bands of 32 bits (floating-point)", "TIFF"),
     ],
 )
 def test_a_picture_of_other_bands_is_one_sentence_for_clients(
@@ -70,6 +72,15 @@ def test_a_picture_of_other_bands_is_one_sentence_for_clients(
 ) -> None:
     sentence = f"The image has {found} instead of {form}; send one whole {files} image of {form}."
     assert refused(body, form) == (400, sentence)
+
+
+def test_floats_are_decoded_with_gaps() -> None:
+    stream = io.BytesIO()
+    pixels = np.arange(40, dtype=np.float32).reshape(4, 5, 2)
+    pixels[1, 2, 0] = -3.4e38
+    imwrite(stream, pixels, photometric="minisblack", planarconfig="contig")
+    decoded = decode(stream.getvalue(), PixelForm(2, 32, numbers="float"))
+    assert np.isnan(decoded[1, 2, 0]) and np.isnan(decoded).sum() == 1 and decoded[3, 4, 1] == 39
 
 
 def test_a_mask_for_what_cannot_be_read_has_the_size_of_the_header() -> None:

@@ -148,6 +148,6 @@ def band_statistics(readings: Sequence["Reading"]) -> BandStatistics | None:
         return None
     total = functools.reduce(BandSums.joined, sums)
     std = np.sqrt(total.squares / np.maximum(total.pixels, 1))
-    unit = np.abs(total.mean) if readings[0].form.dtype == np.float32 else 1
-    std = np.where(std > 1e-6 * unit, std, 1.0)  # a band that never changes: any divisor will do
+    least = 1e-7 * np.abs(total.mean) if readings[0].form.dtype == np.float32 else 1e-6
+    std = np.where(std > least, std, 1.0)  # a band that never changes: any divisor will do
     return BandStatistics(tuple(total.mean.tolist()), tuple(std.tolist()))

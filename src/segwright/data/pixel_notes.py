@@ -70,7 +70,7 @@ def _sentences(some: Sequence[NotedFile], kind: Kind, files: int) -> tuple[str, 
             return f"{pixels} in {which} hold no data ({numbers}; {example}) and {fate}.", cure
         case "rounded":
             return (
-                f"{which} {'holds' if len(some) == 1 else 'hold'} whole numbers of more than 24 bits ({note.detail} in {example}), which are rounded to "
-                "float32.",
+                f"{which} {'holds' if len(some) == 1 else 'hold'} whole numbers of more than 24 bits ({note.detail} in "
+                f"{example}), which are rounded to float32.",
                 "Where small differences between large numbers matter, subtract a constant from all images first.",
             )

@@ -33,6 +33,7 @@ VOC.
 """
 
 _PHOTOMETRIC: Final = 262  # a TIFF tag
+_BIG_AND_BIG_ENDIAN: Final = b"MM\0+"  # BigTIFFs that Pillow 13 takes for damaged
 
 MaskArray = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]
 
@@ -179,6 +180,8 @@ def _is_for_pillow(tiff: Tiff) -> bool:
     sign. It reads LZW without further packages.
     """
     layout = tiff.layout
+    if tiff.data.startswith(_BIG_AND_BIG_ENDIAN):
+        return False
     alone = tiff.samples == 1 and layout.photometric != PALETTE
     return tiff.is_ordinary or (alone and (layout.numbers, *layout.bits) in (("uint", 16), ("int", 32)))
 
@@ -217,6 +220,7 @@ def class_numbers(stored: NDArray[Any], tag: float | None, name: str) -> tuple[M
         return np.asarray(stored, np.uint8), tuple(notes)
     gaps = no_data_in_mask(stored, tag)
     known = stored if gaps is None else np.where(gaps, 0, stored)
+    known = known.astype(np.float32) if known.dtype == np.float16 else known  # which ends at 65504
     _refuse_numbers(known, name)
     if gaps is None:
         fitting: MaskArray = known.astype(np.uint16, copy=False)
