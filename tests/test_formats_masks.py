@@ -263,10 +263,11 @@ def test_whole_numbers_of_any_type_in_any_layout(
             with np.errstate(over="ignore"):
                 stored[2:5, 3:] = number
             expected[2:5, 3:] = -1
-    options: dict[str, Any] = {
+    layouts: dict[str, dict[str, Any]] = {
         "strips": {}, "tiles": {"tile": (16, 16)}, "rows": {"rowsperstrip": 3}, "bigtiff": {"bigtiff": True},
         "planar": {"planarconfig": "separate"},
-    }[layout]  # fmt: skip
+    }  # fmt: skip
+    options = layouts[layout]
     written = np.stack([stored, stored]) if layout == "planar" else stored
     if predictor and compression in ("lzw", "deflate", "zstd") and stored.dtype.itemsize < 8:
         options["predictor"] = True

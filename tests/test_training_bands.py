@@ -81,7 +81,7 @@ def test_other_numbers_are_learnt_and_used(
     segwright.train(channels, tmp_path / "model", values, device="cpu")
     description = read_description(tmp_path / "model")
     form = description.form
-    assert (form.bands, form.numbers, form.dtype) == (2, dtype.rstrip("0123456789"), np.float32)
+    assert (form.bands, form.numbers) == (2, dtype.rstrip("0123456789")) and form.dtype == np.float32
     whole = [as_numbers(blocks(index)[0], dtype).astype(float) for index in range(12)]
     known = np.stack([np.where(image == -9999, np.nan, image) for image in whole])
     assert description.network.mean == pytest.approx(np.nanmean(known, axis=(0, 1, 2)), rel=1e-6)

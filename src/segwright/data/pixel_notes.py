@@ -55,7 +55,7 @@ def _sentences(some: Sequence[NotedFile], kind: Kind, files: int) -> tuple[str, 
         case "band":
             return (
                 f"band {note.count} of {which} looks like a band, not opacity, and is dropped ({example}).",
-                f"Add --bands {note.detail} to keep it.",
+                f"Add --bands {note.detail} to the training to keep it.",
             )
         case "zero":
             return (
@@ -64,10 +64,13 @@ def _sentences(some: Sequence[NotedFile], kind: Kind, files: int) -> tuple[str, 
                 "To ignore it, give a label map that names all pixel values but 0.",
             )
         case "no-data":
-            numbers = ", ".join(dict.fromkeys(number for one in some for number in one.note.detail.split(", ")))
+            numbers = dict.fromkeys(number for one in some for number in one.note.detail.split(", "))
             fate = "are ignored" if kind == "mask" else "become the mean of their band"
-            cure = "If such a number is a class, take the tag away with gdal_edit.py -unsetnodata." * (kind == "mask")
-            return f"{pixels} in {which} hold no data ({numbers}; {example}) and {fate}.", cure
+            may_be_class = kind == "mask" and any(number.isdecimal() for number in numbers)
+            return (
+                f"{pixels} in {which} hold no data ({', '.join(numbers)}; {example}) and {fate}.",
+                "If such a number is a class, take the no-data tag away: gdal_edit.py -unsetnodata." * may_be_class,
+            )
         case "rounded":
             return (
                 f"{which} {'holds' if len(some) == 1 else 'hold'} whole numbers of more than 24 bits ({note.detail} in "

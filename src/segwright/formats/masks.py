@@ -169,21 +169,23 @@ def _opened_tiff(data: bytes, name: str) -> Tiff:
     tiff = Tiff.parse(data, name)
     if kind := LOSSY.get(tiff.layout.compression):
         raise DataError(
-            f"{name} is compressed with {kind}, which changes class numbers. Write it anew from its source without "
-            "loss, as by gdal_translate -co COMPRESS=DEFLATE: this file's numbers are changed already."
+            f"{name} is compressed with {kind}, which {'changes' if kind in ('JPEG', 'WebP') else 'may change'} class "
+            "numbers. Write it anew from its source without loss, as by gdal_translate -co COMPRESS=DEFLATE."
         )
     return tiff
 
 
 def _is_for_pillow(tiff: Tiff) -> bool:
-    """Whether Pillow gives all numbers of a TIFF as they are: up to 8 bits, and one channel of 16 bits or of 32 with a
-    sign. It reads LZW without further packages.
+    """Whether Pillow gives all numbers of a TIFF as they are: up to 8 bits, and where tifffile lacks a decoder, such as
+    LZW, one channel of 16 or of 32 with a sign, which it reads wrong where the high byte comes first.
     """
     layout = tiff.layout
     if tiff.data.startswith(_BIG_AND_BIG_ENDIAN):
         return False
-    alone = tiff.samples == 1 and layout.photometric != PALETTE
-    return tiff.is_ordinary or (alone and (layout.numbers, *layout.bits) in (("uint", 16), ("int", 32)))
+    if tiff.is_ordinary or tiff.decodes:
+        return tiff.is_ordinary
+    kinds = (("uint", 16), ("int", 32)) if tiff.file.byteorder == "<" else (("uint", 16),)
+    return tiff.samples == 1 and layout.photometric != PALETTE and (layout.numbers, *layout.bits) in kinds
 
 
 def _one_channel(stored: NDArray[Any], tiff: Tiff) -> NDArray[Any]:
