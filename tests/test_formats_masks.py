@@ -306,7 +306,7 @@ def test_other_tags_are_believed() -> None:
 @pytest.mark.parametrize(
     ("numbers", "sentence"),
     [
-        (np.array([[0, 1.5]], np.float32), r"number 1\.5 of type float32 at row 0, column 1; masks hold whole"),
+        (np.array([[0, 1.5]], np.float32), r"number 1\.5 of type float32 at row 0, column 1; .*gdalwarp -r near"),
         (np.array([[0], [-7]], np.int16), r"number -7 of type int16 at row 1, column 0"),
         (np.array([[70000]], np.int64), r"number 70000 of type int64.*gdal_edit\.py -a_nodata 70000 m\.tif"),
         (np.array([[2**32 - 1]], np.uint32), r"number 4294967295 of type uint32"),

@@ -242,8 +242,14 @@ def _refuse_numbers(known: NDArray[Any], name: str) -> None:
         return
     row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
     number = known[row, column]
+    cure = (
+        f"If it stands for no data, say so in the file: gdal_edit.py -a_nodata {number} {name}. Else give each class a "
+        "number in that range"
+        if number == np.floor(number)
+        else "What lies between two numbers is no class: if the mask was resampled, do that with the nearest neighbour "
+        "(gdalwarp -r near)"
+    )
     raise DataError(
         f"{name} holds the number {number} of type {known.dtype.name} at row {row}, column {column}; masks hold whole "
-        f"numbers from 0 to {HIGHEST_PIXEL}, and 255 for what is to be ignored. If it stands for no data, say so in "
-        f"the file: gdal_edit.py -a_nodata {number} {name}. Else give each class a number in that range."
+        f"numbers from 0 to {HIGHEST_PIXEL}, and 255 for what is to be ignored. {cure}."
     )
