@@ -25,7 +25,7 @@ def reading(name: str, pixels: NDArray[Any], tag: str | None = None) -> Reading:
     form, sums = read_form(data, name, facts, FormWish())
     nothing = np.zeros(0, np.int64)
     pair = Pair(name, HeldBlob(name, data), HeldBlob(name, b""))
-    return Reading(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", form, sums=sums)
+    return Reading(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", b"", form, sums=sums)
 
 
 def noise(seed: int, height: int, low: float, high: float) -> NDArray[np.float64]:

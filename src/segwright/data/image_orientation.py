@@ -137,7 +137,7 @@ def _upright_over_stored(reading: Reading) -> float | None:
     try:
         form = replace(reading.form, upright=False)
         pixels, _ = decode_reduced(pair.image.read(), pair.image.name, form, largest)
-        mask, _ = decode_mask_of(pair, pair.mask.read())
+        mask = decode_mask_of(pair, pair.mask.read()).numbers
     except DataError:  # it has changed since it was checked; the training will say so
         return None
     grey = displayable(pixels).mean(2, dtype=np.float32)

@@ -33,7 +33,6 @@ VOC.
 """
 
 _PHOTOMETRIC: Final = 262  # a TIFF tag
-_BIG_AND_BIG_ENDIAN: Final = b"MM\0+"  # BigTIFFs that Pillow 13 takes for damaged
 
 MaskArray = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]
 
@@ -180,8 +179,6 @@ def _is_for_pillow(tiff: Tiff) -> bool:
     LZW, one channel of 16 or of 32 with a sign, which it reads wrong where the high byte comes first.
     """
     layout = tiff.layout
-    if tiff.data.startswith(_BIG_AND_BIG_ENDIAN):
-        return False
     if tiff.is_ordinary or tiff.decodes:
         return tiff.is_ordinary
     kinds = (("uint", 16), ("int", 32)) if tiff.file.byteorder == "<" else (("uint", 16),)

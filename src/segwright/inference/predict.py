@@ -104,9 +104,7 @@ def _files(output: Path, stem: str, blob: Blob, outputs: Outputs, overwrite: boo
     return files
 
 
-def _predict_one(
-    model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs
-) -> tuple[int, tuple[Note, ...]]:
+def _predict_one(model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs) -> tuple[int, tuple[Note, ...]]:
     """Write what is wanted of one image; return its EXIF orientation, and what was dropped of it or assumed."""
     data = blob.read()
     image, notes = decode_noted_image(data, blob.name, model.form)
