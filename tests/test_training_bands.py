@@ -100,7 +100,7 @@ def test_other_numbers_are_learnt_and_used(
     segwright.train(channels, tmp_path / "more", settings(epochs="1"), device="cpu", start_from=start)
     assert read_description(tmp_path / "more").network.mean == description.network.mean
     tifffile.imwrite(tmp_path / "other.tif", np.zeros((40, 48, 2), np.uint16), photometric="minisblack")
-    with pytest.raises(DataError, match="1 of 1 images could not be read"):
+    with pytest.raises(DataError, match="1 of 1 images could not be predicted"):
         segwright.predict_files(tmp_path / "model", [tmp_path / "other.tif"], tmp_path / "none", device="cpu")
 
 

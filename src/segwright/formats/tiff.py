@@ -270,9 +270,10 @@ def _holds(file: TiffFile, layout: Layout, index: int, data: bytes) -> bool:
 
 
 def _page(file: TiffFile, index: int) -> TiffPage | None:
-    """A page by its number; None beyond the last one that can be read."""
+    """A page by its number; None beyond the last one whose tags can be read."""
     try:
         page = file.pages[index]
+        Layout.of(page)
     except MemoryError:
         raise
     except Exception:  # beyond the last, or damaged
