@@ -273,12 +273,14 @@ def _page(file: TiffFile, index: int) -> TiffPage | None:
     """A page by its number; None beyond the last one whose tags can be read."""
     try:
         page = file.pages[index]
+        if not isinstance(page, TiffPage):
+            return None
         Layout.of(page)
     except MemoryError:
         raise
     except Exception:  # beyond the last, or damaged
         return None
-    return page if isinstance(page, TiffPage) else None
+    return page
 
 
 def _check_compression(layout: Layout, name: str) -> None:
