@@ -40,6 +40,8 @@ class Job:
     host: str
     checkpoints: Path | None
     """Where checkpoints are kept; None where the job keeps none."""
+    name: str | None = None
+    """What tells the job from all others, the same after a restart; None where the platform does not say it."""
 
     @property
     def starts_from_a_model(self) -> bool:
@@ -52,7 +54,8 @@ class Job:
         machines = _read(tree, "resourceconfig", "SM_RESOURCE_CONFIG")
         host = str(machines.get("current_host") or tree.environment.get("SM_CURRENT_HOST") or _ONLY_HOST)
         _refuse_several(machines.get("hosts") or _list(tree, "SM_HOSTS") or [host])
-        return cls(_hyperparameters(tree), _channels(tree), host, _checkpoints(tree))
+        name = tree.environment.get("TRAINING_JOB_ARN") or tree.environment.get("TRAINING_JOB_NAME") or None
+        return cls(_hyperparameters(tree), _channels(tree), host, _checkpoints(tree), name)
 
 
 def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:

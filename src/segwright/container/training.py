@@ -118,6 +118,7 @@ def _run(tree: Tree, stop: StopRequest) -> int:
         in_place=True,
         stop=stop,
         teller=JobTeller(job.host, gpus, began),
+        job=job.name,
     )
     _finish(tree)
     return SUCCESS
@@ -165,7 +166,7 @@ def _stopped(tree: Tree) -> int:
         job = Job.read(tree)
         channels, settings = locate_channels(tree, job.channels), read_settings(job.hyperparameters)
         start = tree.earlier_model if job.starts_from_a_model else None
-        write_fallback(channels, tree.model, settings, start, job.checkpoints)
+        write_fallback(channels, tree.model, settings, start, job.checkpoints, job.name)
     if (tree.model / DESCRIPTION).is_file():
         _finish(tree)
         LOGGER.info(f"Stopped; the model is in {tree.model}")

@@ -6,10 +6,11 @@ the same stream, draws the same order and cuts the same global batches, so that 
 Refuses to decode anything.
 
 Memory: the shuffle buffer, at most SHUFFLED_PAIRS pairs or SHUFFLED_BYTES, and a few batches on their way to each
-process.
+process; 8 bytes for each pair of a pass.
 """
 
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -22,6 +23,7 @@ import numpy as np
 from segwright.data.fifo import FifoStream
 from segwright.data.pairs import Pair
 from segwright.data.sampling import Visit, share_of
+from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.errors import DataError, UserError
 
 SHUFFLED_PAIRS: Final = 512
@@ -48,6 +50,10 @@ class Feed(Protocol):
     pairs_seen: int | None
     """How many pairs the last complete pass held, over all processes."""
 
+    @property
+    def seen(self) -> PairDigests | None:
+        """The pairs of the last pass, as far as it was read; None before the first, and where others read."""
+
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of one pass, without the first `skip`. Raises UserError for a stream that breaks off."""
 
@@ -72,8 +78,16 @@ class HostFeed:
     """The other processes of this host: rank and connection."""
     while_waiting: Callable[[], None] = lambda: None
     """Called again and again while nothing comes; what it raises ends the pass."""
+    check_pair: Callable[[Pair, int], None] = lambda _pair, _digest: None
+    """Called with each pair and its digest before it is dealt; what it raises ends the pass."""
     pairs_seen: int | None = None
     _left: Share = field(default_factory=list)
+    _pass: "_ReadPass | None" = None
+
+    @property
+    def seen(self) -> PairDigests | None:
+        """The pairs of the last pass, as far as it was read; None before the first."""
+        return None if self._pass is None else self._pass.digests()
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of this process of one pass; the others are sent theirs meanwhile."""
@@ -99,15 +113,15 @@ class HostFeed:
 
     def _deal(self, epoch: int, skip: int, outlets: "_Outlets", ended: threading.Event) -> None:
         coming = self.stream.pairs()
-        counted = _Counted(coming)
+        self._pass = read = _ReadPass(coming, self.check_pair)
         error: Exception | None = None
         try:
-            for batch in islice(self._global_batches(epoch, counted), skip, None):
+            for batch in islice(self._global_batches(epoch, read), skip, None):
                 for rank, outlet in outlets.items():
                     _put(outlet, share_of(batch, rank, self.world_size), ended)
                 if ended.is_set():
                     break
-            if not counted.pairs:
+            if not read.pairs:
                 error = DataError(
                     f"{self.stream.prefix}: a pass over the stream held no pair. Did its writer end early?"
                 )
@@ -116,7 +130,7 @@ class HostFeed:
         finally:
             coming.close()
         for outlet in outlets.values():
-            _put(outlet, _End(counted.pairs, error), ended)
+            _put(outlet, _End(read.pairs, error), ended)
 
     def _global_batches(self, epoch: int, pairs: Iterable[Pair]) -> Iterator[Share]:
         visits = (Visit(epoch, number, pair) for number, pair in enumerate(pairs))
@@ -136,6 +150,11 @@ class LinkedFeed:
 
     connection: Connection
     pairs_seen: int | None = None
+
+    @property
+    def seen(self) -> PairDigests | None:
+        """Nothing: the reader of the host knows it."""
+        return None
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of one pass; the reader knows which pass it is and what to skip."""
@@ -170,17 +189,31 @@ def _bytes(visit: Visit[Pair]) -> int:
     return len(visit.pair.image.read()) + len(visit.pair.mask.read())
 
 
-class _Counted:
-    """Counts what passes through."""
+class _ReadPass:
+    """The pairs of one pass while they are read, and their digests."""
 
-    def __init__(self, coming: Iterable[Pair]) -> None:
-        self._coming = coming
-        self.pairs = 0
+    def __init__(self, coming: Iterable[Pair], check_pair: Callable[[Pair, int], None]) -> None:
+        self._coming, self._check_pair = coming, check_pair
+        self._digests = array("Q")
+        self._complete = False
+
+    @property
+    def pairs(self) -> int:
+        """How many were read."""
+        return len(self._digests)
+
+    def digests(self) -> PairDigests:
+        """What was read so far; another thread may go on reading."""
+        complete = self._complete
+        return PairDigests.of(self._digests[:], complete=complete)
 
     def __iter__(self) -> Iterator[Pair]:
         for pair in self._coming:
-            self.pairs += 1
+            digest = pair_digest(pair)
+            self._check_pair(pair, digest)
+            self._digests.append(digest)
             yield pair
+        self._complete = True
 
 
 def _put(outlet: "Queue[Share | _End]", share: Share | _End, ended: threading.Event) -> None:

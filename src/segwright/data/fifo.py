@@ -44,7 +44,8 @@ class FifoStream:
         """`prefix` is the path of the FIFOs without `_0`; `patience` is how many seconds a late one is waited for."""
         self.prefix, self._patience = prefix, patience
         self._passes = 0
-        self._begun: tuple[Pair, ...] = ()
+        self.begun: tuple[Pair, ...] = ()
+        """The first pairs of the next pass, where `first_pairs` has read them already."""
         self._rest: Iterator[Pair] | None = None
 
     def first_pairs(self, while_waiting: Callable[[], None] = lambda: None) -> tuple[Pair, ...]:
@@ -61,16 +62,16 @@ class FifoStream:
             size += len(pair.image.read()) + len(pair.mask.read())
             if size >= FIRST_BYTES:
                 break
-        self._begun = tuple(held)
-        return self._begun
+        self.begun = tuple(held)
+        return self.begun
 
     def pairs(self) -> Generator[Pair]:
         """The pairs of one pass in the order in which they come; raises DataError as `first_pairs` does.
 
         Closing the generator closes the FIFO, early if need be.
         """
-        begun, rest = self._begun, self._rest or self._open_pass()
-        self._begun, self._rest = (), None
+        begun, rest = self.begun, self._rest or self._open_pass()
+        self.begun, self._rest = (), None
         yield from begun
         yield from rest
 
@@ -120,15 +121,19 @@ def _opened(path: Path, patience: float, while_waiting: Callable[[], None]) -> I
 
 
 def _current(path: Path, descriptor: int | None) -> int | None:
-    """The descriptor of what lies at the path now; None where nothing does, and nothing was opened."""
+    """The descriptor of what lies at the path now, or of what was opened there where nothing does; None without both.
+
+    The one that was opened before is closed once another one takes its place.
+    """
     try:
-        if descriptor is not None:
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
-            os.close(descriptor)
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        if descriptor is not None and os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+        newer = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:  # a writer may remove the name of what it has opened
         return descriptor
+    if descriptor is not None:
+        os.close(descriptor)
+    return newer
 
 
 def _has_bytes(descriptor: int) -> bool:

@@ -39,7 +39,7 @@ class Reading:
     counts: NDArray[np.int64]
     """How many pixels have each value, [N]."""
     digest: bytes
-    """Hash over key and bytes of the pair."""
+    """Hash over key and bytes of the pair, and over its colour map where that had to correct the mask."""
     image_digest: bytes
     """Hash over the bytes of the image alone."""
     mask_digest: bytes
@@ -125,16 +125,19 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
     values, counts = _count(numbers)
     height, width = numbers.shape
     key = pair.key.encode(errors="surrogateescape")
-    key_digest, image_digest, mask_digest = (hashlib.sha256(part).digest() for part in (key, image, mask))
+    parts = [key, image, mask]
+    if repaired:
+        parts.append(repr(pair.legend).encode())
+    digests = [hashlib.sha256(part).digest() for part in parts]
     return Reading(
         pair=pair,
         image_size=(facts.height, facts.width),
         mask_size=(height, width),
         values=values,
         counts=counts,
-        digest=hashlib.sha256(key_digest + image_digest + mask_digest).digest(),
-        image_digest=image_digest,
-        mask_digest=mask_digest,
+        digest=hashlib.sha256(b"".join(digests)).digest(),
+        image_digest=digests[1],
+        mask_digest=digests[2],
         form=form,
         orientation=facts.orientation,
         misfit=misfit,

@@ -24,6 +24,12 @@ from segwright.storage import refuse_unwritable_folder, write_bytes
 KEPT: Final = 2
 """Checkpoints that stay on the disk: the newest, and one to fall back on."""
 
+START_ANEW: Final = (
+    "start anew, without --resume and with --overwrite; or start another training from the model of this one, with "
+    "--from."
+)
+"""What can be done where a checkpoint is of another training."""
+
 _NAME: Final = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{64})\.safetensors")
 _FACTS: Final = "segwright"
 

@@ -8,16 +8,19 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from segwright.bundle import Description, describe_classes, versions
+from segwright.data.channels import SIDES
 from segwright.data.preparation import PreparedData
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec
-from segwright.training.checkpoints import Checkpoint
+from segwright.training.checkpoints import START_ANEW, Checkpoint
 from segwright.training.start import Former, follow
 from segwright.training.state import CHECKPOINT_VERSION, Progress
 
 _FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
 """Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
+
+_STREAM: Final = "a stream"
 
 
 def describe(network: NetworkSpec, settings: Hyperparameters, data: PreparedData, progress: Progress) -> Description:
@@ -28,7 +31,7 @@ def describe(network: NetworkSpec, settings: Hyperparameters, data: PreparedData
         classes=describe_classes(data.class_names, data.palette),
         label_maps={"train": data.train_map.to_json(), "validation": data.validation_map.to_json()},
         hyperparameters=settings.model_dump(mode="json"),
-        data=data.to_json(),
+        data=_with_streams(data.to_json(), progress),
         metrics={"best": progress.best, "last": last},
         versions=versions(),
         started_from=progress.started_from,
@@ -52,16 +55,31 @@ def former_of(description: Description) -> Former:
 
 def is_of(checkpoint: Checkpoint, bundle: Description) -> bool:
     """Whether a bundle was written by the training that a checkpoint is of."""
-    then, now = description_in(checkpoint), bundle
-    same_data = then.data["train"]["fingerprint"] == now.data.get("train", {}).get("fingerprint")
-    return same_data and then.class_names == now.class_names
+    then = description_in(checkpoint)
+    if not all(bundle.data.get(side) for side in SIDES):  # imported, or written before the data were read
+        return False
+    same_data = all(_same_data(then.data[side], bundle.data[side]) for side in SIDES)
+    return same_data and {**_identity(then), **_fixed(then)} == {**_identity(bundle), **_fixed(bundle)}
+
+
+def _same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two data reports are of the same data; streams that cannot be shown to be the same are not."""
+    prints = {one["fingerprint"], other["fingerprint"]}
+    if one.get("complete", True):
+        return len(prints) == 1
+    began = one.get("first_pairs")
+    return bool(began) and began == other.get("first_pairs") and len(prints - {""}) < 2
 
 
 def refuse_another(checkpoint: Checkpoint, now: Description, settings: Hyperparameters) -> None:
-    """Raise UserError when a checkpoint is not one of the training that is described, with these settings."""
+    """Raise UserError when a checkpoint is not one of the training that is described, with these settings.
+
+    Of streams it is only known here that they are some: `training.streams` compares them.
+    """
     facts, then = checkpoint.facts, description_in(checkpoint)
-    had = {**_identity(then), **{name: then.hyperparameters[name] for name in _FIXED}}
-    _refuse_difference(had, {**_identity(now), **{name: getattr(settings, name) for name in _FIXED}})
+    asked = {name: getattr(settings, name) for name in (*_FIXED, "bands", "apply_exif_orientation")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    _refuse_difference({**_identity(then), **_fixed(then)}, {**_identity(now), **given})
     reached = facts["epoch"] + bool(facts["sums"]["batches"])
     if settings.epochs < reached:
         raise UserError(
@@ -83,11 +101,12 @@ def _refuse_difference(had: Mapping[str, Any], has: Mapping[str, Any]) -> None:
     for name, value in has.items():
         if had[name] != value:
             what = name.replace("_", " ")
-            values = "" if name.endswith("data") else f": it was {had[name]}, now it is {value}"
+            values = f": it was {had[name]}, now it is {value}"
+            if name.endswith("data"):
+                values = ": one is a stream, the other is not" if _STREAM in (had[name], value) else ""
             raise UserError(
                 f"--resume: the checkpoint is of a training with another {what}{values}. Give it back what it had; or "
-                "start anew, without --resume and with --overwrite; or start another training from the model of this "
-                "one, with --from."
+                f"{START_ANEW}"
             )
 
 
@@ -95,8 +114,23 @@ def _identity(description: Description) -> Mapping[str, Any]:
     """What must stay as it is when a training is resumed, by name."""
     return {
         **asdict(description.network),
+        "apply_exif_orientation": description.network.upright,
         "class_names": description.class_names,
-        "training_data": description.data["train"]["fingerprint"],
-        "validation_data": description.data["validation"]["fingerprint"],
+        "training_data": _data_identity(description.data["train"]),
+        "validation_data": _data_identity(description.data["validation"]),
         "label_maps": description.label_maps,
     }
+
+
+def _data_identity(report: Mapping[str, Any]) -> str:
+    return str(report["fingerprint"]) if report.get("complete", True) else _STREAM
+
+
+def _fixed(description: Description) -> Mapping[str, Any]:
+    return {name: description.hyperparameters.get(name) for name in _FIXED}
+
+
+def _with_streams(data: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Data reports with what is known of their streams."""
+    known = {str(side): identity.to_json() for side, identity in progress.streams.items()}
+    return {side: {**report, **known.get(side, {})} for side, report in data.items()}

@@ -20,23 +20,36 @@ from segwright.palettes import default_palette
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.description import description_in, former_of, refuse_another_network
 from segwright.training.start import ImageSpec, follow, refuse_other_network, start_network
-from segwright.training.state import weights_in
+from segwright.training.state import is_of_job, weights_in
 
 
 def write_fallback(
-    channels: Channels, output: Path, settings: Hyperparameters, start: Path | None, checkpoints: Path | None
+    channels: Channels,
+    output: Path,
+    settings: Hyperparameters,
+    start: Path | None,
+    checkpoints: Path | None,
+    job: str | None = None,
 ) -> None:
     """Fill `output` with a bundle; say why there is none where nothing can be the model.
 
+    A checkpoint of another job than `job` is not used, since its data were not compared with those of this one.
     Raises UserError for a checkpoint of another version or of another network, and for a model that cannot be written.
     """
     writer = BundleWriter(output, overwrite=False, goes_on=True)
     checkpoint = CheckpointFolder(checkpoints).newest() if checkpoints else None
-    if checkpoint is not None:
+    own = None if checkpoint is None else is_of_job(checkpoint, job)
+    if checkpoint is not None and own is False:
+        LOGGER.warning(
+            f"the newest checkpoint is of another job ({checkpoint.facts['job']}): whether that had the same data was "
+            "not seen before the stop, so its model is not taken"
+        )
+    elif checkpoint is not None:
         refuse_another_network(checkpoint, settings)
         last, best = weights_in(checkpoint)
         writer.save(description_in(checkpoint), last=last, best=best or last, records=checkpoint.facts["records"])
-        LOGGER.warning(f"stopped before a model was written: {output} holds that of the newest checkpoint")
+        unseen = "" if own else "; whether that is of the same data was not seen before the stop"
+        LOGGER.warning(f"stopped before a model was written: {output} holds that of the newest checkpoint{unseen}")
         return
     try:
         description, network = _start(channels, settings, start)

@@ -4,9 +4,10 @@ Knows processes and sockets. Refuses to know what passes through.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from segwright.data.feed import Feed, HostFeed, LinkedFeed
 from segwright.data.preparation import Streams
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.processes import Processes
+from segwright.training.streams import StreamIdentity
 
 Feeds = dict[Side, Feed]
 
@@ -33,23 +35,33 @@ def open_feeds(
     streams: Streams,
     settings: Hyperparameters,
     processes: Processes,
+    known: Mapping[Side, StreamIdentity],
     while_waiting: Callable[[], None],
 ) -> Iterator[Feeds]:
     """Connect the processes of each machine with the one that reads its streams; nothing in mode `File`.
 
-    `while_waiting` is called while a stream is silent, in a training of one process: several stop only together.
+    Each pair is compared with what is `known` of its stream. `while_waiting` is called while a stream is silent, in a
+    training of one process: several stop only together.
     """
     if channels.input_mode == "File":
         yield {}
     elif processes.world_size == 1:
-        yield {side: replace(_feed(side, streams, settings, processes), while_waiting=while_waiting) for side in SIDES}
+        yield {
+            side: replace(_feed(side, streams, settings, processes, known), while_waiting=while_waiting)
+            for side in SIDES
+        }
     else:
         with tempfile.TemporaryDirectory(prefix="segwright-") as folder, ExitStack() as opened:
-            yield _connected(Path(folder), streams, settings, processes, opened)
+            yield _connected(Path(folder), streams, settings, processes, known, opened)
 
 
 def _connected(
-    folder: Path, streams: Streams, settings: Hyperparameters, processes: Processes, opened: ExitStack
+    folder: Path,
+    streams: Streams,
+    settings: Hyperparameters,
+    processes: Processes,
+    known: Mapping[Side, StreamIdentity],
+    opened: ExitStack,
 ) -> Feeds:
     """The feeds of a process whose machine has several; `folder` holds the reader's socket."""
     leads = processes.local_rank == 0
@@ -63,7 +75,8 @@ def _connected(
         side, rank = connection.recv()
         links[side][rank] = connection
     return {
-        side: replace(_feed(side, streams, settings, processes), others=tuple(links[side].items())) for side in SIDES
+        side: replace(_feed(side, streams, settings, processes, known), others=tuple(links[side].items()))
+        for side in SIDES
     }
 
 
@@ -74,9 +87,21 @@ def _call(addresses: Sequence[str], side: Side, processes: Processes, opened: Ex
     return connection
 
 
-def _feed(side: Side, streams: Streams, settings: Hyperparameters, processes: Processes) -> HostFeed:
+def _feed(
+    side: Side,
+    streams: Streams,
+    settings: Hyperparameters,
+    processes: Processes,
+    known: Mapping[Side, StreamIdentity],
+) -> HostFeed:
     """The reader of one stream: training pairs in shuffled batches, validation pairs one for each process."""
-    reader = HostFeed(streams[side], processes.world_size, rank=processes.rank, world_size=processes.world_size)
+    reader = HostFeed(
+        streams[side],
+        processes.world_size,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        check_pair=partial(known[side].check_pair, side),
+    )
     if side == "validation":
         return replace(reader, shuffled=False)
     rollover = settings.last_batch == "rollover"

@@ -13,6 +13,7 @@ import torch
 
 from segwright.bundle import BundleWriter, Description, host_copy
 from segwright.console import LOGGER
+from segwright.data.channels import Side
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
 from segwright.interruption import Interruption, StopRequest
@@ -100,8 +101,23 @@ class Loop:
 
             self.trainer.epoch(self.loader.epoch(epoch, sums.batches), self.updates_per_epoch, sums, after_step)
         if self.supply.feeds:
+            self._compare_pass("train")
             self._recount()
             self._tell_skipped("train", self.loader.skipped)
+
+    def _compare_pass(self, side: Side) -> None:
+        """Compare what a pass over a stream has held with what is known of it, in each process that reads it."""
+        seen, failure = self.supply.feeds[side].seen, None
+        try:
+            if seen is not None:
+                self.reached.streams[side].end_pass(side, seen)
+        except UserError as error:
+            failure = error
+        self.processes.fail_together(failure)
+        fingerprints = self.processes.gather(seen.fingerprint if seen is not None else None)
+        if self.processes.first and len(set(fingerprints) - {None}) > 1:
+            failure = UserError(f"{side}: the machines read different pairs, but each has to get the whole stream")
+        self.processes.fail_together(failure)
 
     def _tell_skipped(self, channel: str, skipped: list[str]) -> None:
         """Say which pairs of a stream were skipped by any process since the last time."""
@@ -159,6 +175,7 @@ class Loop:
             self.processes.fail_together(failure)
             self._look_up()
         if self.supply.feeds:
+            self._compare_pass("validation")
             self._tell_skipped("validation", skipped)
         counts = torch.from_numpy(matrix.counts).to(self.trainer.device)
         matrix.counts = self.processes.sum(counts).cpu().numpy()
@@ -229,6 +246,9 @@ class Loop:
         """Write a checkpoint; where that fails, the training goes on. Return whether it was written."""
         if self.outputs.checkpoints is None:
             return False
+        for side, feed in self.supply.feeds.items():
+            if (seen := feed.seen) is not None:
+                self.reached.streams[side].note(seen)
         checkpoint = capture(self.trainer, self.reached, self._description())
         self._checkpoint_time = time.monotonic()
         if checkpoint is None:

@@ -15,7 +15,7 @@ from segwright.bundle import DESCRIPTION, BundleWriter, read_description
 from segwright.console import LOGGER
 from segwright.data.channels import Channels
 from segwright.data.forms import FormWish
-from segwright.data.preparation import PreparedData, prepare, settle_classes
+from segwright.data.preparation import PreparedData, Streams, prepare, settle_classes
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision, limit_threads
@@ -31,8 +31,9 @@ from segwright.training.loss import balancing_weights
 from segwright.training.processes import join_processes
 from segwright.training.report import ConsoleTeller, Teller, log_recipe
 from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
-from segwright.training.state import Progress, restore
+from segwright.training.state import Progress, is_of_job, restore
 from segwright.training.stopping import EarlyStopping
+from segwright.training.streams import StreamIdentity, compare_streams
 from segwright.training.supply import Supply
 
 CHECKPOINT_EVERY: Final = 600.0
@@ -55,6 +56,7 @@ def train(
     in_place: bool = False,
     stop: StopRequest | None = None,
     teller: Teller | None = None,
+    job: str | None = None,
 ) -> None:
     """Train a network on the four channels and leave a bundle at `output`.
 
@@ -63,7 +65,8 @@ def train(
     there are none); with `resume` the training goes on from the newest, or starts anew where there is none. `in_place`
     says that `output` is a folder made for this training alone, which is filled whatever an earlier process left in it.
     Started by `torchrun`, all its processes train together and the first one writes. `stop` is a wish to stop that may
-    have been made already; `teller` is told what happens.
+    have been made already; `teller` is told what happens. `job` names the training job where a platform has jobs, whose
+    checkpoints are of its own data even where a stream cannot show it.
 
     Raises a UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C or
     SIGTERM, when everything learnt so far is saved: nothing, and no bundle, where the data were still read.
@@ -109,23 +112,53 @@ def train(
         torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
         weights = _class_weights(settings, data)
         trainer = Trainer(network, settings, processes, place, precision, weights)
-        progress = Progress(EarlyStopping(settings), started_from=str(start) if start else None)
+        progress = Progress(
+            EarlyStopping(settings),
+            started_from=str(start) if start else None,
+            streams={side: StreamIdentity.begin(stream.begun) for side, stream in streams.items()},
+            job=job,
+        )
         if checkpoint is not None:
-            _resume(trainer, data, progress, checkpoint)
+            _resume(trainer, data, progress, checkpoint, streams, stop)
             checkpoint = None  # it holds all weights once more
             if start and progress.started_from != str(start):
                 LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
-        with stop_on_signals(stop), open_feeds(channels, streams, settings, processes, stop.check) as feeds:
+        with (
+            stop_on_signals(stop),
+            open_feeds(channels, streams, settings, processes, progress.streams, stop.check) as feeds,
+        ):
             outputs = Outputs(writer, folder, checkpoint_every or 0)
             teller = teller or ConsoleTeller(settings.logging_frequency)
             Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop, teller).run()
 
 
-def _resume(trainer: Trainer, data: PreparedData, progress: Progress, checkpoint: Checkpoint) -> None:
-    """Let a training go on from a checkpoint. Raises UserError for one of another training."""
-    now = describe(trainer.network.spec, trainer.settings, data, progress)
-    trainer.processes.first_computes(functools.partial(refuse_another, checkpoint, now, trainer.settings))
+def _resume(
+    trainer: Trainer,
+    data: PreparedData,
+    progress: Progress,
+    checkpoint: Checkpoint,
+    streams: Streams,
+    stop: StopRequest,
+) -> None:
+    """Let a training go on from a checkpoint. Raises UserError for one of another training, and KeyboardInterrupt for
+    a wish to stop while streams are compared.
+    """
+    now, processes = describe(trainer.network.spec, trainer.settings, data, progress), trainer.processes
+    processes.first_computes(functools.partial(refuse_another, checkpoint, now, trainer.settings))
     restore(trainer, progress, checkpoint, description_in(checkpoint))
+    if data.train.complete:
+        return
+    try:
+        compare_streams(
+            streams,
+            progress.streams,
+            processes,
+            finished=progress.finished,
+            same_job=bool(is_of_job(checkpoint, progress.job)),
+            while_reading=stop.check if processes.world_size == 1 else lambda: None,  # several stop only together
+        )
+    except Interruption:
+        raise KeyboardInterrupt from None
 
 
 def _beside(output: Path) -> Path:

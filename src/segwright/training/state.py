@@ -5,7 +5,7 @@ place in the epoch, scores, early stopping, and the generators that dropout draw
 needs no place here: it is drawn from (seed, epoch, pair). Knows what counts; refuses to know files.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -14,14 +14,17 @@ from torch import Tensor
 
 from segwright.bundle import Description, State, host_copy
 from segwright.console import LOGGER
+from segwright.data.channels import Side
 from segwright.training.checkpoints import Checkpoint
 from segwright.training.epoch import EpochSums, Trainer
 from segwright.training.stopping import EarlyStopping
+from segwright.training.streams import StreamIdentity
 
 _NETWORK: Final = "network."
 _BEST: Final = "best."
 _OPTIMIZER: Final = "optimizer."
 _GENERATOR: Final = "generator."
+_STREAM: Final = "stream."
 
 CHECKPOINT_VERSION: Final = 2
 """Of what a checkpoint holds."""
@@ -55,6 +58,10 @@ class Progress:
     """The bundle that the first weights came from."""
     stream_pairs: int | None = None
     """How many pairs a pass over the training stream held; None before the first has ended, and for lists."""
+    streams: dict[Side, StreamIdentity] = field(default_factory=dict)
+    """What is known of the streams; empty for lists."""
+    job: str | None = None
+    """The training job that this is, where a platform names it."""
 
 
 def capture(trainer: Trainer, progress: Progress, description: Description) -> Checkpoint | None:
@@ -73,6 +80,7 @@ def capture(trainer: Trainer, progress: Progress, description: Description) -> C
             for rank, states in enumerate(generators)
             for name, state in states.items()
         },
+        **{_STREAM + side: identity.to_tensor() for side, identity in progress.streams.items()},
     }
     facts = {
         "format_version": CHECKPOINT_VERSION,
@@ -87,6 +95,8 @@ def capture(trainer: Trainer, progress: Progress, description: Description) -> C
         "stopping": progress.stopping.state(),
         "records": progress.records,
         "stream_pairs": progress.stream_pairs,
+        "streams": {side: identity.facts() for side, identity in progress.streams.items()},
+        "job": progress.job,
     }
     return Checkpoint(facts, tensors)
 
@@ -119,8 +129,26 @@ def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint, descri
     progress.best_weights = best and {name: value.clone() for name, value in best.items()}
     progress.started_from = description.started_from
     progress.stream_pairs = facts["stream_pairs"]
+    progress.streams = _streams(progress.streams, checkpoint)
     progress.stopping.restore(facts["stopping"])
     _set_generators(trainer.device, _without(f"{_GENERATOR}{trainer.processes.rank}.", tensors))
+
+
+def is_of_job(checkpoint: Checkpoint, job: str | None) -> bool | None:
+    """Whether a checkpoint is of the job that a platform names; None where nothing says so."""
+    then = checkpoint.facts.get("job")
+    return then == job if then and job else None
+
+
+def _streams(now: Iterable[Side], checkpoint: Checkpoint) -> dict[Side, StreamIdentity]:
+    """What a checkpoint knows of streams; nothing, where an older Segwright wrote it."""
+    known = checkpoint.facts.get("streams", {})
+    return {
+        side: StreamIdentity.restored(known[side], checkpoint.tensors[_STREAM + side])
+        if side in known
+        else StreamIdentity()
+        for side in now
+    }
 
 
 def _tell_differences(then: Mapping[str, Any], trainer: Trainer) -> None:
