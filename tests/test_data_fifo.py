@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from segwright.data import fifo as fifo_module
 from segwright.data.fifo import FIRST_PAIRS, FifoStream
 from segwright.data.piping import serve
 from segwright.errors import DataError
@@ -134,6 +135,33 @@ def test_a_fifo_that_a_killed_writer_left_behind_gives_way(manifest: Path, tmp_p
     serve({"train": manifest}, tmp_path / "pipes", passes=1)
     reader.join(timeout=20)
     assert read == [0, 1, 2, 3, 4] and list((tmp_path / "pipes").iterdir()) == []
+
+
+def test_a_fifo_that_goes_while_it_is_opened_leaves_no_closed_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed writer's FIFO is replaced, and its follower is gone as well before it can be opened."""
+    fifo, real = tmp_path / "train_0", os.open
+    os.mkfifo(fifo)
+
+    def gone(path: Path, flags: int) -> int:
+        fifo.unlink(missing_ok=True)
+        return real(path, flags)
+
+    opened = fifo_module._current(fifo, None)
+    assert opened is not None
+    fifo.rename(tmp_path / "old")
+    os.mkfifo(fifo)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", gone)
+        assert fifo_module._current(fifo, opened) == opened
+    os.fstat(opened)  # it is still open
+    os.mkfifo(fifo)
+    follower = fifo_module._current(fifo, opened)
+    assert follower not in (None, opened)
+    with pytest.raises(OSError):
+        os.fstat(opened)
+    os.close(follower or 0)
 
 
 def test_other_passes_that_lie_there_are_named(tmp_path: Path) -> None:

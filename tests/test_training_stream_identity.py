@@ -1,0 +1,330 @@
+"""A training that is resumed on a stream goes on only where the stream is the one that it had."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import segwright
+from segwright.bundle import LAST, read_description
+from segwright.data import fifo
+from segwright.data.channels import list_pairs
+from segwright.data.piping import serve
+from segwright.errors import OutputExistsError, UserError
+from segwright.training.checkpoints import Checkpoint, CheckpointFolder
+from segwright.training.epoch import Trainer
+from tests.conftest import Draw
+from tests.test_data_manifests import write_manifest
+from tests.test_training_resume import KilledError
+from tests.test_training_run import settings
+from tests.test_training_streams import run_two
+
+Lines = list[dict[str, object]]
+SAME = "the stream holds the same"
+OTHER = r"--resume: the checkpoint is of a training on another stream\. {}: .*Give it back what it had; or start anew"
+
+
+@pytest.fixture(autouse=True)
+def few_first_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fifo, "FIRST_PAIRS", 4)
+
+
+@pytest.fixture
+def lines(channels_folder: Draw) -> dict[str, Lines]:
+    """The lines of the manifests of ten training pairs and three validation pairs, and of three more of each."""
+    data = channels_folder(train=13, validation=6)
+    found: dict[str, Lines] = {}
+    for side in ("train", "validation"):
+        pairs = list_pairs(data / side, data / f"{side}_annotation").pairs
+        found[side] = [{"source-ref": p.image.name, "label-ref": p.mask.name} for p in pairs]
+    return found
+
+
+class Attempts:
+    """Trainings on streams, one after the other, with the same output and checkpoints."""
+
+    def __init__(self, root: Path, lines: dict[str, Lines]) -> None:
+        self.root, self.lines, self.output = root, lines, root / "model"
+        self.number = 0
+
+    def __call__(
+        self,
+        train: slice | Lines = slice(10),
+        validation: slice = slice(3),
+        *,
+        seed: int | None = None,
+        resume: bool = True,
+        job: str | None = None,
+        output: Path | None = None,
+        **values: str,
+    ) -> None:
+        self.number += 1
+        chosen = {
+            "train": self.lines["train"][train] if isinstance(train, slice) else train,
+            "validation": self.lines["validation"][validation],
+        }
+        manifests = {side: write_manifest(self.root / f"{side}{self.number}", chosen[side]) for side in chosen}
+        with served(manifests, self.root / f"pipes{self.number}", seed) as channels:
+            given = {"num_classes": "3", "num_training_samples": "10", "epochs": "2", **values}
+            segwright.train(
+                channels,
+                output or self.output,
+                settings(**given),
+                checkpoints=self.root / "checkpoints",
+                checkpoint_every=1e-9,
+                device="cpu",
+                resume=resume,
+                job=job,
+            )
+
+    @property
+    def other(self) -> Lines:
+        """A training stream that begins with pairs that the usual one does not hold."""
+        return self.lines["train"][:2:-1]
+
+    def checkpoint(self) -> Checkpoint:
+        newest = CheckpointFolder(self.root / "checkpoints").newest()
+        assert newest is not None
+        return newest
+
+    def forget_streams(self) -> None:
+        """Make of the newest checkpoint one that an older version would have written."""
+        made = self.checkpoint()
+        facts = {name: value for name, value in made.facts.items() if name not in ("streams", "job")}
+        for report in facts["description"]["data"].values():
+            report["fingerprint"] = ""
+            del report["first_pairs"]
+        tensors = {name: value for name, value in made.tensors.items() if not name.startswith("stream.")}
+        CheckpointFolder(self.root / "checkpoints").save(Checkpoint(facts, tensors))
+
+
+@contextmanager
+def served(manifests: dict[str, Path], folder: Path, seed: int | None) -> Iterator[segwright.Channels]:
+    folder.mkdir()
+    options = {"shuffle_seed": seed}
+    threading.Thread(target=serve, args=(manifests, folder), kwargs=options, daemon=True).start()
+    yield segwright.Channels.locate(folder, input_mode="Pipe")
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, lines: dict[str, Lines]) -> Attempts:
+    return Attempts(tmp_path, lines)
+
+
+@contextmanager
+def killed_at(update: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    step = Trainer._step
+
+    def fatal(self: Trainer, *arguments: Any) -> Any:
+        if self.updates == update:
+            raise KilledError
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Trainer, "_step", fatal)
+        yield
+
+
+@contextmanager
+def refused(attempt: Attempts, words: str) -> Iterator[None]:
+    """What is refused trains nothing and writes nothing."""
+    folder = attempt.root / "checkpoints"
+    before, bundle = sorted(folder.iterdir()), attempt.output / "bundle.json"
+    held = bundle.read_bytes() if bundle.exists() else None
+    with pytest.raises(UserError, match=words):
+        yield
+    assert sorted(folder.iterdir()) == before
+    assert (bundle.read_bytes() if bundle.exists() else None) == held
+
+
+def test_a_finished_training_ends_only_with_its_own_streams(
+    attempt: Attempts, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt(resume=False)
+    lost = attempt.root / "lost"
+    (attempt.root / "model").rename(lost)
+    with refused(attempt, OTHER.format("train")):
+        attempt(attempt.other)
+    with refused(attempt, r"validation: 3 of its first 3 pairs are not among the 3 it held \(.*validation_0 record 0"):
+        attempt(validation=slice(3, 6))
+    with refused(attempt, r"train: .*record 18 .*with its mask is not among the 10 pairs it held"):
+        attempt([*attempt.lines["train"][:9], attempt.lines["train"][12]])
+    with refused(attempt, r"train: it held 10 pairs; in this pass of 9, 1 of them are missing, 0 are new"):
+        attempt(slice(9))
+    with refused(attempt, r"train: it held 10 pairs; in this pass of 11, 0 of them are missing, 1 are new"):
+        attempt([*attempt.lines["train"][:10], attempt.lines["train"][0]])
+    assert not attempt.output.exists()
+    with caplog.at_level(logging.INFO, "segwright"):
+        attempt(seed=5)
+    for side, count in (("train", 10), ("validation", 3)):
+        assert f"{side}: the checkpoint is complete; reading the stream once to see whether" in caplog.text
+        assert f"{side}: {SAME} {count} pairs" in caplog.text
+    assert "nothing is left to train" in caplog.text
+    assert_same_weights(attempt.output, lost)
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    weights, others = load_file(one / LAST), load_file(other / LAST)
+    assert all(torch.equal(value, others[name]) for name, value in weights.items())
+
+
+def test_an_unfinished_training_learns_from_no_other_pair(
+    attempt: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the first pass: the first pairs tell, or the first strange pair, or the end of the pass."""
+    with killed_at(4, monkeypatch):
+        attempt(resume=False)
+    with refused(attempt, "train: 3 of its first 4 pairs are not among the 10 it held"):
+        attempt(attempt.other, epochs="3")
+    with pytest.raises(UserError, match=r"train: .*record 20 .* is not among the 10 pairs it held"):
+        attempt(slice(13), epochs="3")
+    with pytest.raises(UserError, match=r"train: it held 10 pairs; in this pass of 8, 2 of them are missing"):
+        attempt(slice(8), epochs="3")
+    assert attempt.checkpoint().facts["streams"]["train"]["complete"]
+    with caplog.at_level(logging.INFO, "segwright"):
+        attempt(seed=1, epochs="3")
+    assert "reading the stream once" not in caplog.text and "going on after" in caplog.text
+
+
+def test_a_stream_that_is_resumed_ends_with_the_same_bits(attempt: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Attempts(attempt.root / "undisturbed", attempt.lines)
+    whole.root.mkdir()
+    whole(resume=False)
+    with killed_at(1, monkeypatch):
+        attempt(resume=False)
+    with killed_at(5, monkeypatch):
+        attempt()
+    attempt()
+    assert_same_weights(attempt.output, whole.output)
+    known = [read_description(one.output).data for one in (attempt, whole)]
+    for side in ("train", "validation"):
+        assert known[0][side]["fingerprint"] == known[1][side]["fingerprint"] != ""
+        assert known[0][side]["first_pairs"] == known[1][side]["first_pairs"]
+    assert known[0]["train"]["fingerprint"] != known[0]["validation"]["fingerprint"]
+
+
+def test_before_a_pass_has_ended_another_stream_is_seen_before_the_first_step(
+    attempt: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with killed_at(1, monkeypatch):
+        attempt(slice(12), resume=False, mini_batch_size="2")
+    attempt_again = {"mini_batch_size": "2"}
+    with refused(attempt, r"train: it had shown \d+ pairs; in this pass of 1, \d+ of them are missing"):
+        attempt(slice(12, 13), **attempt_again)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "segwright"), killed_at(2, monkeypatch):
+        attempt(slice(12), seed=3, **attempt_again)
+    with caplog.at_level(logging.INFO, "segwright"):
+        attempt(slice(12), seed=4, **attempt_again)
+    assert "going on after 2 updates" in caplog.text
+
+
+def test_a_stream_that_begins_the_same_is_seen_at_the_end_of_its_pass(
+    attempt: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segwright.data.feed.SHUFFLED_PAIRS", 2)
+    with killed_at(1, monkeypatch):
+        attempt(slice(12), resume=False, mini_batch_size="2")
+    shown = len(attempt.checkpoint().tensors["stream.train"])
+    assert 4 <= shown < 12
+    lines = [*attempt.lines["train"][:4], *attempt.lines["train"][12:]]
+    with pytest.raises(UserError, match=rf"train: it had shown \d+ pairs; in this pass of {len(lines)}, \d+ of them"):
+        attempt(lines, mini_batch_size="2")
+    with pytest.raises(UserError, match="train: it had shown"):  # the pairs of both were seen: it is nobody's any more
+        attempt(lines, mini_batch_size="2")
+    assert not attempt.output.exists()
+
+
+def test_a_checkpoint_that_knows_no_stream_ends_nothing_silently(
+    attempt: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt(resume=False, job="arn:job/a")
+    attempt.forget_streams()
+    said = r"nothing is left to train\. train: the stream of the checkpoint is not described in it: an older Segwright"
+    with refused(attempt, said + r".*Give more epochs to go on with this stream; or start anew, without --resume"):
+        attempt(output=attempt.root / "other")
+    assert not (attempt.root / "other").exists()
+    with pytest.raises(OutputExistsError, match="exists already"):  # nothing shows that the bundle there is its own
+        attempt(epochs="3")
+    with caplog.at_level(logging.WARNING, "segwright"):
+        attempt(epochs="3", output=attempt.root / "more")
+    for side in ("train", "validation"):
+        assert f"{side}: the stream of the checkpoint is not described in it" in caplog.text
+    assert "the training goes on with it" in caplog.text
+    with refused(attempt, OTHER.format("train")):
+        attempt(attempt.other, epochs="3", output=attempt.root / "more")
+
+
+def test_a_stream_that_varies_is_told_and_ends_only_its_own_job(
+    attempt: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, passes = fifo.FifoStream.pairs, []
+
+    def varying(self: fifo.FifoStream) -> Any:
+        passes.append(self.prefix.name)
+        coming = real(self)
+        if passes.count(self.prefix.name) > 1 and self.prefix.name == "train":
+            next(coming)
+        yield from coming
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "segwright"):
+        patch.setattr(fifo.FifoStream, "pairs", varying)
+        attempt(resume=False, job="arn:job/a", epochs="3")
+    assert caplog.text.count("train: this pass held 9 pairs, 0 of which were not in the pass before, and 1 of") == 1
+    assert read_description(attempt.output).data["train"]["fingerprint"] == ""
+    for job in (None, "arn:job/b"):
+        with refused(attempt, "train: the stream of the checkpoint held other pairs in each pass, so nobody can show"):
+            attempt(job=job, epochs="3")
+    attempt(job="arn:job/a", epochs="3")
+
+
+def test_a_bundle_of_another_stream_is_not_replaced(attempt: Attempts, tmp_path: Path) -> None:
+    attempt(resume=False, epochs="1")
+    precious = Attempts(tmp_path / "precious", attempt.lines)
+    precious.root.mkdir()
+    precious(slice(3, 13), resume=False, epochs="1")
+    with refused(precious, "model exists already"):
+        attempt(output=precious.output)
+
+
+def test_a_stream_is_no_folder(attempt: Attempts, tmp_path: Path) -> None:
+    attempt(resume=False, epochs="1")
+    folders = segwright.Channels.locate(tmp_path / "data")
+    with refused(attempt, "another training data: one is a stream, the other is not"):
+        segwright.train(
+            folders,
+            tmp_path / "other",
+            settings(),
+            checkpoints=tmp_path / "checkpoints",
+            resume=True,
+            device="cpu",
+        )
+
+
+def test_two_processes_compare_their_stream_once(attempt: Attempts, tmp_path: Path) -> None:
+    manifests = {side: write_manifest(tmp_path / side, attempt.lines[side][:8]) for side in ("train", "validation")}
+    other = {**manifests, "train": write_manifest(tmp_path / "other", attempt.lines["train"][8:])}
+    given = ("--epochs", "1", "--num-training-samples", "8")
+
+    def run(served_ones: dict[str, Path], *more: str) -> Any:
+        with served(served_ones, tmp_path / "pipes", None):
+            return run_two(tmp_path, *given, *more)
+
+    first = run(manifests)
+    assert first.returncode == 0, first.stderr
+    for old in (tmp_path / "pipes").iterdir():
+        old.unlink()
+    (tmp_path / "pipes").rename(tmp_path / "before")
+    again = run(manifests, "--resume")
+    assert again.returncode == 0 and again.stderr.count(SAME) == 2, again.stderr
+    (tmp_path / "pipes").rename(tmp_path / "second")
+    strange = run(other, "--resume")
+    assert strange.returncode != 0
+    assert strange.stderr.count("is of a training on another stream. train: 5 of its first 5 pairs") == 1
+    assert "[rank" not in strange.stderr
