@@ -77,7 +77,13 @@ def run(root: Path) -> tuple[int, str]:
         log, _ = process.communicate(timeout=200)
     finally:
         process.kill()
+    refuse_flags(log)
     return process.returncode, log
+
+
+def refuse_flags(log: str) -> None:
+    """A job has hyperparameters and channels: its log speaks of no flag of a command line."""
+    assert not re.findall(r"(?<![\w./-])--[a-z].*", log)
 
 
 def pack(folder: Path, archive: Path) -> None:

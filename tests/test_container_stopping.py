@@ -160,6 +160,7 @@ def stopped_at(root: Path, sign: str | None, command: Sequence[str] = jobs.COMMA
         next(line for line in process.stdout if sign in line)
     process.terminate()
     log, _ = process.communicate(timeout=60)
+    jobs.refuse_flags(log)
     assert process.returncode == 0, log
     assert not (root / "output/failure").exists()
     load_network(root / "model")

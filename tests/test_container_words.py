@@ -1,9 +1,11 @@
+import ast
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+import segwright
 from segwright.cli import main
 from segwright.console import LOGGER
 from segwright.container import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
@@ -50,3 +52,49 @@ def test_the_documents_hold_the_definitions_that_the_command_prints(capsys: pyte
 def test_names_of_metrics_are_unique() -> None:
     names = [one["Name"] for one in (*METRIC_DEFINITIONS, *FURTHER_METRIC_DEFINITIONS)]
     assert len(set(names)) == len(names)
+
+
+SOURCES = Path(segwright.__file__).parent
+NOT_IN_A_JOB = (
+    *("cli", "data/importers", "data/inspection", "data/scenes", "serving", "original/files.py", "container/words.py"),
+    *("evaluation/folders.py", "__init__.py", "client.py"),
+)
+"""What speaks to nobody but the command line, a browser or an endpoint."""
+
+
+def messages() -> list[str]:
+    """Every text in the sources that a job may tell, with X for what is filled in."""
+    found = []
+    for file in sorted(SOURCES.rglob("*.py")):
+        if str(file.relative_to(SOURCES)).startswith(NOT_IN_A_JOB):
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return [text for text in found if "--" in text and "```sh" not in text]  # a command for people is no message
+
+
+def test_no_message_of_a_job_names_a_flag() -> None:
+    texts = messages()
+    assert len(texts) > 40
+    left = [words for words in map(in_words_of_a_job, texts) if re.search(r"(?<![\w./-])--[a-z]", words)]
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("on the CPU: it has a GPU. --device cpu says that it is meant.", "on the CPU: it has a GPU."),
+        (
+            "Name the attributes of image and mask, as in --attributes a-ref,b-ref.",
+            "Leave those of image",
+        ),
+        ("`segwright train --help` lists them all.", "docs/hyperparameters.md lists them all."),
+        ("without --resume and with --overwrite; or", "with another S3Uri in CheckpointConfig; or"),
+    ],
+)
+def test_what_a_job_has_no_word_for_is_said_in_another_way(flags: str, words: str) -> None:
+    assert in_words_of_a_job(flags).startswith(words)

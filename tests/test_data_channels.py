@@ -8,6 +8,7 @@ from segwright.data.preparation import settle_classes
 from segwright.errors import DataError, LabelError
 from segwright.labels import LabelMap
 from tests.test_data_folders import touch
+from tests.test_data_manifests import write_manifest
 
 PICTURES = ("train", "train_annotation", "validation", "validation_annotation")
 
@@ -95,6 +96,54 @@ def test_lists_of_pairs_need_no_folders_of_masks(tmp_path: Path) -> None:
     channels = Channels.locate(tmp_path / "data")
     assert channels.train == tmp_path / "data/train.manifest" and channels.train_annotation is None
     assert channels.validation == tmp_path / "data/validation/only.jsonl"
+
+
+def beside(root: Path, *references: str, side: str = "train") -> Path:
+    """A channel folder with two images, their masks in a folder, and a manifest that names images so."""
+    touch(root, f"{side}/images/a.jpg", f"{side}/images/b.jpg", f"{side}/masks/a.png", f"{side}/masks/b.png")
+    lines: list[dict[str, object]] = [
+        {"source-ref": reference, "mask-ref": reference.replace("images", "masks").replace("jpg", "png")}
+        for reference in references
+    ]
+    return write_manifest(root / side / "pairs.manifest", lines)
+
+
+def test_a_manifest_beside_its_files_lists_the_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    manifest = beside(tmp_path, "images/gone.jpg", "images/b.jpg", "images/a.jpg")
+    touch(tmp_path, "validation.rec")
+    with caplog.at_level(logging.INFO, "segwright"):
+        channels = Channels.locate(tmp_path)
+    assert channels.train == manifest and channels.train_annotation is None
+    named = [Path(pair.mask.name).relative_to(tmp_path).as_posix() for pair in channels.pairing("train").pairs]
+    assert named == ["train/masks/gone.png", "train/masks/b.png", "train/masks/a.png"]
+    assert f"{tmp_path}/train: the pairs are those that pairs.manifest lists" in caplog.text
+
+
+def test_a_manifest_beside_files_that_are_no_pictures_is_used_wherever_it_points(tmp_path: Path) -> None:
+    touch(tmp_path, "train/_SUCCESS", "train/readme.txt", "validation.rec")
+    manifest = write_manifest(tmp_path / "train/out.jsonl", [{"source-ref": "s3://b/a.jpg", "l-ref": "s3://b/a.png"}])
+    assert Channels.locate(tmp_path).train == manifest
+
+
+def test_a_folder_of_masks_comes_before_a_manifest_beside_the_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside(tmp_path, "images/a.jpg")
+    touch(tmp_path, "train_annotation/a.png", "validation.rec")
+    with caplog.at_level(logging.INFO, "segwright"):
+        assert Channels.locate(tmp_path).train == tmp_path / "train"
+    assert "not used, since the masks are in train_annotation: pairs.manifest" in caplog.text
+
+
+def test_a_manifest_that_names_other_files_or_one_of_several_is_refused(tmp_path: Path) -> None:
+    beside(tmp_path, "s3://bucket/images/a.jpg", "/elsewhere/a.jpg", "images/gone.jpg", "../validation.jpg")
+    touch(tmp_path, "validation.rec", "validation.jpg")
+    said = r"train holds images and pairs\.manifest, which names none of them, and there is no train_annotation: give"
+    with pytest.raises(DataError, match=said):
+        Channels.locate(tmp_path)
+    touch(tmp_path, "train/more.rec")
+    with pytest.raises(DataError, match=r"2 lists of pairs \(more\.rec, pairs\.manifest\), and there is no train"):
+        Channels.locate(tmp_path)
 
 
 def test_a_folder_of_images_needs_one_of_masks(tmp_path: Path) -> None:

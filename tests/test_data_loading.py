@@ -121,7 +121,7 @@ def test_no_more_workers_than_shared_memory_has_room_for(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=room))
     made = loader_of(pairs, CROPS, batch_size=4, seed=0, workers=2)
     assert made._loader.num_workers == fitting
-    assert ("--shm-size" in caplog.text) == (fitting < 2)
+    assert ("shm-size" in caplog.text) == (fitting < 2)
     assert sum(len(batch.keys) for batch in made.epoch(0)) == len(pairs)
 
 

@@ -93,7 +93,9 @@ def test_a_palette_that_disagrees_with_the_colour_map_is_believed(
     line: dict[str, object] = {"source-ref": "a.jpg", "l-ref": "a.png", "l-ref-metadata": metadata}
     pairing = list_pairs(write_manifest(tmp_path / "m.manifest", [line]), None)
     assert read_mask(pairing.pairs[0]).tolist() == [[0, 2, 1, 1]]
-    check_pairs(pairing, None, 3, channel="train")
+    corrected = check_pairs(pairing, None, 3, channel="train")
+    plain = list_pairs(write_manifest(tmp_path / "n.manifest", [{"source-ref": "a.jpg", "l-ref": "a.png"}]), None)
+    assert check_pairs(plain, None, 3, channel="train").fingerprint != corrected.fingerprint, "other labels"
     assert "in 1 of 1 masks indices and colours disagree" in caplog.text
 
 

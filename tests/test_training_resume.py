@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +135,26 @@ def test_what_else_lies_in_the_output_stays(
     assert (output / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda description: description["data"]["train"].update(fingerprint="another"),
+        lambda description: description["data"]["validation"].update(fingerprint="another"),
+        lambda description: description["hyperparameters"].update(seed=7),
+        lambda description: description["network"].update(algorithm="psp"),
+        lambda description: description["label_maps"].update(train={"scale": 2}),
+        lambda description: description.update(data={"train": {}, "validation": {}}),
+        lambda description: description.update(data={}),
+    ],
+)
 def test_a_bundle_of_another_training_is_not_replaced(
-    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]
 ) -> None:
     data, precious = channels_folder(), tmp_path / "precious"
     killed_at(3, monkeypatch, data, tmp_path / "model")
     train(data, precious, {"epochs": "1"})
     description = json.loads((precious / "bundle.json").read_text())
-    description["data"]["train"]["fingerprint"] = "another"
+    change(description)
     (precious / "bundle.json").write_text(json.dumps(description))
     with pytest.raises(OutputExistsError, match="precious exists already"):
         segwright.train(
@@ -191,6 +203,8 @@ def test_what_is_resumed_needs_no_model_to_start_from(
         ({"seed": "7"}, "another seed"),
         ({"epochs": "1"}, "epochs is 1, but epoch 2 has begun; it takes at least 2"),
         ({"mini_batch_size": "2"}, "another mini batch size: it was 4, now it is 2"),
+        ({"apply_exif_orientation": "True"}, "another apply exif orientation: it was False, now it is True"),
+        ({"bands": "4"}, "another bands: it was 3, now it is 4"),
     ],
 )
 def test_another_training_is_refused(

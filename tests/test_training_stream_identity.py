@@ -214,14 +214,13 @@ def test_before_a_pass_has_ended_another_stream_is_seen_before_the_first_step(
 ) -> None:
     with killed_at(1, monkeypatch):
         attempt(slice(12), resume=False, mini_batch_size="2")
-    attempt_again = {"mini_batch_size": "2"}
     with refused(attempt, r"train: it had shown \d+ pairs; in this pass of 1, \d+ of them are missing"):
-        attempt(slice(12, 13), **attempt_again)
+        attempt(slice(12, 13), mini_batch_size="2")
     caplog.clear()
     with caplog.at_level(logging.INFO, "segwright"), killed_at(2, monkeypatch):
-        attempt(slice(12), seed=3, **attempt_again)
+        attempt(slice(12), seed=3, mini_batch_size="2")
     with caplog.at_level(logging.INFO, "segwright"):
-        attempt(slice(12), seed=4, **attempt_again)
+        attempt(slice(12), seed=4, mini_batch_size="2")
     assert "going on after 2 updates" in caplog.text
 
 

@@ -17,13 +17,22 @@ _PHRASES: Final = (
     ("with --from", "with the channel model"),
     ("--resume:", "CheckpointConfig:"),
     ("Put them there, or point to them with ", "Add to InputDataConfig "),
+    (" --device cpu says that it is meant.", ""),
+    ("compute on the CPU with --device cpu", "take an instance without a GPU"),
+    ("Name the attributes of image and mask, as in --attributes ", "Leave those of image and mask only, as in "),
+    ("`segwright train --help` lists them all", "docs/hyperparameters.md lists them all"),
 )
 _OTHERS: Final = {
     "from": "the channel model",
     "class-names": "label_map/class_names.json",
     "checkpoints": "CheckpointConfig",
     "resume": "CheckpointConfig",
+    "overwrite": "another S3Uri in CheckpointConfig",
+    "attributes": "AttributeNames",
+    "device": "the instance type",
+    "strict": "a strict check",
 }
+"""Flags that are no hyperparameters; a job has no choice of a device, and no strict check."""
 
 
 def in_words_of_a_job(sentence: str) -> str:

@@ -16,10 +16,12 @@ from segwright.data.class_tables import ClassTable, find_class_table
 from segwright.data.fifo import FifoStream
 from segwright.data.folders import CHANNELS, find_pairs
 from segwright.data.layouts import find_layout, undivided
-from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs
+from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs, read_lines
 from segwright.data.pairs import Pairing
 from segwright.data.record_files import RECORD_SUFFIX, record_pairs
 from segwright.errors import DataError, LabelError
+from segwright.formats.images import IMAGE_SUFFIXES
+from segwright.formats.manifest import resolve_reference
 from segwright.labels import LabelMap, parse_class_names
 from segwright.storage import Cache, Place, S3Place, as_place, entries, is_file, is_folder, open_blob
 
@@ -94,7 +96,9 @@ class Channels:
             raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_PICTURE_CHANNELS)}.")
         if root is not None:
             found = _looked_up(root, input_mode) | found
-        found = {name: _sole_list(place) if name in SIDES else place for name, place in found.items()}
+        for side in SIDES:
+            if side in found:
+                found[side] = _list_in(side, found[side], attributes, f"{side}_annotation" in found)
         pictures = [name for name in given if given[name] is not None and name != "label_map"]
         if isinstance(root, Path) and not pictures and input_mode == "File" and _missing(found, input_mode):
             found |= _laid_out(root)
@@ -235,13 +239,49 @@ def _looked_up(root: Place, mode: InputMode) -> dict[str, Place]:
     return found
 
 
-def _sole_list(place: Place) -> Place:
-    """The manifest or RecordIO file that is all that a local channel folder holds, else the place itself."""
+def _list_in(side: Side, place: Place, attributes: Sequence[str] | None, has_masks: bool) -> Place:
+    """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the place.
+
+    It is all that the folder holds, or, without a folder of masks, lies beside the files that it names. Raises
+    DataError where nobody can tell which pairs are meant.
+    """
     if not isinstance(place, Path) or not place.is_dir():
         return place
     files, folders = entries(place)
-    alone = len(files) == 1 and not folders and files[0].suffix.lower() in LIST_SUFFIXES
-    return files[0] if alone else place
+    lists = [file for file in files if file.suffix.lower() in LIST_SUFFIXES]
+    if not lists or (len(files) == 1 and not folders):
+        return lists[0] if lists else place
+    named, masks = ", ".join(file.name for file in lists), f"{side}_annotation"
+    if has_masks:
+        _logger.info("%s: not used, since the masks are in %s: %s", place, masks, named)
+        return place
+    if len(lists) > 1:
+        raise DataError(
+            f"{place} holds {len(lists)} lists of pairs ({named}), and there is no {masks}: leave one list there, or "
+            f"give the masks as {masks}."
+        )
+    if not _names_files_below(lists[0], attributes, place):
+        raise DataError(
+            f"{place} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
+            f"{masks}, or leave {named} alone in {side}."
+        )
+    _logger.info("%s: the pairs are those that %s lists; what else lies there is not looked for.", place, named)
+    return lists[0]
+
+
+def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Path) -> bool:
+    """Whether a list of pairs is of its folder: a RecordIO file, which holds them, or a manifest that names some of the
+    pictures there, if there are any.
+    """
+    if file.suffix.lower() == RECORD_SUFFIX:
+        return True
+    base = folder.resolve()
+    lines, names = read_lines(file, attributes)
+    for line in lines:
+        image = resolve_reference(line.attributes.get(names.image), base, f"{file}, line {line.number}, {names.image}")
+        if isinstance(image, Path) and image.is_file() and image.resolve().is_relative_to(base):
+            return True
+    return not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
 
 
 def _laid_out(root: Path) -> Mapping[str, Place]:

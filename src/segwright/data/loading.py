@@ -184,7 +184,7 @@ def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
     if fitting < workers:
         LOGGER.warning(
             f"{_SHARED_MEMORY} has room for {fitting} of {workers} loaders only: training will be slower. Give the "
-            "container more shared memory, as with docker run --shm-size 2g."
+            "container more shared memory, as docker's option shm-size with 2g does."
         )
     return fitting
 

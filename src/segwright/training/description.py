@@ -20,6 +20,8 @@ from segwright.training.state import CHECKPOINT_VERSION, Progress
 _FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
 """Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
 
+_NETWORK: Final = ("algorithm", "backbone", "output_stride", "num_classes")
+_IMAGES: Final = ("bands", "apply_exif_orientation")
 _STREAM: Final = "a stream"
 
 
@@ -77,7 +79,7 @@ def refuse_another(checkpoint: Checkpoint, now: Description, settings: Hyperpara
     Of streams it is only known here that they are some: `training.streams` compares them.
     """
     facts, then = checkpoint.facts, description_in(checkpoint)
-    asked = {name: getattr(settings, name) for name in (*_FIXED, "bands", "apply_exif_orientation")}
+    asked = {name: getattr(settings, name) for name in (*_FIXED, *_IMAGES)}
     given = {name: value for name, value in asked.items() if value is not None}
     _refuse_difference({**_identity(then), **_fixed(then)}, {**_identity(now), **given})
     reached = facts["epoch"] + bool(facts["sums"]["batches"])
@@ -91,10 +93,8 @@ def refuse_another_network(checkpoint: Checkpoint, settings: Hyperparameters) ->
     """Raise UserError when settings, as far as they are given, ask for another network than a checkpoint is of."""
     then = description_in(checkpoint)
     settings = follow(settings, then.network)
-    has = {name: getattr(settings, name) for name in ("algorithm", "backbone", "output_stride")}
-    if settings.num_classes is not None:
-        has["num_classes"] = settings.num_classes
-    _refuse_difference(_identity(then), has)
+    asked = {name: getattr(settings, name) for name in (*_NETWORK, *_IMAGES)}
+    _refuse_difference(_identity(then), {name: value for name, value in asked.items() if value is not None})
 
 
 def _refuse_difference(had: Mapping[str, Any], has: Mapping[str, Any]) -> None:

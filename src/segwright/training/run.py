@@ -259,7 +259,7 @@ def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
     return settings.model_copy(
         update={
             "num_classes": data.num_classes,
-            "bands": data.form.bands,
+            "bands": settings.bands or data.form.bands,
             "num_training_samples": samples,
             "mini_batch_size": min(settings.mini_batch_size, samples),
         }
