@@ -17,6 +17,7 @@ from segwright.data import fifo
 from segwright.data.channels import list_pairs
 from segwright.data.piping import serve
 from segwright.errors import OutputExistsError, UserError
+from segwright.interruption import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.epoch import Trainer
 from tests.conftest import Draw
@@ -62,6 +63,7 @@ class Attempts:
         resume: bool = True,
         job: str | None = None,
         output: Path | None = None,
+        stop: StopRequest | None = None,
         **values: str,
     ) -> None:
         self.number += 1
@@ -81,6 +83,7 @@ class Attempts:
                 device="cpu",
                 resume=resume,
                 job=job,
+                stop=stop,
             )
 
     @property
@@ -207,6 +210,23 @@ def test_a_stream_that_is_resumed_ends_with_the_same_bits(attempt: Attempts, mon
         assert known[0][side]["fingerprint"] == known[1][side]["fingerprint"] != ""
         assert known[0][side]["first_pairs"] == known[1][side]["first_pairs"]
     assert known[0]["train"]["fingerprint"] != known[0]["validation"]["fingerprint"]
+
+
+def test_a_bundle_of_an_interrupted_first_pass_is_the_trainings_own(
+    attempt: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, step = StopRequest(), Trainer._step
+
+    def stopping(self: Trainer, *arguments: Any) -> Any:
+        stop.made = True
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_step", stopping)
+        attempt(resume=False, stop=stop)
+    assert read_description(attempt.output).data["train"]["fingerprint"] == ""
+    attempt(seed=2)
+    assert read_description(attempt.output).data["train"]["fingerprint"] != ""
 
 
 def test_before_a_pass_has_ended_another_stream_is_seen_before_the_first_step(
