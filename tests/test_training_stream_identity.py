@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +17,14 @@ from segwright.bundle import LAST, read_description
 from segwright.data import fifo
 from segwright.data.channels import list_pairs
 from segwright.data.piping import serve
+from segwright.data.stream_identity import PairDigests
 from segwright.errors import OutputExistsError, UserError
 from segwright.interruption import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.epoch import Trainer
+from segwright.training.loop import Loop
+from segwright.training.processes import Processes
+from segwright.training.streams import StreamIdentity
 from tests.conftest import Draw
 from tests.test_data_manifests import write_manifest
 from tests.test_training_resume import KilledError
@@ -324,6 +329,24 @@ def test_a_stream_is_no_folder(attempt: Attempts, tmp_path: Path) -> None:
             resume=True,
             device="cpu",
         )
+
+
+@pytest.mark.parametrize(("elsewhere", "refuses"), [((1, 2), False), ((1, 3), True)])
+def test_machines_that_get_parts_of_a_stream_are_told(elsewhere: tuple[int, int], refuses: bool) -> None:
+    class TwoMachines(Processes):
+        def gather(self, value: Any) -> list[Any]:
+            return [value, None, PairDigests.of(elsewhere).fingerprint, None]
+
+    seen = PairDigests.of((2, 1), complete=True)
+    supply = SimpleNamespace(feeds={"train": SimpleNamespace(seen=seen)})
+    reached = SimpleNamespace(streams={"train": StreamIdentity(seen=PairDigests.of((1,)))})
+    loop: Any = SimpleNamespace(supply=supply, reached=reached, processes=TwoMachines())
+    if refuses:
+        with pytest.raises(UserError, match="train: the machines read different pairs, but each has to get the whole"):
+            Loop._compare_pass(loop, "train")
+    else:
+        Loop._compare_pass(loop, "train")
+        assert reached.streams["train"].seen is seen
 
 
 def test_two_processes_compare_their_stream_once(attempt: Attempts, tmp_path: Path) -> None:
