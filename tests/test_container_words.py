@@ -62,20 +62,24 @@ NOT_IN_A_JOB = (
 """What speaks to nobody but the command line, a browser or an endpoint."""
 
 
+COMMANDS = ("```sh", "docker run", "curl", "segwright import-data")
+"""Where a text holds one of them, its flags are those of a command that a person gives elsewhere."""
+
+
 def messages() -> list[str]:
     """Every text in the sources that a job may tell, with X for what is filled in."""
     found = []
     for file in sorted(SOURCES.rglob("*.py")):
         if str(file.relative_to(SOURCES)).startswith(NOT_IN_A_JOB):
             continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.JoinedStr):
-                parts = (part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
-                found.append("".join(map(str, parts)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
-    commands = ("```sh", "docker run")  # of other programs, or for people who read a file
-    return [text for text in found if "--" in text and not any(command in text for command in commands)]
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        formatted = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+        parts = {id(part) for node in formatted for part in node.values}
+        for node in formatted:
+            found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values))
+        constants = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in parts]
+        found += [node.value for node in constants if isinstance(node.value, str)]
+    return [text for text in found if "--" in text and not any(command in text for command in COMMANDS)]
 
 
 def test_no_message_of_a_job_names_a_flag() -> None:
