@@ -88,7 +88,7 @@ def test_label_maps_of_other_names_are_not_passed_over_in_silence(data: Path, ca
         assert not caplog.records
         touch(data, "label_map/labels.json")
         Channels.locate(data)
-    assert "labels.json is not used" in caplog.text and "train_label_map.json" in caplog.text
+    assert "not used: labels.json" in caplog.text and "train_label_map.json" in caplog.text
 
 
 def test_lists_of_pairs_need_no_folders_of_masks(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_different_sizes_are_refused_with_both_sizes(folder: Folder) -> None:
     folder.add("fine", [[0, 1]])
     folder.add("wrong", [[0, 1, 1]], (5, 7))
     message = folder.refusal()
-    assert "one pair" in message and "wrong.jpg is 7x5" in message and "wrong.png is 3x1" in message
+    assert "in 1 pair:" in message and "wrong.jpg is 7x5" in message and "wrong.png is 3x1" in message
     assert "EXIF" not in message
     folder.add("turned", [[0, 1, 1]], (3, 1))
     assert "2 pairs" in folder.refusal() and "turned by 90 degrees" in folder.refusal()

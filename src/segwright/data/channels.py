@@ -24,6 +24,7 @@ from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.manifest import resolve_reference
 from segwright.labels import LabelMap, parse_class_names
 from segwright.storage import Cache, Place, S3Place, as_place, entries, is_file, is_folder, open_blob
+from segwright.wording import listed
 
 Side = Literal["train", "validation"]
 InputMode = Literal["File", "Pipe"]
@@ -184,9 +185,9 @@ class Channels:
         ]
         if strange:
             _logger.warning(
-                "%s: %s not used; a label map is called train_label_map.json or validation_label_map.json.",
+                "%s: not used: %s; a label map is called train_label_map.json or validation_label_map.json.",
                 self.label_map,
-                f"{strange[0]} is" if len(strange) == 1 else f"{len(strange)} files ({strange[0]}, ...) are",
+                listed(strange),
             )
 
 

@@ -34,6 +34,7 @@ from segwright.formats.images import PixelForm
 from segwright.formats.legend import Legend
 from segwright.formats.masks import mask_palette
 from segwright.labels import LabelMap
+from segwright.wording import counted, sentences
 
 _NAMED: Final = 5
 
@@ -184,11 +185,10 @@ def _tell_left_out(left_out: tuple[str, ...], readable: int, channel: str, stric
     """Warn once of all files left out; DataError when nothing is left, or for anything when strict."""
     if not left_out:
         return
-    more = f" And {len(left_out) - _NAMED} more." if len(left_out) > _NAMED else ""
-    named = " ".join(left_out[:_NAMED]) + more
+    named = sentences(left_out, _NAMED)
     if not readable:
         raise DataError(f"{channel}: none of the pairs can be read. {named}")
-    what = f"{channel}: {len(left_out)} {'file is' if len(left_out) == 1 else 'files are'}"
+    what = f"{channel}: {counted(len(left_out), 'file is', 'files are')}"
     if strict:
         raise DataError(f"{what} without a partner or unreadable, which --strict refuses. {named}")
     _logger.warning("%s left out. %s", what, named)
@@ -244,8 +244,8 @@ def _histogram(
 def _tell_absent(absent: tuple[int, ...], num_classes: int, channel: str) -> None:
     if absent:
         which = "class" if len(absent) == 1 else "classes"
-        listed = ", ".join(str(index) for index in absent)
-        _logger.warning("%s: no pixel is labelled as %s %s of %d.", channel, which, listed, num_classes)
+        named = ", ".join(map(str, absent))
+        _logger.warning("%s: no pixel is labelled as %s %s of %d.", channel, which, named, num_classes)
 
 
 def _sizes(readings: list[Reading]) -> tuple[tuple[tuple[int, int], int], ...]:

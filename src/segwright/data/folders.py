@@ -22,11 +22,11 @@ from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
 from segwright.storage import Blob, Cache, FileBlob, Place, S3Place, files_below
+from segwright.wording import listed
 
 CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
 """Names of SageMaker's input channels, which are the names of the folders as well."""
 
-_EXAMPLES: Final = 3
 _RULE: Final = (
     "A mask has the name of its image, as in street/01.jpg and street/01.png, or all masks add the same word, as in "
     "01_mask.png; files in sub-folders of different names are not mixed."
@@ -225,11 +225,7 @@ class _Foreign:
     def tell(self) -> None:
         """Say in one warning what was left out."""
         if self.found:
-            _logger.warning(
-                "%s %s left out, because of another channel's name.",
-                ", ".join(self.found),
-                "is" if len(self.found) == 1 else "are",
-            )
+            _logger.warning("left out, because of another channel's name: %s", listed(self.found))
 
 
 @contextmanager
@@ -262,10 +258,10 @@ def _but(files: Sequence[_File]) -> str:
     endings = _endings(files)
     if not endings:
         return "."
-    listed = ", ".join(f"{ending or 'no ending'} ({count})" for ending, count in endings.most_common(_EXAMPLES))
+    found = listed([f"{ending or 'no ending'} ({count})" for ending, count in endings.most_common()])
     unread = find_unread(files, ())
     cure = unread.cure if unread else known_endings(endings)
-    return f" but {listed}. {cure}".rstrip()
+    return f" but {found}. {cure}".rstrip()
 
 
 def _endings(files: Iterable[_File]) -> Counter[str]:
@@ -313,5 +309,4 @@ def _nothing_pairs_in_one(folder: Place, files: Sequence[_File], all_files: Sequ
 
 
 def _examples(files: Sequence[_File]) -> str:
-    more = ", ..." if len(files) > _EXAMPLES else ""
-    return ", ".join(str(file.path) for file in files[:_EXAMPLES]) + more
+    return listed([file.path for file in files])

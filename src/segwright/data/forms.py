@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from segwright.errors import DataError
 from segwright.formats.images import ImageFacts, PixelForm, Pixels, decode_image
 from segwright.formats.pixel_form import Numbers
+from segwright.wording import sentences
 
 if TYPE_CHECKING:
     from segwright.data.readings import Reading
 
-_SHOWN: Final = 3
 _NUMBERS_AT_ONCE: Final = 1 << 18
 
 
@@ -127,8 +127,7 @@ def settle_form(readings: Sequence["Reading"], channel: str) -> PixelForm:
     """The one form of all images of a channel. Raises DataError where they differ, or where some cannot have it."""
     misfits = [reading.misfit for reading in readings if reading.misfit]
     if misfits:
-        more = f" And {len(misfits) - _SHOWN} more." if len(misfits) > _SHOWN else ""
-        raise DataError(f"{channel}: {' '.join(misfits[:_SHOWN])}{more}")
+        raise DataError(f"{channel}: {sentences(misfits)}")
     examples: defaultdict[PixelForm, list[str]] = defaultdict(list)
     for reading in readings:
         examples[reading.form].append(reading.pair.image.name)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from segwright.data.file_words import Rank, fold, folder_identity, folder_side
-from segwright.data.naming import Name, Naming, candidates, counted
+from segwright.data.naming import Name, Naming, candidates
 from segwright.errors import DataError
+from segwright.wording import counted, listed
 
 _COMMON: Final = 0.5  # of the sampled images have the word that all images are said to have
 _SOME: Final = 0.25
 _NEARLY_ALL: Final = 0.9
-_SHOWN: Final = 4
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ class _Matched:
         if self.respelt:
             image, mask = self.respelt[0]
             yield (
-                f"letter case and Unicode form of names are passed over ({counted(len(self.respelt))}, for example "
-                f"{images[image]} with {masks[mask]})"
+                f"letter case and Unicode form of names are passed over ({counted(len(self.respelt), 'pair')}, for "
+                f"example {images[image]} with {masks[mask]})"
             )
         if self.across:
             image, mask = self.across[0]
             yield (
-                f"files in sub-folders of different names are paired by their own names ({counted(len(self.across))}, "
-                f"for example {images[image]} with {masks[mask]})"
+                "files in sub-folders of different names are paired by their own names "
+                f"({counted(len(self.across), 'pair')}, for example {images[image]} with {masks[mask]})"
             )
 
 
@@ -226,8 +226,7 @@ def _refuse_several(best: _Matched, rivals: Sequence[_Matched], images: Sequence
 
 
 def _words_of(found: Iterable[_Matched]) -> str:
-    told = [f"{word} ({pairs})" for word, pairs in {str(one.naming): len(one.pairs) for one in found}.items()]
-    return ", ".join(told[:_SHOWN]) + (", ..." if len(told) > _SHOWN else "")
+    return listed([f"{word} ({pairs})" for word, pairs in {str(one.naming): len(one.pairs) for one in found}.items()])
 
 
 def _reason_for_equal_names(

@@ -20,10 +20,11 @@ from segwright.errors import DataError
 from segwright.formats.stored_palette import NO_COLOUR
 from segwright.labels import IGNORE
 from segwright.storage import Blob, FileBlob
+from segwright.wording import listed
 
 _ROUNDING: Final = 2  # what tools differ in when they round the same colour, of 255
 _INDICES: Final = 256
-_LISTED: Final = 12  # colours
+_SHOWN: Final = 12  # colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,14 +154,13 @@ def _rgb(code: np.int64) -> str:
 def _cure(used: _Used) -> str:
     """What to do, with a command for these folders where they are folders."""
     codes = np.unique(used.code)
-    listed = ", ".join(f"{code >> 16 & 255} {code >> 8 & 255} {code & 255}" for code in codes[:_LISTED].tolist())
-    more = f" and {len(codes) - _LISTED} more" if len(codes) > _LISTED else ""
+    shown = listed([f"{code >> 16 & 255} {code >> 8 & 255} {code & 255}" for code in codes.tolist()], _SHOWN)
     images = _folder([reading.pair.image for reading in used.readings], "IMAGES")
     masks = _folder([reading.pair.mask for reading in used.readings], "MASKS")
     return (
         f"Read them by colour: segwright import-data colours {images} --masks {masks} --colours colours.txt --output "
         "DATA, where each line of colours.txt is a class and its colour, as 'road 128 64 128' (the masks show "
-        f"{listed}{more}). If the indices are right all the same, save the masks without palette, as grey PNG."
+        f"{shown}). If the indices are right all the same, save the masks without palette, as grey PNG."
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from segwright.data.readings import Reading, combine
 from segwright.errors import DataError
 from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
+from segwright.wording import counted, listed
 
 _SHOWN: Final = 3
 _ENOUGH_TO_COMPARE: Final = 4  # masks
@@ -49,8 +50,8 @@ def refuse_class_count(num_classes: int, channel: str) -> None:
         else "Let several pixel values share a class in the label map."
     )
     raise DataError(
-        f"{channel}: num_classes, the class names or the label map make {num_classes} "
-        f"{'class' if num_classes == 1 else 'classes'}; there must be 2 to {HIGHEST_CLASS + 1}. {cure}"
+        f"{channel}: num_classes, the class names or the label map make "
+        f"{counted(num_classes, 'class', 'classes')}; there must be 2 to {HIGHEST_CLASS + 1}. {cure}"
     )
 
 
@@ -59,21 +60,24 @@ def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
     bad = [reading for reading in readings if reading.image_size != reading.mask_size]
     if not bad:
         return
-    shown = "; ".join(
+    shown = [
         f"{one.pair.image.name} is {_size(one.image_size)} and {one.pair.mask.name} is {_size(one.mask_size)}"
-        for one in bad[:_SHOWN]
-    )
+        for one in bad
+    ]
     hint = "Give both the same size, or remove the pair"
     turned = [one for one in bad if one.orientation >= _LYING and one.image_size == one.mask_size[::-1]]
     if turned:
         hint = (
-            f"{_pairs(len(turned)).capitalize()} would agree after a rotation that the camera noted (EXIF orientation "
+            f"{counted(len(turned), 'pair')} would agree after a rotation that the camera noted (EXIF orientation "
             f"{turned[0].orientation} in {turned[0].pair.image.name}): add --apply-exif-orientation, "
             "or turn the pixels themselves"
         )
     elif any(one.image_size == one.mask_size[::-1] for one in bad):
         hint += ". Width and height are exchanged: one of the two was turned by 90 degrees"
-    raise DataError(f"{channel}: image and mask differ in size in {_pairs(len(bad))}: {shown}{_more(bad)}. {hint}.")
+    raise DataError(
+        f"{channel}: image and mask differ in size in {counted(len(bad), 'pair')}: {listed(shown, separator='; ')}. "
+        f"{hint}."
+    )
 
 
 def refuse_all_ignored(
@@ -135,7 +139,7 @@ def refuse_other_classes(
         return
     _refuse_interpolated(readings, channel)
     bad = [reading for reading in readings if np.isin(reading.values, outside).any()]
-    shown = "; ".join(_describe(reading, outside, label_map) for reading in bad[:_SHOWN])
+    shown = listed([_describe(reading, outside, label_map) for reading in bad], separator="; ")
     needed = int(classes_of(outside, label_map).max()) + 1
     numbers = values[values != NO_DATA]
     labelled = numbers if is_spread(numbers) else numbers[numbers != IGNORE]
@@ -144,7 +148,7 @@ def refuse_other_classes(
     fitting = f" such as {_ready_map(labelled)}" if len(labelled) <= num_classes else ""
     raise DataError(
         f"{channel}: with num_classes {num_classes} the classes are 0 to {num_classes - 1} (255 is ignored), "
-        f"but {_masks(len(bad))} other values: {shown}{_more(bad)}. "
+        f"but {counted(len(bad), 'mask has', 'masks have')} other values: {shown}. "
         f"{cure}, or give a label map{fitting} {label_map_place(channel)}."
     )
 
@@ -158,9 +162,8 @@ def is_spread(values: NDArray[np.int64]) -> bool:
 
 def unmapped_sentence(unmapped: dict[int, int], channel: str) -> str:
     """Which pixel values a label map does not name, with their numbers of pixels."""
-    shown = ", ".join(f"{value} ({count:,} pixels)" for value, count in list(unmapped.items())[: 2 * _SHOWN])
-    more = f" and {len(unmapped) - 2 * _SHOWN} more" if len(unmapped) > 2 * _SHOWN else ""
-    return f"{channel}: the label map does not name the pixel values {shown}{more}"
+    shown = listed([f"{value} ({count:,} pixels)" for value, count in unmapped.items()], 2 * _SHOWN)
+    return f"{channel}: the label map does not name the pixel values {shown}"
 
 
 def _describe(reading: Reading, outside: NDArray[np.int64], label_map: LabelMap) -> str:
@@ -171,10 +174,9 @@ def _describe(reading: Reading, outside: NDArray[np.int64], label_map: LabelMap)
     classes = classes_of(values, label_map)
     named = [
         f"{value}{f' (class {index})' if scaled else ''} in {count:,} pixels"
-        for value, index, count in zip(values[:_SHOWN], classes, counts, strict=False)
+        for value, index, count in zip(values, classes, counts, strict=True)
     ]
-    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return f"{reading.pair.mask.name} has {', '.join(named)}{more}"
+    return f"{reading.pair.mask.name} has {listed(named)}"
 
 
 def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
@@ -258,15 +260,3 @@ def listed_values(values: NDArray[np.int64]) -> str:
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
-
-
-def _pairs(count: int) -> str:
-    return "one pair" if count == 1 else f"{count} pairs"
-
-
-def _masks(count: int) -> str:
-    return "one mask has" if count == 1 else f"{count} masks have"
-
-
-def _more(bad: Sequence[Reading]) -> str:
-    return f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""

@@ -12,6 +12,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 from segwright.data.file_words import Rank, fold, is_image_word, is_mask_word, may_part, parts, rank_of_mask
+from segwright.wording import counted
 
 _SAMPLED: Final = 200  # names from which words are guessed; all names are then tried with them
 _FREQUENT: Final = 0.1  # of the sampled names have a word: files of other kinds may lie among them
@@ -96,7 +97,7 @@ class Naming:
             what = f'masks are named as their images{ending}, plus "{mask_word}"'.replace("images, plus", "images plus")
         else:
             what = f"masks are named as their images{ending}"
-        return f"{what} ({counted(len(pairs))}, for example {image} with {mask})"
+        return f"{what} ({counted(len(pairs), 'pair')}, for example {image} with {mask})"
 
 
 def candidates(images: Sequence[Name], masks: Sequence[Name], own_words: bool = True) -> list[Naming]:
@@ -187,8 +188,3 @@ def _as_written(word: str, name: str) -> str:
     place = fold(name).find(word)
     plain = unicodedata.normalize("NFC", name)
     return plain[place : place + len(word)] if word and len(plain) == len(fold(name)) else word
-
-
-def counted(pairs: int) -> str:
-    """A number of pairs in words."""
-    return "1 pair" if pairs == 1 else f"{pairs} pairs"

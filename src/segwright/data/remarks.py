@@ -15,6 +15,7 @@ from segwright.data.findings import Examined, Finding, Severity, gravest_first, 
 from segwright.data.proportions import proportions
 from segwright.data.readings import Reading
 from segwright.data.suspicions import suspicions
+from segwright.wording import counted, listed
 
 RARE: Final = 0.2
 """A class with less than this part of an even share of the pixels is easily never predicted."""
@@ -141,7 +142,7 @@ def _told_copies(
     yield Finding(
         severity,
         channel.channel,
-        f"{what}: {one} and {other}{_and_more(len(groups), 'image')}.",
+        f"{what}: {one} and {other}" + (f", and {counted(len(groups) - 1, 'more image')}." if len(groups) > 1 else "."),
         cure,
         image_names(reading for group in groups for reading in group),
         sum(map(len, groups)),
@@ -193,7 +194,7 @@ def _unlabelled(channel: Examined) -> Iterator[Finding]:
     yield Finding(
         "warning",
         channel.channel,
-        f"{_counted(count, 'mask')} of {len(empty)} {'has' if count == 1 else 'have'} no labelled pixel: all of it is "
+        f"{counted(count, 'mask')} of {len(empty)} {'has' if count == 1 else 'have'} no labelled pixel: all of it is "
         "ignored.",
         "Label these pictures, or remove them: they only cost time.",
         channel.names(empty),
@@ -221,7 +222,7 @@ def _seldom_seen(train: Examined, class_names: Sequence[str]) -> Iterator[Findin
         yield Finding(
             "warning",
             train.channel,
-            f"{_named(seldom, class_names)} {_is_are(seldom)} in only {_counted(int(shown.sum()), 'picture')} of "
+            f"{_named(seldom, class_names)} {_is_are(seldom)} in only {counted(int(shown.sum()), 'picture')} of "
             f"{len(train.readings)}.",
             "Add pictures that show it, or expect it to be missed.",
             train.names(shown),
@@ -247,23 +248,13 @@ def _rare(train: Examined, class_names: Sequence[str]) -> Iterator[Finding]:
 def _few(channel: Examined, enough: int, reason: str) -> Iterator[Finding]:
     count = len(channel.readings)
     if 0 < count < enough:
-        yield Finding("note", channel.channel, f"there are only {_counted(count, 'pair')}: {reason}.", "Add pictures.")
+        yield Finding("note", channel.channel, f"there are only {counted(count, 'pair')}: {reason}.", "Add pictures.")
 
 
 def _named(chosen: NDArray[np.bool_], class_names: Sequence[str]) -> str:
     """Some classes by their names; `chosen` is [C]."""
-    names = [class_names[index] for index in np.flatnonzero(chosen).tolist()]
-    more = f" and {len(names) - 8} more" if len(names) > 9 else ""
-    return ", ".join(names[:8] if more else names) + more
+    return listed([class_names[index] for index in np.flatnonzero(chosen).tolist()], 8)
 
 
 def _is_are(chosen: NDArray[np.bool_]) -> str:
     return "is" if chosen.sum() == 1 else "are"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _and_more(count: int, noun: str) -> str:
-    return f", and {_counted(count - 1, 'more ' + noun)}" if count > 1 else ""

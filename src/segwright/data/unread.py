@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from segwright.formats.signatures import sniff
 from segwright.storage import Blob, FileBlob
+from segwright.wording import counted, listed
 
 _CURES: Final = (
     (".heic .heif .hif .avif", "Convert them to JPEG, as with `magick {file} {stem}.jpg`."),
@@ -68,10 +69,9 @@ class UnreadFiles:
     cure: str
 
     def __str__(self) -> str:
-        listed = ", ".join(f"{ending} ({count})" for ending, count in self.counts[:_SHOWN])
-        more = ", ..." if len(self.counts) > _SHOWN else ""
-        which = "1 file is" if len(self.names) == 1 else f"{len(self.names)} files are"
-        return f"{which} not read: {listed}{more}, for example {self.names[0]}"
+        endings = listed([f"{ending} ({count})" for ending, count in self.counts], _SHOWN)
+        which = counted(len(self.names), "file is", "files are")
+        return f"{which} not read: {endings}, for example {self.names[0]}"
 
 
 class File(Protocol):

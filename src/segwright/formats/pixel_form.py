@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.wording import counted
+
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
 Numbers = Literal["uint", "int", "float"]
@@ -50,7 +52,7 @@ class PixelForm:
         return math.nan if self.dtype == np.float32 else 0
 
     def __str__(self) -> str:
-        return f"{self.bands} band{'' if self.bands == 1 else 's'} of {self.bit_depth} bits{_IN_WORDS[self.numbers]}"
+        return f"{counted(self.bands, 'band')} of {self.bit_depth} bits{_IN_WORDS[self.numbers]}"
 
 
 RGB: Final = PixelForm()

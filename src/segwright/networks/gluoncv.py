@@ -17,6 +17,7 @@ from segwright.errors import BundleError
 from segwright.networks.gluoncv_names import THIRD_STAGE
 from segwright.networks.network import SegmentationNetwork
 from segwright.networks.spec import Algorithm, NetworkSpec
+from segwright.wording import listed
 
 # GluonCV's prefix -> ours; the first that fits. "concurent" is spelled so in the files.
 _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
@@ -31,7 +32,6 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
 _SUFFIXES = {"gamma": "weight", "beta": "bias"}
 _CLASSIFIER = "head.block.4.weight"
 _CLASSES = range(2, 255)  # 255 means ignore
-_EXAMPLES = 3
 
 
 def describe_gluoncv(arrays: Mapping[str, NDArray[Any]]) -> NetworkSpec:
@@ -90,17 +90,13 @@ def our_name(name: str) -> str:
 def _check(renamed: Mapping[str, tuple[str, NDArray[Any]]], expected: Mapping[str, Tensor]) -> None:
     missing = [name for name in expected if name not in renamed]
     if missing:
-        raise BundleError(f"{len(missing)} arrays of the network are missing, for example {_some(missing)}.")
+        raise BundleError(f"{len(missing)} arrays of the network are missing, for example {listed(missing)}.")
     extra = [theirs for ours, (theirs, _) in renamed.items() if ours not in expected]
     if extra:
-        raise BundleError(f"{len(extra)} arrays have no place in this network, for example {_some(extra)}.")
+        raise BundleError(f"{len(extra)} arrays have no place in this network, for example {listed(extra)}.")
     for ours, (theirs, array) in renamed.items():
         if tuple(array.shape) != tuple(expected[ours].shape):
             raise BundleError(
                 f"The array {theirs!r} has shape {list(array.shape)}, but the network needs "
                 f"{list(expected[ours].shape)}."
             )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")

@@ -20,9 +20,9 @@ from torch import Tensor
 from segwright.errors import UserError
 from segwright.networks.backbone import Backbone, BackbonePlan, timm_name
 from segwright.networks.torchvision_schemas import timm
+from segwright.wording import listed
 
 _PYTORCH_SUFFIXES = (".pth", ".pt", ".bin")
-_EXAMPLES = 3
 
 _log = logging.getLogger("segwright")
 
@@ -124,13 +124,13 @@ def _check_arrays(plan: BackbonePlan, arrays: Mapping[str, Tensor], path: Path) 
     if missing:
         raise UserError(
             f"{path}: {len(missing)} of the {len(expected)} arrays of the backbone {plan.timm_name!r} are "
-            f"missing, for example {_some(missing)}. It has to hold this model's weights under timm's names."
+            f"missing, for example {listed(missing)}. It has to hold this model's weights under timm's names."
         )
     other = [name for name, shape in expected.items() if tuple(arrays[name].shape) != shape]
     if other:
         shown = [f"{name} ({list(arrays[name].shape)} instead of {list(expected[name])})" for name in other]
         raise UserError(
-            f"{path}: {len(other)} arrays have other shapes than in the backbone {plan.timm_name!r}: {_some(shown)}."
+            f"{path}: {len(other)} arrays have other shapes than in the backbone {plan.timm_name!r}: {listed(shown)}."
         )
 
 
@@ -159,10 +159,6 @@ def _without_remarks() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
 
 
 def _first_line(error: Exception) -> str:

@@ -42,8 +42,8 @@ from segwright.formats.images import PixelForm
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE, NO_DATA, LabelMap, numbered_names
 from segwright.palettes import default_palette
+from segwright.wording import counted, sentences
 
-_NAMED: Final = 3
 _UNKNOWN: Final = Classes(LabelMap.identity(), LabelMap.identity(), None, None)
 
 
@@ -258,13 +258,12 @@ class _Surveyor:
             return
         self.left_out[side] += tuple(map(plain, problems))
         refused = self.strict or nothing_left
-        which = "none of the pairs" if nothing_left else f"{len(problems)} {'pairs' if problems[1:] else 'pair'}"
-        more = f" And {len(problems) - _NAMED} more." if len(problems) > _NAMED else ""
+        which = "none of the pairs" if nothing_left else counted(len(problems), "pair")
         self.findings.append(
             Finding(
                 "error" if refused else "warning",
                 side,
-                f"{which} {'can' if nothing_left else 'cannot'} be read. {' '.join(problems[:_NAMED])}{more}",
+                f"{which} {'can' if nothing_left else 'cannot'} be read. {sentences(problems)}",
                 "Mend or remove the files." if refused else "Mend or remove the files; a training leaves them out.",
                 count=len(problems),
             )
