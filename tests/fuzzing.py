@@ -29,7 +29,6 @@ from segwright.data.importers.coco import read_coco
 from segwright.data.importers.colour_tables import read_colour_table
 from segwright.data.importers.items import Canvas, ImportedData
 from segwright.data.importers.label_studio import read_label_studio
-from segwright.data.importers.label_studio_masks import read_npy_mask
 from segwright.data.importers.labelme import read_labelme
 from segwright.data.importers.rle_csv import read_rle_csv
 from segwright.data.importers.voc import read_voc
@@ -427,15 +426,9 @@ def _parse_label_studio(data: bytes) -> None:
             pair.draw_mask(Canvas(24, 31, orientation))
 
 
-def _npy() -> list[bytes]:
-    stream = io.BytesIO()
-    np.save(stream, np.random.default_rng(7).integers(0, 2, (24, 31)).astype(np.uint8))
-    return [stream.getvalue()]
-
-
 def _yolo() -> list[bytes]:
     """A label file and a description in one, which the parser takes apart."""
-    yaml = "path: .\ntrain: images\nval: [images, images]\nnames:\n  0: cat\n  1: 'no'\nlabel_mapping: {7: 0}\n"
+    yaml = "path: .\ntrain: images\nval: [images, images]\nnames:\n  0: cat\n  1: 'no'\n"
     labels = "0 0.1 0.1 0.9 0.2 0.5 0.9\n1 0.5 0.5 0.2 0.2\n# x\n1 0 0 1 0 1 1 0 1 0.9\n"
     return [f"{labels}----{yaml}".encode()]
 
@@ -539,7 +532,6 @@ TARGETS: dict[str, Target] = {
         lambda: [bytes(brush(np.random.default_rng(7).random((24, 31)) > 0.7))],
         lambda data: decode_rle_pack(data, 24 * 31 * 4),
     ),
-    "NumPy masks": Target(_npy, lambda data: read_npy_mask(data, "hostile.npy")),
     "YOLO": Target(_yolo, _parse_yolo),
     "run lengths in a CSV": Target(_rle_csv, _parse_rle_csv),
     "label map": Target(

@@ -12,7 +12,7 @@ from segwright.data.importers import FormatOptions, import_data
 from segwright.data.importers.yolo_labels import draw_labels, label_lines
 from segwright.errors import DataError
 from segwright.labels import IGNORE
-from tests.imported import HEIGHT, WIDTH, checked, masks, names, save_image, save_mask
+from tests.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 LEFT = "0 0 0 0.5 0 0.5 1 0 1\n"
 CORNER = "1 0 0 0.25 0 0.25 0.5 0 0.5\n"
@@ -98,23 +98,6 @@ def test_lists_of_pictures_as_cvat_writes_them(folder: Path) -> None:
     assert set(found) == {"a", "b", "c"}
     assert names(folder / "out" / "validation") == {"c.jpg"}
     np.testing.assert_array_equal(found["a"], half())
-
-
-def test_darknets_layout(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    for name in ("x", "y"):
-        picture(data, name, images="obj_train_data", texts="obj_train_data")
-    picture(data, "z", images="obj_valid_data", texts="obj_valid_data")
-    (data / "obj.data").write_text(
-        "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n"
-    )
-    (data / "obj.names").write_text("boat\n")
-    (data / "train.txt").write_text("data/obj_train_data/x.jpg\ndata/obj_train_data/y.jpg\n")
-    (data / "valid.txt").write_text("data/obj_valid_data/z.jpg\n")
-    found = run(tmp_path)
-    assert checked(tmp_path / "out").class_names == ("background", "boat")
-    assert names(tmp_path / "out" / "validation") == {"z.jpg"}
-    assert all((mask == half()).all() for mask in found.values())
 
 
 @pytest.mark.parametrize(("images", "texts"), [("images", "labels"), (".", ".")])
@@ -247,19 +230,6 @@ def test_outlines_of_a_turned_photograph_lie_over_the_stored_pixels(
     assert "1 of 4 images are noted as turned" in caplog.text and "--apply-exif-orientation" in caplog.text
 
 
-def test_masks_of_the_semantic_task(folder: Path) -> None:
-    yaml = f"{YAML}masks_dir: masks\nlabel_mapping:\n  7: 1\n  -1: ignore_label\n  200: ignore_label\n"
-    (folder / "data" / "data.yaml").write_text(yaml)
-    save_mask(folder / "data/masks/train/a.png", half(7))
-    save_mask(folder / "data/masks/train/b.png", half(200))
-    save_mask(folder / "data/masks/val/c.png", half(255))
-    found = run(folder)
-    assert checked(folder / "out").class_names == ("car", "tree")
-    np.testing.assert_array_equal(found["a"], half(1))
-    np.testing.assert_array_equal(found["b"], half(IGNORE))
-    np.testing.assert_array_equal(found["c"], half(IGNORE))
-
-
 @pytest.mark.parametrize(
     ("yaml", "words"),
     [
@@ -270,30 +240,12 @@ def test_masks_of_the_semantic_task(folder: Path) -> None:
         ("train: x\nkpt_shape: [17, 3]\nnames: [a]\n", "describes poses"),
         ("names: {a: b}\n", "a class number and its name"),
         ("train: nowhere\nnames: [a]\n", "no pictures at nowhere"),
-        ("train: images/train\nmasks_dir: masks\nnames: [a]\n", "has a mask"),
     ],
 )
 def test_descriptions_that_cannot_be_used_are_refused(folder: Path, yaml: str, words: str) -> None:
     (folder / "data" / "data.yaml").write_text(yaml)
     with pytest.raises(DataError, match=words):
         run(folder, "data/data.yaml")
-
-
-@pytest.mark.parametrize(
-    ("yaml", "words"),
-    [
-        ("names: [a]\nlabel_mapping: {x: 0}", "'x': '0'; it maps a number"),
-        ("names: [a]\nlabel_mapping: {7: 3}", "leads to class 3"),
-        ("names: {0: a, 2: b}", "without gaps"),
-        ("names: [a]", "holds the value 7 in 24 pixels"),
-    ],
-)
-def test_masks_that_do_not_fit_the_names_are_refused(folder: Path, yaml: str, words: str) -> None:
-    (folder / "data" / "data.yaml").write_text(f"train: images/train\nval: images/val\nmasks_dir: masks\n{yaml}\n")
-    for name in ("train/a", "val/c"):
-        save_mask(folder / "data" / "masks" / f"{name}.png", half(7))
-    with pytest.raises(DataError, match=words):
-        run(folder)
 
 
 def test_pictures_of_one_name_on_both_sides_keep_their_folders(folder: Path) -> None:

@@ -70,8 +70,8 @@ def import_data(
         Path | None,
         Parameter(
             group=_SINGLE,
-            help="colours: the folder of colour masks. label-studio: the folder of its export Brush labels to PNG (or "
-            "NumPy), if the JSON has no run lengths.",
+            help="colours: the folder of colour masks. label-studio: the folder of its export Brush labels to PNG, if "
+            "the JSON has no run lengths.",
         ),
     ] = None,
     colours: Annotated[

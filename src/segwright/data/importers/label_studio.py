@@ -249,7 +249,7 @@ def _resolved(reference: str) -> str:
 def _frame(task: _Task, canvas: Canvas) -> Frame | None:
     """What the sizes that regions state, and those of masks, tell of the picture as it was shown."""
     stated = (canvas.frame_of_size(region.size) for region in task.regions.drawn if region.size)
-    masks = (mask_frame(file.blob, canvas) for file in task.masks if not file.is_array)
+    masks = (mask_frame(file.blob, canvas) for file in task.masks)
     return next(filter(None, (*stated, *masks)), None)
 
 

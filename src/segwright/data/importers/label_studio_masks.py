@@ -1,4 +1,4 @@
-"""Label Studio's brush masks as files, one for each region: `task-3-annotation-7-by-1-tag-tree-0.png` or `.npy`.
+"""Label Studio's brush masks as files, one for each region: `task-3-annotation-7-by-1-tag-tree-0.png`.
 
 Knows what the names say, and that a mask's pixels are opacities, of which all but 0 count. Where masks overlap, the
 smaller lies over the larger, since the names do not tell their order. Refuses to know tasks.
@@ -6,7 +6,6 @@ smaller lies over the larger, since the names do not tell their order. Refuses t
 Source: label-studio-converter, `brush.py` (`save_brush_images_from_annotation`).
 """
 
-import io
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from segwright.storage import Blob, files_below
 OVERLAP: Final = "pixels in several masks, of which the smaller counts"
 
 _NAME: Final = re.compile(r"task-(\d+)-annotation-(\d+)-by-([^-]*)-(.+)-\d+")
-_NPY: Final = ".npy"
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,6 @@ class MaskFile:
     annotation: str
     label: str
     blob: Blob
-
-    @property
-    def is_array(self) -> bool:
-        """Whether it is a NumPy file."""
-        return self.blob.name.lower().endswith(_NPY)
 
 
 def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, str]) -> dict[str, list[MaskFile]]:
@@ -52,7 +45,7 @@ def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, st
     found: dict[str, list[MaskFile]] = {}
     others: list[str] = []
     for path, blob in files_below(folder, is_trace):
-        if path.suffix.lower() not in (".png", _NPY):
+        if path.suffix.lower() != ".png":
             continue
         match = _NAME.fullmatch(path.stem)
         if match is None:
@@ -64,7 +57,7 @@ def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, st
     if not found:
         raise DataError(
             f"{folder} holds no mask that is named as Label Studio does it, such as "
-            "task-3-annotation-7-by-1-tag-tree-0.png or .npy: unpack its export Brush labels to PNG there."
+            "task-3-annotation-7-by-1-tag-tree-0.png: unpack its export Brush labels to PNG there."
         )
     if others:
         LOGGER.warning(
@@ -104,23 +97,4 @@ def draw_masks(drawing: Drawing, files: Sequence[MaskFile], numbers: Mapping[str
 
 
 def _read(blob: Blob) -> NDArray[np.bool_]:
-    data = blob.read()
-    return read_npy_mask(data, blob.name) if blob.name.lower().endswith(_NPY) else decode_mask(data, blob.name) > 0
-
-
-def read_npy_mask(data: bytes, name: str) -> NDArray[np.bool_]:
-    """The array of a `.npy` file, [H, W]; nothing is unpickled, and no more is taken than the file has."""
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, kind = read_header(stream)
-    except Exception as error:  # the header is Python source, and its reader lets many errors through
-        raise DataError(f"{name} is no NumPy file that can be read: {error}.") from None
-    if len(shape) != 2 or min(shape) < 1 or kind.kind not in "biuf":
-        raise DataError(
-            f"{name} holds an array {list(shape)} of {kind}; a mask is an array of numbers, rows x columns."
-        )
-    if shape[0] * shape[1] * kind.itemsize > len(data) - stream.tell():
-        raise DataError(f"{name} breaks off: its array {list(shape)} of {kind} needs more bytes than it has.")
-    return np.asarray(np.load(io.BytesIO(data), allow_pickle=False) > 0)
+    return decode_mask(blob.read(), blob.name) > 0

@@ -1,10 +1,10 @@
-"""YOLO: pictures, and for each a label file of outlines, or a mask where data.yaml names a `masks_dir`.
+"""YOLO: pictures, and for each a label file of outlines.
 
 Knows that a picture without a label file shows background only, and that programs that write and train on these files
-show pictures upright (EXIF). Refuses to know data.yaml (`yolo_dataset`), where pictures lie (`yolo_pictures`), label
-lines (`yolo_labels`) and masks (`yolo_masks`), and refuses sets of boxes.
+show pictures upright (EXIF). Refuses to know data.yaml (`yolo_dataset`), where pictures lie (`yolo_pictures`) and label
+lines (`yolo_labels`), and refuses sets of boxes.
 
-Source: https://docs.ultralytics.com/datasets/segment and /datasets/semantic.
+Source: https://docs.ultralytics.com/datasets/segment.
 """
 
 from collections import Counter
@@ -14,32 +14,24 @@ from pathlib import Path, PurePath
 
 from segwright.console import LOGGER
 from segwright.data.importers.classes import after_background
-from segwright.data.importers.items import Canvas, Drawn, ImportedData, ImportedPair, mask_frame
+from segwright.data.importers.items import Canvas, Drawn, ImportedData, ImportedPair
 from segwright.data.importers.pictures import below_common_folder
 from segwright.data.importers.yolo_dataset import YoloDataset, read_yolo_dataset
 from segwright.data.importers.yolo_labels import draw_labels, label_lines
-from segwright.data.importers.yolo_masks import mask_class_names, mask_drawer
 from segwright.data.importers.yolo_pictures import YoloPicture, find_pictures
 from segwright.errors import DataError
 from segwright.storage import open_blob
 
 
 def read_yolo(source: Path, images: Path | None) -> ImportedData:
-    """Read a data.yaml or obj.data, or a folder with one or with none; `train` and `val` divide the pairs where both
-    have pictures.
+    """Read a data.yaml, or a folder with one or with none; `train` and `val` divide the pairs where both have pictures.
 
     Pictures are where the description says, or below `images`. Class 0 is background, the others are `names` in their
-    order; with masks, the classes are `names` alone. Raises DataError for descriptions that cannot be read, where no
-    picture is, and for sets without outlines.
+    order. Raises DataError for descriptions that cannot be read, where no picture is, and for sets without outlines.
     """
     dataset = read_yolo_dataset(source)
     pictures = find_pictures(dataset, images)
-    divided_by = "train and val" if len({picture.split for picture in pictures}) > 1 else None
-    return (_with_masks if dataset.masks_dir else _with_labels)(dataset, pictures, divided_by)
-
-
-def _with_labels(dataset: YoloDataset, pictures: Sequence[YoloPicture], divided_by: str | None) -> ImportedData:
-    files = [picture.truth for picture in pictures if picture.truth is not None]
+    files = [picture.labels for picture in pictures if picture.labels is not None]
     if not files:
         raise DataError(
             f"{dataset.place}: none of the {len(pictures)} pictures has a label file, for example {pictures[0].image}: "
@@ -48,16 +40,17 @@ def _with_labels(dataset: YoloDataset, pictures: Sequence[YoloPicture], divided_
     if len(files) < len(pictures):
         LOGGER.warning(
             f"{len(pictures) - len(files)} of {len(pictures)} pictures have no label file and are all background, for "
-            f"example {next(picture.image for picture in pictures if picture.truth is None)}"
+            f"example {next(picture.image for picture in pictures if picture.labels is None)}"
         )
     _refuse_no_polygons(files, dataset)
     names = dataset.names or _numbered_names(files, dataset)
     classes = after_background(names.values(), f"{dataset.place}, names")
     values = {number: classes.numbers[name] for number, name in names.items()}
     pairs = [
-        ImportedPair(name, open_blob(picture.image), partial(_draw, picture.truth, values), picture.split)
+        ImportedPair(name, open_blob(picture.image), partial(_draw, picture.labels, values), picture.split)
         for picture, name in zip(pictures, _names(pictures), strict=True)
     ]
+    divided_by = "train and val" if len({picture.split for picture in pictures}) > 1 else None
     return ImportedData(tuple(pairs), classes.names, divided_by=divided_by, frame="shown")
 
 
@@ -98,29 +91,6 @@ def _numbered_names(files: Sequence[Path], dataset: YoloDataset) -> dict[int, st
         "numbers"
     )
     return {number: str(number) for number in sorted(used)}
-
-
-def _with_masks(dataset: YoloDataset, pictures: Sequence[YoloPicture], divided_by: str | None) -> ImportedData:
-    masked = [(picture, picture.truth) for picture in pictures if picture.truth is not None]
-    if not masked:
-        raise DataError(
-            f"{dataset.place}: none of the {len(pictures)} pictures has a mask, for example {pictures[0].image}: it is "
-            f"looked for in {dataset.masks_dir} (masks_dir) in place of images."
-        )
-    if len(masked) < len(pictures):
-        LOGGER.warning(f"{len(pictures) - len(masked)} of {len(pictures)} pictures have no mask and are left out")
-    names, draw = mask_class_names(dataset), mask_drawer(dataset)
-    pairs = [
-        ImportedPair(
-            name,
-            open_blob(picture.image),
-            partial(draw, mask),
-            picture.split,
-            frame=partial(mask_frame, open_blob(mask)),
-        )
-        for (picture, mask), name in zip(masked, _names([picture for picture, _ in masked]), strict=True)
-    ]
-    return ImportedData(tuple(pairs), names, divided_by=divided_by)
 
 
 def _names(pictures: Sequence[YoloPicture]) -> list[str]:

@@ -1,10 +1,10 @@
-"""Where the pictures of a YOLO data set lie, and what its classes are called: data.yaml, obj.data, or neither.
+"""Where the pictures of a YOLO data set lie, and what its classes are called: by its data.yaml, if it has one.
 
-Knows Ultralytics' `path`, `train`, `val` and `names`, Darknet's `obj.data`, that paths may be those of another machine
-or start from a wrong folder (Roboflow's `../train/images`), and `classes.txt`. Refuses to know labels. In YAML every
-scalar is text, and aliases are refused.
+Knows Ultralytics' `path`, `train`, `val` and `names`, that paths may be those of another machine or start from a wrong
+folder (Roboflow's `../train/images`), and `classes.txt`. Refuses to know labels. In YAML every scalar is text, and
+aliases are refused.
 
-Source: https://docs.ultralytics.com/datasets/segment and /datasets/semantic; CVAT, "YOLO" and "Ultralytics YOLO".
+Source: https://docs.ultralytics.com/datasets/segment; CVAT, "Ultralytics YOLO".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,9 +45,6 @@ class YoloDataset:
     splits: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
     """Folders and lists of images for each side."""
     names: Mapping[int, str] = field(default_factory=dict)
-    masks_dir: str | None = None
-    """What stands for `images` in the paths of masks, where there are masks and no polygons."""
-    label_mapping: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> Path:
@@ -64,27 +61,19 @@ def read_yolo_dataset(source: Path) -> YoloDataset:
     text = read_text(file)
     if len(text) > _LARGEST:
         raise DataError(f"{file} has {len(text):,} characters; a data.yaml has fewer than {_LARGEST:,}.")
-    content = _darknet(text) if file.suffix == ".data" else _yaml(text, file)
+    content = _yaml(text, file)
     if "kpt_shape" in content:
         raise DataError(f"{file} describes poses (kpt_shape), whose labels are boxes and key points, not outlines.")
-    mapping = content.get("label_mapping")
-    return YoloDataset(
-        file,
-        root,
-        _text(content.get("path")),
-        _splits(content),
-        _names(content.get("names"), file) or _listed_names(root),
-        _text(content.get("masks_dir")) or None,
-        {str(key): _text(value) for key, value in mapping.items()} if isinstance(mapping, dict) else {},
-    )
+    names = _names(content.get("names"), file) or _listed_names(root)
+    return YoloDataset(file, root, _text(content.get("path")), _splits(content), names)
 
 
 def _description(source: Path) -> Path | None:
     if not source.is_dir():
         return source
-    for pattern in ("data.yaml", "dataset.yaml", "*.yaml", "*.yml", "obj.data", "*/data.yaml", "*/obj.data"):
+    for pattern in ("data.yaml", "dataset.yaml", "*.yaml", "*.yml", "*/data.yaml"):
         found = sorted(path for path in source.glob(pattern) if not path.name.startswith("."))
-        found = [path for path in found if path.suffix == ".data" or "names" in _yaml(read_text(path), path)]
+        found = [path for path in found if "names" in _yaml(read_text(path), path)]
         if len(found) > 1:
             shown = some([str(path) for path in found])
             raise DataError(f"{source} holds several descriptions of data sets: {shown}. Give the path of one.")
@@ -103,14 +92,6 @@ def _yaml(text: str, file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{file} is no data.yaml, which has the keys train, val and names.")
     return {str(key): value for key, value in content.items()}
-
-
-def _darknet(text: str) -> dict[str, Any]:
-    """The lines `key = value` of an obj.data."""
-    lines = (line.partition("=") for line in text.splitlines() if "=" in line)
-    found: dict[str, Any] = {key.strip(): value.strip() for key, _, value in lines}
-    found.pop("names", None)  # a file, which lies beside
-    return found
 
 
 def _text(value: Any) -> str:

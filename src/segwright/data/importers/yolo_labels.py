@@ -4,7 +4,7 @@ Knows that every pixel is background where no outline lies, and that smaller out
 Ultralytics' semantic task. Lines that are boxes, or cannot be read, are counted and left out; outlines of a class
 without a name are ignored. Refuses to know files.
 
-Source: https://docs.ultralytics.com/datasets/segment and /datasets/semantic.
+Source: https://docs.ultralytics.com/datasets/segment.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,13 +1,13 @@
-"""The pictures of a YOLO data set, each with its label file or mask.
+"""The pictures of a YOLO data set, each with its label file.
 
-Knows how the path of a picture gives that of its labels: `images` becomes `labels`, or `masks_dir`, or they lie side by
-side. Where none lies so, a label file of the picture's name counts, wherever it is. Refuses to open any of them.
+Knows how the path of a picture gives that of its labels: `images` becomes `labels`, or they lie side by side. Where
+none lies so, a label file of the picture's name counts, wherever it is. Refuses to open any of them.
 
-Source: https://docs.ultralytics.com/datasets/segment and /datasets/semantic.
+Source: https://docs.ultralytics.com/datasets/segment.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -17,7 +17,6 @@ from segwright.data.importers.items import Split, is_there, is_trace, read_text,
 from segwright.data.importers.pictures import ImageFinder, images_below
 from segwright.data.importers.yolo_dataset import YoloDataset, locate
 from segwright.errors import DataError
-from segwright.formats.masks import MASK_SUFFIXES
 from segwright.storage import files_below
 
 _NO_LABELS: Final = ("classes.txt", "labels.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt")
@@ -28,8 +27,8 @@ class YoloPicture:
     """A picture, and what labels it."""
 
     image: Path
-    truth: Path | None
-    """Its label file or mask; None where there is none."""
+    labels: Path | None
+    """Its label file; None where there is none."""
     split: Split | None = None
 
 
@@ -52,9 +51,9 @@ class _Search:
             return
         if found := [place / path for path in images_below(place)] if place is not None else []:
             for image in found:
-                yield YoloPicture(image, _ground_truth(image, self.dataset), split)
+                yield YoloPicture(image, _label_file(image), split)
             return
-        labels = locate(self.dataset, _replaced(entry, "labels"))
+        labels = locate(self.dataset, _among_labels(entry))
         if self.images and labels is not None and labels.is_dir():
             yield from self.labelled(labels, split)
         else:
@@ -63,9 +62,9 @@ class _Search:
     def _listed(self, line: str, base: Path, split: Split) -> Iterator[YoloPicture]:
         image = locate(self.dataset, line, base)
         if image is not None:
-            yield YoloPicture(image, _ground_truth(image, self.dataset), split)
+            yield YoloPicture(image, _label_file(image), split)
         elif (found := self._given(line)) is not None:
-            spellings = (_replaced(line, "labels"), line)
+            spellings = (_among_labels(line), line)
             labels = (
                 locate(self.dataset, str(PurePosixPath(spelling).with_suffix(".txt")), base) for spelling in spellings
             )
@@ -114,18 +113,16 @@ def find_pictures(dataset: YoloDataset, images: Path | None) -> list[YoloPicture
         found = list(search.labelled(dataset.root, None))
     else:
         paths = [dataset.root / path for path in images_below(dataset.root)]
-        found = [YoloPicture(path, _ground_truth(path, dataset)) for path in paths]
+        found = [YoloPicture(path, _label_file(path)) for path in paths]
     search.tell()
     if not found:
         raise DataError(_nothing(dataset))
     pictures = list({(picture.image.resolve(), picture.split): picture for picture in found}.values())
-    return pictures if any(picture.truth for picture in pictures) else _by_name(pictures, dataset)
+    return pictures if any(picture.labels for picture in pictures) else _by_name(pictures, dataset)
 
 
 def _by_name(pictures: Sequence[YoloPicture], dataset: YoloDataset) -> list[YoloPicture]:
     """The pictures with the one label file below the data set that has their name, told where there are such."""
-    if dataset.masks_dir:
-        return list(pictures)
     texts = [path for path, _ in files_below(dataset.root, is_trace) if path.suffix.lower() == ".txt"]
     counts = Counter(path.stem for path in texts)
     images = Counter(picture.image.stem for picture in pictures)
@@ -135,7 +132,7 @@ def _by_name(pictures: Sequence[YoloPicture], dataset: YoloDataset) -> list[Yolo
             f"{dataset.place}: no label file lies in a folder labels beside images, or beside its picture: "
             f"{len(unique)} are taken by their names, for example {next(iter(unique.values()))}"
         )
-    return [replace(picture, truth=unique.get(picture.image.stem)) for picture in pictures]
+    return [replace(picture, labels=unique.get(picture.image.stem)) for picture in pictures]
 
 
 def _nothing(dataset: YoloDataset) -> str:
@@ -148,21 +145,16 @@ def _nothing(dataset: YoloDataset) -> str:
     )
 
 
-def _replaced(path: str, word: str) -> str:
-    """A path with its last part `images` replaced."""
+def _among_labels(path: str) -> str:
+    """A path whose last part `images` is `labels`."""
     parts = list(PurePosixPath(path.replace("\\", "/")).parts)
     places = [place for place, part in enumerate(parts) if part == "images"]
     if places:
-        parts[places[-1]] = word
+        parts[places[-1]] = "labels"
     return str(PurePosixPath(*parts))
 
 
-def _ground_truth(image: Path, dataset: YoloDataset) -> Path | None:
-    """The label file or mask of a picture."""
-    if dataset.masks_dir:
-        stem = Path(_replaced(image.as_posix(), dataset.masks_dir))
-        places: Iterable[Path] = (stem.with_suffix(suffix) for suffix in MASK_SUFFIXES)
-        places = (place for place in places if place != image)
-    else:
-        places = (Path(path).with_suffix(".txt") for path in (_replaced(image.as_posix(), "labels"), image))
+def _label_file(image: Path) -> Path | None:
+    """The label file of a picture."""
+    places = (Path(path).with_suffix(".txt") for path in (_among_labels(image.as_posix()), image))
     return next((place for place in places if is_there(place)), None)
