@@ -105,7 +105,7 @@ def test_base64_is_known_in_every_dress(data: bytes) -> None:
         (b"%PDF-1.7\n", "a PDF document, which is not read"),
         (b"PK\x03\x04", "a ZIP archive, which is not read"),
         (b"\x93NUMPY\x01\0", "a NumPy array (.npy), which is not read"),
-        (bytes(128) + b"DICM", "a DICOM file, which is not read"),
+        (bytes(128) + b"DICM", "a DICOM picture, which is not read"),
         (b"\x1f\x8b\x08\0\0", "gzip data"),
         (b"\x0a\x23\xd7\xce\x08\0\0\0", "a RecordIO stream, which is not read"),
     ],

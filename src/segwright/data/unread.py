@@ -1,7 +1,6 @@
 """Files that look like pictures and are not read: counted by ending, so that none is missed in silence.
 
-Knows the endings of pictures, films and arrays, and the first bytes of pictures without such an ending. Refuses to
-know what the files are for.
+Knows the endings of pictures, films and arrays. Refuses to know what the files are for.
 """
 
 from collections import Counter
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Protocol
 
+from segwright.formats.file_signatures import is_unread_picture
 from segwright.formats.signatures import sniff
 from segwright.storage import Blob, FileBlob
 from segwright.wording import counted, listed
@@ -53,8 +53,6 @@ _NO_PICTURES: Final = frozenset(
         *(".aux", ".ovr", ".msk"),  # GDAL's, beside the picture that they are about, and TIFF by their bytes
     )
 )
-_FIRST_BYTES: Final = (b"GIF8", b"8BPS", b"v/1\x01", b"\x00\x00\x00\x0cjP  ", b"\xff\x0a", b"SIMPLE  =")
-_BRANDS: Final = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 _LOOKED_INTO: Final = 500  # files of other endings; each costs the opening of a file
 _SHOWN: Final = 6
 
@@ -124,7 +122,7 @@ def _is_picture(blob: Blob) -> bool:
         return False
     with suppress(OSError), blob.path.open("rb") as stream:
         head = stream.read(132)
-        known = sniff(head) not in (None, "BMP") or head.startswith(_FIRST_BYTES)
-        bitmap = head[:2] == b"BM" and head[6:10] == bytes(4)
-        return known or bitmap or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS) or head[128:] == b"DICM"
+        if sniff(head) == "BMP":  # BM may begin any text
+            return head[6:10] == bytes(4)
+        return sniff(head) is not None or is_unread_picture(head)
     return False
