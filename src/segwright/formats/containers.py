@@ -23,6 +23,7 @@ from PIL import (
 
 from segwright.errors import DataError
 from segwright.formats.chunks import without_texts
+from segwright.formats.damage import damage_as_data_error
 from segwright.formats.disguises import recognise, was_taken_for_text
 from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
 from segwright.formats.signatures import Container, check_size, sniff
@@ -62,17 +63,11 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
             shown = without_texts(data)
         case _:
             shown = data
-    try:
+    what = f"{name} is a {container} file that is damaged or of an unusual kind, such as more than four bands"
+    with damage_as_data_error(what):
         picture = _READERS[container](io.BytesIO(shown))
         if container == "TIFF":  # Pillow would look for an orientation in the XMP data, too, and turn the pixels
             picture.getexif()[ORIENTATION_TAG] = 1
-    except MemoryError:  # says nothing about the file
-        raise
-    except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
-        raise DataError(
-            f"{name} is a {container} file that is damaged or of an unusual kind, "
-            f"such as more than four bands: {error}."
-        ) from error
     check_size(picture.height, picture.width, name)
     return picture
 
@@ -88,12 +83,8 @@ def _what_else(data: bytes) -> str:
 
 def load_picture(picture: ImageFile.ImageFile, name: str) -> None:
     """Decode all pixels of an opened picture in place; DataError when the file is truncated or damaged."""
-    try:
+    with damage_as_data_error(f"{name} is truncated or damaged"):
         picture.load()
-    except MemoryError:  # says nothing about the file
-        raise
-    except Exception as error:  # as above
-        raise DataError(f"{name} is truncated or damaged: {error}.") from error
 
 
 def stored_bits(picture: ImageFile.ImageFile, data: bytes) -> int:

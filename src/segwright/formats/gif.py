@@ -11,6 +11,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from segwright.errors import DataError
+from segwright.formats.damage import damage_as_data_error
 from segwright.formats.signatures import check_size
 
 _SIGNATURES: Final = (b"GIF87a", b"GIF89a")
@@ -26,17 +27,13 @@ def read_gif(data: bytes, name: str) -> Image.Image:
 
     Raises DataError for a damaged file and one of several pictures, TooLargeError for more than MAX_PIXELS.
     """
-    try:
+    with damage_as_data_error(f"{name} is a GIF file that is damaged or of an unusual kind"):
         picture = GifImagePlugin.GifImageFile(io.BytesIO(data))
         check_size(picture.height, picture.width, name)
         if picture.is_animated:
             raise DataError(f"{name} is a GIF of several pictures: save the one that counts as PNG.")
         picture.load()
         palette = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
-        raise DataError(f"{name} is a GIF file that is damaged or of an unusual kind: {error}.") from error
     if picture.mode != "P" or (palette != palette[:, :1]).any():
         return picture
     picture.info.pop("transparency", None)

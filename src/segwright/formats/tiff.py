@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from segwright.errors import DataError
+from segwright.formats.damage import damage_as_data_error
 from segwright.formats.no_data import NO_DATA_TAG, parse_no_data
 from segwright.formats.pixel_form import Numbers
 from segwright.formats.signatures import MAX_PIXELS, check_size
@@ -135,7 +136,7 @@ class Tiff:
     @classmethod
     def parse(cls, data: bytes, name: str) -> "Tiff":
         """Read tags. Raises DataError for damaged files, TooLargeError for more than MAX_PIXELS."""
-        try:
+        with damage_as_data_error(f"{name} is a TIFF file that is damaged or of an unusual kind"):
             file = TiffFile(io.BytesIO(data))
             page = file.pages.first
             stack = parse_stack(page.description) or _ALONE
@@ -145,10 +146,6 @@ class Tiff:
                 planes, stack = (page,), _ALONE
             elif isinstance(planes[0], TiffPage):
                 layout = Layout.of(planes[0])
-        except MemoryError:  # says nothing about the file
-            raise
-        except Exception as error:  # a stranger's bytes: what a decoder raises on them is not limited to OSError
-            raise DataError(f"{name} is a TIFF file that is damaged or of an unusual kind: {error}.") from error
         check_size(layout.height, layout.width, name, layout.samples * len(planes), max(layout.bits))
         return cls(name, data, file, planes, layout, stack)
 
@@ -194,13 +191,9 @@ class Tiff:
     def read(self) -> NDArray[Any]:
         """Decode it: [H, W, samples], as stored. Raises DataError for damaged bytes and what cannot be decoded."""
         _check_compression(self.layout, self.name)
-        try:
+        with damage_as_data_error(f"{self.name} is truncated or damaged"):
             planes = [self._plane(plane) for plane in self.planes]
             return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2))
-        except MemoryError:  # says nothing about the file
-            raise
-        except Exception as error:  # as above
-            raise DataError(f"{self.name} is truncated or damaged: {error}.") from error
 
     def count_pages(self) -> int:
         """How many pictures it holds, the first one included, up to a thousand: pages, slices or times, but neither
