@@ -352,21 +352,18 @@ def test_machines_that_get_parts_of_a_stream_are_told(elsewhere: tuple[int, int]
 def test_two_processes_compare_their_stream_once(attempt: Attempts, tmp_path: Path) -> None:
     manifests = {side: write_manifest(tmp_path / side, attempt.lines[side][:8]) for side in ("train", "validation")}
     other = {**manifests, "train": write_manifest(tmp_path / "other", attempt.lines["train"][8:])}
-    given = ("--epochs", "1", "--num-training-samples", "8")
+    with served(manifests, tmp_path / "first", None) as channels:
+        given = {"num_classes": "3", "num_training_samples": "8", "epochs": "1", "mini_batch_size": "3"}
+        segwright.train(channels, tmp_path / "model", settings(**given, optimizer="adamw"), device="cpu")
 
-    def run(served_ones: dict[str, Path], *more: str) -> Any:
-        with served(served_ones, tmp_path / "pipes", None):
-            return run_two(tmp_path, *given, *more)
+    def resume(manifests: dict[str, Path]) -> Any:
+        with served(manifests, tmp_path / "pipes", None):
+            return run_two(tmp_path, "--epochs", "1", "--num-training-samples", "8", "--resume")
 
-    first = run(manifests)
-    assert first.returncode == 0, first.stderr
-    for old in (tmp_path / "pipes").iterdir():
-        old.unlink()
-    (tmp_path / "pipes").rename(tmp_path / "before")
-    again = run(manifests, "--resume")
+    again = resume(manifests)
     assert again.returncode == 0 and again.stderr.count(SAME) == 2, again.stderr
     (tmp_path / "pipes").rename(tmp_path / "second")
-    strange = run(other, "--resume")
+    strange = resume(other)
     assert strange.returncode != 0
     assert strange.stderr.count("is of a training on another stream. train: 5 of its first 5 pairs") == 1
     assert "[rank" not in strange.stderr
