@@ -98,7 +98,7 @@ class LabelMap:
         return cls(
             scale=_whole_number(document["scale"], _SCALE, 1, HIGHEST_PIXEL) if "scale" in document else None,
             values=_pairs(document["map"]) if "map" in document else None,
-            class_names=None if names is None else _checked_names(names),
+            class_names=None if names is None else checked_names(names),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -205,8 +205,8 @@ def parse_class_names(text: str, name: str) -> tuple[str, ...]:
     try:
         # a name may begin with a bracket, too: [unlabelled]
         if name.lower().endswith(".json") or re.match(r'\s*\[\s*["\]]', text):
-            return _checked_names(_parse_json(text))
-        return _checked_names([line for line in map(_without_comment, text.splitlines()) if line])
+            return checked_names(_parse_json(text))
+        return checked_names([line for line in map(_without_comment, text.splitlines()) if line])
     except LabelError as error:
         raise LabelError(f"{name}: {error}") from None
 
@@ -324,7 +324,7 @@ def _enumerated(names: Sequence[str]) -> str:
     return shown if len(names) <= _NAMES_SHOWN else f"{shown}, ... ({len(names)} in all)"
 
 
-def _checked_names(names: Any) -> tuple[str, ...]:
+def checked_names(names: Any) -> tuple[str, ...]:
     """A list of class names as a tuple; LabelError when it is none, empty, or names something twice."""
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise LabelError('class names are a list of texts, none of them empty: ["background", "road"]')

@@ -2,8 +2,7 @@
 
 0 is success, 2 something the user can mend (one line on stderr), 130 Ctrl-C, 141 that nobody reads standard output any
 more. Anything else is a fault of Segwright and ends in a traceback; a file that the system refuses to read or write is
-none. This module knows none of
-the commands.
+none. This module knows none of the commands.
 """
 
 import errno

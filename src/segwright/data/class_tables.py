@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from segwright.errors import DataError, LabelError
-from segwright.labels import IGNORE, LabelMap
+from segwright.labels import IGNORE, LabelMap, checked_names
 from segwright.storage import Place, S3Place, is_file, open_blob
 
 _TABLES: Final = ("_classes.csv", "classes.csv", "class_dict.csv", "class_dict_seg.csv", "labels.csv")
@@ -91,15 +91,10 @@ def parse_class_table(text: str, source: str) -> ClassTable | None:
     entries = sorted(zip(map(int, values), names, strict=True))
     entries = [(value, name) for value, name in entries if not (value == IGNORE and name.casefold() in _VOID)]
     try:
-        checked = LabelMap(values=tuple((value, index) for index, (value, _) in enumerate(entries)))
-        return ClassTable(source, tuple(value for value, _ in checked.values or ()), _checked(entries))
+        LabelMap(values=tuple((value, index) for index, (value, _) in enumerate(entries)))  # refuses repeated values
+        return ClassTable(source, tuple(value for value, _ in entries), checked_names([name for _, name in entries]))
     except LabelError as error:
         raise LabelError(f"{source}: {error}") from None
-
-
-def _checked(entries: Sequence[tuple[int, str]]) -> tuple[str, ...]:
-    names = LabelMap.from_json({"scale": 1, "class_names": [name for _, name in entries]}).class_names
-    return names or ()
 
 
 def _is_number(cell: str) -> bool:

@@ -203,7 +203,7 @@ class _Foreign:
 
     S3 prefixes are plain string prefixes, so that the channel `train` may hold a sub-folder `train_annotation`. In a
     folder that is no channel itself, `train` and `validation` are ordinary splits of ordinary images, and only
-    folders of masks are foreign. What Macs leave in archives is nobody's.
+    folders of masks are foreign.
     """
 
     def __init__(self, root: Place) -> None:
@@ -212,8 +212,6 @@ class _Foreign:
         self.found: list[str] = []
 
     def __call__(self, folder: PurePosixPath) -> bool:
-        if folder.name == "__MACOSX":
-            return True
         if self.own in CHANNELS:
             foreign = folder.name in CHANNELS and folder.name != self.own
         else:

@@ -5,7 +5,6 @@ Refuses to know what colours mean.
 Source: PNG specification (third edition), sections 5.3 (chunks) and 11.2.2 (PLTE).
 """
 
-import struct
 from typing import Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.errors import DataError
+from segwright.formats.chunks import chunks
 from segwright.formats.colour_table import code_of
 from segwright.formats.containers import open_picture
 from segwright.formats.gif import is_gif, read_gif
@@ -24,7 +24,6 @@ NO_COLOUR: Final = -1
 
 _COLOUR_TYPE: Final = 25  # its place in a PNG
 _INDEXED: Final = 3
-_AFTER_HEADER: Final = 33
 _RAMP: Final = code_of(np.repeat(np.arange(256)[:, None], 3, axis=1))  # each number as grey
 
 
@@ -69,13 +68,10 @@ def telling_colours(palette: NDArray[np.uint8], values: NDArray[np.int64]) -> ND
 def _png_palette(data: bytes) -> NDArray[np.uint8] | None:
     if data[_COLOUR_TYPE : _COLOUR_TYPE + 1] != bytes([_INDEXED]):
         return None
-    at = _AFTER_HEADER
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
+    for kind, first, end in chunks(data):
         if kind == b"PLTE":
-            content = data[at + 8 : at + 8 + length]
+            content = data[first + 8 : end - 4]
             return np.frombuffer(content[: len(content) // 3 * 3], np.uint8).reshape(-1, 3)
         if kind == b"IDAT":
             break
-        at += 12 + length
     return None

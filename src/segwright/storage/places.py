@@ -15,6 +15,7 @@ from segwright.storage.s3 import S3Blob, list_objects
 
 _SCHEME: Final = "s3://"
 _NAMED: Final = 5
+_HIDDEN: Final = (".", "__MACOSX")  # the latter is what Macs add to archives
 Skipped = Callable[[PurePosixPath], bool]
 
 
@@ -110,10 +111,11 @@ def is_file(place: Place) -> bool:
 def files_below(place: Place, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
     """The files below a place in a fixed order, each with its path from there.
 
-    Hidden names (a dot first) are left out, and so is everything below a folder, given by its path from the place, that
-    `skipped` says so of. Local folders are followed through symbolic links, but none is walked through twice. Doubled
-    slashes in keys count as one, as in file systems; `..` stays, so that a path need not be one below a folder of
-    outputs: `path_below` judges that. Raises DataError for a place that is no folder or cannot be read.
+    Hidden names (a dot first) and traces of Macs are left out, and so is everything below a folder, given by its path
+    from the place, that `skipped` says so of. Local folders are followed through symbolic links, but none is walked
+    through twice. Doubled slashes in keys count as one, as in file systems; `..` stays, so that a path need not be one
+    below a folder of outputs: `path_below` judges that. Raises DataError for a place that is no folder or cannot be
+    read.
     """
     if isinstance(place, S3Place):
         yield from _objects_below(place, skipped)
@@ -126,7 +128,7 @@ def _objects_below(place: S3Place, skipped: Skipped) -> Iterator[tuple[PurePosix
     known: dict[PurePosixPath, bool] = {}
     for blob in list_objects(place.bucket, prefix, place.cache):
         path = PurePosixPath(blob.key[len(prefix) :].lstrip("/"))
-        if any(part.startswith(".") and part != ".." for part in path.parts):
+        if any(part.startswith(_HIDDEN) and part != ".." for part in path.parts):
             continue
         for folder in path.parents[:-1]:
             if folder not in known:
@@ -153,9 +155,9 @@ def _local_files(root: Path, skipped: Skipped) -> Iterator[tuple[PurePosixPath, 
 
 
 def entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Files and sub-folders in a folder, sorted, without names that begin with a dot; DataError when it is closed."""
+    """Files and sub-folders in a folder, sorted, without hidden ones; DataError when it is closed."""
     try:
-        found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(_HIDDEN)]
         folders = {path: None for path in found if path.is_dir()}  # in order, and quick to look up
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
@@ -164,7 +166,7 @@ def entries(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def visible(folder: Path) -> list[Path]:
     """What lies in a folder in the order of names, without the traces of notebooks and of Macs."""
-    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
+    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(_HIDDEN)]
 
 
 def names_in(folder: Path) -> str:

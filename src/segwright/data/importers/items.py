@@ -14,11 +14,11 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright import labels
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.formats.orientation import turned, turned_size
-from segwright.labels import LabelMap
 from segwright.storage import Blob, open_blob
 
 Split = Literal["train", "validation"]
@@ -153,10 +153,9 @@ def checked_names(names: Iterable[str], where: str) -> tuple[str, ...]:
     for an empty name and for one that occurs twice.
     """
     try:
-        checked = LabelMap.from_json({"scale": 1, "class_names": list(names)}).class_names
+        return labels.checked_names(list(names))
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from None
-    return checked or ()
 
 
 def is_there(path: Path) -> bool:

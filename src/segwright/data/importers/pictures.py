@@ -4,7 +4,6 @@ Knows folders and file names. Refuses to open an image, and to guess between two
 """
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from segwright.console import LOGGER
+from segwright.data.file_words import fold
 from segwright.data.importers.items import MARKER, is_there, is_trace, some, without_ending
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
@@ -56,7 +56,7 @@ class ImageFinder:
         return None
 
     def _anywhere(self, parts: Sequence[str]) -> PurePosixPath | None:
-        folders = [_folded(part) for part in parts[:-1]]
+        folders = [fold(part) for part in parts[:-1]]
         found = (_only_best(self._index.get(name, ()), folders) for name in _spellings(parts[-1]))
         return next(filter(None, found), None)
 
@@ -65,8 +65,8 @@ class ImageFinder:
         """The images below the folder by name, and by name without ending, as some were converted since."""
         found: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
         for path in images_below(self.folder):
-            found[_folded(path.name)].append(path)
-            found[_folded(path.stem)].append(path)
+            found[fold(path.name)].append(path)
+            found[fold(path.stem)].append(path)
         return found
 
 
@@ -132,19 +132,15 @@ def stated_parts(stated: str) -> list[str]:
 def _spellings(name: str) -> Iterator[str]:
     """The names that a file may have: as stated, and before it was uploaded; each with its ending and without."""
     for one in dict.fromkeys((name, _UPLOADED.sub("", name))):
-        yield _folded(one)
-        yield _folded(without_ending(one))
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+        yield fold(one)
+        yield fold(without_ending(one))
 
 
 def _only_best(paths: Sequence[PurePosixPath], folders: Sequence[str]) -> PurePosixPath | None:
     """The one path that shares more of the stated folders, from the end, than all others."""
 
     def shared(path: PurePosixPath) -> int:
-        same = (_folded(one) == other for one, other in zip(path.parts[-2::-1], folders[::-1], strict=False))
+        same = (fold(one) == other for one, other in zip(path.parts[-2::-1], folders[::-1], strict=False))
         return sum(1 for _ in takewhile(bool, same))
 
     ranked = sorted(paths, key=shared, reverse=True)
