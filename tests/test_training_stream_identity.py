@@ -303,7 +303,9 @@ def test_a_stream_that_varies_is_told_and_ends_only_its_own_job(
     assert caplog.text.count("train: this pass held 9 pairs, 0 of which were not in the pass before, and 1 of") == 1
     assert read_description(attempt.output).data["train"]["fingerprint"] == ""
     for job in (None, "arn:job/b"):
-        with refused(attempt, "train: the stream of the checkpoint held other pairs in each pass, so nobody can show"):
+        with refused(
+            attempt, "train: the stream of the checkpoint held other pairs in each pass, so this one cannot be compared"
+        ):
             attempt(job=job, epochs="3")
     attempt(job="arn:job/a", epochs="3")
 

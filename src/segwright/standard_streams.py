@@ -1,8 +1,7 @@
-"""Standard input, output and error as they really are: closed, full, a terminal that is gone, a code page of 1980.
+"""Standard output and error where they are closed, full, without a reader, or cannot show all characters.
 
-Results go to `OUTPUT`, which says when nobody reads them any more: the command ends. The log of work that goes on goes
-to `LOG` (standard output) or `MESSAGES` (standard error), where a line that cannot be written is lost and nothing else.
-Knows nothing of what is written.
+Results go to `OUTPUT`, whose failures end the command. Logs go to `LOG` (standard output) or `MESSAGES` (standard
+error), where a line that cannot be written is lost and the work goes on.
 """
 
 import errno
@@ -64,7 +63,7 @@ class _Results:
             yield
         except OSError as error:
             if error.errno in _GONE:
-                _lead_nowhere(self._stream)
+                _redirect_to_null(self._stream)
             self._fail(error)
         except ValueError:  # Python's own object has been closed
             self._fail(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
@@ -92,10 +91,10 @@ MESSAGES: Final = cast(TextIO, _Log("stderr"))
 
 
 def prepare_streams() -> None:
-    """Let all three standard streams be there, and characters that they cannot show become `?`.
+    """Open the standard streams that are closed, and write `?` for characters that they cannot show.
 
-    A closed descriptor would be that of the next file that is opened, into which libraries would then print. Error
-    handlers in PYTHONIOENCODING hold, except strict.
+    The next file that is opened would get the number of a closed one, and what libraries print. Error handlers in
+    PYTHONIOENCODING hold, except strict.
     """
     for number in range(3):
         try:
@@ -113,22 +112,22 @@ def prepare_streams() -> None:
 
 @contextmanager
 def output_may_fail() -> Iterator[None]:
-    """For results that are shown by the way, while work goes on: they are lost where they cannot be written."""
+    """For results that are shown while work goes on: they are lost where they cannot be written."""
     with suppress(OutputClosedError, UserError):
         yield
 
 
 def finish_streams() -> None:
-    """Write out what is held back, so that Python has nothing to complain of at its exit."""
+    """Flush standard output and error, so that Python reports nothing at its exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
-            _lead_nowhere(stream)
+            _redirect_to_null(stream)
 
 
-def _lead_nowhere(stream: TextIO | None) -> None:
-    """Let a stream, with what it holds back, lead nowhere from now on."""
+def _redirect_to_null(stream: TextIO | None) -> None:
+    """Redirect a stream, with its buffer, to the null device."""
     with suppress(OSError, ValueError, AttributeError):
         number, null = cast(TextIO, stream).fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, number)

@@ -244,7 +244,7 @@ def _list_in(side: Side, place: Place, attributes: Sequence[str] | None, has_mas
     """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the place.
 
     It is all that the folder holds, or, without a folder of masks, lies beside the files that it names. Raises
-    DataError where nobody can tell which pairs are meant.
+    DataError where it is unclear which pairs are meant.
     """
     if not isinstance(place, Path) or not place.is_dir():
         return place

@@ -1,6 +1,6 @@
 """Names from outside as paths: below a folder, or refused.
 
-Whatever is written under a name that somebody else chose (a key in S3, a member of an archive, a path in another tool's
+Whatever is written under a name from outside (a key in S3, a member of an archive, a path in another tool's
 file) passes `path_below`. Knows what file systems make of a name: parts, links, drive letters, lengths. Refuses to
 know where names come from, and to change them.
 """

@@ -49,11 +49,11 @@ class StreamIdentity:
         return cls(facts["first_pairs"], seen, facts["varies"], unconfirmed=True)
 
     def facts(self) -> dict[str, Any]:
-        """What JSON can hold of this."""
+        """All but the digests, for a checkpoint's JSON."""
         return {"first_pairs": self.first_pairs, "complete": self.seen.complete, "varies": self.varies}
 
     def to_tensor(self) -> Tensor:
-        """The digests, int64 [N]: their 64 bits, which are none to count with."""
+        """The digests as int64 [N], with the same 64 bits."""
         return torch.from_numpy(self.seen.values.view(np.int64).copy())
 
     @property
@@ -85,7 +85,7 @@ class StreamIdentity:
         if differs:
             LOGGER.warning(
                 f"{side}: this pass held {len(seen)} pairs, {new} of which were not in the pass before, and {gone} of "
-                "those are missing: when the training is resumed, nobody can tell this stream from another."
+                "those are missing: a resumed training cannot check that it gets the same stream."
             )
             self.varies = True
             return
@@ -165,7 +165,7 @@ def _leave_it_open(side: Side, known: StreamIdentity, first: Sequence[Pair], fin
 def _tell_unknown(side: Side, known: StreamIdentity, refused: bool) -> None:
     """Say that a stream cannot be compared; raise it where the training would end at once with its old model."""
     why = "held other pairs in each pass" if known.varies else "is not described in it: an older Segwright wrote it"
-    sentence = f"the stream of the checkpoint {why}, so nobody can show that this one is the same"
+    sentence = f"the stream of the checkpoint {why}, so this one cannot be compared with it"
     if refused:
         raise UserError(
             f"--resume: nothing is left to train. {side}: {sentence}. Give more epochs to go on with this stream; or "
