@@ -185,7 +185,9 @@ def test_carriage_returns_that_a_transfer_has_added_to_a_jpeg_are_an_error() -> 
     assert (decode_image(stream.getvalue() + lines, "a.jpg") == 0).all()
 
 
-@pytest.mark.parametrize("data", [b"", b"poison", b"hello world, this is text", b"a,b\n1,2\n", b"\x01\x02\x03" * 999, JPEG[:4]])
+@pytest.mark.parametrize(
+    "data", [b"", b"poison", b"hello world, this is text", b"a,b\n1,2\n", b"\x01\x02\x03" * 999, JPEG[:4]]
+)
 def test_what_nobody_knows_is_not_guessed(data: bytes) -> None:
     assert recognise(data) is None
 
