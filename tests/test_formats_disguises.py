@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import urllib.parse
 from pathlib import Path
@@ -41,6 +42,7 @@ def form(data: bytes) -> bytes:
         base64.encodebytes(JPEG),
         BASE64[:76] + b"\r\n" + BASE64[76:],
         base64.urlsafe_b64encode(PNG).rstrip(b"="),
+        urllib.parse.quote_plus(BASE64).encode(),
         b'"' + BASE64 + b'"',
         json.dumps(base64.encodebytes(JPEG).decode()).replace("/", "\\/").encode(),
         str(BASE64).encode(),
@@ -81,7 +83,21 @@ def test_base64_is_known_in_every_dress(data: bytes) -> None:
         (b"\\x" + JPEG.hex().encode(), "hexadecimal text"),
         (repr(JPEG).encode(), "Python's spelling of bytes, b'...'"),
         (json.dumps(repr(JPEG)).encode(), "Python's spelling of bytes, b'...'"),
-        (b"[object Blob]", "the text of a JavaScript object"),
+        (b"bytearray(" + repr(JPEG).encode() + b")", "Python's spelling of bytes, b'...'"),
+        (f"image={JPEG!r}".encode(), "a form"),
+        (b"\r\n--b0\r\nContent-Type: image/jpeg\r\n\r\n" + JPEG, "a form"),
+        (urllib.parse.quote("data:image/png;base64," + BASE64.decode()).encode(), "a data URL, which is base64 text"),
+        (b"image/jpeg;base64," + BASE64, "a data URL, which is base64 text"),
+        (json.dumps(JPEG.decode("latin-1")).encode(), AS_TEXT),
+        (json.dumps(PNG.decode("latin-1"), ensure_ascii=False).encode(), AS_TEXT),
+        (json.dumps(JPEG.decode("utf-8", "replace")).encode(), AS_TEXT),
+        (b"\r\n" + JPEG, "a JPEG picture behind blanks or a byte order mark"),
+        (b"\xef\xbb\xbf\n" + PNG, "a PNG picture behind blanks or a byte order mark"),
+        (b"[object Blob]", "the text of an object"),
+        (b"<_io.BufferedReader name='a.jpg'>", "the text of an object"),
+        (b"<PIL.Image.Image image mode=RGB size=96x64 at 0x7F01>", "the text of an object"),
+        (b"<memory at 0x7f01>", "the text of an object"),
+        (b"blob:http://localhost:3000/1f-2e", "the name or address of a file"),
         (b"photo.jpg", "the name or address of a file"),
         (b"@photo.jpeg\n", "the name or address of a file"),
         (b'"s3://bucket/key/a"', "the name or address of a file"),
@@ -164,9 +180,14 @@ def test_carriage_returns_that_a_transfer_has_added_to_a_jpeg_are_an_error() -> 
     lines = b"x\r\n" * 20
     noted = whole[:2] + b"\xff\xfe" + (len(lines) + 2).to_bytes(2) + lines + whole[2:]  # a comment may have them
     assert (decode_image(noted, "a.jpg") == decode_image(whole, "a.jpg")).all()
+    stream = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(stream, "JPEG")  # its scan has no line feed
+    assert (decode_image(stream.getvalue() + lines, "a.jpg") == 0).all()
 
 
-@pytest.mark.parametrize("data", [b"", b"poison", b"hello world, this is text", b"a,b\n1,2\n", b"\x01\x02\x03" * 99])
+@pytest.mark.parametrize(
+    "data", [b"", b"poison", b"hello world, this is text", b"a,b\n1,2\n", b"\x01\x02\x03" * 999, JPEG[:4]]
+)
 def test_what_nobody_knows_is_not_guessed(data: bytes) -> None:
     assert recognise(data) is None
 

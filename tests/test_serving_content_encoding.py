@@ -128,6 +128,18 @@ def test_a_bomb_is_refused_at_the_limit(layers: int) -> None:
     assert peak < 8 * MEBIBYTE
 
 
+def test_a_refused_bomb_leaves_no_memory_behind() -> None:
+    bomb = bare(bytes(1 << 28))
+    tracemalloc.start()
+    try:
+        with pytest.raises(HTTPException) as caught:  # which holds its frames
+            Body(bomb, ["deflate"], 64 * MEBIBYTE).decoded()
+        assert caught.value.status_code == 413
+        assert tracemalloc.get_traced_memory()[0] < 4 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+
+
 @given(st.binary(max_size=99), st.integers(0, 200), st.sampled_from(["gzip", "deflate"]))
 def test_whatever_comes_is_inflated_or_refused(noise: bytes, place: int, name: str) -> None:
     whole = gzip.compress(PLAIN[:500]) if name == "gzip" else zlib.compress(PLAIN[:500])

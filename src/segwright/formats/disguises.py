@@ -12,6 +12,7 @@ import base64
 import binascii
 import codecs
 import re
+import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +21,7 @@ from segwright.formats.file_signatures import known_file
 from segwright.formats.signatures import sniff
 
 _HEAD: Final = 4096  # bytes that are looked at
-_SURE: Final = 1024  # bytes in which all of three values are missing by no coincidence
+_SURE: Final = 32  # bytes, of which every picture has a zero among them
 _LEAST_TEXT: Final = 64  # characters of base64 or hexadecimal digits that are no word
 _FEEDS: Final = 8  # line feeds that are no coincidence
 _STARTS: Final = {
@@ -72,7 +73,9 @@ _NUMBERS: Final = Disguise("a list of numbers as text", "save the bytes themselv
 _HEX: Final = Disguise("hexadecimal text", "decode it and save the bytes", _SEND)
 _REPR: Final = Disguise("Python's spelling of bytes, b'...'", "write the bytes in mode wb, without str()", _SEND)
 _OBJECT: Final = Disguise(
-    "the text of a JavaScript object", "save the bytes of the file", "give fetch the File, Blob or ArrayBuffer itself"
+    "the text of an object",
+    "save the bytes of the file",
+    "send its bytes (fetch: the File, Blob or ArrayBuffer itself; Python: read())",
 )
 _NAME: Final = Disguise(
     "the name or address of a file",
@@ -120,7 +123,9 @@ def recognise(data: bytes) -> Disguise | None:
         return Disguise(*file)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _UTF16
-    if head.lstrip().startswith(b"--") and b"content-disposition:" in head.lower():
+    if container := sniff(head.removeprefix(codecs.BOM_UTF8).lstrip()):
+        return Disguise(f"a {container} picture behind blanks or a byte order mark", "leave those out")
+    if head.lstrip().startswith(b"--") and re.search(rb"content-(?:disposition|type):", head.lower()):
         return _FORM
     if re.match(rb"HTTP/[12]|(?:MIME-Version|Content-[A-Za-z-]{4,30}):", head):
         return _MESSAGE
@@ -152,14 +157,15 @@ def has_changed_line_ends(jpeg: bytes) -> bool:
     """Whether a transfer as text has put a carriage return before each line feed of a JPEG, over which decoders pass
     in silence.
 
-    Asks for eight of them in the last scan, which holds as good as random bytes.
+    Asks for eight of them in the last scan, which holds as good as random bytes; what is behind the picture is passed
+    over, since it may be text.
     """
     first = jpeg.find(b"\n", jpeg.find(b"\xff\xda"))
     if jpeg[max(first - 1, 0) : first] != b"\r":
         return False
-    scan = jpeg.rfind(b"\xff\xda")
-    feeds = jpeg.count(b"\n", scan)
-    return feeds >= _FEEDS and feeds == jpeg.count(b"\r\n", scan)
+    scan, end = jpeg.rfind(b"\xff\xda"), jpeg.rfind(b"\xff\xd9")
+    feeds = jpeg.count(b"\n", scan, end)
+    return feeds >= _FEEDS and feeds == jpeg.count(b"\r\n", scan, end)
 
 
 def _lost_line_ends(data: bytes) -> Disguise | None:
@@ -172,8 +178,8 @@ def _lost_line_ends(data: bytes) -> Disguise | None:
     if b"\n" in data or b"\r" in data or b"\0" in data:
         return None
     kind = next((name for start, name in _STARTS.items() if data.startswith(start)), None)
-    if _is_binary(data[:_HEAD]) and (kind or len(data) >= _SURE):
-        return Disguise(f"{kind or 'binary data'}, but its line ends are gone", *_CURE_OF_LINE_ENDS)
+    if kind and len(data) >= _SURE and _is_binary(data[:_HEAD]):
+        return Disguise(f"{kind}, but its line ends are gone", *_CURE_OF_LINE_ENDS)
     return None
 
 
@@ -192,7 +198,7 @@ def _is_binary(head: bytes) -> bool:
 
 def _recognise_text(text: str) -> Disguise | None:
     """What some text without blanks around it is."""
-    if re.match(r"""["']?b["'].{0,99}\\x""", text):
+    if re.match(r"""["']?(?:bytearray\()?b["'].{0,99}\\x""", text):
         return _REPR
     text = re.sub(r"""^(?:b?["']){1,2}""", "", text).rstrip("\"'")  # a JSON string, str() of base64
     text = text.replace("\\/", "/").replace("\\r", "").replace("\\n", "")  # as JSON spells them
@@ -209,7 +215,7 @@ def _has_base64(text: str) -> bool:
 
 def _is_base64(text: str) -> bool:
     """Whether text is base64 of either alphabet, in lines or not: of a known file, or long enough to be no word."""
-    characters = "".join(text.split())
+    characters = re.sub("%..?$", "", urllib.parse.unquote("".join(text.split())))  # the last %xx may be cut
     if not re.fullmatch(r"[A-Za-z0-9+/_-]{16,}={0,2}", characters):
         return False
     return _is_file(_decoded_base64(characters)) or (
@@ -242,17 +248,18 @@ def _matches(pattern: str) -> Callable[[str], bool]:
 _is_json: Final = _matches(r"\{\s*[\"'}]|\[\s*[\"'\[{\]\d-]")
 _TEXTS: Final[tuple[tuple[Callable[[str], bool], Disguise], ...]] = (
     (_matches(r"version https://git-lfs"), _LFS),
-    (_matches(r"data:[\w/+.-]{0,80}[;,]"), _DATA_URL),
+    (_matches(r"data(?::|%3A)[\w/+.%-]{0,80}[;,%]|[\w/+.-]{0,80};?base64,"), _DATA_URL),
+    (_matches(r"ÿØÿ|\x89PNG|\\u00ff\\u00d8|\\u0089PNG|\\ufffd"), _AS_TEXT),
+    (_matches(r"\[object \w+\]|undefined$|null$|\[Buffer|<Buffer|<_io\.|<[^<>]{1,200} at 0x[0-9a-f]+>$"), _OBJECT),
     (_matches(r"<!doctype html|<html|<head|<body"), _HTML),
     (_matches(r"(?:<[?!][^>]{0,500}>\s{0,99}){0,9}<svg"), _SVG),
     (_matches(r"<\?xml|<\w+[\s>]"), _XML),
-    (_matches(r"\[object \w+\]|undefined$|null$|\[Buffer|<Buffer"), _OBJECT),
     (_matches(r"[\[(]?\s{0,9}\d{1,3}(?:\s{0,9},\s{0,9}|\s{1,9})\d{1,3}(?:[\s,]{1,9}\d{1,3}){2}"), _NUMBERS),
     (_has_base64, _JSON_BASE64),
     (_is_json, _JSON),
     (_is_hex, _HEX),
     (_is_base64, _BASE64),
-    (_matches(r"[\w.\[\]-]{1,64}=[!-~]*$|(?:[^%\s]{0,64}%[0-9a-f]{2}){2}[!-~]*$"), _FORM),
-    (_matches(rf"@?(?:[a-z][a-z0-9+.-]{{1,20}}:/{{1,3}}\S+|[^\n]{{1,500}}\.(?:{_ENDINGS}))$"), _NAME),
+    (_matches(r"[\w.\[\]-]{1,64}=[ -~]*$|(?:[^%\s]{0,64}%[0-9a-f]{2}){2}[!-~]*$"), _FORM),
+    (_matches(rf"@?(?:blob:)?(?:[a-z][a-z0-9+.-]{{1,20}}:/{{1,3}}\S+|[^\n]{{1,500}}\.(?:{_ENDINGS}))$"), _NAME),
 )
 """How to tell each kind of text, the surest first."""

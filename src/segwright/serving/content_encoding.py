@@ -6,6 +6,7 @@ as soon as the limit is reached.
 Source: RFC 9110, sections 8.4 and 15.5.16; RFC 1950 (zlib), RFC 1951 (deflate), RFC 1952 (gzip).
 """
 
+import io
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,15 +51,14 @@ class Body:
         return data
 
     def _inflated(self, data: bytes, coding: str) -> bytes:
-        view, pieces = memoryview(data), list[bytes]()
-        size = end = 0
+        view, inflated = memoryview(data), io.BytesIO()
+        end = 0
 
         def keep(piece: bytes) -> None:
-            nonlocal size
-            size += len(piece)
-            if size >= self.largest:  # the default is what a bomb of a round gigabyte becomes
+            if inflated.tell() + len(piece) >= self.largest:  # the default is what a bomb of a round gigabyte becomes
+                inflated.close()  # frees the memory now: the exception remembers this frame for a while
                 raise too_many_bytes(f"{self.largest:,} or more", self.largest - 1, self.smaller, "inflated")
-            pieces.append(piece)
+            inflated.write(piece)
 
         try:
             if coding == "gzip":
@@ -79,7 +79,7 @@ class Body:
             raise HTTPException(
                 400, f"Content-Encoding says {coding}, but the body goes on after its end: send it alone."
             )
-        return b"".join(pieces)
+        return inflated.getvalue()
 
 
 def content_codings(request: Request) -> list[str]:
