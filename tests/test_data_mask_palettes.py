@@ -195,7 +195,7 @@ def test_the_label_map_of_the_cure_lets_numbers_count_with_a_warning(
 ) -> None:
     both(tmp_path, [BLACK, RED, GREEN], [BLACK, GREEN, RED])
     add(tmp_path, "odd", [RED, BLACK, GREEN])
-    label_map = re.search(r"label map, as (\{.*?\}\}), as label_map/train_label_map.json or", refusal(tmp_path))
+    label_map = re.search(r"label map, (\{.*?\}\}), as label_map/train_label_map.json or", refusal(tmp_path))
     assert label_map
     (tmp_path / "label_map").mkdir()
     for channel in ("train", "validation"):

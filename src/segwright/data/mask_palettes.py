@@ -173,7 +173,7 @@ def _cure(used: _Used, label_map: LabelMap, channel: str) -> str:
     numbers = np.unique(used.index)[:_LISTED].tolist()
     own_numbers = json.dumps({"map": {str(number): number for number in numbers}})
     return (
-        f"Read them by colour: {by_colour} If the numbers are right all the same, list them in a label map, as "
+        f"Read them by colour: {by_colour} If the numbers are right all the same, list them in a label map, "
         f"{own_numbers}, {label_map_place(channel)}."
     )
 

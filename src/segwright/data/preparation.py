@@ -217,7 +217,8 @@ class _Checks:
                 progress=after_each,
             )
         which = "pairs" if stream is None else "pairs first in the stream"
+        form = "" if report.form.is_plain_colour else f" of {report.form}"
         LOGGER.info(
-            f"{side}: {len(report.pairs)} {which}, {report.num_classes} classes, {len(report.left_out)} left out"
+            f"{side}: {len(report.pairs)} {which}{form}, {report.num_classes} classes, {len(report.left_out)} left out"
         )
         return report if stream is None else report.of_a_stream()

@@ -64,7 +64,7 @@ def decode_noted_mask(data: bytes, name: str) -> tuple[MaskArray, tuple[Note, ..
     if is_gif(data):
         return np.array(read_gif(data, name), np.uint8), ()
     tiff = _opened_tiff(data, name) if container == "TIFF" else None
-    stored = _by_pillow(data, name) if tiff is None or _is_for_pillow(tiff) else _one_channel(tiff.read(), tiff)
+    stored = _by_pillow(data, name) if tiff is None or _is_for_pillow(tiff) else _one_channel(tiff)
     if tiff is None:
         return class_numbers(stored, None, name)
     numbers, notes = class_numbers(stored, tiff.no_data, name)
@@ -185,10 +185,10 @@ def _is_for_pillow(tiff: Tiff) -> bool:
     return tiff.samples == 1 and layout.photometric != PALETTE and (layout.numbers, *layout.bits) in kinds
 
 
-def _one_channel(stored: NDArray[Any], tiff: Tiff) -> NDArray[Any]:
-    """The numbers [H, W] of a TIFF, [H, W, samples], without opacity."""
+def _one_channel(tiff: Tiff) -> NDArray[Any]:
+    """The numbers [H, W] of a TIFF, without opacity."""
     tiff.refuse_numbers("Masks", _CURE[0].lower() + _CURE[1:])
-    return _equal_channels(stored[..., : tiff.samples - tiff.has_opacity], tiff.name)
+    return _equal_channels(tiff.read()[..., : tiff.samples - tiff.has_opacity], tiff.name)
 
 
 def _refuse_unlike_pages(tiff: Tiff) -> int:
@@ -244,7 +244,7 @@ def _refuse_numbers(known: NDArray[Any], name: str) -> None:
         "number in that range"
         if number == np.floor(number)
         else "What lies between two numbers is no class: if the mask was resampled, do that with the nearest neighbour "
-        "(gdalwarp -r near)"
+        "(gdalwarp -r near); if it was divided, as by 255, undo that"
     )
     raise DataError(
         f"{name} holds the number {number} of type {known.dtype.name} at row {row}, column {column}; masks hold whole "
