@@ -357,5 +357,5 @@ def test_bits_of_odd_number_are_named_and_not_called_damage() -> None:
 def test_numbers_that_were_divided_get_the_cure() -> None:
     stream = io.BytesIO()
     tifffile.imwrite(stream, np.array([[0, 0.5, 1]], np.float32))
-    with pytest.raises(DataError, match=r"holds the number 0.5 of type float32 .* if it was divided, as by 255, undo"):
+    with pytest.raises(DataError, match=r"holds the number 0.5 of type float32 .* if they were divided, as by 255"):
         decode_mask(stream.getvalue(), "a.tif")

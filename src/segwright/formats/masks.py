@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from segwright.errors import DataError
+from segwright.errors import DataError, FractionError
 from segwright.formats.containers import load_picture, open_picture, stored_bits
 from segwright.formats.gif import is_gif, read_gif
 from segwright.formats.no_data import listed_numbers, no_data_in_mask
@@ -211,7 +211,7 @@ def class_numbers(stored: NDArray[Any], tag: float | None, name: str) -> tuple[M
 
     0 stays the class 0 whatever the tag says, for GDAL and QGIS write it into masks whose background is 0.
 
-    Raises DataError, with the place, for a number that is not whole or not from 0 to 65535.
+    Raises DataError, with the place, for a number that is not from 0 to 65535, FractionError for one that is not whole.
     """
     zeros = np.count_nonzero(stored == 0) if tag == 0 else 0
     notes = [Note("zero", int(zeros))] if zeros else []
@@ -239,14 +239,17 @@ def _refuse_numbers(known: NDArray[Any], name: str) -> None:
         return
     row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
     number = known[row, column]
-    cure = (
-        f"If it stands for no data, say so in the file: gdal_edit.py -a_nodata {number} {name}. Else give each class a "
-        "number in that range"
-        if number == np.floor(number)
-        else "What lies between two numbers is no class: if the mask was resampled, do that with the nearest neighbour "
-        "(gdalwarp -r near); if it was divided, as by 255, undo that"
-    )
-    raise DataError(
+    what = (
         f"{name} holds the number {number} of type {known.dtype.name} at row {row}, column {column}; masks hold whole "
-        f"numbers from 0 to {HIGHEST_PIXEL}, and 255 for what is to be ignored. {cure}."
+        f"numbers from 0 to {HIGHEST_PIXEL}, and 255 for what is to be ignored."
+    )
+    if number != np.floor(number):
+        raise FractionError(
+            f"{what} What lies between two numbers is no class: if the masks were resampled, do that with the nearest "
+            "neighbour (gdalwarp -r near); if they were divided, as by 255 or by the highest number of each, export "
+            "them anew as class numbers."
+        )
+    raise DataError(
+        f"{what} If it stands for no data, say so in the file: gdal_edit.py -a_nodata {number} {name}. Else give each "
+        "class a number in that range."
     )
