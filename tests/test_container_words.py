@@ -23,6 +23,11 @@ from segwright.container.words import in_words_of_a_job
         ("point to them with --train-annotation DIR", "point to them with the channel train_annotation"),
         ("start another training, with --from.", "start another training, with the channel model."),
         ("--resume: the checkpoint", "CheckpointConfig: the checkpoint"),
+        ("as stored. Add --apply-exif-orientation.", "as stored. Set apply_exif_orientation to True."),
+        (
+            "segwright import-data colours /opt/ml/input/data/train --masks 'a b' --colours c.txt --output DATA, where",
+            "segwright import-data colours IMAGES --masks MASKS --colours c.txt --output DATA, where",
+        ),
         ("/data/a--seed.jpg and img--train.jpg", "/data/a--seed.jpg and img--train.jpg"),
         ("a dash -- or --unheard-of stays", "a dash -- or --unheard-of stays"),
     ],

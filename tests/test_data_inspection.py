@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tifffile import imwrite
 
+from segwright.cli import main
 from segwright.data.channels import Channels
 from segwright.data.inspection import command, inspect
 from segwright.data.inspection.charts import TICKS, crop_sketches, log_length, share_words
@@ -254,6 +256,22 @@ def test_pictures_of_findings_and_of_deep_images_are_drawn(channels_folder: Draw
     assert len(samples) == 11 and all(sample.image.startswith("data:image/jpeg") for sample in samples)
     sample = mentioned[str(data / "train" / "003.png")]
     assert (sample.mask_size, sample.width, sample.height) == ("96x80", 48, 40)
+
+
+def test_pixels_that_are_no_plain_colour_are_told(
+    channels_folder: Draw, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = channels_folder()
+    for path in [*data.glob("train/*.jpg"), *data.glob("validation/*.jpg")]:
+        signed = np.asarray(Image.open(path)).astype(np.int16)[..., :2] * 30 - 400
+        imwrite(path.with_suffix(".tif"), signed, photometric="minisblack", planarconfig="contig")
+        path.unlink()
+    channels = Channels.locate(data)
+    with caplog.at_level("INFO", "segwright"):
+        prepare(channels, settle_classes(channels))
+    assert re.search(r"train: \d+ pairs of 2 bands of 16 bits \(signed\), 3 classes, 0 left out", caplog.text)
+    assert main(["inspect", str(data), "--html", str(data / "page.html")]) == 0
+    assert "of 48x40 pixels, 2 bands of 16 bits (signed); " in capsys.readouterr().out
 
 
 def test_pictures_that_vanish_meanwhile_are_left_out(channels_folder: Draw) -> None:

@@ -13,12 +13,13 @@ from segwright.data.channels import Channels
 from segwright.data.check import check_pairs
 from segwright.data.folders import find_pairs
 from segwright.data.inspection.survey import survey
-from segwright.data.mask_palettes import check_palettes, compare_palettes
+from segwright.data.mask_palettes import compare_palettes, palette_finding
 from segwright.data.pairs import Pair, Pairing
 from segwright.data.preparation import prepare, settle_classes
 from segwright.data.readings import Reading, read_all
 from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
+from segwright.labels import LabelMap
 from segwright.storage import FileBlob
 
 Colours = list[tuple[int, int, int]]
@@ -48,9 +49,9 @@ def read(root: Path, channel: str = "train") -> list[Reading]:
 
 
 def refusal(root: Path) -> str:
-    with pytest.raises(DataError) as error:
-        check_palettes(read(root), "train")
-    return str(error.value)
+    finding = palette_finding(read(root), LabelMap.identity(), "train")
+    assert finding and finding.severity == "error"
+    return str(finding)
 
 
 def test_indices_that_change_their_colour_are_refused_with_both_files(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_class_numbers_reduced_as_if_they_were_colours_are_refused(tmp_path: Pat
 def test_innocent_differences_pass(tmp_path: Path, palettes: tuple[Colours | None, Colours | None]) -> None:
     for name, palette in zip("abcd", palettes * 2, strict=True):
         add(tmp_path, name, palette)
-    check_palettes(read(tmp_path), "train")
+    assert palette_finding(read(tmp_path), LabelMap.identity(), "train") is None
 
 
 def test_unused_indices_and_255_do_not_count(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_unused_indices_and_255_do_not_count(tmp_path: Path) -> None:
     other = [BLACK, RED, BLUE, GREEN] + [BLACK] * 251 + [(224, 224, 192)]
     add(tmp_path, "a", palette, [0, 1, 2, 255])
     add(tmp_path, "b", other, [0, 1, 1, 255])
-    check_palettes(read(tmp_path), "train")
+    assert palette_finding(read(tmp_path), LabelMap.identity(), "train") is None
 
 
 def test_masks_that_a_legend_corrects_are_not_compared(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_palettes_that_are_exchanged_in_validation_are_refused_by_training_and_i
 
 def test_other_colours_in_validation_are_a_warning(tmp_path: Path) -> None:
     both(tmp_path, [BLACK, RED, GREEN], [BLACK, RED, BLUE])
-    finding = compare_palettes(read(tmp_path), read(tmp_path, "validation"))
+    finding = compare_palettes(read(tmp_path), read(tmp_path, "validation"), LabelMap.identity())
     assert finding and finding.severity == "warning" and "index 2 is (60, 200, 60) in" in finding.what
     channels = Channels.locate(tmp_path)
     assert prepare(channels, settle_classes(channels)).num_classes == 3
@@ -187,6 +188,25 @@ def test_channels_that_are_numbered_apart_on_purpose_are_not_compared(tmp_path: 
     channels = Channels.locate(tmp_path)
     assert prepare(channels, settle_classes(channels)).num_classes == 3
     assert not survey(channels, Hyperparameters()).refused
+
+
+def test_the_label_map_of_the_cure_lets_numbers_count_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both(tmp_path, [BLACK, RED, GREEN], [BLACK, GREEN, RED])
+    add(tmp_path, "odd", [RED, BLACK, GREEN])
+    label_map = re.search(r"label map, (\{.*?\}\}), as label_map/train_label_map.json or", refusal(tmp_path))
+    assert label_map
+    (tmp_path / "label_map").mkdir()
+    for channel in ("train", "validation"):
+        (tmp_path / "label_map" / f"{channel}_label_map.json").write_text(label_map[1])
+    channels = Channels.locate(tmp_path)
+    with caplog.at_level("WARNING", "segwright"):
+        assert prepare(channels, settle_classes(channels)).train.histogram.tolist() == [16, 16, 16]
+    assert "the palette of 1 of 4 masks disagrees with the others" in caplog.text
+    assert "The numbers count, as the label map says." in caplog.text
+    found = survey(channels, Hyperparameters())
+    assert not found.refused and found.count("warning") >= 1
 
 
 def test_inspection_names_the_masks_and_says_it_once(tmp_path: Path) -> None:
@@ -203,6 +223,6 @@ def test_many_masks_take_a_moment(tmp_path: Path) -> None:
     add(tmp_path, "b", [BLACK, GREEN, RED])
     one, other = read(tmp_path)
     before = time.process_time()
-    with pytest.raises(DataError, match="the palette of 1 of 20000 masks"):
-        check_palettes([one] * 19_999 + [other], "train")
+    finding = palette_finding([one] * 19_999 + [other], LabelMap.identity(), "train")
+    assert finding and finding.what.startswith("the palette of 1 of 20000 masks")
     assert time.process_time() - before < 2

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tifffile import imwrite
 
 from segwright.data.channels import Channels
 from segwright.data.check import check_pairs
@@ -126,3 +127,14 @@ def test_inspection_refuses_them_once_for_each_channel(tmp_path: Path) -> None:
     assert [one.channel for one in found.findings if one.severity == "error"] == ["train", "validation"]
     assert all("stretched file by file" in one.what for one in found.findings if one.severity == "error")
     assert not any(one.label_map for one in found.findings)
+
+
+def test_masks_that_were_divided_by_their_highest_number_are_refused_though_some_look_whole(tmp_path: Path) -> None:
+    drawn(tmp_path, lambda classes: classes, [2, 3] * 3)
+    for path in (tmp_path / "train_annotation").iterdir():
+        classes = np.asarray(Image.open(path))
+        imwrite(path.with_suffix(".tif"), (classes / classes.max()).astype(np.float32))
+        path.unlink()
+    pairing = find_pairs(tmp_path / "train", tmp_path / "train_annotation")
+    with pytest.raises(DataError, match=r"1\.tif holds the number 0\.5 of type float32 .* export them anew"):
+        check_pairs(pairing, None, None, channel="train")

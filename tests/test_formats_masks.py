@@ -344,3 +344,18 @@ def test_files_of_many_bits_have_no_palette() -> None:
     for dtype in TYPES:
         data = tiff(np.array([[0, 1]], dtype))
         assert mask_palette(data) is None and not is_colour_picture(data, "x")
+
+
+def test_bits_of_odd_number_are_named_and_not_called_damage() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.zeros((8, 8), np.uint8), photometric="minisblack")
+    data = stream.getvalue().replace(struct.pack("<HHII", 258, 3, 1, 8), struct.pack("<HHII", 258, 3, 1, 3))
+    with pytest.raises(DataError, match=r"a.tif holds a picture of unsigned whole numbers of 3 bits"):
+        decode_mask(data, "a.tif")
+
+
+def test_numbers_that_were_divided_get_the_cure() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.array([[0, 0.5, 1]], np.float32))
+    with pytest.raises(DataError, match=r"holds the number 0.5 of type float32 .* if they were divided, as by 255"):
+        decode_mask(stream.getvalue(), "a.tif")

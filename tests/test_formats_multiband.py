@@ -300,6 +300,30 @@ def test_imagej_stacks_of_one_page_only() -> None:
         assert verify_image(cut, "x").form == PixelForm(1, 16), "what is not there is no band"
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "i8"])
+@pytest.mark.parametrize("bands", [2, 5, 13])
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"metadata": {"axes": "YXC"}}])
+def test_rows_of_which_tifffile_made_pages_are_one_picture(dtype: str, bands: int, options: dict[str, Any]) -> None:
+    pixels = numbers(bands, 8, 40, 50).astype(dtype)
+    stream = io.BytesIO()
+    imwrite(stream, pixels, **options)  # nobody says that the last axis holds bands
+    with TiffFile(io.BytesIO(stream.getvalue())) as file:
+        assert len(file.pages) == 40
+    facts = verify_image(stream.getvalue(), "a.tif")
+    assert (facts.height, facts.width, facts.form.bands, facts.notes) == (40, 50, bands, ())
+    assert (decode_image(stream.getvalue(), "a.tif", facts.form) == pixels).all()
+    with pytest.raises(DataError):
+        decode_image(stream.getvalue()[:1000], "a.tif", facts.form)
+
+
+@pytest.mark.parametrize("shape", [(6, 40, 50), (40, 50, 25), (40, 50, 40)])
+def test_pages_that_may_be_slices_are_no_rows(shape: tuple[int, int, int]) -> None:
+    stream = io.BytesIO()
+    imwrite(stream, np.zeros(shape, np.uint8))
+    facts = verify_image(stream.getvalue(), "a.tif")
+    assert (facts.height, facts.width, facts.notes) == (*shape[1:], (Note("pages", shape[0]),))
+
+
 def test_slices_without_channels_are_counted() -> None:
     for writer in ({"imagej": True}, {"ome": True}):
         data = stacked(CHANNELS, metadata={"axes": "ZYX"}, **writer)
@@ -430,6 +454,15 @@ def test_a_compression_that_is_not_read_is_named() -> None:
     data = tiff(numbers(4, 8), compression="lzma")
     with pytest.raises(DataError, match=r"x is compressed \(TIFF's number 34925\).*not read.*save it with LZW"):
         verify_image(data, "x")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(50001, "WebP"), (34887, "LERC"), (34712, "JPEG 2000")])
+def test_lossy_compressions_of_colours_are_named_and_not_called_damage(number: int, kind: str) -> None:
+    data = tiff(numbers(3, 8), "rgb").replace(
+        struct.pack("<HHII", 259, 3, 1, 1), struct.pack("<HHII", 259, 3, 1, number)
+    )
+    with pytest.raises(DataError, match=f"a.tif is compressed .{kind}, .* gdal_translate -co COMPRESS=DEFLATE"):
+        verify_image(data, "a.tif")
 
 
 def test_without_imagecodecs_deflate_is_read_and_the_cure_for_others_is_named(tmp_path: Any) -> None:

@@ -10,7 +10,11 @@ from segwright.data.folders import CHANNELS
 from segwright.hyperparameters import Hyperparameters
 
 _FLAG: Final = re.compile(r"(?<![\w./-])--(no-)?([a-z][a-z0-9-]*)((?:=| )(?:DIR|FILE)\b)?")
+_COMMAND: Final = re.compile(r"(segwright import-data colours) .+? --masks .+? --colours")
 _PHRASES: Final = (
+    ("Leave --apply-exif-orientation out", "Set apply_exif_orientation to False"),
+    ("Add --apply-exif-orientation", "Set apply_exif_orientation to True"),
+    ("add --apply-exif-orientation", "set apply_exif_orientation to True"),
     ("without --resume and with --overwrite", "with another S3Uri in CheckpointConfig"),
     ("--resume goes on training", "the next run with the same CheckpointConfig goes on training"),
     ("without --from", "without the channel model"),
@@ -39,6 +43,7 @@ def in_words_of_a_job(sentence: str) -> str:
     """The sentence with `--crop-size` as `crop_size`, `--label-map FILE` as `the channel label_map`, and so on."""
     for phrase, words in _PHRASES:
         sentence = sentence.replace(phrase, words)
+    sentence = _COMMAND.sub(r"\1 IMAGES --masks MASKS --colours", sentence)  # for a machine with other folders
     return _FLAG.sub(_translated, sentence)
 
 

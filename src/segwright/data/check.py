@@ -13,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.findings import tell_each
 from segwright.data.forms import AS_THEY_ARE, BandStatistics, FormWish, band_statistics, settle_form
 from segwright.data.image_orientation import orientation_finding
-from segwright.data.mask_palettes import check_palettes
+from segwright.data.mask_palettes import palette_finding
 from segwright.data.mask_rules import (
     classes_of,
     infer_num_classes,
@@ -131,11 +132,11 @@ def check_pairs(
     left_out = _left_out(pairing, problems)
     _tell_left_out(left_out, len(readings), channel, strict)
     _tell_repaired(readings, channel)
-    _tell_pixels(readings, channel)
+    tell_each(*pixel_findings(readings, channel))
     form = settle_form(readings, channel)
     refuse_different_sizes(readings, channel)
-    _tell_orientation(readings, channel, wish.upright)
-    check_palettes(readings, channel)
+    tell_each(orientation_finding(readings, channel, upright=wish.upright))
+    tell_each(palette_finding(readings, label_map, channel))
     values, counts = combine(readings)
     refuse_all_ignored(values, label_map, channel, void_is_known=void_is_known)
     check_not_stretched(readings, label_map, channel)
@@ -204,18 +205,6 @@ def _tell_repaired(readings: list[Reading], channel: str) -> None:
             len(readings),
             repaired[0].pair.mask.name,
         )
-
-
-def _tell_orientation(readings: list[Reading], channel: str, upright: bool) -> None:
-    """Say, where images carry an EXIF orientation, what is made of it; a warning where it may be wrong."""
-    if finding := orientation_finding(readings, channel, upright=upright):
-        _logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
-
-
-def _tell_pixels(readings: list[Reading], channel: str) -> None:
-    """Tell what was dropped of pictures or assumed of them, a line for each kind."""
-    for finding in pixel_findings(readings, channel):
-        _logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
 
 
 def _unmapped(

@@ -4,6 +4,7 @@ Knows how a finding looks in every output, and the tables that findings are made
 remarkable is in `remarks`, what looks like a wrong label map is in `suspicions`.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from segwright.console import LOGGER
 from segwright.console import plain as plain
 from segwright.data.mask_rules import classes_of
 from segwright.data.readings import Reading
+from segwright.errors import DataError
 from segwright.labels import LabelMap
 
 Severity = Literal["error", "warning", "note"]
@@ -118,6 +120,14 @@ def image_names(readings: Iterable[Reading]) -> tuple[str, ...]:
 def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
     """The findings in the order of their severity."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def tell_each(*findings: Finding | None) -> None:
+    """Log what was found: a warning, or a note as information. Raises DataError for an error."""
+    for finding in filter(None, findings):
+        if finding.severity == "error":
+            raise DataError(str(finding))
+        LOGGER.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
 
 
 def tell(findings: Iterable[Finding]) -> None:

@@ -5,6 +5,7 @@ so that index 1 is road here and sky there. Refuses to guess which class is mean
 was corrected by a legend, are not compared; neither is 255, which has no class.
 """
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.findings import Finding, image_names
+from segwright.data.findings import Finding, Severity, image_names
+from segwright.data.mask_rules import label_map_place
 from segwright.data.readings import Reading
-from segwright.errors import DataError
 from segwright.formats.stored_palette import NO_COLOUR
-from segwright.labels import IGNORE
+from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, FileBlob
 from segwright.wording import listed
 
@@ -65,40 +66,42 @@ class _Used:
         return self.readings[int(self.owner[entry])]
 
 
-def unlike_palettes(readings: Sequence[Reading]) -> list[Reading]:
-    """The masks in which an index has another colour than in most."""
-    used = _Used.of(readings)
-    return [readings[place] for place in np.unique(used.owner[_unlike(used, used.usual()[0])]).tolist()]
-
-
-def check_palettes(readings: Sequence[Reading], channel: str) -> None:
-    """Raise DataError where an index has different colours in different masks of a channel."""
+def palette_finding(readings: Sequence[Reading], label_map: LabelMap, channel: str) -> Finding | None:
+    """What is to be said where an index has different colours in different masks of a channel: an error, or a warning
+    where a label map lists the numbers, so that somebody has said what they mean.
+    """
     used = _Used.of(readings)
     colours, examples = used.usual()
     unlike = _unlike(used, colours)
     if not unlike.any():
-        return
+        return None
     entry = int(unlike.argmax())
     index = int(used.index[entry])
     count, compared = len(np.unique(used.owner[unlike])), len(np.unique(used.owner))
-    raise DataError(
-        f"{channel}: the {'palette' if count == 1 else 'palettes'} of {count} of {compared} masks "
+    names = image_names(readings[place] for place in np.unique(used.owner[unlike]).tolist())
+    return Finding(
+        _severity(label_map),
+        channel,
+        f"the {'palette' if count == 1 else 'palettes'} of {count} of {compared} masks "
         f"{'disagrees' if count == 1 else 'disagree'} with the others: index {index} is {_rgb(colours[index])} in "
         f"{used.mask(int(examples[index])).pair.mask.name} and {_rgb(used.code[entry])} in "
-        f"{used.mask(entry).pair.mask.name}, so it may be another class there. {_cure(used)}"
+        f"{used.mask(entry).pair.mask.name}, so it may be another class there.",
+        _cure(used, label_map, channel),
+        names,
+        len(names),
     )
 
 
-def compare_palettes(train: Sequence[Reading], validation: Sequence[Reading]) -> Finding | None:
-    """What is to be said where indices have other colours in validation than in train, both numbered alike.
+def compare_palettes(train: Sequence[Reading], validation: Sequence[Reading], label_map: LabelMap) -> Finding | None:
+    """What is to be said where indices have other colours in validation than in train; both have the same label map.
 
-    It is an error where a colour of one channel belongs to another index in the other, and else a warning. Nothing is
-    said where `check_palettes` refuses one of the two.
+    It is an error where a colour of one channel belongs to another index in the other and no label map lists the
+    numbers, and else a warning. Nothing is said where the palettes of one channel disagree among themselves.
     """
-    if unlike_palettes(train) or unlike_palettes(validation):
-        return None
     ours, theirs = _Used.of(train), _Used.of(validation)
     (our_colours, our_examples), (colours, examples) = ours.usual(), theirs.usual()
+    if _unlike(ours, our_colours).any() or _unlike(theirs, colours).any():
+        return None
     both = (our_colours >= 0) & (colours >= 0)
     unlike = both & (_distance(our_colours, colours) > _tolerance(our_colours))
     if not unlike.any():
@@ -113,10 +116,10 @@ def compare_palettes(train: Sequence[Reading], validation: Sequence[Reading]) ->
     if exchanged:
         other = int(np.flatnonzero(our_colours == colours[index])[0])
         return Finding(
-            "error",
+            _severity(label_map),
             "validation",
             f"{what}, which is the colour of index {other} in train.",
-            _cure(theirs),
+            _cure(theirs, label_map, "validation"),
             image_names(examples_named),
         )
     return Finding(
@@ -151,16 +154,27 @@ def _rgb(code: np.int64) -> str:
     return f"({code >> 16 & 255}, {code >> 8 & 255}, {code & 255})"
 
 
-def _cure(used: _Used) -> str:
+def _severity(label_map: LabelMap) -> Severity:
+    return "error" if label_map.values is None else "warning"
+
+
+def _cure(used: _Used, label_map: LabelMap, channel: str) -> str:
     """What to do, with a command for these folders where they are folders."""
     codes = np.unique(used.code)
     shown = listed([f"{code >> 16 & 255} {code >> 8 & 255} {code & 255}" for code in codes.tolist()], _SHOWN)
     images = _folder([reading.pair.image for reading in used.readings], "IMAGES")
     masks = _folder([reading.pair.mask for reading in used.readings], "MASKS")
+    by_colour = (
+        f"segwright import-data colours {images} --masks {masks} --colours colours.txt --output DATA, where each line "
+        f"of colours.txt is a class and its colour, as 'road 128 64 128' (the masks show {shown})."
+    )
+    if label_map.values is not None:
+        return f"The numbers count, as the label map says. If it is the colours that are right: {by_colour}"
+    numbers = np.unique(used.index).tolist()
+    own_numbers = json.dumps({"map": {str(number): number for number in numbers}})
     return (
-        f"Read them by colour: segwright import-data colours {images} --masks {masks} --colours colours.txt --output "
-        "DATA, where each line of colours.txt is a class and its colour, as 'road 128 64 128' (the masks show "
-        f"{shown}). If the indices are right all the same, save the masks without palette, as grey PNG."
+        f"Read them by colour: {by_colour} If the numbers are right all the same, list them in a label map, "
+        f"{own_numbers}, {label_map_place(channel)}."
     )
 
 

@@ -182,7 +182,10 @@ def _describe(reading: Reading, outside: NDArray[np.int64], label_map: LabelMap)
 def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
     if len(labelled) > _LONGEST_SUGGESTION:
         return f"Give a label map that says which value is which class, {label_map_place(channel)}"
-    return f"If each is a class, give the label map {_ready_map(labelled)} {label_map_place(channel)}"
+    return (
+        f"If each is a class, give the label map {_ready_map(labelled)} {label_map_place(channel)} (what a map leaves "
+        "out is ignored)"
+    )
 
 
 def _refuse_interpolated(readings: Sequence[Reading], channel: str) -> None:

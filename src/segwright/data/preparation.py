@@ -16,7 +16,7 @@ from segwright.console import LOGGER, progress
 from segwright.data.channels import Channels, Side, read_names
 from segwright.data.check import DataReport, check_pairs
 from segwright.data.fifo import FifoStream
-from segwright.data.findings import Examined, tell
+from segwright.data.findings import Examined, tell, tell_each
 from segwright.data.forms import AS_THEY_ARE, FormWish
 from segwright.data.mask_palettes import compare_palettes
 from segwright.data.pairs import Pairing
@@ -107,7 +107,7 @@ def prepare(
     names = said.names or numbered_names(classes)
     if not streams:
         if said.train_map == said.validation_map:
-            _compare_palettes(train, validation)
+            tell_each(compare_palettes(train.readings, validation.readings, said.train_map))
         examined = (
             Examined("train", train.readings, said.train_map, classes),
             Examined("validation", validation.readings, said.validation_map, classes),
@@ -116,14 +116,6 @@ def prepare(
         tell(quick_findings(*examined, names, declared=declared, base_size=base_size, crop_size=crop_size))
     train, validation = (replace(report, readings=()) for report in (train, validation))
     return PreparedData(train, validation, said.train_map, said.validation_map, names, palette)
-
-
-def _compare_palettes(train: DataReport, validation: DataReport) -> None:
-    """Raise DataError where the palettes of both channels contradict each other, and warn where they only differ."""
-    finding = compare_palettes(train.readings, validation.readings)
-    if finding and finding.severity == "error":
-        raise DataError(str(finding))
-    tell([finding] if finding else [])
 
 
 def settle_classes(
@@ -225,7 +217,8 @@ class _Checks:
                 progress=after_each,
             )
         which = "pairs" if stream is None else "pairs first in the stream"
+        form = "" if report.form.is_plain_colour else f" of {report.form}"
         LOGGER.info(
-            f"{side}: {len(report.pairs)} {which}, {report.num_classes} classes, {len(report.left_out)} left out"
+            f"{side}: {len(report.pairs)} {which}{form}, {report.num_classes} classes, {len(report.left_out)} left out"
         )
         return report if stream is None else report.of_a_stream()

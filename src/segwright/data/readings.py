@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segwright.data.forms import AS_THEY_ARE, BandSums, FormWish, read_form
 from segwright.data.pairs import Pair, decode_mask_of
-from segwright.errors import DataError
+from segwright.errors import DataError, FractionError
 from segwright.formats.images import PixelForm, verify_image
 from segwright.formats.masks import MaskArray
 from segwright.formats.notes import Note
@@ -103,13 +103,16 @@ def fingerprint(readings: Sequence[Reading]) -> str:
 def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
     """What one pair holds, or a sentence that says why it cannot be read.
 
-    Raises DataError where the mask is a copy of its image; where all its pixels are equal, that may be chance.
+    Raises DataError where the mask is a copy of its image (where all its pixels are equal, that may be chance), and
+    FractionError for numbers between whole ones, since other masks of their origin may be wrong unseen.
     """
     try:
         image, mask = pair.image.read(), pair.mask.read()
         facts = verify_image(image, pair.image.name, wish.upright)
         numbers, repaired, mask_notes = decode_mask_of(pair, mask)
         palette = None if pair.legend else stored_palette(mask, pair.mask.name)
+    except FractionError:
+        raise
     except DataError as error:
         return str(error)
     if image == mask and (numbers != numbers.flat[0]).any():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from segwright.errors import DataError
+from segwright.errors import DataError, FractionError
 from segwright.formats.containers import load_picture, open_picture, stored_bits
 from segwright.formats.gif import is_gif, read_gif
 from segwright.formats.no_data import listed_numbers, no_data_in_mask
@@ -64,7 +64,7 @@ def decode_noted_mask(data: bytes, name: str) -> tuple[MaskArray, tuple[Note, ..
     if is_gif(data):
         return np.array(read_gif(data, name), np.uint8), ()
     tiff = _opened_tiff(data, name) if container == "TIFF" else None
-    stored = _by_pillow(data, name) if tiff is None or _is_for_pillow(tiff) else _one_channel(tiff.read(), tiff)
+    stored = _by_pillow(data, name) if tiff is None or _is_for_pillow(tiff) else _one_channel(tiff)
     if tiff is None:
         return class_numbers(stored, None, name)
     numbers, notes = class_numbers(stored, tiff.no_data, name)
@@ -185,10 +185,10 @@ def _is_for_pillow(tiff: Tiff) -> bool:
     return tiff.samples == 1 and layout.photometric != PALETTE and (layout.numbers, *layout.bits) in kinds
 
 
-def _one_channel(stored: NDArray[Any], tiff: Tiff) -> NDArray[Any]:
-    """The numbers [H, W] of a TIFF, [H, W, samples], without opacity."""
+def _one_channel(tiff: Tiff) -> NDArray[Any]:
+    """The numbers [H, W] of a TIFF, without opacity."""
     tiff.refuse_numbers("Masks", _CURE[0].lower() + _CURE[1:])
-    return _equal_channels(stored[..., : tiff.samples - tiff.has_opacity], tiff.name)
+    return _equal_channels(tiff.read()[..., : tiff.samples - tiff.has_opacity], tiff.name)
 
 
 def _refuse_unlike_pages(tiff: Tiff) -> int:
@@ -211,7 +211,7 @@ def class_numbers(stored: NDArray[Any], tag: float | None, name: str) -> tuple[M
 
     0 stays the class 0 whatever the tag says, for GDAL and QGIS write it into masks whose background is 0.
 
-    Raises DataError, with the place, for a number that is not whole or not from 0 to 65535.
+    Raises DataError, with the place, for a number that is not from 0 to 65535, FractionError for one that is not whole.
     """
     zeros = np.count_nonzero(stored == 0) if tag == 0 else 0
     notes = [Note("zero", int(zeros))] if zeros else []
@@ -239,14 +239,17 @@ def _refuse_numbers(known: NDArray[Any], name: str) -> None:
         return
     row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
     number = known[row, column]
-    cure = (
-        f"If it stands for no data, say so in the file: gdal_edit.py -a_nodata {number} {name}. Else give each class a "
-        "number in that range"
-        if number == np.floor(number)
-        else "What lies between two numbers is no class: if the mask was resampled, do that with the nearest neighbour "
-        "(gdalwarp -r near)"
-    )
-    raise DataError(
+    what = (
         f"{name} holds the number {number} of type {known.dtype.name} at row {row}, column {column}; masks hold whole "
-        f"numbers from 0 to {HIGHEST_PIXEL}, and 255 for what is to be ignored. {cure}."
+        f"numbers from 0 to {HIGHEST_PIXEL}, and 255 for what is to be ignored."
+    )
+    if number != np.floor(number):
+        raise FractionError(
+            f"{what} What lies between two numbers is no class: if the masks were resampled, do that with the nearest "
+            "neighbour (gdalwarp -r near); if they were divided, as by 255 or by the highest number of each, export "
+            "them anew as class numbers."
+        )
+    raise DataError(
+        f"{what} If it stands for no data, say so in the file: gdal_edit.py -a_nodata {number} {name}. Else give each "
+        "class a number in that range."
     )

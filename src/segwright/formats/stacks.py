@@ -16,6 +16,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 _MOST_CHANNELS: Final = 1024
+_MOST_BANDS: Final = 32  # along the last axis of an array without a word on its axes
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,20 @@ def parse_stack(description: str) -> Stack | None:
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError, ElementTree.ParseError):
         return None  # a text that is not what it seems says nothing
     return stack if stack and 0 < len(stack.channels) <= _MOST_CHANNELS and min(stack.channels) >= 0 else None
+
+
+def parse_rows(description: str) -> tuple[int, int, int] | None:
+    """Height, width and bands of an array of which tifffile made a page of each row, as it does unless it is told that
+    the last axis holds bands; None where the description of the first page says nothing like that.
+    """
+    try:
+        document = json.loads(description)
+        height, width, bands = (int(length) for length in document["shape"])
+        named = document.get("axes", "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    likely = bands <= _MOST_BANDS and 2 * bands <= min(height, width)
+    return (height, width, bands) if bands > 1 and (named in ("YXC", "YXS") or (likely and not named)) else None
 
 
 def _imagej(description: str) -> Stack:

@@ -15,7 +15,7 @@ import logging
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +27,7 @@ from segwright.formats.damage import damage_as_data_error
 from segwright.formats.no_data import NO_DATA_TAG, parse_no_data
 from segwright.formats.pixel_form import Numbers
 from segwright.formats.signatures import MAX_PIXELS, check_size
-from segwright.formats.stacks import Stack, parse_stack
+from segwright.formats.stacks import Stack, parse_rows, parse_stack
 
 # Odd tags are no news to users: what cannot be read becomes an error anyway.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
@@ -45,6 +45,8 @@ _COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 
 _OPACITY: Final = frozenset(((1,), (2,)))  # ExtraSamples: associated or unassociated alpha and nothing else
 _KINDS: Final[dict[int, Numbers]] = {1: "uint", 2: "int", 3: "float"}
+_BITS_OF_PILLOW: Final = frozenset((1, 2, 4, 8))
+_LOSSY_OF_PILLOW: Final = frozenset((6, 7))
 _BITS: Final[dict[Numbers, tuple[int, ...]]] = {
     "uint": (8, 16, 32, 64), "int": (8, 16, 32, 64), "float": (16, 32, 64),
 }  # fmt: skip
@@ -106,8 +108,10 @@ class Layout:
         """Whether it is a picture of up to 8 bits as Pillow reads it."""
         if self.is_planar and self.has_opacity:  # Pillow does not read all of these
             return False
+        if self.compression in LOSSY and self.compression not in _LOSSY_OF_PILLOW:
+            return False
         colours = self.samples - self.has_opacity
-        return self.kind == 1 and max(self.bits) <= 8 and colours == _COLOURS.get(self.photometric)
+        return self.kind == 1 and _BITS_OF_PILLOW.issuperset(self.bits) and colours == _COLOURS.get(self.photometric)
 
     @property
     def numbers(self) -> Numbers | None:
@@ -128,7 +132,9 @@ class Tiff:
     data: bytes
     file: TiffFile
     planes: tuple[TiffPage | int, ...]
-    """The pages of the picture's channels; a number is that of a plane that follows the first without a page."""
+    """The pages of the picture's channels; a number is that of a plane that follows the first without a page, and 0
+    alone stands for a picture whose rows are pages.
+    """
     layout: Layout
     """That of each plane."""
     stack: Stack
@@ -142,7 +148,9 @@ class Tiff:
             stack = parse_stack(page.description) or _ALONE
             layout = Layout.of(page)
             planes = _planes(file, stack, layout, data) if stack.channels != (0,) else (page,)
-            if not planes:
+            if whole := _of_rows(file, layout, page.description, data):
+                planes, layout, stack = (0,), whole, _ALONE
+            elif not planes:
                 planes, stack = (page,), _ALONE
             elif isinstance(planes[0], TiffPage):
                 layout = Layout.of(planes[0])
@@ -203,6 +211,8 @@ class Tiff:
 
     def further_pages(self) -> Iterator[TiffPage]:
         """The pages after the first picture, up to a thousand, but neither masks nor smaller copies of it."""
+        if self.planes == (0,):
+            return
         for index in range(max(len(self.planes), 1), _MOST_PAGES):
             page = _page(self.file, index)
             if page is None:
@@ -226,8 +236,7 @@ class Tiff:
         """One plane, [H, W, samples]."""
         layout = self.layout
         if isinstance(plane, int):
-            page = self.planes[0]
-            assert isinstance(page, TiffPage)
+            page = self.file.pages.first
             shape = (layout.height, layout.width, layout.samples)
             dtype = np.dtype(page.dtype).newbyteorder(self.file.byteorder)
             start = page.dataoffsets[0] + plane * math.prod(shape) * dtype.itemsize
@@ -253,6 +262,14 @@ def _planes(file: TiffFile, stack: Stack, layout: Layout, data: bytes) -> tuple[
         else:
             return ()
     return tuple(planes)
+
+
+def _of_rows(file: TiffFile, row: Layout, description: str, data: bytes) -> Layout | None:
+    """The layout of a picture whose rows are pages, without compression; None for another one."""
+    height, width, bands = parse_rows(description) or (0, 0, 0)
+    whole = replace(row, height=height, width=width, samples=bands)
+    is_row = (row.height, row.width, row.samples) == (width, bands, 1)
+    return whole if height and is_row and _holds(file, whole, 0, data) else None
 
 
 def _holds(file: TiffFile, layout: Layout, index: int, data: bytes) -> bool:
@@ -289,7 +306,7 @@ def _check_compression(layout: Layout, name: str) -> None:
     kind = LOSSY.get(layout.compression)
     raise DataError(
         f"{name} is compressed ({f'{kind}, ' if kind else ''}TIFF's number {layout.compression}) in a way that is not "
-        "read for bands like these: save it with LZW, deflate, PackBits, Zstandard or without compression, as by "
+        "read: save it with LZW, deflate, PackBits, Zstandard or without compression, as by "
         "gdal_translate -co COMPRESS=DEFLATE."
     )
 

@@ -81,6 +81,8 @@ def _summary(channel: Examined, left_out: int) -> str:
     height, width, count = counted[0]
     others = f" and {len(counted) - 1} other sizes" if counted[1:] else ""
     ignored = 100 * channel.ignored_pixels / max(int(channel.pixels.sum()), 1)
+    forms = sorted({str(one.form) for one in channel.readings if not one.form.is_plain_colour})
+    others += f", {' and '.join(forms)}" if forms else ""
     return (
         f"{channel.channel}: {len(channel.readings)} pairs, {left_out} left out; {count} of {width}x{height} pixels"
         f"{others}; {ignored:.1f} % of pixels ignored"

@@ -20,7 +20,7 @@ from segwright.data.check import masks_palette
 from segwright.data.findings import Examined, Finding, Severity, gravest_first, image_names, plain
 from segwright.data.forms import FormWish, settle_form
 from segwright.data.image_orientation import orientation_finding
-from segwright.data.mask_palettes import check_palettes, compare_palettes, unlike_palettes
+from segwright.data.mask_palettes import compare_palettes, palette_finding
 from segwright.data.mask_rules import (
     classes_of,
     infer_num_classes,
@@ -148,15 +148,16 @@ class _Surveyor:
         settings = self.settings
         classes = self._classes()
         wish = FormWish(settings.bands, upright=settings.apply_exif_orientation)
-        readings, form = self._read("train", wish)
-        validation_readings, _ = self._read("validation", FormWish.exactly(form) if form else wish)
-        count = classes.count if classes else None
         known = classes or _UNKNOWN
+        readings, form = self._read("train", wish, known.train_map)
+        exactly = FormWish.exactly(form) if form else wish
+        validation_readings, _ = self._read("validation", exactly, known.validation_map)
+        count = known.count
         if classes:
             count = self._judge_masks("train", readings, known.train_map, count)
             self._judge_masks("validation", validation_readings, known.validation_map, count)
             if known.train_map == known.validation_map:
-                self._note(compare_palettes(readings, validation_readings))
+                self._note(compare_palettes(readings, validation_readings, known.train_map))
         count = count or 0
         train = Examined("train", readings, known.train_map, count)
         validation = Examined("validation", validation_readings, known.validation_map, count)
@@ -203,7 +204,7 @@ class _Surveyor:
             return classes
         return None
 
-    def _read(self, side: Side, wish: FormWish) -> tuple[list[Reading], PixelForm | None]:
+    def _read(self, side: Side, wish: FormWish, label_map: LabelMap) -> tuple[list[Reading], PixelForm | None]:
         """The readable pairs of a channel and the form of their images, if they agree on one."""
         self.left_out[side] = ()
         with self._noting(side):
@@ -220,8 +221,7 @@ class _Surveyor:
             with self._noting(side, _misfits(readings)):
                 refuse_different_sizes(readings, side)
             self._note(orientation_finding(readings, side, upright=wish.upright))
-            with self._noting(side, image_names(unlike_palettes(readings))):
-                check_palettes(readings, side)
+            self._note(palette_finding(readings, label_map, side))
             with self._noting(side):
                 return readings, settle_form(readings, side)
             return readings, None
