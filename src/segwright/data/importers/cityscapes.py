@@ -42,6 +42,7 @@ _CLASSES: Final = (
 
 _IMAGE: Final = "_leftImg8bit.png"
 _SPLITS: Final[dict[str, Split]] = {"train": "train", "val": "validation"}
+_OWN_CLASSES: Final = "label_colors.txt"  # CVAT writes it, and numbers the classes by it
 
 
 def read_cityscapes(source: Path, images_folder: Path | None = None) -> ImportedData:
@@ -51,6 +52,11 @@ def read_cityscapes(source: Path, images_folder: Path | None = None) -> Imported
     Masks are `*_gtFine_labelIds.png`, or `*_gtFine_labelTrainIds.png` where those are missing. Images without a mask
     are left out with a warning. Raises DataError where there is no pair.
     """
+    if (source / _OWN_CLASSES).is_file():
+        raise DataError(
+            f"{source / _OWN_CLASSES} names classes of your own, but this format has those of Cityscapes only: export "
+            "'Segmentation mask 1.1' from CVAT, and give it to import-data voc."
+        )
     roots = [images_folder, images_folder / "leftImg8bit"] if images_folder else [source / "leftImg8bit"]
     images = {image: split for root in roots for folder, split in _SPLITS.items() for image in _images(root / folder)}
     if not images:

@@ -89,9 +89,13 @@ class Regions:
     drawn: tuple[Region, ...] = ()
     remarks: Mapping[str, int] = field(default_factory=dict)
     """What was left out, and how often."""
-    labels: frozenset[str] = frozenset()
-    """All labels, also those of brush regions whose run lengths are not in the file."""
-    brushes_without_rle: int = 0
+    brushes_without_rle: tuple[tuple[str, ...], ...] = ()
+    """The labels of each region of the brush whose run lengths are not in the file."""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels of what is drawn."""
+        return frozenset(region.label for region in self.drawn)
 
 
 def read_regions(results: Sequence[Any]) -> Regions:
@@ -101,8 +105,7 @@ def read_regions(results: Sequence[Any]) -> Regions:
     """
     remarks: Counter[str] = Counter()
     drawn: list[Region] = []
-    labels: set[str] = set()
-    missing = 0
+    missing: list[tuple[str, ...]] = []
     objects = [result for result in results if isinstance(result, dict)]
     labelled = {str(result["id"]) for result in objects if "id" in result and _labels(_value(result))}
     for result in objects:
@@ -112,15 +115,14 @@ def read_regions(results: Sequence[Any]) -> Regions:
         if not names:
             remarks[left_out(NO_LABEL)] += has_shape and str(result.get("id", "")) not in labelled
             continue
-        labels.add(names[0])
         if value.get("format") == "rle" and not value.get("rle"):
-            missing += 1
+            missing.append(names)
             continue
         region = _region(result, value, names, remarks)
         if region is not None:
             drawn.append(region)
             remarks[SEVERAL_LABELS] += len(names) > 1
-    return Regions(tuple(drawn), +remarks, frozenset(labels), missing)
+    return Regions(tuple(drawn), +remarks, tuple(missing))
 
 
 def _value(result: Mapping[str, Any]) -> Mapping[str, Any]:
