@@ -15,12 +15,13 @@ from segwright.data.importers.ground_truth import read_ground_truth
 from segwright.data.importers.items import MARKER, Frame, ImportedData
 from segwright.data.importers.label_studio import read_label_studio
 from segwright.data.importers.labelme import read_labelme
+from segwright.data.importers.other_tools import what_it_is
 from segwright.data.importers.rle_csv import RunOrder, read_rle_csv
 from segwright.data.importers.splitting import divide
 from segwright.data.importers.voc import read_voc
 from segwright.data.importers.writing import write_channels
 from segwright.data.importers.yolo import read_yolo
-from segwright.errors import UserError
+from segwright.errors import DataError, UserError
 from segwright.storage import directory_aside, write_json
 
 ImportFormat = Literal[
@@ -108,6 +109,13 @@ def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedDa
     if kind == "ground-truth":
         return read_ground_truth(source, options.attributes, options.images)
     path = _existing(source)
+    try:
+        return _read_local(kind, path, options)
+    except DataError as error:
+        raise DataError(f"{error}{what_it_is(path, kind)}") from None
+
+
+def _read_local(kind: ImportFormat, path: Path, options: FormatOptions) -> ImportedData:
     match kind:
         case "voc":
             return read_voc(path, options.images)
@@ -129,6 +137,7 @@ def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedDa
             return read_label_studio(path, options.images, options.masks)
         case "rle-csv":
             return read_rle_csv(path, options.images, options.rle_order)
+    raise AssertionError(f"{kind} is read elsewhere")
 
 
 def _existing(source: str) -> Path:
