@@ -3,7 +3,7 @@ own.
 
 A reader hands over pairs that have not been read and the classes (`items`); `splitting` divides them, `writing`
 reads and writes them one by one, and `frames` says how photographs that are noted as turned were labelled. `pictures`
-(which finds images), `drawing`, `shapes`, `by_colour`, `colour_tables`, `documents` and `other_tools` are what several
+(which finds images), `drawing`, `shapes`, `by_colour`, `by_number`, `colour_tables`, `documents` and `other_tools` are what several
 readers share.
 """
 

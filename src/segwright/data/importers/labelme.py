@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 
 from segwright.console import LOGGER
 from segwright.data.importers.classes import is_background
-from segwright.data.importers.documents import read_document
+from segwright.data.importers.documents import from_base64, read_document
 from segwright.data.importers.drawing import Drawing
 from segwright.data.importers.items import (
     Canvas,
@@ -35,7 +35,7 @@ from segwright.data.importers.items import (
     refuse_other_size,
     some,
 )
-from segwright.data.importers.labelme_shapes import Shape, from_base64
+from segwright.data.importers.labelme_shapes import Shape
 from segwright.data.importers.pictures import ImageFinder
 from segwright.data.importers.shapes import ShapeError
 from segwright.errors import DataError, LabelError

@@ -5,16 +5,14 @@ Refuses to know where masks lie.
 Source: https://docs.ultralytics.com/datasets/semantic, "PNG mask format".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from segwright.data.importers.items import Canvas, Drawn, MismatchError, checked_names, refuse_other_size
+from segwright.data.importers.by_number import draw_by_number
+from segwright.data.importers.items import Canvas, Drawn, checked_names
 from segwright.data.importers.yolo_dataset import YoloDataset
 from segwright.errors import DataError
-from segwright.formats.masks import decode_mask
 from segwright.labels import IGNORE
 from segwright.storage import open_blob
 
@@ -40,18 +38,9 @@ def mask_drawer(dataset: YoloDataset) -> Callable[[Path, Canvas], Drawn]:
         table[int(number)] = IGNORE if target == "ignore_label" else int(target)
     if wrong := [target for target in table.values() if target >= len(dataset.names) and target != IGNORE]:
         raise DataError(f"{dataset.place}: label_mapping leads to class {wrong[0]}, which names does not have.")
-    return partial(_draw, table, str(dataset.place))
+    cure = f"but {dataset.place} names no such class: add it to names, or to label_mapping."
+    return partial(_draw, table, cure)
 
 
-def _draw(table: Mapping[int, int], where: str, file: Path, canvas: Canvas) -> Drawn:
-    numbers = decode_mask(open_blob(file).read(), str(file))
-    refuse_other_size(numbers.shape, canvas, str(file))
-    present: Sequence[int] = np.unique(numbers).tolist()
-    if strange := [number for number in present if number not in table]:
-        raise MismatchError(
-            f"{file} holds the value {strange[0]} in {(numbers == strange[0]).sum():,} pixels, but {where} names no "
-            "such class: add it to names, or to label_mapping."
-        )
-    lookup = np.full(1 << 16, IGNORE, np.uint8)
-    lookup[present] = [table[number] for number in present]
-    return Drawn(lookup[numbers])
+def _draw(table: Mapping[int, int], cure: str, file: Path, canvas: Canvas) -> Drawn:
+    return draw_by_number(open_blob(file), canvas, table, cure)
