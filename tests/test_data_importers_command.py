@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,10 @@ def test_the_command_says_how_turned_photographs_were_labelled(
     tail = ["--masks", str(folder / "masks"), "--colours", str(folder / "colours.txt"), "--output", str(folder / "out")]
     assert main(["import-data", "colours", str(folder / "images"), *tail, "--labelled", "shown"]) == 0
     assert "EXIF" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_an_archive_is_to_be_unpacked(folder: Path, kind: str) -> None:
+    archive = shutil.make_archive(str(folder / "export"), kind, folder / "images")
+    with pytest.raises(UserError, match="is an archive: unpack it"):
+        import_data("coco", archive, folder / "out")

@@ -6,7 +6,9 @@ Knows the formats by name. Refuses to know how any is read, divided and written.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tarfile import is_tarfile
 from typing import Final, Literal, get_args
+from zipfile import is_zipfile
 
 from segwright.data.importers.cityscapes import read_cityscapes
 from segwright.data.importers.coco import read_coco
@@ -146,6 +148,8 @@ def _existing(source: str) -> Path:
     path = Path(source)
     if not path.exists():
         raise UserError(f"{source} does not exist.")
+    if path.is_file() and (is_zipfile(path) or is_tarfile(path)):
+        raise UserError(f"{source} is an archive: unpack it, and give what it holds.")
     return path
 
 
