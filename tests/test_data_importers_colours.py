@@ -83,7 +83,7 @@ def test_an_unknown_colour_is_named_with_its_file_count_and_neighbour(folder: Pa
         DataError, match=r"0 2_L.png: 3 pixels have the colour 70 131 179 \(#4683b3\).* 70 130 180 \(#4682b4\)"
     ) as caught:
         import_colours(folder)
-    assert "call it void" in str(caught.value)
+    assert "call void what is to be ignored" in str(caught.value)
     assert not (folder / "out").exists()
 
 
@@ -268,6 +268,9 @@ def test_voc_errors_say_where_and_what_to_do(tmp_path: Path) -> None:
     sets = root / "ImageSets" / "Segmentation"
     save_mask(root / "SegmentationClass" / "2007_0.png", halves(0, 37))
     with pytest.raises(DataError, match=r"2007_0.png holds the value 37 in 24 pixels.*labelmap.txt"):
+        import_data("voc", str(root), tmp_path / "out")
+    save_mask(root / "SegmentationClass" / "2007_0.png", painted(halves(0, 1), ((0, 0, 0), (1, 2, 3))))
+    with pytest.raises(DataError, match=r"24 pixels have the colour 1 2 3 .*Pascal VOC does not name.*labelmap.txt"):
         import_data("voc", str(root), tmp_path / "out")
     (sets / "val.txt").write_text("2007_0\n")
     with pytest.raises(DataError, match=r"val.txt, line 1: '2007_0' is in train.txt as well"):

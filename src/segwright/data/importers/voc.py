@@ -189,13 +189,14 @@ def _names(line: str) -> Iterator[str]:
 
 def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawn:
     """Read a mask of indices, or of VOC's colours where it is an RGB picture."""
-    if len(open_picture(mask.read(), mask.name).getbands()) > 2:
-        return draw_by_colour(mask, canvas, _colour_table(palette), "Pascal VOC")
     cure = (
-        f"the classes are 0 to {len(palette) - 1} and 255. If yours are others than Pascal VOC's, put a labelmap.txt "
-        "beside the folder, with a line such as 'road:128,64,128::' for each class."
+        "If your classes are others than Pascal VOC's, put a labelmap.txt beside the folder, with a line such as "
+        "'road:128,64,128::' for each class."
     )
-    return draw_by_number(mask, canvas, {number: number for number in (*range(len(palette)), IGNORE)}, cure)
+    if len(open_picture(mask.read(), mask.name).getbands()) > 2:
+        return draw_by_colour(mask, canvas, _colour_table(palette), "Pascal VOC", cure)
+    classes = {number: number for number in (*range(len(palette)), IGNORE)}
+    return draw_by_number(mask, canvas, classes, f"the classes are 0 to {len(palette) - 1} and 255. {cure}")
 
 
 def _colour_table(palette: NDArray[np.uint8]) -> ColourTable:
