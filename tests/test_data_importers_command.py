@@ -23,6 +23,8 @@ def test_options_of_other_formats_are_refused_by_name(tmp_path: Path) -> None:
         import_data("voc", str(tmp_path), tmp_path / "out", options=FormatOptions(masks=tmp_path))
     with pytest.raises(UserError, match="format colours needs --masks DIR"):
         import_data("colours", str(tmp_path), tmp_path / "out", options=FormatOptions(masks=tmp_path))
+    with pytest.raises(UserError, match=r"^--images .*gone does not exist\.$"):
+        import_data("voc", str(tmp_path), tmp_path / "out", options=FormatOptions(images=tmp_path / "gone"))
     with pytest.raises(UserError, match="only manifests of ground-truth are read from S3"):
         import_data("voc", "s3://bucket/voc", tmp_path / "out")
     with pytest.raises(UserError, match="nowhere does not exist"):

@@ -154,11 +154,13 @@ def _existing(source: str) -> Path:
 
 
 def _refuse_other_options(kind: ImportFormat, options: FormatOptions) -> None:
-    """Raise UserError for a format that is none, and for options that it does not take."""
+    """Raise UserError for a format that is none, for options that it does not take, and for what is not there."""
     if kind not in _TAKES:
         raise UserError(f"There is no format {kind}; there are {', '.join(get_args(ImportFormat))}.")
-    given = [name for name, value in vars(options).items() if value is not None]
-    for name in given:
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    for name, value in given.items():
+        if isinstance(value, Path) and not value.exists():
+            raise UserError(f"--{name.replace('_', '-')} {value} does not exist.")
         if name not in _TAKES[kind]:
             owners = ", ".join(owner for owner, names in _TAKES.items() if name in names)
             raise UserError(
