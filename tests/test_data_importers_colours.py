@@ -83,7 +83,7 @@ def test_an_unknown_colour_is_named_with_its_file_count_and_neighbour(folder: Pa
         DataError, match=r"0 2_L.png: 3 pixels have the colour 70 131 179 \(#4683b3\).* 70 130 180 \(#4682b4\)"
     ) as caught:
         import_colours(folder)
-    assert "call it void" in str(caught.value)
+    assert "call void what is to be ignored" in str(caught.value)
     assert not (folder / "out").exists()
 
 
@@ -153,6 +153,9 @@ def test_an_earlier_import_is_replaced_only_when_asked_and_nothing_else_ever(fol
         TABLE,
         "Road 128 64 128\nthe sky 70 130 180\nVOID 0 0 0\n",
         "name,r,g,b\nRoad, 128, 64, 128\nthe sky,70,130,180\nvoid,0,0,0\n",
+        "class,hex\nRoad,#804080\nthe sky,#4682b4\nvoid,#000000\n",
+        "r,g,b,name\n128,64,128,Road\n70,130,180,the sky\n0,0,0,void\n",
+        ',"name","r","g","b"\n0,"Road",128,64,128\n1,"the sky",70,130,180\n2,"void",0,0,0\n',
         "# CVAT\nRoad:128,64,128::\nthe sky:70,130,180:sun,moon:\nignored:0,0,0::\n",
         "\nRoad, #804080\n\nthe sky: #4682B4\n__ignore__ #000000",
         "#804080 Road\n#4682b4 the sky\n#000000 ignore",
@@ -178,6 +181,7 @@ def test_several_colours_may_share_a_class() -> None:
     [
         ("road 1 2\n", "table, line 1 is 'road 1 2'"),
         ("a 1 2 3\n1 2 3 4", "line 2 is '1 2 3 4'"),
+        ("0,128,64,128,road", "table, line 1 is '0,128,64,128,road'"),
         ("a 1 2 256", "line 1: a colour has the values 1, 2, 256"),
         ("a 1 2 3\nb 1 2 3", r"gives the colour 1 2 3 \(#010203\) to 'a' and to 'b'"),
         ('{"a": [1, 2]}', r"table, 'a' is \[1, 2\]"),
@@ -264,6 +268,9 @@ def test_voc_errors_say_where_and_what_to_do(tmp_path: Path) -> None:
     sets = root / "ImageSets" / "Segmentation"
     save_mask(root / "SegmentationClass" / "2007_0.png", halves(0, 37))
     with pytest.raises(DataError, match=r"2007_0.png holds the value 37 in 24 pixels.*labelmap.txt"):
+        import_data("voc", str(root), tmp_path / "out")
+    save_mask(root / "SegmentationClass" / "2007_0.png", painted(halves(0, 1), ((0, 0, 0), (1, 2, 3))))
+    with pytest.raises(DataError, match=r"24 pixels have the colour 1 2 3 .*Pascal VOC does not name.*labelmap.txt"):
         import_data("voc", str(root), tmp_path / "out")
     (sets / "val.txt").write_text("2007_0\n")
     with pytest.raises(DataError, match=r"val.txt, line 1: '2007_0' is in train.txt as well"):
@@ -414,3 +421,14 @@ def test_masks_are_palette_pictures_with_the_formats_colours(folder: Path) -> No
         assert picture.mode == "P"
         assert (picture.getpalette() or [])[:6] == [128, 64, 128, 70, 130, 180]
     assert decode_mask(mask.read_bytes(), mask.name).dtype == np.uint8
+
+
+def test_cityscapes_refuses_classes_of_ones_own_and_masks_that_ignore_everything(tmp_path: Path) -> None:
+    root = cityscapes(tmp_path / "data")
+    for mask in (root / "gtFine").rglob("*.png"):
+        save_mask(mask, halves(0, 5))
+    with pytest.raises(DataError, match=r"^All pixels of all 3 masks are ignored, so there is nothing to learn"):
+        import_data("cityscapes", str(root), tmp_path / "out")
+    (root / "label_colors.txt").write_text("0 0 0 background\n250 50 83 car\n")
+    with pytest.raises(DataError, match=r"label_colors.txt names classes of your own.*give it to import-data voc"):
+        import_data("cityscapes", str(root), tmp_path / "out")

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ def test_options_of_other_formats_are_refused_by_name(tmp_path: Path) -> None:
         import_data("voc", str(tmp_path), tmp_path / "out", options=FormatOptions(masks=tmp_path))
     with pytest.raises(UserError, match="format colours needs --masks DIR"):
         import_data("colours", str(tmp_path), tmp_path / "out", options=FormatOptions(masks=tmp_path))
+    with pytest.raises(UserError, match=r"^--images .*gone does not exist\.$"):
+        import_data("voc", str(tmp_path), tmp_path / "out", options=FormatOptions(images=tmp_path / "gone"))
     with pytest.raises(UserError, match="only manifests of ground-truth are read from S3"):
         import_data("voc", "s3://bucket/voc", tmp_path / "out")
     with pytest.raises(UserError, match="nowhere does not exist"):
@@ -74,3 +77,10 @@ def test_the_command_says_how_turned_photographs_were_labelled(
     tail = ["--masks", str(folder / "masks"), "--colours", str(folder / "colours.txt"), "--output", str(folder / "out")]
     assert main(["import-data", "colours", str(folder / "images"), *tail, "--labelled", "shown"]) == 0
     assert "EXIF" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_an_archive_is_to_be_unpacked(folder: Path, kind: str) -> None:
+    archive = shutil.make_archive(str(folder / "export"), kind, folder / "images")
+    with pytest.raises(UserError, match="is an archive: unpack it"):
+        import_data("coco", archive, folder / "out")

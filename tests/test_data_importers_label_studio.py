@@ -316,3 +316,18 @@ def test_what_is_no_json_is_refused(folder: Path) -> None:
     (folder / "export.json").write_text("[{]")
     with pytest.raises(DataError, match="is not valid JSON"):
         import_data("label-studio", str(folder / "export.json"), folder / "out")
+
+
+def test_users_with_hyphens_and_labels_with_slashes_in_names_of_mask_files(
+    folder: Path, exported: list[dict[str, Any]]
+) -> None:
+    for path in (folder / "masks").iterdir():
+        path.rename(path.with_name(path.name.replace("by-1-", "by-me@my-firm.org-").replace("-tree-", "-a-b-")))
+    exported[0]["tag"].append({"format": "rle", "brushlabels": ["a/b"]})
+    run(folder, exported, masks=folder / "masks")
+    assert checked(folder / "out").class_names == ("background", "a/b", "car")
+
+
+def test_labels_of_nothing_but_key_points_are_no_classes(folder: Path) -> None:
+    run(folder, [task(1, result("keypointlabels", "nose", x=1, y=1, width=0.5)), *others()])
+    assert checked(folder / "out").class_names == ("background", "car", "tree")

@@ -323,3 +323,16 @@ def test_a_file_that_is_no_json_is_named_and_left_out(folder: Path, caplog: pyte
     (folder / "data" / "broken.json").write_text('{"shapes": [], "imagePath": ')
     assert len(masks(run(folder))) == 2
     assert "1 of 3 label files cannot be used" in caplog.text and "broken.json is not valid JSON" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["background", "Background", "__background__"])
+def test_the_usual_words_for_background_are_background(folder: Path, word: str) -> None:
+    found = masks(run(folder, f"{word}\nroad\ncar\n"))
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[3:] = 1
+    expected[2:4, 2:4] = 2
+    np.testing.assert_array_equal(found["plain"], expected)
+    write(folder / "data", "third", rectangle("car", 0, 0, 8, 6), rectangle(word, 0, 0, 2, 2))
+    found = masks(run(folder))
+    assert checked(folder / "out").class_names == ("_background_", "car", "road")
+    assert (found["third"] == 0).sum() == 4

@@ -74,3 +74,8 @@ def test_the_folder_that_holds_most_images_is_taken(folder: Path, caplog: pytest
     assert "list.json: 3 of 4 images are not there and are left out: 1.jpg, a.jpg, z.jpg" in caplog.text
     with pytest.raises(DataError, match=r"none of the 1 images is there, for example z.jpg.*--images DIR"):
         find_images(["z.jpg"], [folder], None, "list.json")
+
+
+def test_names_that_several_files_have_are_said_to_be_such(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"several files have the name, as one/1.JPG and two/1.jpg. Give their folder"):
+        find_images(["1.jpg"], [folder / "in"], folder / "in", "train.csv")

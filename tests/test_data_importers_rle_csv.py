@@ -225,3 +225,38 @@ def test_any_text_is_runs_or_refused(text: str) -> None:
         assert str(error).endswith(".")
     else:
         assert runs.area >= 0
+
+
+def test_hubmap_calls_its_run_lengths_encoding(folder: Path) -> None:
+    np.testing.assert_array_equal(run(folder, f"id,encoding\na,{encode(A)}\nb,{encode(B)}\n")["a"], A)
+
+
+def test_classes_are_sorted_numbers_by_size_and_words_by_letters(folder: Path) -> None:
+    rows = "".join(f"a.png_{name},{encode(A)}\n" for name in ("Sugar", "Fish", "Flower", "10", "9"))
+    run(folder, f"Image_Label,EncodedPixels\n{rows}b.png_Fish,\n")
+    assert checked(folder / "out").class_names == ("background", "9", "10", "Fish", "Flower", "Sugar")
+
+
+def test_a_row_of_nothing_without_a_class_makes_no_class_and_whole_numbers_may_have_a_point(folder: Path) -> None:
+    found = run(folder, f"ImageId,ClassId,EncodedPixels\na.png,1.0,{encode(A)}\nb.png,,\nc.png,nan,nan\n")
+    assert checked(folder / "out").class_names == ("background", "1")
+    np.testing.assert_array_equal(found["a"], A)
+    assert not found["b"].any()
+
+
+def test_turned_photographs_do_not_tell_which_way_runs_go(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    table = "ImageId,EncodedPixels\n"
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / f"{name}.png", exif=exif)
+        table += f"{name}.png,{encode(block(1, 1, 7, 5, (WIDTH, HEIGHT)))}\n"  # as shown
+    (folder / "train.csv").write_text(table)
+    import_data("rle-csv", str(folder / "train.csv"), folder / "out", labelled="shown")
+    for mask in masks(folder / "out").values():
+        np.testing.assert_array_equal(np.rot90(mask, -1), block(1, 1, 7, 5, (WIDTH, HEIGHT)))
+
+
+def test_a_folder_is_no_table(folder: Path) -> None:
+    with pytest.raises(DataError, match="is a folder: give the path of its table"):
+        import_data("rle-csv", str(folder), folder / "out")

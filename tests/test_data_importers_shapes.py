@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segwright.data.importers.shapes import area, circle, fill_polygon, outline, rectangle
+from segwright.data.importers.shapes import area, ellipse, fill_polygon, outline, rectangle
 from segwright.errors import DataError
 
 # Sixteenths keep away from rounding; centres of pixels lie on them, so the rule for borders is tested too.
@@ -53,7 +53,7 @@ def test_a_rectangle_of_whole_pixels_is_just_these() -> None:
 
 def test_a_circle_is_round() -> None:
     mask = np.zeros((60, 60), np.uint8)
-    fill_polygon(mask, circle((30, 30), (30, 50)), 1)
+    fill_polygon(mask, ellipse((30, 30), 20, 20), 1)
     rows, columns = np.mgrid[:60, :60] + 0.5
     distance = np.hypot(rows - 30, columns - 30)
     assert mask[distance < 19.9].all()

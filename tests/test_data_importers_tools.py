@@ -213,3 +213,18 @@ def test_other_tools_own_files_are_recognised(tmp_path: Path, content: Any, word
     if "labelme" not in words:
         with pytest.raises(DataError, match=rf"no JSON files of LabelMe.*{words}"):
             import_data("labelme", str(tmp_path / "in"), tmp_path / "out")
+
+
+def test_every_format_says_what_the_files_are(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "annotations.xml").write_text("<?xml?><annotations><version>1.1</version></annotations>")
+    for kind in ("voc", "label-studio", "yolo", "coco", "labelme", "cityscapes"):
+        with pytest.raises(
+            DataError, match=r"annotations.xml is CVAT's XML: export 'Segmentation mask 1.1', for import"
+        ):
+            import_data(kind, str(tmp_path / "in"), tmp_path / "out")
+    source = write(tmp_path / "in" / "a.json", {"images": [], "annotations": [], "categories": []})
+    with pytest.raises(DataError, match="give it to import-data coco"):
+        import_data("label-studio", source, tmp_path / "out")
+    with pytest.raises(DataError, match=r"names no images\.$"):
+        import_data("coco", source, tmp_path / "out")

@@ -283,3 +283,12 @@ def test_rectangles_are_drawn_to_the_pixel(boxes: list[tuple[int, int, int, int,
 def test_any_bytes_are_lines(data: bytes) -> None:
     assert all(line.kind for line in label_lines(data))
     draw_labels(data, {0: 1}, (HEIGHT, WIDTH))
+
+
+def test_roboflows_paths_stay_in_their_folder_though_another_set_lies_beside(tmp_path: Path) -> None:
+    for side in ("train", "valid"):
+        picture(tmp_path / "mine" / side, f"mine_{side}")
+        picture(tmp_path / side, f"other_{side}")
+    (tmp_path / "mine" / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\nnames: [car]\n")
+    import_data("yolo", str(tmp_path / "mine"), tmp_path / "out")
+    assert set(masks(tmp_path / "out")) == {"mine_train", "mine_valid"}

@@ -3,8 +3,8 @@ own.
 
 A reader hands over pairs that have not been read and the classes (`items`); `splitting` divides them, `writing`
 reads and writes them one by one, and `frames` says how photographs that are noted as turned were labelled. `pictures`
-(which finds images), `drawing`, `shapes`, `by_colour`, `colour_tables`, `documents` and `other_tools` are what several
-readers share.
+(which finds images), `drawing`, `shapes`, `by_colour`, `by_number`, `colour_tables` and `documents` are what several
+readers share; `other_tools` says what was given instead.
 """
 
 from segwright.data.importers.command import FormatOptions, ImportFormat, ImportSummary, import_data

@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segwright.console import LOGGER
+from segwright.data.importers.by_number import draw_by_number
 from segwright.data.importers.items import (
     Canvas,
     Drawn,
     ImportedData,
     ImportedPair,
-    MismatchError,
     Split,
     is_trace,
     mask_frame,
-    refuse_other_size,
     some,
 )
 from segwright.errors import DataError
-from segwright.formats.masks import decode_mask
 from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob
 
@@ -42,6 +39,7 @@ _CLASSES: Final = (
 
 _IMAGE: Final = "_leftImg8bit.png"
 _SPLITS: Final[dict[str, Split]] = {"train": "train", "val": "validation"}
+_OWN_CLASSES: Final = "label_colors.txt"  # CVAT writes it, and numbers the classes by it
 
 
 def read_cityscapes(source: Path, images_folder: Path | None = None) -> ImportedData:
@@ -51,6 +49,11 @@ def read_cityscapes(source: Path, images_folder: Path | None = None) -> Imported
     Masks are `*_gtFine_labelIds.png`, or `*_gtFine_labelTrainIds.png` where those are missing. Images without a mask
     are left out with a warning. Raises DataError where there is no pair.
     """
+    if (source / _OWN_CLASSES).is_file():
+        raise DataError(
+            f"{source / _OWN_CLASSES} names classes of your own, but this format has those of Cityscapes only: export "
+            "'Segmentation mask 1.1' from CVAT, and give it to import-data voc."
+        )
     roots = [images_folder, images_folder / "leftImg8bit"] if images_folder else [source / "leftImg8bit"]
     images = {image: split for root in roots for folder, split in _SPLITS.items() for image in _images(root / folder)}
     if not images:
@@ -101,25 +104,13 @@ def _stem(source: Path, image: Path) -> Path:
 
 
 def _draw(blob: Blob, canvas: Canvas) -> Drawn:
-    numbers = decode_mask(blob.read(), blob.name)
-    refuse_other_size(numbers.shape, canvas, blob.name)
-    if numbers.dtype != np.uint8:
-        raise MismatchError(
-            f"{blob.name} has 16 bits a pixel; labelIds and labelTrainIds have 8: this may be another file."
+    if blob.name.endswith("TrainIds.png"):
+        classes = {number: number for number in (*range(len(_CLASSES)), IGNORE)}
+        cure = (
+            "the train ids of Cityscapes are 0 to 18 and 255. Put labelIds beside it, or train with a label map of "
+            "your own."
         )
-    if not blob.name.endswith("TrainIds.png"):
-        return Drawn(_label_ids()[numbers])
-    strange = numbers[(numbers >= len(_CLASSES)) & (numbers != IGNORE)]
-    if strange.size:
-        raise MismatchError(
-            f"{blob.name} holds the value {strange.min()} in {(strange == strange.min()).sum():,} pixels; the train "
-            "ids of Cityscapes are 0 to 18 and 255. Put labelIds beside it, or train with a label map of your own."
-        )
-    return Drawn(np.asarray(numbers, np.uint8))
-
-
-def _label_ids() -> NDArray[np.uint8]:
-    """The class of each label number, uint8 [256]."""
-    table = np.full(256, IGNORE, np.uint8)
-    table[[number for number, _, _ in _CLASSES]] = np.arange(len(_CLASSES))
-    return table
+    else:
+        classes = dict.fromkeys(range(256), IGNORE) | {number: index for index, (number, _, _) in enumerate(_CLASSES)}
+        cure = "labelIds are numbers of 8 bits: this may be another file."
+    return draw_by_number(blob, canvas, classes, cure)

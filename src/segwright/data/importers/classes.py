@@ -24,8 +24,12 @@ class Classes:
 
 def class_name(name: str) -> str:
     """The name without space around it; one of the usual words for background is just that."""
-    plain = name.strip()
-    return BACKGROUND if plain.casefold() in _BACKGROUNDS else plain
+    return BACKGROUND if is_background(name) else name.strip()
+
+
+def is_background(name: str) -> bool:
+    """Whether a name is one of the usual words for background."""
+    return name.strip().casefold() in _BACKGROUNDS
 
 
 def after_background(names: Iterable[str], where: str) -> Classes:

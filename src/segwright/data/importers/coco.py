@@ -30,7 +30,6 @@ from segwright.data.importers.items import (
     refuse_other_size,
     some,
 )
-from segwright.data.importers.other_tools import described
 from segwright.data.importers.pictures import find_images, stated_parts
 from segwright.errors import DataError
 from segwright.storage import open_blob
@@ -147,15 +146,11 @@ def _is_test(path: Path) -> bool:
 def _read(path: Path, split: Split | None) -> _Source:
     """Read an annotation file; what in it cannot be read, or refers to nothing, is left out with a warning."""
     data = open_blob(path).read()
-    if b'"segments_info"' in data or data.lstrip().startswith(b"["):
-        other = "is a list of results, not an annotation file with images, annotations and categories."
-        raise DataError(f"{path} {described(data) or other}")
-    try:
-        content = read_document(_AnnotationFile, data, str(path))
-    except DataError:
-        if what := described(data):
-            raise DataError(f"{path} {what}") from None
-        raise
+    if b'"segments_info"' in data:
+        raise DataError(f"{path} holds panoptic annotations, which are not read: give the instances_*.json of the set.")
+    if data.lstrip().startswith(b"["):
+        raise DataError(f"{path} is a list of results, not an annotation file with images, annotations and categories.")
+    content = read_document(_AnnotationFile, data, str(path))
     images, bad_images = readable(_Image, content.images, "images")
     annotations, bad_annotations = readable(Annotation, content.annotations, "annotations")
     for problem in filter(None, (bad_images, bad_annotations)):

@@ -32,7 +32,8 @@ _FORMS: Final = (
     re.compile(rf"(?P<name>.*?\S){_BREAK}{_HEX}"),
     re.compile(rf"{_HEX}{_BREAK}(?P<name>.*\S)"),
 )
-_HEADER: Final = re.compile(rf"(name|class|label)\w*{_BREAK}r(ed)?{_BREAK}g(reen)?{_BREAK}b(lue)?", re.IGNORECASE)
+_HEADER: Final = re.compile(r"[^\d#]*\b(r|red|rgb|hex|colou?r)\b[^\d#]*", re.IGNORECASE)
+_NUMBERED: Final = re.compile(r"^\d+\s*[,;\t]\s*")  # a column of numbers before names
 _EXAMPLE: Final = "such as 'road 128 64 128', '128 64 128 road' or 'road, #804080'"
 
 
@@ -70,19 +71,19 @@ def is_ignored(name: str) -> bool:
 
 def _lines(text: str, name: str) -> Iterator[tuple[str, Colour]]:
     """Names and colours of the text form; lines that begin with `#` are comments, but for `#804080 road`."""
-    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+    for number, line in enumerate((line.replace('"', "").strip() for line in text.splitlines()), 1):
         if not line or (line.startswith("#") and not re.match(rf"{_HEX}\b", line)):
-            continue
-        if number == 1 and _HEADER.fullmatch(line):
             continue
         if len(line) > _LONGEST_LINE:
             raise DataError(
                 f"{name}, line {number} has {len(line):,} characters; a line is a class and its colour, {_EXAMPLE}."
             )
+        if number == 1 and _HEADER.fullmatch(line):
+            continue
         match = next(filter(None, (form.fullmatch(line) for form in _FORMS)), None)
-        if match is None or match["name"].isdecimal():
+        if match is None or match["name"].isdecimal() or (match.start("name") and _NUMBERED.match(match["name"])):
             raise DataError(f"{name}, line {number} is {line!r}; a line is a class and its colour, {_EXAMPLE}.")
-        word = match["name"].strip()
+        word = _NUMBERED.sub("", match["name"].strip())
         numbers = [group for index, group in enumerate(match.groups(), 1) if index != match.re.groupindex["name"]]
         yield word, _colour(numbers, f"{name}, line {number}")
 

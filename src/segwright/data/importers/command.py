@@ -6,7 +6,9 @@ Knows the formats by name. Refuses to know how any is read, divided and written.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tarfile import is_tarfile
 from typing import Final, Literal, get_args
+from zipfile import is_zipfile
 
 from segwright.data.importers.cityscapes import read_cityscapes
 from segwright.data.importers.coco import read_coco
@@ -15,12 +17,13 @@ from segwright.data.importers.ground_truth import read_ground_truth
 from segwright.data.importers.items import MARKER, Frame, ImportedData
 from segwright.data.importers.label_studio import read_label_studio
 from segwright.data.importers.labelme import read_labelme
+from segwright.data.importers.other_tools import what_it_is
 from segwright.data.importers.rle_csv import RunOrder, read_rle_csv
 from segwright.data.importers.splitting import divide
 from segwright.data.importers.voc import read_voc
 from segwright.data.importers.writing import write_channels
 from segwright.data.importers.yolo import read_yolo
-from segwright.errors import UserError
+from segwright.errors import DataError, UserError
 from segwright.storage import directory_aside, write_json
 
 ImportFormat = Literal[
@@ -108,6 +111,13 @@ def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedDa
     if kind == "ground-truth":
         return read_ground_truth(source, options.attributes, options.images)
     path = _existing(source)
+    try:
+        return _read_local(kind, path, options)
+    except DataError as error:
+        raise DataError(f"{error}{what_it_is(path, kind)}") from None
+
+
+def _read_local(kind: ImportFormat, path: Path, options: FormatOptions) -> ImportedData:
     match kind:
         case "voc":
             return read_voc(path, options.images)
@@ -129,6 +139,7 @@ def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedDa
             return read_label_studio(path, options.images, options.masks)
         case "rle-csv":
             return read_rle_csv(path, options.images, options.rle_order)
+    raise AssertionError(f"{kind} is read elsewhere")
 
 
 def _existing(source: str) -> Path:
@@ -137,15 +148,19 @@ def _existing(source: str) -> Path:
     path = Path(source)
     if not path.exists():
         raise UserError(f"{source} does not exist.")
+    if path.is_file() and (is_zipfile(path) or is_tarfile(path)):
+        raise UserError(f"{source} is an archive: unpack it, and give what it holds.")
     return path
 
 
 def _refuse_other_options(kind: ImportFormat, options: FormatOptions) -> None:
-    """Raise UserError for a format that is none, and for options that it does not take."""
+    """Raise UserError for a format that is none, for options that it does not take, and for what is not there."""
     if kind not in _TAKES:
         raise UserError(f"There is no format {kind}; there are {', '.join(get_args(ImportFormat))}.")
-    given = [name for name, value in vars(options).items() if value is not None]
-    for name in given:
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    for name, value in given.items():
+        if isinstance(value, Path) and not value.exists():
+            raise UserError(f"--{name.replace('_', '-')} {value} does not exist.")
         if name not in _TAKES[kind]:
             owners = ", ".join(owner for owner, names in _TAKES.items() if name in names)
             raise UserError(

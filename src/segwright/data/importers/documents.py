@@ -4,6 +4,8 @@ Knows pydantic and how to put its finding into one sentence, and how single entr
 know any form.
 """
 
+import base64
+import binascii
 import json
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
@@ -64,3 +66,11 @@ def _told(error: ValidationError) -> str:
 def _is_key(part: str) -> bool:
     """Whether a part of a place stands in the document, and is not pydantic's name for one of several types."""
     return part.isidentifier() and part not in ("int", "str", "float") and not part.startswith("_")
+
+
+def from_base64(text: str, name: str) -> bytes:
+    """The bytes of base64 text or of a data URL; DataError that calls it `name` where it is neither."""
+    try:
+        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+    except (binascii.Error, ValueError):
+        raise DataError(f"{name} is not base64 text.") from None

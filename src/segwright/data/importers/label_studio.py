@@ -200,7 +200,12 @@ def _with_run_lengths(tasks: Sequence[_Task], source: Path) -> list[_Task]:
 def _with_masks(tasks: Sequence[_Task], folder: Path) -> list[_Task]:
     """The tasks with their mask files, which stand for all brush regions."""
     tags = {tag for task in tasks for tag in task.tags}
-    joined = {file_name_part(region.labels): region.label for task in tasks for region in task.regions.drawn}
+    all_labels = [
+        labels
+        for task in tasks
+        for labels in (*(region.labels for region in task.regions.drawn), *task.regions.brushes_without_rle)
+    ]
+    joined = {file_name_part(labels): labels[0] for labels in all_labels}
     found = read_mask_names(folder, tags, joined)
     merged = []
     lacking = []
@@ -212,8 +217,7 @@ def _with_masks(tasks: Sequence[_Task], folder: Path) -> list[_Task]:
         if not own and (task.regions.brushes_without_rle or len(others) < len(task.regions.drawn)):
             lacking.append(task.identity)
             continue
-        labels = frozenset(region.label for region in others)
-        merged.append(replace(task, regions=replace(task.regions, drawn=others, labels=labels), masks=own))
+        merged.append(replace(task, regions=replace(task.regions, drawn=others), masks=own))
     for names, what in (
         (lacking, "tasks have regions of the brush, but no mask, and are left out"),
         (list(found), "tasks have masks, but are not in the file, and are left out"),

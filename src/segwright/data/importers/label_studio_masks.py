@@ -24,7 +24,7 @@ from segwright.storage import Blob, files_below
 
 OVERLAP: Final = "pixels in several masks, of which the smaller counts"
 
-_NAME: Final = re.compile(r"task-(\d+)-annotation-(\d+)-by-([^-]*)-(.+)-\d+")
+_NAME: Final = re.compile(r"task-(\d+)-annotation-(\d+)-by-(.+)-\d+")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, st
         if match is None:
             others.append(path.name)
             continue
-        task, annotation, _, rest = match.groups()
+        task, annotation, rest = match.groups()
         label = _without_tag(rest, tags)
         found.setdefault(task, []).append(MaskFile(annotation, joined.get(label, label).strip(), blob))
     if not found:
@@ -73,11 +73,12 @@ def file_name_part(labels: Iterable[str]) -> str:
 
 
 def _without_tag(rest: str, tags: Collection[str]) -> str:
-    """The labels behind the tag's name, which may have hyphens itself where it is known."""
+    """The labels behind the names of the user and of the tag; both may have hyphens where the tag is known."""
     for tag in sorted(tags, key=len, reverse=True):
-        if rest.startswith(f"{file_name_part([tag])}-"):
-            return rest[len(tag) + 1 :]
-    return rest.partition("-")[2] or rest
+        _, found, labels = rest.partition(f"-{file_name_part([tag])}-")
+        if found:
+            return labels
+    return rest.split("-", 2)[-1]
 
 
 def draw_masks(drawing: Drawing, files: Sequence[MaskFile], numbers: Mapping[str, int], canvas: Canvas) -> None:

@@ -8,8 +8,6 @@ Source: https://labelstud.io/tags/brushlabels, .../bitmasklabels, .../polygonlab
 .../ellipselabels; label-studio-converter, `brush.py`, where a pixel counts that is not fully transparent.
 """
 
-import base64
-import binascii
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, PositiveInt, ValidationError
 
+from segwright.data.importers.documents import from_base64
 from segwright.data.importers.drawing import Drawing, left_out
 from segwright.data.importers.items import Canvas, MismatchError, refuse_other_size
-from segwright.data.importers.shapes import Points, ShapeError, outline
+from segwright.data.importers.shapes import Points, ShapeError, ellipse, outline, rectangle
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, decode_image
 from segwright.formats.rle_pack import decode_rle_pack
@@ -32,7 +31,6 @@ NO_LABEL: Final = "regions without a label"
 UNREADABLE: Final = "regions that cannot be read"
 SEVERAL_LABELS: Final = "regions with several labels, of which the first counts"
 
-_ELLIPSE_POINTS: Final = 360
 _SHAPES: Final = ("rle", "imageDataURL", "points", "x")
 _BANDS: Final = 4
 
@@ -89,9 +87,13 @@ class Regions:
     drawn: tuple[Region, ...] = ()
     remarks: Mapping[str, int] = field(default_factory=dict)
     """What was left out, and how often."""
-    labels: frozenset[str] = frozenset()
-    """All labels, also those of brush regions whose run lengths are not in the file."""
-    brushes_without_rle: int = 0
+    brushes_without_rle: tuple[tuple[str, ...], ...] = ()
+    """The labels of each region of the brush whose run lengths are not in the file."""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels of what is drawn."""
+        return frozenset(region.label for region in self.drawn)
 
 
 def read_regions(results: Sequence[Any]) -> Regions:
@@ -101,8 +103,7 @@ def read_regions(results: Sequence[Any]) -> Regions:
     """
     remarks: Counter[str] = Counter()
     drawn: list[Region] = []
-    labels: set[str] = set()
-    missing = 0
+    missing: list[tuple[str, ...]] = []
     objects = [result for result in results if isinstance(result, dict)]
     labelled = {str(result["id"]) for result in objects if "id" in result and _labels(_value(result))}
     for result in objects:
@@ -112,15 +113,14 @@ def read_regions(results: Sequence[Any]) -> Regions:
         if not names:
             remarks[left_out(NO_LABEL)] += has_shape and str(result.get("id", "")) not in labelled
             continue
-        labels.add(names[0])
         if value.get("format") == "rle" and not value.get("rle"):
-            missing += 1
+            missing.append(names)
             continue
         region = _region(result, value, names, remarks)
         if region is not None:
             drawn.append(region)
             remarks[SEVERAL_LABELS] += len(names) > 1
-    return Regions(tuple(drawn), +remarks, frozenset(labels), missing)
+    return Regions(tuple(drawn), +remarks, tuple(missing))
 
 
 def _value(result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -182,11 +182,7 @@ def _brushed(rle: bytes, canvas: Canvas) -> NDArray[np.bool_]:
 
 def _bit_mask(address: str, canvas: Canvas) -> NDArray[np.bool_]:
     """The pixels of a PNG in a data URL that are not fully transparent."""
-    try:
-        data = base64.b64decode(address.partition("base64,")[2], validate=True)
-    except (binascii.Error, ValueError):
-        raise DataError("its imageDataURL is not base64 text.") from None
-    pixels = decode_image(data, "imageDataURL", PixelForm(bands=4))
+    pixels = decode_image(from_base64(address, "imageDataURL"), "imageDataURL", PixelForm(bands=4))
     refuse_other_size(pixels.shape[:2], canvas, "a bit mask")
     return pixels[..., 3] > 0
 
@@ -195,15 +191,13 @@ def _outline(value: _Value, canvas: Canvas) -> Points:
     """The outline of a shape in pixels, after its own rotation."""
     x, y = value.x, value.y
     if value.points is not None:
-        points = value.points
+        points = outline(value.points)
     elif value.radius_x is not None and value.radius_y is not None:
-        angles = [2 * math.pi * step / _ELLIPSE_POINTS for step in range(_ELLIPSE_POINTS)]
-        points = [(x + value.radius_x * math.cos(a), y + value.radius_y * math.sin(a)) for a in angles]
+        points = ellipse((x, y), value.radius_x, value.radius_y)
     else:
-        right, bottom = x + (value.width or 0), y + (value.height or 0)
-        points = [(x, y), (right, y), (right, bottom), (x, bottom)]
+        points = rectangle((x, y), (x + (value.width or 0), y + (value.height or 0)))
     per_cent = np.array(canvas.labelled_size[::-1]) / 100
-    found = outline(points) * per_cent
+    found = points * per_cent
     if not value.rotation:
         return found
     # clockwise on the screen: a rectangle about its first corner, an ellipse about its centre

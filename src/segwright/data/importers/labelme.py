@@ -19,7 +19,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from segwright.console import LOGGER
-from segwright.data.importers.documents import read_document
+from segwright.data.importers.classes import is_background
+from segwright.data.importers.documents import from_base64, read_document
 from segwright.data.importers.drawing import Drawing
 from segwright.data.importers.items import (
     Canvas,
@@ -34,8 +35,7 @@ from segwright.data.importers.items import (
     refuse_other_size,
     some,
 )
-from segwright.data.importers.labelme_shapes import Shape, from_base64
-from segwright.data.importers.other_tools import described
+from segwright.data.importers.labelme_shapes import Shape
 from segwright.data.importers.pictures import ImageFinder
 from segwright.data.importers.shapes import ShapeError
 from segwright.errors import DataError, LabelError
@@ -99,7 +99,7 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
     """Read all JSON files below a folder. Classes are those of the file `class_names`, else `_background_` and all
     other labels, sorted. Images lie where the files say, or below the folder `images`.
 
-    Where `class_names` lists no `_background_`, pixels without a shape are ignored. JSON files of other programs, those
+    Where `class_names` lists no background, pixels without a shape are ignored. JSON files of other programs, those
     that cannot be read and those without an image are left out with a warning. Raises DataError where none is left,
     and LabelError for labels that `class_names` lacks.
     """
@@ -114,8 +114,7 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
         else:
             found.append(item) if item else others.append(blob.name)
     if not found and not problems:
-        what = next((f" {blob.name} {what}" for _, blob in files if (what := described(blob.read()))), "")
-        raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.{what}")
+        raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.")
     if others:
         LOGGER.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {some(others)}")
     if problems:
@@ -127,11 +126,13 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
     _tell_unlabelled(source, found)
     names = _class_names(found, source, class_names)
     values = {name: number for number, name in enumerate(names)} | {IGNORED: IGNORE}
+    background = next((number for name, number in values.items() if is_background(name)), IGNORE)
+    values |= {label: background for item in found for label in item.labels if is_background(label)}
     pairs = [
         ImportedPair(
             f"{item.key}{_ending(item.image)}",
             item.image,
-            partial(_draw, item.file, values),
+            partial(_draw, item.file, values, background),
             frame=partial(_frame, item.file),
         )
         for item in found
@@ -205,16 +206,17 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
     """The classes, after making sure that they include all labels."""
     owners = {label: item.file.name for item in items for label in item.labels if label != IGNORED}
     if given is None:
-        return checked_names([BACKGROUND, *sorted(owners.keys() - {BACKGROUND})], f"{source}, labels")
+        labels = sorted(label for label in owners if not is_background(label))
+        return checked_names([BACKGROUND, *labels], f"{source}, labels")
     listed = parse_class_names(read_text(given), str(given))
     names = checked_names([name for name in listed if name != IGNORED], str(given))
+    if not any(map(is_background, names)):
+        LOGGER.info(f"{given} names no {BACKGROUND}: pixels without a shape are ignored")
     for label, owner in sorted(owners.items()):
-        if label not in names:
+        if label not in names and not is_background(label):
             near = difflib.get_close_matches(label, names, 1)
             guess = f" Did you mean {near[0]!r}?" if near else ""
             raise LabelError(f"{owner} has the label {label!r}, which {given} does not name.{guess}")
-    if BACKGROUND not in names:
-        LOGGER.info(f"{given} names no {BACKGROUND}: pixels without a shape are ignored")
     return names
 
 
@@ -232,12 +234,12 @@ def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
     return stated if stated == "shown" else by_points or stated
 
 
-def _draw(blob: Blob, values: Mapping[str, int], canvas: Canvas) -> Drawn:
+def _draw(blob: Blob, values: Mapping[str, int], background: int, canvas: Canvas) -> Drawn:
     content = _read(blob)
     stated = content.stated_size(canvas)
     if stated not in (canvas.size, canvas.upright_size):
         refuse_other_size(stated, canvas, f"what {blob.name} describes")
-    drawing = Drawing(canvas.labelled_size, values.get(BACKGROUND, IGNORE))
+    drawing = Drawing(canvas.labelled_size, background)
     if unreadable := len(content.entries) - len(content.shapes):
         drawing.leave_out(UNREADABLE, unreadable)
     for shape in content.shapes:

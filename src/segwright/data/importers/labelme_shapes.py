@@ -5,15 +5,15 @@ Knows which kinds have an inside, and how it is drawn. Refuses to fill lines and
 Source: labelme, `_utils/shape.py`; X-AnyLabeling, `docs/en/user_guide.md`.
 """
 
-import base64
-import binascii
+import math
 from typing import Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
+from segwright.data.importers.documents import from_base64
 from segwright.data.importers.drawing import Drawing
-from segwright.data.importers.shapes import Points, ShapeError, circle, outline, rectangle
+from segwright.data.importers.shapes import Points, ShapeError, ellipse, outline, rectangle
 from segwright.errors import DataError
 from segwright.formats.masks import decode_mask
 
@@ -49,7 +49,8 @@ class Shape(BaseModel):
             case ("rectangle", [_, _, _, _]):  # as X-AnyLabeling writes it
                 return outline(self.points)
             case ("circle", [centre, rim]):
-                return circle(centre, rim)
+                radius = math.dist(centre, rim)
+                return ellipse(centre, radius, radius)
             case (("rectangle" | "circle"), _):
                 raise ShapeError(f"shapes of type {self.shape_type} with another number of points")
         if self.shape_type in _POLYGONS:
@@ -69,11 +70,3 @@ class Shape(BaseModel):
             raise ShapeError("shapes of type mask that cannot be read") from None
         left, top = (round(coordinate) for coordinate in self.points[0])
         drawing.paste(piece, left, top, value)
-
-
-def from_base64(text: str, name: str) -> bytes:
-    """The bytes of base64 text or of a data URL; DataError that calls it `name` where it is neither."""
-    try:
-        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
-    except (binascii.Error, ValueError):
-        raise DataError(f"{name} is not base64 text.") from None

@@ -60,6 +60,11 @@ class ImageFinder:
         found = (_only_best(self._index.get(name, ()), folders) for name in _spellings(parts[-1]))
         return next(filter(None, found), None)
 
+    def namesakes(self, stated: str) -> list[PurePosixPath]:
+        """The images below the folder that have the name of a path."""
+        parts = stated_parts(unquote(stated))
+        return self._index.get(_folded(parts[-1]), []) if parts and self._everywhere else []
+
     @cached_property
     def _index(self) -> dict[str, list[PurePosixPath]]:
         """The images below the folder by name, and by name without ending, as some were converted since."""
@@ -108,6 +113,8 @@ def find_images(
             f"they are left out: {some(shared)}"
         )
     missing = [path for path, picture in found.items() if picture is None]
+    if missing and len(several := finders[-1].namesakes(missing[0])) > 1:
+        places += f"; several files have the name, as {several[0]} and {several[1]}"
     if not kept:
         raise DataError(
             f"{origin}: none of the {len(found)} images is there, for example {next(iter(found))}; looked for in "

@@ -40,6 +40,7 @@ from segwright.data.importers.pictures import (
 from segwright.data.importers.pixel_runs import OverlapError, Runs, draw_runs, guess_order, parse_runs
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
+from segwright.storage import Blob
 
 RunOrder = Literal["columns", "rows"]
 
@@ -47,12 +48,13 @@ OBJECT: Final = "object"
 """The class of a table without a column of classes."""
 
 _IMAGES: Final = ("imageid", "imageidclassid", "imagelabel", "image", "imagename", "filename", "img", "imgid", "id")
-_RUNS: Final = ("encodedpixels", "rle", "rlemask", "segmentation", "annotation", "runlengths", "mask")
+_RUNS: Final = ("encodedpixels", "encoding", "rle", "rlemask", "segmentation", "annotation", "runlengths", "mask")
 _CLASSES: Final = ("classid", "class", "classname", "label", "labelname", "category", "categoryid", "celltype")
 _ALONG_ROWS: Final = ("segmentation", "annotation")  # UW-Madison GI Tract; Sartorius
 _HEIGHTS: Final = ("height", "imgheight", "imageheight")
 _WIDTHS: Final = ("width", "imgwidth", "imagewidth")
 _NOTHING: Final = ("", "nan", "none", "null", "-1", "[]")
+_WHOLE: Final = re.compile(r"(\d+)\.0*")  # how pandas writes whole numbers of a column with gaps
 _JOINED: Final = re.compile(rf"(.+(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))}))_(.+)", re.IGNORECASE)
 _SAMPLED: Final = 200  # images whose sizes are read to find out which way runs go
 
@@ -64,6 +66,7 @@ class _Row:
     line: int
     image: str
     label: str
+    """Empty where a row says that there is nothing, of no class."""
     runs: Runs | None
     """None where it says that there is nothing."""
     size: tuple[int, int] | None
@@ -92,6 +95,8 @@ def read_rle_csv(source: Path, images: Path | None, order: RunOrder | None) -> I
     competitions, unless `order`, the names of the columns or the runs themselves say otherwise. Images without a row
     are left out. Raises DataError for tables of another form, and where no row has an image.
     """
+    if source.is_dir():
+        raise DataError(f"{source} is a folder: give the path of its table, a CSV file.")
     table = _read_table(source)
     header, body = table[0][1], table[1:]
     columns = _columns(header, body, source)
@@ -101,7 +106,7 @@ def read_rle_csv(source: Path, images: Path | None, order: RunOrder | None) -> I
         by_image.setdefault(row.image, []).append(row)
     folder = images or source.parent
     found = _find(by_image, folder, source)
-    labels = sorted({row.label for row in rows}, key=lambda label: (not label.isdecimal(), label.zfill(9)))
+    labels = sorted({row.label for row in rows if row.label}, key=_number_first)
     classes = after_background(labels, f"{source}, classes")
     if columns.label is None and not columns.joined:
         LOGGER.info(f"{source} has no column of classes: all objects are of one class, called {OBJECT}")
@@ -118,6 +123,11 @@ def read_rle_csv(source: Path, images: Path | None, order: RunOrder | None) -> I
         for (image, picture), path in zip(found.items(), paths, strict=True)
     ]
     return ImportedData(tuple(pairs), classes.names)
+
+
+def _number_first(label: str) -> tuple[bool, int, str]:
+    """Numbers come first, by their size, then words."""
+    return (False, int(label), label) if label.isdecimal() else (True, 0, label)
 
 
 def _read_table(source: Path) -> list[tuple[int, list[str]]]:
@@ -185,14 +195,17 @@ def _row(line: int, row: Sequence[str], columns: _Columns) -> _Row:
     def cell(place: int | None) -> str:
         return row[place].strip() if place is not None and place < len(row) else ""
 
-    image, label = cell(columns.image), cell(columns.label) or OBJECT
+    image, label = cell(columns.image), OBJECT if columns.label is None else cell(columns.label)
     if columns.joined:
         match = _JOINED.fullmatch(image)
         image, label = match.groups() if match else image.rpartition("_")[::2]
-    if not image or not label:
-        raise DataError("it names no image, or no class.")
+    label = "" if label.lower() in _NOTHING else label
+    if whole := _WHOLE.fullmatch(label):
+        label = whole[1]
     text = cell(columns.runs)
     runs = None if text.lower() in _NOTHING else parse_runs(text)
+    if not image or not (label or runs is None):
+        raise DataError("it names no image, or no class.")
     sides = [
         float(side) for side in (cell(columns.height), cell(columns.width)) if re.fullmatch(r"\d{1,6}(\.0*)?", side)
     ]
@@ -268,18 +281,25 @@ def _settle(
 def _guess(rows: Sequence[_Row], found: Mapping[str, FoundImage]) -> bool | None:
     """Whether runs go along rows, by the images whose sides differ; None where nothing shows it."""
     votes: Counter[bool] = Counter()
-    sizes: dict[str, tuple[int, int]] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
     for row in rows:
         if row.runs is None or row.image not in found:
             continue
         if row.image not in sizes:
             if len(sizes) == _SAMPLED:
                 break
-            blob = found[row.image].image
-            sizes[row.image] = row.size or image_size(blob.read(), blob.name)
-        votes.update(guess_order(row.runs, *sizes[row.image]))
+            sizes[row.image] = row.size or _certain_size(found[row.image].image)
+        if size := sizes[row.image]:
+            votes.update(guess_order(row.runs, *size))
     rows_, columns = votes[True], votes[False]
     return None if max(rows_, columns) < 4 * min(rows_, columns) + 3 else rows_ > columns
+
+
+def _certain_size(image: Blob) -> tuple[int, int] | None:
+    """(height, width); None where a noted orientation exchanges them, so that either may have been labelled."""
+    data = image.read()
+    size = image_size(data, image.name)
+    return size if size == image_size(data, image.name, upright=True) else None
 
 
 def _stated_size(rows: Sequence[_Row], canvas: Canvas) -> tuple[int, int]:

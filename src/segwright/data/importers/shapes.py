@@ -27,7 +27,7 @@ _FARTHEST: Final = 1e6  # pixels; no picture reaches as far
 _MOST_CROSSINGS: Final = (
     4_000_000  # takes a quarter of a gigabyte; the longest outlines of people cross some 100,000 rows
 )
-_CIRCLE_POINTS: Final = 360  # off by 0.04 pixels where the radius is 1000
+_ELLIPSE_POINTS: Final = 360  # off by 0.04 pixels where the radius is 1000
 
 _OVERHANG: Final = 1.0  # pixels beyond the edge that are not worth a word
 
@@ -76,11 +76,10 @@ def rectangle(corner: Sequence[float], opposite: Sequence[float]) -> Points:
     return outline([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
-def circle(centre: Sequence[float], rim: Sequence[float]) -> Points:
-    """The outline of a circle by its centre and a point on it."""
-    radius = math.hypot(rim[0] - centre[0], rim[1] - centre[1])
-    angles = [2 * math.pi * step / _CIRCLE_POINTS for step in range(_CIRCLE_POINTS)]
-    return outline([(centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)) for angle in angles])
+def ellipse(centre: Sequence[float], across: float, down: float) -> Points:
+    """The outline of an ellipse by its centre and its radii across and down."""
+    angles = [2 * math.pi * step / _ELLIPSE_POINTS for step in range(_ELLIPSE_POINTS)]
+    return outline([(centre[0] + across * math.cos(angle), centre[1] + down * math.sin(angle)) for angle in angles])
 
 
 def reaches_beyond(points: Points, height: int, width: int) -> bool:

@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER
 from segwright.data.folders import find_pairs
 from segwright.data.importers.by_colour import draw_by_colour
+from segwright.data.importers.by_number import draw_by_number
 from segwright.data.importers.colour_tables import read_colour_table
 from segwright.data.importers.items import (
     Canvas,
     Drawn,
     ImportedData,
     ImportedPair,
-    MismatchError,
     Split,
     checked_names,
     is_trace,
     mask_frame,
     read_text,
-    refuse_other_size,
     some,
     without_ending,
 )
@@ -38,7 +37,7 @@ from segwright.data.pairs import Pair
 from segwright.errors import DataError
 from segwright.formats.colour_table import ColourTable
 from segwright.formats.containers import open_picture
-from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES, decode_mask
+from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob, files_below
 
@@ -190,19 +189,14 @@ def _names(line: str) -> Iterator[str]:
 
 def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawn:
     """Read a mask of indices, or of VOC's colours where it is an RGB picture."""
-    data = mask.read()
-    if len(open_picture(data, mask.name).getbands()) > 2:
-        return draw_by_colour(mask, canvas, _colour_table(palette), "Pascal VOC")
-    numbers = decode_mask(data, mask.name)
-    refuse_other_size(numbers.shape, canvas, mask.name)
-    strange = numbers[(numbers >= len(palette)) & (numbers != IGNORE)]
-    if strange.size:
-        raise MismatchError(
-            f"{mask.name} holds the value {strange.min()} in {(strange == strange.min()).sum():,} pixels; the classes "
-            f"are 0 to {len(palette) - 1} and 255. If yours are others than Pascal VOC's, put a labelmap.txt beside "
-            "the folder, with a line such as 'road:128,64,128::' for each class."
-        )
-    return Drawn(numbers.astype(np.uint8))
+    cure = (
+        "If your classes are others than Pascal VOC's, put a labelmap.txt beside the folder, with a line such as "
+        "'road:128,64,128::' for each class."
+    )
+    if len(open_picture(mask.read(), mask.name).getbands()) > 2:
+        return draw_by_colour(mask, canvas, _colour_table(palette), "Pascal VOC", cure)
+    classes = {number: number for number in (*range(len(palette)), IGNORE)}
+    return draw_by_number(mask, canvas, classes, f"the classes are 0 to {len(palette) - 1} and 255. {cure}")
 
 
 def _colour_table(palette: NDArray[np.uint8]) -> ColourTable:

@@ -22,6 +22,7 @@ from segwright.errors import DataError, UserError
 from segwright.formats.images import IMAGE_SUFFIXES, verify_image
 from segwright.formats.masks import encode_mask
 from segwright.formats.signatures import sniff
+from segwright.labels import IGNORE
 from segwright.palettes import default_palette
 from segwright.resources import available_cores
 from segwright.storage import path_below, write_json
@@ -63,7 +64,7 @@ def write_channels(
     tell_turned([job.turned for job in turned if job.turned and not job.problem], common, len(jobs), labelled)
     _tell_left_out(done)
     _tell_remarks(done)
-    _refuse_nothing_drawn(done)
+    _refuse_nothing_to_learn(done)
     _write_label_maps(folder / "label_map", data.class_names)
     written = Counter(job.channel for job in done if not job.problem)
     return written["train"], written["validation"]
@@ -76,6 +77,8 @@ class _Job:
     channel: str
     pair: ImportedPair
     drawn_shapes: int | None = None
+    labelled: bool = False
+    """Whether any pixel has a class."""
     remarks: Mapping[str, int] = field(default_factory=dict)
     problem: str = ""
     """Why it was left out."""
@@ -109,6 +112,7 @@ def _import_pair(
     _write(folder / job.channel, f"{pair.key}{_ending(pair.name, image)}", image, pair.name)
     _write(folder / f"{job.channel}_annotation", f"{pair.key}.png", encode_mask(mask, palette), pair.name)
     job.remarks, job.drawn_shapes = drawn.remarks, drawn.shapes
+    job.labelled = bool((mask != IGNORE).any())
     return job
 
 
@@ -165,11 +169,16 @@ def _tell_remarks(jobs: Sequence[_Job]) -> None:
         LOGGER.warning(f"{remark}: {count:,} (in {some(names[remark])})")
 
 
-def _refuse_nothing_drawn(jobs: Sequence[_Job]) -> None:
-    """Raise DataError where masks are drawings and none shows a shape."""
+def _refuse_nothing_to_learn(jobs: Sequence[_Job]) -> None:
+    """Raise DataError where masks are drawings and none shows a shape, and where all pixels are ignored."""
     drawn = [job.drawn_shapes for job in jobs if job.drawn_shapes is not None]
     if drawn and not any(drawn):
         raise DataError(
             f"None of the {len(drawn)} images has a shape that can be drawn, so all would be background: the warnings "
             "above say what was left out. Export outlines (polygons or masks), not boxes."
+        )
+    if not any(job.labelled for job in jobs):
+        raise DataError(
+            f"All pixels of all {len(jobs)} masks are ignored, so there is nothing to learn: none of their "
+            "values is that of a class. Look whether these are the masks that are meant, and the format is theirs."
         )

@@ -137,13 +137,17 @@ def locate(dataset: YoloDataset, entry: str, base: Path | None = None) -> Path |
     """The folder or file that an entry names, looked for from `path`, from the description and from `base`.
 
     What is not there is looked for by the end of its path below the description's folder, since paths may be those of
-    another machine. None where nothing is.
+    another machine; so is first what leads out of that folder, since Roboflow writes `../train/images` for
+    `train/images`, and `train` of another data set may lie outside. None where nothing is.
     """
     plain = entry.replace("\\", "/")
     parts = [part for part in PurePosixPath(plain).parts if part not in ("/", ".", "..") and not part.endswith(":")]
     starts = [base] if base else []
     starts += [dataset.root / dataset.path.replace("\\", "/"), dataset.root]
-    for path in (*(start / plain for start in starts), *_ends(dataset.root, parts)):
+    stated = [start / plain for start in starts]
+    below = list(_ends(dataset.root, parts))
+    leads_out = plain.startswith("../") and not dataset.path and base is None
+    for path in (*below[:1], *stated, *below) if leads_out else (*stated, *below):
         try:
             if path.exists():
                 return path

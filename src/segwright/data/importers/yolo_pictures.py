@@ -138,7 +138,10 @@ def _by_name(pictures: Sequence[YoloPicture], dataset: YoloDataset) -> list[Yolo
 def _nothing(dataset: YoloDataset) -> str:
     entries = [entry for listed in dataset.splits.values() for entry in listed]
     if not entries:
-        return f"{dataset.root} holds no data.yaml, and no pictures with labels: give the path of the data.yaml."
+        return (
+            f"{dataset.root} holds no data.yaml, and no pictures: give the path of the data.yaml, or the folder of "
+            "pictures with --images DIR."
+        )
     return (
         f"{dataset.place}: there are no pictures at {some(entries)}, from {dataset.root}. Correct train "
         "and val, or point to the folder of pictures with --images DIR."
