@@ -106,6 +106,39 @@ def test_several_masks_of_an_image_are_refused_by_name(masks: tuple[str, ...]) -
         match_names(drawn("##.jpg"), drawn(*masks))
 
 
+def test_a_second_mask_of_a_single_image_is_refused_in_two_folders_and_in_one() -> None:
+    images, masks = drawn("##.jpg"), [*drawn("##_mask.png"), name("003_mask_1.png")]
+    told = r"1 image has several masks: 003\.jpg has 003_mask\.png and 003_mask_1\.png"
+    with pytest.raises(DataError, match=told):
+        match_names(images, masks)
+    with pytest.raises(DataError, match=told):
+        match_in_one_folder([*images, *masks], IMAGES, MASKS)
+    with pytest.raises(DataError, match=r"1 image has several masks: 003\.png has"):
+        match_in_one_folder([*drawn("##.png"), *masks], IMAGES, MASKS)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        (["frame_1.0_rgb.jpg"], ["frame_1.1_seg.png"]),
+        (["frame_0.0_x.jpg", "frame_1.0_x.jpg"], ["frame_0.1-seg.png", "frame_1.1-seg.png"]),
+        (["img_night_road.jpg", "img_day_lake.jpg"], ["road_cellMask.png", "A_dayMask.png"]),
+        (["night.jpg", "night_A.jpg", "night_B_A.jpg"], ["night_A_1.png", "night_1.png"]),
+        (["p1/site (2).jpg", "p2/site (2).jpg"], ["p1/seg.site (1).png", "p2/seg.site (1).png"]),
+    ],
+)
+def test_what_tells_one_picture_from_the_next_is_no_word(images: list[str], masks: list[str]) -> None:
+    assert match_names([*map(name, images)], [*map(name, masks)]).pairs == ()
+
+
+def test_the_masks_of_classes_are_found_among_those_of_cityscapes() -> None:
+    images = drawn("a_##_000019_leftImg8bit.png")[:5]
+    masks = [drawn(f"a_##_000019_gtFine_{kind}.png")[:5] for kind in ("color", "instanceIds", "labelIds")]
+    assert match_names(images, [*masks[0], *masks[1], *masks[2]]).pairs == tuple((n, 10 + n) for n in range(5))
+    with pytest.raises(DataError, match=r"5 images have several masks: .* and a_000_000019_gtFine_labelTrainIds\.png"):
+        match_names(images, [*masks[0], *masks[2], *drawn("a_##_000019_gtFine_labelTrainIds.png")[:5]])
+
+
 def test_masks_named_in_two_ways_are_refused() -> None:
     masks = [name(f"{number}_{'mask' if number % 2 else 'label'}.png") for number in range(10)]
     with pytest.raises(DataError, match=r'several ways, .*"_mask" \(5\)'):
@@ -175,6 +208,15 @@ def test_images_and_masks_side_by_side(patterns: tuple[str, ...], told: str) -> 
 )
 def test_pictures_without_masks_do_not_pair_with_each_other(patterns: tuple[str, ...]) -> None:
     assert match_in_one_folder(drawn(*patterns), IMAGES, MASKS).pairs == ()
+
+
+def test_a_picture_with_mask_in_its_name_does_not_hide_the_word_of_the_others() -> None:
+    cores = [*(f"c{number}" for number in range(20)), "mask_c1", "lake_mask_c2"]
+    files = [name(pattern.format(core)) for pattern in ("{}_img.png", "GT_{}.png") for core in cores]
+    right = tuple((number, len(cores) + number) for number in range(len(cores)))
+    assert match_in_one_folder(files, IMAGES, MASKS).pairs == right
+    strange = [name(f"{core}{end}.png") for core in cores if core != "mask_c1" for end in ("_x", "_out")]
+    assert match_in_one_folder(strange, IMAGES, MASKS).pairs == ()
 
 
 def test_turned_copies_have_their_own_masks() -> None:

@@ -63,6 +63,11 @@ def is_image_word(word: str) -> bool:
     return any(_IMAGE.fullmatch(each) for each in _words(word))
 
 
+def says_only_kind(word: str) -> bool:
+    """Whether nothing in a word tells one picture from another: it is made of words for images, masks and the like."""
+    return all(_says_kind(each) or _NO_MASK.fullmatch(each) for each in _words(word))
+
+
 def may_part(name: str, cut: int) -> bool:
     """Whether a name may fall into two there: no number is cut, and no word unless one part of it is a mask's."""
     before, after = name[:cut], name[cut:]

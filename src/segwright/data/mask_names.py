@@ -4,12 +4,13 @@ Knows the rules: equal paths; equal paths but for letter case and Unicode form; 
 can be mistaken; and one word that all masks, or all images, have in their names in addition. Refuses to open files.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from segwright.data.file_words import Rank, fold, folder_identity, folder_side
+from segwright.data.file_words import Rank, fold, folder_identity, folder_side, says_only_kind
 from segwright.data.naming import Name, Naming, candidates
 from segwright.errors import DataError
 from segwright.wording import counted, listed
@@ -17,6 +18,7 @@ from segwright.wording import counted, listed
 _COMMON: Final = 0.5  # of the sampled images have the word that all images are said to have
 _SOME: Final = 0.25
 _NEARLY_ALL: Final = 0.9
+_MANY: Final = 0.1  # of the files of one folder are masks
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def match_in_one_folder(files: Sequence[Name], image_endings: Sequence[str], mas
     left = [i for i in masks if i not in taken]
     also = _named([files[i] for i in by_ending], [files[i] for i in left], _is_flat(files))
     clear = [one.renumbered(by_ending, left) for one in also if one.naming.rank is Rank.MASK]
-    _refuse_several(equal, clear, files, files)
+    _refuse_several(equal, [equal, *clear], files, files)
     return Match(equal.pairs, (Naming().told([(files[i], files[m]) for i, m in equal.pairs]),))
 
 
@@ -198,7 +200,7 @@ def _best(found: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Nam
     if not found:
         return None
     best = max(found, key=_merit)
-    explained = {mask for _, mask in best.pairs}
+    explained = _explained(best, images, masks)
     rivals = [best]
     for one in found:
         if one.naming.likelihood == best.naming.likelihood and not explained.issuperset(mask for _, mask in one.pairs):
@@ -207,21 +209,38 @@ def _best(found: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Nam
     together = {image for rival in rivals for image, _ in rival.pairs}
     if len(best.pairs) < _NEARLY_ALL * len(together):
         raise DataError(f"masks are named in several ways, none of which holds for all: {_words_of(rivals)}.")
+    _refuse_several(best, [best, *_on_leftovers(best, images, masks)], images, masks)
     return best
+
+
+def _explained(best: _Matched, images: Sequence[Name], masks: Sequence[Name]) -> set[int]:
+    """What is no other image's mask by the best naming: its masks and, where both lie in one folder, its images."""
+    return {mask for _, mask in best.pairs} | ({image for image, _ in best.pairs} if images is masks else set())
+
+
+def _on_leftovers(best: _Matched, images: Sequence[Name], masks: Sequence[Name]) -> list[_Matched]:
+    """What words for masks pair of what the best naming leaves over: second masks of a few pictures, such as
+    `x_mask_1.png` beside `x_mask.png`, are too rare to be believed, and are not to be lost either.
+    """
+    paired = [image for image, _ in best.pairs]
+    left = _others(masks, _explained(best, images, masks))
+    with_mask, rest = [images[i] for i in paired], [masks[i] for i in left]
+    words = [naming for naming in candidates(with_mask, rest, own_words=False) if naming.rank is Rank.MASK]
+    return [_match(naming, with_mask, rest, flat=False).renumbered(paired, left) for naming in words]
 
 
 def _refuse_several(best: _Matched, rivals: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Name]) -> None:
     """Raise DataError where a rival pairs images that have a mask already with masks that are left over."""
-    mask_of = dict(best.pairs)
-    explained = set(mask_of.values())
+    mask_of, explained = dict(best.pairs), _explained(best, images, masks)
     for rival in rivals:
         several = [(image, mask) for image, mask in rival.pairs if mask not in explained and image in mask_of]
         if several:
             image, mask = several[0]
+            many = "1 image has" if len(several) == 1 else f"{len(several)} images have"
             raise DataError(
-                f"{len(several)} images have several masks: {images[image]} has {masks[mask_of[image]]} and "
-                f"{masks[mask]}. What masks add to the names of images: {_words_of([best, *rivals])}. A mask holds all "
-                "classes of its image: merge them into one, or leave only those that count in the folder."
+                f"{many} several masks: {images[image]} has {masks[mask_of[image]]} and {masks[mask]}. What masks add "
+                f"to the names of images: {_words_of(rivals)}. A mask holds all classes of its image: merge "
+                "them into one, or leave only those that count in the folder."
             )
 
 
@@ -257,7 +276,7 @@ def _is_believed(matched: _Matched, images: Sequence[Name], masks: Sequence[Name
         return False
     if matched.naming.rank is Rank.MASK:
         return matched.cover >= _COMMON
-    return len(matched.pairs) >= _NEARLY_ALL * min(len(images), matched.masks)
+    return len(matched.pairs) >= _NEARLY_ALL * min(len(images), len(masks))
 
 
 def _named_in_one(files: Sequence[Name], images: Sequence[int], masks: Sequence[int]) -> list[_Matched]:
@@ -268,14 +287,22 @@ def _named_in_one(files: Sequence[Name], images: Sequence[int], masks: Sequence[
             continue
         some_images, some_masks = _parted(naming, files, images, masks)
         endings = ({files[i].ending.lower() for i in some} for some in (some_images, some_masks))
-        if naming.rank is not Rank.MASK and not set.isdisjoint(*endings):
-            continue  # a picture made from another is named as such a mask: a.png and a_flip.png
         matched = _match_some(naming, files, some_images, some_masks)
+        if not set.isdisjoint(*endings) and not _is_telling(matched, len(files)):
+            continue
         share = _COMMON if naming.rank is Rank.MASK else _NEARLY_ALL
         enough = share * (matched.masks if naming.rank is Rank.MASK else max(matched.images, matched.masks))
         if matched.pairs and len(matched.pairs) >= enough:
             found.append(matched)
     return found
+
+
+def _is_telling(matched: _Matched, files: int) -> bool:
+    """Whether a word says mask where endings do not: `a_flip.png` is a picture made from `a.png`, and `c_mask_a.png`
+    has the name of another one in it, unless many files are named so.
+    """
+    word = re.sub(r"\d", "", matched.naming.mask_word)
+    return matched.naming.rank is Rank.MASK and (says_only_kind(word) or len(matched.pairs) >= _MANY * files)
 
 
 def _parted(

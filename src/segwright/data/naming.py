@@ -5,19 +5,30 @@ Knows names alone. Refuses to pair files: `mask_names` does.
 
 import random
 import unicodedata
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final, NamedTuple
 
-from segwright.data.file_words import Rank, fold, is_image_word, is_mask_word, may_part, parts, rank_of_mask
+from segwright.data.file_words import (
+    Rank,
+    fold,
+    is_image_word,
+    is_mask_word,
+    may_part,
+    parts,
+    rank_of_mask,
+    says_only_kind,
+)
 from segwright.wording import counted
 
 _SAMPLED: Final = 200  # names from which words are guessed; all names are then tried with them
 _FREQUENT: Final = 0.1  # of the sampled names have a word: files of other kinds may lie among them
+_UNKNOWN_FREQUENT: Final = 1 / 3  # the same of words that say more than the kind
 _LONGEST_WORD: Final = 6  # parts
-_MOST_WORDS: Final = 12
+_MOST_WORDS: Final = 32
+_MOST_NAMINGS: Final = 12
 
 
 class Name(NamedTuple):
@@ -101,19 +112,20 @@ class Naming:
 
 
 def candidates(images: Sequence[Name], masks: Sequence[Name], own_words: bool = True) -> list[Naming]:
-    """Namings that hold for some of the masks: words that they add, else, if wanted, words that either side has of its
-    own.
+    """Namings that hold for some of the masks: words that they add and, if wanted, words that either side has of its
+    own, unless a word for masks is added by most.
     """
     chance = random.Random(0)
     sample = chance.sample(masks, min(len(masks), _SAMPLED))
     added = _added_words(images, sample)
-    if not own_words or any(naming.rank is Rank.MASK for naming in added):
-        return added
-    return added + _own_words(images, chance.sample(images, min(len(images), _SAMPLED)), sample)
+    by_most = any(naming.rank is Rank.MASK and 2 * count >= len(sample) for naming, count in added.items())
+    if not own_words or by_most:
+        return list(added)
+    return [*added, *_own_words(images, chance.sample(images, min(len(images), _SAMPLED)), sample)]
 
 
-def _added_words(images: Sequence[Name], masks: Sequence[Name]) -> list[Naming]:
-    """What masks have before or behind the names of images, the most frequent first."""
+def _added_words(images: Sequence[Name], masks: Sequence[Name]) -> dict[Naming, int]:
+    """What masks have before or behind the names of images, and how many, the most frequent first."""
     stems, files = {fold(name.stem) for name in images}, {fold(name.file) for name in images}
     seen: Counter[Naming] = Counter()
     for mask in masks:
@@ -125,14 +137,15 @@ def _added_words(images: Sequence[Name], masks: Sequence[Name]) -> list[Naming]:
                 for keeps_ending, known in ((False, stems), (True, files)):
                     if core in known and may_part(name, cut):
                         seen[Naming("", word, keeps_ending)] += 1
-    return [naming for naming, _ in seen.most_common(_MOST_WORDS)]
+    return dict(seen.most_common(_MOST_NAMINGS))
 
 
 def _own_words(images: Sequence[Name], some_images: Sequence[Name], some_masks: Sequence[Name]) -> list[Naming]:
     """Words that images have and masks have not, or each their own, of which one says what they are."""
-    image_words, mask_words = _frequent_words(some_images), _frequent_words(some_masks)
+    image_words = [word for word in _frequent_words(some_images) if not is_mask_word(word)]
+    mask_words = _frequent_words(some_masks)
     stems = [fold(name.stem) for name in images]
-    seen: Counter[Naming] = Counter()
+    explained: defaultdict[tuple[bool, ...], list[Naming]] = defaultdict(list)
     for image_word, inside in product(["", *image_words], (False, True)):
         known = is_image_word(image_word)
         if inside and image_word and not known:
@@ -143,29 +156,62 @@ def _own_words(images: Sequence[Name], some_images: Sequence[Name], some_masks: 
                 continue
             naming = Naming(image_word, mask_word, inside=inside)
             found = [naming.mask_core(name) for name in some_masks]
-            seen[naming] = sum(core is not None and core in cores for core in found)
-    return [naming for naming, hits in seen.most_common(_MOST_WORDS) if hits]
+            explained[tuple(core is not None and core in cores for core in found)].append(naming)
+    seen = {min(same, key=_plainness): sum(masks) for masks, same in explained.items() if any(masks)}
+    return sorted(seen, key=lambda naming: (naming.likelihood, seen[naming]), reverse=True)[:_MOST_NAMINGS]
+
+
+def _plainness(naming: Naming) -> tuple[int, int, bool]:
+    """Which of several namings that explain the same masks is taken: the most likely and shortest."""
+    return -naming.rank, len(naming.image_word + naming.mask_word), naming.inside
 
 
 def _frequent_words(names: Sequence[Name]) -> list[str]:
-    """Words that many names have, most frequent and longest first; those inside of names only if they tell the kind."""
+    """Words that many names have: those that tell the kind first, then the most frequent and longest.
+
+    Inside of names, words count only if they tell the kind. At either end, a word holds nothing that tells one file
+    from the next: `1_seg` is none where others have `2_seg`, nor where few names have it.
+    """
+    stems = {fold(name.stem) for name in names}
     seen: Counter[str] = Counter()
-    for name in names:
-        pieces = parts(fold(name.stem))
-        runs = [
-            (first, last)
-            for first in range(len(pieces))
-            for last in range(first + 1, min(first + _LONGEST_WORD, len(pieces)) + 1)
-        ]
-        words = {
-            word
-            for first, last in runs
-            if any(map(str.isalpha, word := "".join(pieces[first:last])))
-            and (first == 0 or last == len(pieces) or is_image_word(word) or is_mask_word(word))
-        }
+    shorter: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for stem in stems:
+        pieces = parts(stem)
+        words = set()
+        for first, last in _runs(len(pieces)):
+            word = "".join(pieces[first:last])
+            if not any(map(str.isalpha, word)):
+                continue
+            if last == len(pieces):
+                cuts = [("".join(pieces[cut:last]), "".join(pieces[first:cut])) for cut in range(first + 1, last)]
+            elif first == 0:
+                cuts = [("".join(pieces[:cut]), "".join(pieces[cut:last])) for cut in range(1, last)]
+            elif is_image_word(word) or is_mask_word(word):
+                cuts = []
+            else:
+                continue
+            words.add(word)
+            shorter[word].update(cuts)
         seen.update(words)
-    often = [(count, len(word), word) for word, count in seen.items() if count >= _FREQUENT * len(names)]
-    return [word for _, _, word in sorted(often, reverse=True)[:_MOST_WORDS]]
+
+    def is_word(word: str, count: int) -> bool:
+        if says_only_kind(word):
+            return count >= _FREQUENT * len(stems)
+        common = count > max(1, _UNKNOWN_FREQUENT * len(stems))
+        return common and all(seen[less] <= count or says_only_kind(more) for less, more in shorter[word])
+
+    def merit(word: str) -> tuple[bool, bool, int, int]:
+        return is_image_word(word) or is_mask_word(word), says_only_kind(word), seen[word], len(word)
+
+    often = sorted(word for word, count in seen.items() if is_word(word, count))
+    return sorted(often, key=merit, reverse=True)[:_MOST_WORDS]
+
+
+def _runs(size: int) -> Iterator[tuple[int, int]]:
+    """Where runs of up to `_LONGEST_WORD` of so many parts begin and end."""
+    for first in range(size):
+        for last in range(first + 1, min(first + _LONGEST_WORD, size) + 1):
+            yield first, last
 
 
 def _without(name: str, word: str, inside: bool) -> str | None:

@@ -63,7 +63,7 @@ class ImageFinder:
     def namesakes(self, stated: str) -> list[PurePosixPath]:
         """The images below the folder that have the name of a path."""
         parts = stated_parts(unquote(stated))
-        return self._index.get(_folded(parts[-1]), []) if parts and self._everywhere else []
+        return self._index.get(fold(parts[-1]), []) if parts and self._everywhere else []
 
     @cached_property
     def _index(self) -> dict[str, list[PurePosixPath]]:
