@@ -22,11 +22,11 @@ from segwright.data.importers.items import (
     Split,
     is_trace,
     mask_frame,
-    some,
 )
 from segwright.errors import DataError
 from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob
+from segwright.wording import listed
 
 _CLASSES: Final = (
     (7, "road", (128, 64, 128)), (8, "sidewalk", (244, 35, 232)), (11, "building", (70, 70, 70)),
@@ -69,7 +69,7 @@ def read_cityscapes(source: Path, images_folder: Path | None = None) -> Imported
             f"None of the {len(images)} images has a mask such as {_stem(source, next(iter(images)))}_labelIds.png."
         )
     if missing:
-        LOGGER.warning(f"{len(missing)} images have no mask and are left out: {some(missing)}")
+        LOGGER.warning(f"{len(missing)} images have no mask and are left out: {listed(missing)}")
     pairs = [
         ImportedPair(
             f"{image.parent.name}/{image.name}",

@@ -28,11 +28,11 @@ from segwright.data.importers.items import (
     Split,
     is_trace,
     refuse_other_size,
-    some,
 )
 from segwright.data.importers.pictures import find_images, stated_parts
 from segwright.errors import DataError
 from segwright.storage import open_blob
+from segwright.wording import listed
 
 
 class _Image(BaseModel):
@@ -115,7 +115,7 @@ def _annotation_files(source: Path) -> list[tuple[Path, Split | None]]:
     else:
         raise DataError(
             f"{source} holds {len(found)} files *.json, whose names do not tell one for training and one for "
-            f"validation: {some([str(path) for path in found])}. Give the path of the one that counts."
+            f"validation: {listed([str(path) for path in found])}. Give the path of the one that counts."
         )
     kept = [path for path, _ in chosen]
     if others := [str(path.relative_to(source)) for path in found if path not in kept]:
@@ -182,7 +182,7 @@ def _of_one_id(path: Path, what: str, entries: Sequence[_Entry], name: Callable[
 
 def _tell_unknown(path: Path, what: str, identities: Sequence[int | str]) -> None:
     if identities:
-        shown = some([f"{identity!r}" for identity in dict.fromkeys(identities)])
+        shown = listed([f"{identity!r}" for identity in dict.fromkeys(identities)])
         LOGGER.warning(
             f"{path}: annotations whose {what} is not listed, left out: {len(identities)} ({what}_id {shown})"
         )
@@ -198,7 +198,9 @@ def _pairs(source: _Source, given: Path | None, numbers: Mapping[str, int]) -> I
     for image in source.images:
         entries["/".join(stated_parts(image.file_name))].append(image)
     if repeated := [name for name, images in entries.items() if len(images) > 1]:
-        LOGGER.warning(f"{source.path}: {len(repeated)} images are listed twice, and are drawn once: {some(repeated)}")
+        LOGGER.warning(
+            f"{source.path}: {len(repeated)} images are listed twice, and are drawn once: {listed(repeated)}"
+        )
     found = find_images(entries, _folders(source.path, given), given, str(source.path))
     annotations = {name: [one for image in entries[name] for one in grouped[image.id]] for name in found}
     if empty := sum(not each for each in annotations.values()):

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from segwright.console import LOGGER
 from segwright.data.importers.classes import BACKGROUND, class_name
 from segwright.data.importers.coco_regions import Identity
-from segwright.data.importers.items import checked_names, some
+from segwright.data.importers.items import checked_names
+from segwright.wording import listed
 
 
 class Category(BaseModel):
@@ -47,7 +48,7 @@ def class_names(categories: Sequence[Category], used: Collection[str], where: st
     if len(groups) == 1:
         LOGGER.info(f"the category {groups[0]} only groups others and is left out")
     elif groups:
-        LOGGER.info(f"the categories {some(groups)} only group others and are left out")
+        LOGGER.info(f"the categories {listed(groups)} only group others and are left out")
     if others := [name for name in idle if name not in groups]:
-        LOGGER.info(f"no annotation is of {some(others)}: such categories stay classes")
+        LOGGER.info(f"no annotation is of {listed(others)}: such categories stay classes")
     return checked_names([name for name in names if name not in groups], f"{where}, background and categories")

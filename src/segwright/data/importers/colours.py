@@ -12,8 +12,9 @@ from segwright.console import LOGGER
 from segwright.data.folders import list_images
 from segwright.data.importers.by_colour import draw_by_colour
 from segwright.data.importers.colour_tables import read_colour_table
-from segwright.data.importers.items import ImportedData, ImportedPair, mask_frame, read_text, some
+from segwright.data.importers.items import ImportedData, ImportedPair, mask_frame, read_text
 from segwright.errors import DataError
+from segwright.wording import listed
 
 
 def read_colours(images: Path, masks: Path, table: Path) -> ImportedData:
@@ -54,4 +55,4 @@ def _added_word(images: Collection[str], masks: Collection[str]) -> str:
 
 def _tell_unpaired(what: str, keys: Collection[str], folder: Path) -> None:
     if keys:
-        LOGGER.warning(f"{folder}: {len(keys)} {what} and are left out: {some(sorted(keys))}")
+        LOGGER.warning(f"{folder}: {len(keys)} {what} and are left out: {listed(sorted(keys))}")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import Frame, some
+from segwright.data.importers.items import Frame
+from segwright.wording import listed
 
 _FLAG: Final = "--apply-exif-orientation"
 _SHAPES: Final[dict[Frame, str]] = {"shown": "programs show them", "stored": "their pixels are stored"}
@@ -62,4 +63,6 @@ def tell_turned(images: Sequence[TurnedImage], common: Frame, total: int, said: 
                 f"{other}. Train without {_FLAG}."
             )
         names = sorted(image.name for image in found)
-        LOGGER.warning(f"{len(found)} of {total} images are noted as turned by the camera (EXIF): {some(names)}. {why}")
+        LOGGER.warning(
+            f"{len(found)} of {total} images are noted as turned by the camera (EXIF): {listed(names)}. {why}"
+        )

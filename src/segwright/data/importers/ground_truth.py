@@ -39,12 +39,12 @@ from segwright.formats.manifest import (
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
 from segwright.storage import Blob, as_place, open_blob
+from segwright.wording import listed
 
 REPAIRED: Final = "masks whose palette disagrees with internal-color-map or is missing, read by their colours"
 UNNAMED: Final = "pixels of indices or colours that internal-color-map does not name, ignored"
 
 _REFERENCE: Final = "-ref"
-_SHOWN: Final = 5
 
 ColourMap = Mapping[int, ClassColour]
 """The classes and colours of one line, by index."""
@@ -98,10 +98,9 @@ def _may_have_mask(line: ManifestLine, attributes: Sequence[str] | None) -> bool
 def _tell_left_out(lines: Sequence[ManifestLine], labelled: Sequence[ManifestLine], source: str) -> None:
     numbers = sorted({line.number for line in lines} - {line.number for line in labelled})
     if numbers:
-        listed = ", ".join(map(str, numbers[:_SHOWN])) + (", ..." if len(numbers) > _SHOWN else "")
         LOGGER.warning(
             f"{source}: {len(numbers)} of {len(lines)} lines have no mask, because their labelling failed or is not "
-            f"done; they are left out: {listed}"
+            f"done; they are left out: {listed(numbers, 5)}"
         )
 
 

@@ -6,7 +6,7 @@ pairs go.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Final, Literal
@@ -26,7 +26,6 @@ Split = Literal["train", "validation"]
 Frame = Literal["stored", "shown"]
 """Over which pixels the labels of an image lie: those in the file, or those that programs show which obey EXIF."""
 
-_SHOWN: Final = 3
 _TOLERANCE: Final = 1.0  # pixels by which points may lie beyond a picture that they were drawn on
 _UNSAFE: Final = re.compile(r"^\.|(?<=^[A-Za-z]):|[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -178,12 +177,6 @@ def read_text(path: Path) -> str:
         return data.decode(json.detect_encoding(data))
     except UnicodeDecodeError:
         raise DataError(f"{path} cannot be read: it is not UTF-8 text.") from None
-
-
-def some(names: Sequence[str], separator: str = ", ") -> str:
-    """The first of some names, for a message, and how many more there are."""
-    more = f"{separator}and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return separator.join(names[:_SHOWN]) + more
 
 
 def mask_frame(mask: Blob, canvas: Canvas) -> Frame | None:

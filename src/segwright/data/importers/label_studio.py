@@ -21,13 +21,14 @@ import pydantic_core
 from segwright.console import LOGGER
 from segwright.data.importers.classes import Classes, after_background
 from segwright.data.importers.drawing import Drawing
-from segwright.data.importers.items import Canvas, Drawn, Frame, ImportedData, ImportedPair, is_trace, mask_frame, some
+from segwright.data.importers.items import Canvas, Drawn, Frame, ImportedData, ImportedPair, is_trace, mask_frame
 from segwright.data.importers.label_studio_masks import MaskFile, draw_masks, file_name_part, read_mask_names
 from segwright.data.importers.label_studio_regions import Regions, draw_regions, read_regions
 from segwright.data.importers.pictures import FoundImage, below_common_folder, find_images, stated_parts
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.storage import files_below, open_blob
+from segwright.wording import listed
 
 _RESOLVED: Final = "/resolve/?fileuri="  # Label Studio's address of a file in a cloud, which follows as base64
 
@@ -181,7 +182,7 @@ def _tell(counts: _Counts, source: Path) -> None:
         (counts.several, "tasks have several annotations: the one marked as ground truth counts, else the first"),
     ):
         if tasks:
-            LOGGER.warning(f"{source}: {len(tasks)} {what}, for example task {some(tasks)}")
+            LOGGER.warning(f"{source}: {len(tasks)} {what}, for example task {listed(tasks)}")
 
 
 def _with_run_lengths(tasks: Sequence[_Task], source: Path) -> list[_Task]:
@@ -223,7 +224,7 @@ def _with_masks(tasks: Sequence[_Task], folder: Path) -> list[_Task]:
         (list(found), "tasks have masks, but are not in the file, and are left out"),
     ):
         if names:
-            LOGGER.warning(f"{folder}: {len(names)} {what}, for example task {some(names)}")
+            LOGGER.warning(f"{folder}: {len(names)} {what}, for example task {listed(names)}")
     if not merged:
         raise DataError(f"{folder} holds no mask of a task of the file: both have to come from the same project.")
     return merged
@@ -236,7 +237,7 @@ def _one_for_each_image(tasks: Sequence[_Task], files: Mapping[str, FoundImage])
     if repeated:
         LOGGER.warning(
             f"{len(repeated)} tasks are of an image that an earlier one labels, and are left out, for example task "
-            f"{some(repeated)}"
+            f"{listed(repeated)}"
         )
     return list(first.values())
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from segwright.console import LOGGER
 from segwright.data.importers.drawing import Drawing
-from segwright.data.importers.items import Canvas, is_trace, refuse_other_size, some
+from segwright.data.importers.items import Canvas, is_trace, refuse_other_size
 from segwright.errors import DataError
 from segwright.formats.masks import decode_mask
 from segwright.storage import Blob, files_below
+from segwright.wording import listed
 
 OVERLAP: Final = "pixels in several masks, of which the smaller counts"
 
@@ -62,7 +63,7 @@ def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, st
     if others:
         LOGGER.warning(
             f"{len(others)} files in {folder} are not named as Label Studio names masks and are left out: "
-            f"{some(others)}"
+            f"{listed(others)}"
         )
     return found
 

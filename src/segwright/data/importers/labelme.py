@@ -33,7 +33,6 @@ from segwright.data.importers.items import (
     is_trace,
     read_text,
     refuse_other_size,
-    some,
 )
 from segwright.data.importers.labelme_shapes import Shape
 from segwright.data.importers.pictures import ImageFinder
@@ -42,6 +41,7 @@ from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob, files_below, open_blob
+from segwright.wording import listed, sentences
 
 BACKGROUND: Final = "_background_"
 IGNORED: Final = "__ignore__"
@@ -116,9 +116,9 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
     if not found and not problems:
         raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.")
     if others:
-        LOGGER.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {some(others)}")
+        LOGGER.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {listed(others)}")
     if problems:
-        what = f"{len(problems)} of {len(found) + len(problems)} label files cannot be used: {some(problems, ' ')}"
+        what = f"{len(problems)} of {len(found) + len(problems)} label files cannot be used: {sentences(problems)}"
         if not found:
             raise DataError(what)
         LOGGER.warning(f"{what} They are left out.")
@@ -186,7 +186,7 @@ def _tell_shared_images(items: Sequence[_Item]) -> None:
     for item in items:
         owners[item.image.name].append(item.file.name)
     if shared := [" and ".join(files) for files in owners.values() if len(files) > 1]:
-        LOGGER.warning(f"label files of the same image, each of which becomes a pair: {some(shared, '; ')}")
+        LOGGER.warning(f"label files of the same image, each of which becomes a pair: {listed(shared, separator='; ')}")
 
 
 def _tell_unlabelled(source: Path, items: Sequence[_Item]) -> None:
@@ -194,7 +194,7 @@ def _tell_unlabelled(source: Path, items: Sequence[_Item]) -> None:
     labelled = {item.image.name for item in items}
     images = [blob.name for path, blob in files_below(source, is_trace) if path.suffix.lower() in IMAGE_SUFFIXES]
     if others := [name for name in images if name not in labelled]:
-        LOGGER.info(f"{len(others)} images in {source} belong to no label file and are left out: {some(others)}")
+        LOGGER.info(f"{len(others)} images in {source} belong to no label file and are left out: {listed(others)}")
 
 
 def _ending(image: Blob) -> str:

@@ -15,10 +15,11 @@ from urllib.parse import unquote
 
 from segwright.console import LOGGER
 from segwright.data.file_words import fold
-from segwright.data.importers.items import MARKER, is_there, is_trace, some, without_ending
+from segwright.data.importers.items import MARKER, is_there, is_trace, without_ending
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.storage import Blob, files_below, open_blob
+from segwright.wording import listed
 
 _ENOUGH: Final = 1000  # images that tell in which folder the others lie
 _LOCAL_FILES: Final = "/local-files/?d="  # Label Studio's address of a file on its own disk
@@ -110,7 +111,7 @@ def find_images(
     if shared := [path for path, picture in found.items() if picture and path not in kept]:
         LOGGER.warning(
             f"{origin}: {len(shared)} of {len(found)} images have a namesake, and only one file for both is there; "
-            f"they are left out: {some(shared)}"
+            f"they are left out: {listed(shared)}"
         )
     missing = [path for path, picture in found.items() if picture is None]
     if missing and len(several := finders[-1].namesakes(missing[0])) > 1:
@@ -122,8 +123,8 @@ def find_images(
         )
     if missing:
         LOGGER.warning(
-            f"{origin}: {len(missing)} of {len(found)} images are not there and are left out: {some(missing)}; looked "
-            f"for in {places}. If they lie elsewhere, give their folder with --images DIR."
+            f"{origin}: {len(missing)} of {len(found)} images are not there and are left out: {listed(missing)}; "
+            f"looked for in {places}. If they lie elsewhere, give their folder with --images DIR."
         )
     return kept
 

@@ -28,7 +28,6 @@ from segwright.data.importers.items import (
     ImportedPair,
     read_text,
     refuse_other_size,
-    some,
 )
 from segwright.data.importers.pictures import (
     FoundImage,
@@ -41,6 +40,7 @@ from segwright.data.importers.pixel_runs import OverlapError, Runs, draw_runs, g
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.storage import Blob
+from segwright.wording import listed
 
 RunOrder = Literal["columns", "rows"]
 
@@ -241,7 +241,7 @@ def _tell_images(
     used = {picture.name for picture in found.values()}
     if others := [str(path) for path in images_below(folder) if path.as_posix() not in used]:
         LOGGER.warning(
-            f"{len(others)} images have no row in {source} and are left out: {some(others)}. What shows no object "
+            f"{len(others)} images have no row in {source} and are left out: {listed(others)}. What shows no object "
             "needs a row without run lengths."
         )
     if empty := sum(all(row.runs is None for row in by_image[image]) for image in found):

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import ImportedData, ImportedPair, read_text, some, without_ending
+from segwright.data.importers.items import ImportedData, ImportedPair, read_text, without_ending
 from segwright.errors import DataError, UserError
+from segwright.wording import listed
 
 DEFAULT_SHARE: Final = 0.2
 
@@ -70,9 +71,8 @@ def _on_a_side(pairs: Sequence[ImportedPair], divided_by: str) -> list[ImportedP
     """The pairs that the data set itself puts on a side; a warning counts the others."""
     found = [pair for pair in pairs if pair.split]
     if others := [pair.name for pair in pairs if not pair.split]:
-        LOGGER.warning(
-            f"{len(others)} pairs are on neither side by {divided_by} and are left out: {some(others, '; ')}"
-        )
+        shown = listed(others, separator="; ")
+        LOGGER.warning(f"{len(others)} pairs are on neither side by {divided_by} and are left out: {shown}")
     return found
 
 
@@ -100,12 +100,12 @@ def _named_in(file: Path, pairs: Sequence[ImportedPair]) -> set[int]:
     unknown = [f"line {number}, {line!r}" for number, line, places in found if not places]
     if unknown:
         raise DataError(
-            f"{file}: {len(unknown)} of {len(found)} lines name no pair: {some(unknown, '; ')}. A line is the path of "
-            "an image below its folder, such as street/01.jpg."
+            f"{file}: {len(unknown)} of {len(found)} lines name no pair: {listed(unknown, separator='; ')}. "
+            "A line is the path of an image below its folder, such as street/01.jpg."
         )
     unclear = [f"line {number}, {line!r}" for number, line, places in found if len(places) > 1]
     if unclear:
-        raise DataError(f"{file}: {some(unclear, '; ')}: several images have this name; give their paths.")
+        raise DataError(f"{file}: {listed(unclear, separator='; ')}: several images have this name; give their paths.")
     return {index for _, _, places in found for index in places}
 
 

@@ -30,7 +30,6 @@ from segwright.data.importers.items import (
     is_trace,
     mask_frame,
     read_text,
-    some,
     without_ending,
 )
 from segwright.data.pairs import Pair
@@ -40,6 +39,7 @@ from segwright.formats.containers import open_picture
 from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob, files_below
+from segwright.wording import listed
 
 CLASS_NAMES: Final = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -69,7 +69,7 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
     pairing = find_pairs(pictures, _mask_folder(root))
     if pairing.unpaired_masks:
         LOGGER.warning(
-            f"{len(pairing.unpaired_masks)} masks have no image and are left out: {some(pairing.unpaired_masks)}"
+            f"{len(pairing.unpaired_masks)} masks have no image and are left out: {listed(pairing.unpaired_masks)}"
         )
     if pairing.unpaired_images:
         LOGGER.info(f"{len(pairing.unpaired_images)} images have no mask and are left out")
@@ -163,7 +163,7 @@ def _splits(lists: Mapping[Path, Split], pairs: Sequence[Pair]) -> dict[str, Spl
             elif splits.setdefault(key, (split, file))[0] != split:
                 raise DataError(f"{where} is in {splits[key][1].name} as well; remove it from one of the two.")
     if unknown:
-        what = f"{len(unknown)} lines have no image with a mask: {some(unknown, '; ')}"
+        what = f"{len(unknown)} lines have no image with a mask: {listed(unknown, separator='; ')}"
         if not splits:
             raise DataError(f"{what}. Correct the lists, or move them away to have pairs drawn.")
         LOGGER.warning(f"{what}; they are left out")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from segwright.console import LOGGER, progress
 from segwright.data.importers.frames import TurnedImage, common_frame, tell_turned
-from segwright.data.importers.items import Canvas, Frame, ImportedData, ImportedPair, MismatchError, some
+from segwright.data.importers.items import Canvas, Frame, ImportedData, ImportedPair, MismatchError
 from segwright.data.importers.splitting import Division
 from segwright.errors import DataError, UserError
 from segwright.formats.images import IMAGE_SUFFIXES, verify_image
@@ -26,6 +26,7 @@ from segwright.labels import IGNORE
 from segwright.palettes import default_palette
 from segwright.resources import available_cores
 from segwright.storage import path_below, write_json
+from segwright.wording import listed, sentences
 
 _FEWEST_THREADS: Final = 8  # references of a manifest lead to S3, which answers slowly but to many at once
 _ENDINGS: Final = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}
@@ -150,7 +151,7 @@ def _tell_left_out(jobs: Sequence[_Job]) -> None:
     problems = [job.problem for job in jobs if job.problem]
     if not problems:
         return
-    what = f"{len(problems)} of {len(jobs)} pairs cannot be read and are left out: {some(problems, ' ')}"
+    what = f"{len(problems)} of {len(jobs)} pairs cannot be read and are left out: {sentences(problems)}"
     for channel in ("train", "validation"):
         if all(job.problem for job in jobs if job.channel == channel):
             raise DataError(f"No pair is left for {channel}. {what}")
@@ -166,7 +167,7 @@ def _tell_remarks(jobs: Sequence[_Job]) -> None:
         for remark in job.remarks:
             names[remark].append(job.pair.name)
     for remark, count in counts.items():
-        LOGGER.warning(f"{remark}: {count:,} (in {some(names[remark])})")
+        LOGGER.warning(f"{remark}: {count:,} (in {listed(names[remark])})")
 
 
 def _refuse_nothing_to_learn(jobs: Sequence[_Job]) -> None:

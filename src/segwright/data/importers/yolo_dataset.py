@@ -15,8 +15,9 @@ from typing import Any, Final
 import yaml
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import Split, is_there, read_text, some
+from segwright.data.importers.items import Split, is_there, read_text
 from segwright.errors import DataError
+from segwright.wording import listed
 
 _SPLITS: Final[dict[str, Split]] = {"train": "train", "val": "validation", "valid": "validation"}
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
@@ -75,7 +76,7 @@ def _description(source: Path) -> Path | None:
         found = sorted(path for path in source.glob(pattern) if not path.name.startswith("."))
         found = [path for path in found if "names" in _yaml(read_text(path), path)]
         if len(found) > 1:
-            shown = some([str(path) for path in found])
+            shown = listed([str(path) for path in found])
             raise DataError(f"{source} holds several descriptions of data sets: {shown}. Give the path of one.")
         if found:
             return found[0]

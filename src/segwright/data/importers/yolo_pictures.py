@@ -13,11 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from segwright.console import LOGGER
-from segwright.data.importers.items import Split, is_there, is_trace, read_text, some
+from segwright.data.importers.items import Split, is_there, is_trace, read_text
 from segwright.data.importers.pictures import ImageFinder, images_below
 from segwright.data.importers.yolo_dataset import YoloDataset, locate
 from segwright.errors import DataError
 from segwright.storage import files_below
+from segwright.wording import listed
 
 _NO_LABELS: Final = ("classes.txt", "labels.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt")
 
@@ -93,7 +94,7 @@ class _Search:
             (self.missing, "pictures are not there and are left out; point to their folder with --images DIR"),
         ):
             if names:
-                LOGGER.warning(f"{self.dataset.place}: {len(names)} {what}: {some(names)}")
+                LOGGER.warning(f"{self.dataset.place}: {len(names)} {what}: {listed(names)}")
 
 
 def find_pictures(dataset: YoloDataset, images: Path | None) -> list[YoloPicture]:
@@ -143,7 +144,7 @@ def _nothing(dataset: YoloDataset) -> str:
             "pictures with --images DIR."
         )
     return (
-        f"{dataset.place}: there are no pictures at {some(entries)}, from {dataset.root}. Correct train "
+        f"{dataset.place}: there are no pictures at {listed(entries)}, from {dataset.root}. Correct train "
         "and val, or point to the folder of pictures with --images DIR."
     )
 
