@@ -16,7 +16,7 @@ ROBOFLOW = "Pixel Value, Class\n0, background\n1, car\n2, tree\n"
         (ROBOFLOW + "255, void\n", (0, 1, 2), ("background", "car", "tree")),
         ("Pixel Value, Class\n0, background\n255, car\n", (0, 255), ("background", "car")),
         ("id,name\n2,tree\n0,ground\n1,car\n", (0, 1, 2), ("ground", "car", "tree")),
-        ("name,r,g,b,index\nsky,1,2,3,10\nroad,4,5,6,20\n", (10, 20), ("sky", "road")),
+        ("name,r,g,b,index\nsky,1,2,3,0\nroad,4,5,6,20\n", (0, 20), ("sky", "road")),
         ("class,label\n0,sky\n1,road\n", (0, 1), ("sky", "road")),
     ],
 )
@@ -32,14 +32,21 @@ def test_pixel_values_and_names(text: str, values: tuple[int, ...], names: tuple
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Pixel Value, Class\n", "name,r,g,b\nsky,1,2,3\n", "filename, car, tree\na.jpg, 1, 0\n"]
+    "text",
+    [
+        *("", "Pixel Value, Class\n", "name,r,g,b\nsky,1,2,3\n", "filename, car, tree\na.jpg, 1, 0\n"),
+        "filename,class\na.jpg,cat\n",
+        "id,trainId,name\n0,255,void\n7,0,road\n",  # nobody knows which of the numbers masks hold
+    ],
 )
 def test_other_tables_are_none(text: str) -> None:
     assert parse_class_table(text, "t.csv") is None
 
 
-@pytest.mark.parametrize("text", ["id,name\n0,a\n0,b\n", "id,name\n0,a\n1,a\n", "id,name\n0,a\n1,\n"])
-def test_tables_that_contradict_themselves_are_refused(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["id,name\n0,a\n0,b\n", "id,name\n0,a\n1,a\n", "id,name\n0,a\n1,\n", "id,name\n1,a\n2,b\n"]
+)
+def test_tables_that_contradict_themselves_or_leave_out_0_are_refused(text: str) -> None:
     with pytest.raises(LabelError, match=r"t\.csv"):
         parse_class_table(text, "t.csv")
 
@@ -54,14 +61,27 @@ def test_the_table_of_both_channels_counts_where_it_fits(tmp_path: Path, caplog:
         assert table is not None and table.names == ("background", "car", "tree")
         assert find_class_table(places, 7) is None
     assert [record.getMessage().removeprefix(f"{tmp_path}/") for record in caplog.records] == [
-        f"class names come from {tmp_path}/train/_classes.csv: background, car, tree",
-        "train/_classes.csv names 3 classes and is not used, since num_classes is 7.",
+        f"class names come from {tmp_path}/train/_classes.csv: background, car, tree; num_classes, "
+        "class names and label maps that are given come before it",
+        "train/_classes.csv names the pixel values 0, 1, 2 and is not used: num_classes 7 means 0 to 6.",
     ]
+    (tmp_path / "valid" / "_classes.csv").write_text(ROBOFLOW.replace("1, car\n", ""))
+    table = find_class_table(places[::-1], None)
+    assert table is not None and table.names == ("background", "car", "tree")
     (tmp_path / "valid" / "_classes.csv").write_text(ROBOFLOW.replace("car", "bus"))
     with pytest.raises(LabelError, match=r"train/_classes\.csv and .*valid/_classes\.csv give classes other names"):
         find_class_table(places, None)
     (tmp_path / "valid" / "_classes.csv").unlink()
     assert find_class_table(places, 3) is not None
+    (tmp_path / "train" / "_classes.csv").write_text(ROBOFLOW.replace("2,", "9,"))
+    assert find_class_table(places, 3) is None  # num_classes alone says that pixel values are classes
+
+
+def test_lists_of_other_things_are_passed_over_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "classes.csv").write_text("filename,class\na.jpg,cat\n")
+    with caplog.at_level(logging.INFO, "segwright"):
+        assert find_class_table([(tmp_path,)], None) is None
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

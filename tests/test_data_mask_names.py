@@ -121,7 +121,6 @@ def test_a_second_mask_of_a_single_image_is_refused_in_two_folders_and_in_one() 
     ("images", "masks"),
     [
         (["frame_1.0_rgb.jpg"], ["frame_1.1_seg.png"]),
-        (["frame_0.0_x.jpg", "frame_1.0_x.jpg"], ["frame_0.1-seg.png", "frame_1.1-seg.png"]),
         (["img_night_road.jpg", "img_day_lake.jpg"], ["road_cellMask.png", "A_dayMask.png"]),
         (["night.jpg", "night_A.jpg", "night_B_A.jpg"], ["night_A_1.png", "night_1.png"]),
         (["p1/site (2).jpg", "p2/site (2).jpg"], ["p1/seg.site (1).png", "p2/seg.site (1).png"]),

@@ -8,6 +8,7 @@ import csv
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,9 +21,14 @@ from segwright.storage import Place, S3Place, is_file, open_blob
 _TABLES: Final = ("_classes.csv", "classes.csv", "class_dict.csv", "class_dict_seg.csv", "labels.csv")
 _LISTS: Final = ("classes.txt", "labels.txt", "class_names.txt", "obj.names")
 _COLOURS: Final = ("labelmap.txt", "label_colors.txt")
-_VALUES: Final = ("pixelvalue", "value", "pixel", "index", "classindex", "classid", "labelid", "id", "class", "label")
+_VALUES: Final = (
+    *("pixelvalue", "value", "pixel", "index", "classindex", "classid", "labelid", "id", "trainid", "class", "label"),
+)
 _NAMES: Final = ("classname", "labelname", "name", "class", "label", "category")
+_COLOUR_COLUMNS: Final = re.compile(r"\b(r|red|rgb|hex|colou?rs?)\b", re.IGNORECASE)
 _VOID: Final = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown")
+
+_SHOWN: Final = 5
 
 _logger = logging.getLogger("segwright")
 
@@ -52,26 +58,37 @@ def find_class_table(folders: Sequence[Sequence[Place]], num_classes: int | None
     if not found:
         _tell_others([place for place in dict.fromkeys(chain(*folders)) if isinstance(place, Path)])
         return None
-    for other in found[1:]:
-        if (other.values, other.names) != (found[0].values, found[0].names):
+    table = max(found, key=lambda table: len(table.names))
+    for other in found:
+        if not set(zip(other.values, other.names, strict=True)) <= set(zip(table.values, table.names, strict=True)):
             raise LabelError(
-                f"{found[0].source} and {other.source} give classes other names or pixel values: make them agree, or "
-                "give label maps and class names."
+                f"{found[0].source} and {found[1].source} give classes other names or pixel values: make them agree, "
+                "or give label maps and class names."
             )
-    table = found[0]
-    if num_classes not in (None, len(table.names)):
+    if num_classes is not None and (num_classes != len(table.names) or table.label_map()):
+        listed = ", ".join(map(str, table.values[:_SHOWN])) + (", ..." if len(table.values) > _SHOWN else "")
         _logger.warning(
-            "%s names %d classes and is not used, since num_classes is %d.", table.source, len(table.names), num_classes
+            "%s names the pixel values %s and is not used: num_classes %d means 0 to %d.",
+            table.source,
+            listed,
+            num_classes,
+            num_classes - 1,
         )
         return None
-    _logger.info("class names come from %s: %s", table.source, ", ".join(table.names))
+    _logger.info(
+        "class names come from %s: %s; num_classes, class names and label maps that are given come before it",
+        table.source,
+        ", ".join(table.names),
+    )
     return table
 
 
 def parse_class_table(text: str, source: str) -> ClassTable | None:
-    """The table in a text with a header; None where no column holds pixel values, or none holds names.
+    """The table in a text with a header; None where no column, or more than one, may hold pixel values, or none holds
+    names.
 
-    Where 255 has a name that says void, it stays ignored. Raises LabelError for a value or name that occurs twice.
+    Where 255 has a name that says void, it stays ignored. Raises LabelError for a value or name that occurs twice, and
+    where 0 has no name: nearly all masks hold it, and it would be ignored.
     """
     try:
         lines = list(csv.reader(text.splitlines(), skipinitialspace=True))
@@ -82,13 +99,15 @@ def parse_class_table(text: str, source: str) -> ClassTable | None:
         return None
     header = [re.sub(r"[\W_]", "", cell).casefold() for cell in rows[0]]
     columns = {name: [row[place] if place < len(row) else "" for row in rows[1:]] for place, name in enumerate(header)}
-    values = next((columns[name] for name in _VALUES if name in columns and all(map(_is_number, columns[name]))), None)
+    numbers = [columns[name] for name in _VALUES if name in columns and all(map(_is_number, columns[name]))]
     names = next(
         (columns[name] for name in _NAMES if name in columns and not all(map(_is_number, columns[name]))), None
     )
-    if values is None or names is None:
+    if len(numbers) != 1 or names is None:
         return None
-    entries = sorted(zip(map(int, values), names, strict=True))
+    entries = sorted(zip(map(int, numbers[0]), names, strict=True))
+    if entries[0][0] != 0:
+        raise LabelError(f"{source}: it gives the pixel value 0 no name; --class-names FILE takes a list of all names")
     entries = [(value, name) for value, name in entries if not (value == IGNORE and name.casefold() in _VOID)]
     try:
         LabelMap(values=tuple((value, index) for index, (value, _) in enumerate(entries)))  # refuses repeated values
@@ -121,10 +140,16 @@ def _tell_others(folders: Sequence[Path]) -> None:
         if file.is_file():
             _logger.info("%s is not used; if its lines are the classes 0, 1, 2, ...: --class-names %s", file, file)
     for file in (folder / name for folder in folders for name in (*_TABLES, *_COLOURS)):
-        if file.is_file():
+        if file.is_file() and (file.name in _COLOURS or _COLOUR_COLUMNS.search(_first_line(file))):
             _logger.info(
                 "%s gives no pixel values and is not used; if masks are pictures in its colours: segwright import-data "
                 "colours IMAGES --masks MASKS --colours %s",
                 file,
                 file,
             )
+
+
+def _first_line(file: Path) -> str:
+    with suppress(OSError), file.open(encoding="utf-8", errors="replace") as stream:
+        return stream.readline(1000)
+    return ""
