@@ -429,6 +429,20 @@ def test_copies_of_images_are_no_masks(folder: Folder) -> None:
         check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train")
 
 
+@pytest.mark.parametrize("size", [(30, 40), (30, 41)])
+def test_images_saved_anew_in_grey_are_no_masks(tmp_path: Path, size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 200, (*size, 3), dtype=np.uint8)
+    for where in ("images", "masks"):
+        (tmp_path / where).mkdir()
+    photo = Image.fromarray(noise)
+    photo.save(tmp_path / "images" / "a.jpg", quality=90)
+    photo.convert("L").save(tmp_path / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png would be its own image: it holds the same picture as .*a\.jpg"):
+        check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), None, 200, channel="train")
+    Image.fromarray(np.random.default_rng(1).integers(0, 200, size, dtype=np.uint8)).save(tmp_path / "masks" / "a.png")
+    assert len(check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), None, 200, channel="train").pairs) == 1
+
+
 def test_an_empty_tile_may_be_equal_to_its_mask(tmp_path: Path) -> None:
     for where in ("images", "masks"):
         (tmp_path / where).mkdir()

@@ -6,7 +6,7 @@ Knows how to read, verify and count. Refuses to judge what was counted, and keep
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from segwright.data.forms import AS_THEY_ARE, BandSums, FormWish, read_form
 from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError, FractionError
-from segwright.formats.images import PixelForm, verify_image
+from segwright.formats.images import ImageFacts, PixelForm, decode_image, verify_image
 from segwright.formats.masks import MaskArray
 from segwright.formats.notes import Note
 from segwright.formats.stored_palette import stored_palette, telling_colours
@@ -24,6 +24,9 @@ from segwright.labels import HIGHEST_PIXEL, NO_DATA
 from segwright.resources import available_cores
 
 _REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
+_AS_IN_A_PICTURE: Final = 64  # different values; there may be as many classes
+_EACH: Final = 3  # pixels between those that are compared
+_THE_SAME: Final = 0.95  # a correlation that no classes have with brightness
 _COUNTED_AT_ONCE: Final = 1 << 20  # pixels; numpy widens each to 8 bytes while it counts
 
 
@@ -115,9 +118,11 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         raise
     except DataError as error:
         return str(error)
-    if image == mask and (numbers != numbers.flat[0]).any():
+    values, counts = _count(numbers)
+    same = "bytes" if image == mask and len(values) > 1 else "picture" if _shows(image, facts, numbers, values) else ""
+    if same:
         raise DataError(
-            f"{pair.mask.name} would be its own image: it holds the same bytes as {pair.image.name}. Check which "
+            f"{pair.mask.name} would be its own image: it holds the same {same} as {pair.image.name}. Check which "
             "folder holds the masks."
         )
     misfit, form, sums = "", facts.form, None
@@ -125,7 +130,6 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         form, sums = read_form(image, pair.image.name, facts, wish)
     except DataError as error:
         misfit = str(error)
-    values, counts = _count(numbers)
     height, width = numbers.shape
     key = pair.key.encode(errors="surrogateescape")
     parts = [key, image, mask]
@@ -150,6 +154,17 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
         sums=sums,
         colours=None if palette is None else telling_colours(palette, values),
     )
+
+
+def _shows(image: bytes, facts: ImageFacts, numbers: MaskArray, values: NDArray[np.int64]) -> bool:
+    """Whether a mask of so many values that it may be a picture is that of the image in grey, saved anew."""
+    may_be = len(values) >= _AS_IN_A_PICTURE and numbers.shape == (facts.height, facts.width)
+    if not may_be or not facts.form.is_plain_colour:
+        return False
+    grey = decode_image(image, "image", replace(facts.form, bands=1))[::_EACH, ::_EACH, 0]
+    if grey.min() == grey.max():
+        return False
+    return bool(np.corrcoef(grey.ravel(), numbers[::_EACH, ::_EACH].ravel())[0, 1] > _THE_SAME)
 
 
 def _count(numbers: MaskArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
