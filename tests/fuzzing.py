@@ -166,11 +166,11 @@ def _stack(**options: Any) -> bytes:
     return stream.getvalue()
 
 
-def _pages() -> bytes:
+def _pages(*shape: int) -> bytes:
     import tifffile
 
     stream = io.BytesIO()
-    tifffile.imwrite(stream, np.full((5, 24, 31), 3, np.uint8), photometric="minisblack")
+    tifffile.imwrite(stream, np.full(shape, 3, np.uint8), photometric="minisblack")
     return stream.getvalue()
 
 
@@ -200,7 +200,8 @@ def _pictures() -> list[bytes]:
         *(_numbers(dtype) for dtype in ("int16", "float32")),
         _numbers("float64", compression="lzw", predictor=True),
         *(_stack(**options) for options in ({"imagej": True}, {"ome": True}, {"compression": "zlib"})),
-        _pages(),
+        _pages(5, 24, 31),
+        _pages(24, 31, 5),  # rows as pages
         _with_texts(),
     ]
 
@@ -232,7 +233,8 @@ def _masks() -> list[bytes]:
         *(_numbers(dtype) for dtype in ("int8", "int16", "int64", "float16", "float32", "float64")),
         _numbers("uint8", "4", compression="lzw"),
         _numbers("uint32", "4", bigtiff=True, tile=(16, 16)),
-        _pages(),
+        _pages(5, 24, 31),
+        _pages(24, 31, 5),  # rows as pages
         _with_texts(),
     ]
 
