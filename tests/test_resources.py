@@ -4,6 +4,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -79,12 +80,16 @@ def test_threads_and_readers_are_no_more_than_the_quota(groups: Path, monkeypatc
     threads, made = [64], list[int]()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[0])
     monkeypatch.setattr(torch, "set_num_threads", made.append)
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: 64)
+    of_opencv = list[int]()
+    monkeypatch.setattr(cv2, "setNumThreads", of_opencv.append)
     limit_threads()
     limit_threads(2)
     limit_threads(5)
     threads[0] = 1  # OMP_NUM_THREADS, perhaps
     limit_threads()
     assert made == [2, 1, 1, 1]
+    assert of_opencv == [2, 1, 1, 2]
 
     def pool(max_workers: int) -> ThreadPoolExecutor:
         made.append(max_workers)

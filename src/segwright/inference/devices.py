@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import cv2
 import torch
 
 from segwright.errors import UserError
@@ -48,10 +49,12 @@ def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
 def limit_threads(shares: int = 1) -> None:
     """Compute with no more threads than one of `shares` equal parts of this process's cores (affinity, control group).
 
-    PyTorch counts the cores of the machine, of which a container may have a few: more threads than cores wait for each
-    other. A smaller number that was set before, as by OMP_NUM_THREADS, stays.
+    PyTorch and OpenCV count the cores of the machine, of which a container may have a few: more threads than cores wait
+    for each other. A smaller number that was set before, as by OMP_NUM_THREADS, stays.
     """
-    torch.set_num_threads(max(min(torch.get_num_threads(), available_cores() // shares), 1))
+    most = max(available_cores() // shares, 1)
+    torch.set_num_threads(min(torch.get_num_threads(), most))
+    cv2.setNumThreads(min(cv2.getNumThreads(), most))
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
