@@ -277,6 +277,18 @@ def test_images_to_predict_are_told_from_what_is_not_read(tmp_path: Path, caplog
     ]
 
 
+def test_images_to_predict_that_are_named_as_masks_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a.jpg", "a_mask.png", "b.jpg", "b_mask.png", "c.jpg")
+    assert len(list_images([tmp_path])) == 5
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: 2 of 5 pictures are named as masks of others, for example a_mask.png. They are read like all "
+        "others: give a folder without them if that is not wanted."
+    ]
+    caplog.clear()
+    touch(tmp_path / "plain", "a.png", "a_flip.png", "b.png", "mask.png")
+    assert len(list_images([tmp_path / "plain"])) == 4 and not caplog.records
+
+
 def test_objects_in_s3_pair_by_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = ["data/a.jpg", "data/a_mask.png", "data/b.jpg", "data/b_mask.png", "data/c.heic", "data/d"]
 

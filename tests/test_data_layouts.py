@@ -45,6 +45,10 @@ def folders(root: Path, *names: str) -> None:
             ("leftImg8bit/train/aachen", "leftImg8bit/val/ulm", "gtFine/train/aachen", "gtFine/val/ulm"),
             ("leftImg8bit/train", "gtFine/train", "leftImg8bit/val", "gtFine/val"),
         ),
+        (
+            ("img_dir/train", "ann_dir/train", "img_dir/val", "ann_dir/val"),
+            ("img_dir/train", "ann_dir/train", "img_dir/val", "ann_dir/val"),
+        ),
     ],
 )
 def test_folders_as_tools_write_them(tmp_path: Path, names: tuple[str, ...], channels: tuple[str, ...]) -> None:

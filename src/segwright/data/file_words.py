@@ -92,9 +92,9 @@ def folder_side(folder: str) -> str:
 
 
 def _identity(part: str) -> str:
-    if _says_kind(fold(part)):
-        return ""
-    return " ".join(word for word in _words(part) if not _says_kind(word))
+    words = [] if _says_kind(fold(part)) else _words(part)
+    kept = [word for word in words if not _says_kind(word)]
+    return "" if kept == ["dir"] != words else " ".join(kept)  # `img_dir` says no more than `img`
 
 
 def _says_kind(word: str) -> bool:

@@ -122,7 +122,23 @@ def _images_at(path: Place, without: Path | None) -> list[tuple[str, Blob]]:
     _refuse_equal_keys(found)
     if (unread := find_unread(files, found)) is not None:
         _logger.warning("%s: %s. %s", path, unread, unread.cure)
+    _tell_masks(path, found)
     return [(file.key, file.blob) for file in found]
+
+
+def _tell_masks(folder: Place, images: Sequence[_File]) -> None:
+    """Warn of images that are named as masks of others."""
+    with suppress(DataError):
+        pairs = match_in_one_folder([file.name for file in images], IMAGE_SUFFIXES, MASK_SUFFIXES).pairs
+        if pairs:
+            _logger.warning(
+                "%s: %d of %d pictures are named as masks of others, for example %s. They are read like all others: "
+                "give a folder without them if that is not wanted.",
+                folder,
+                len(pairs),
+                len(images),
+                images[pairs[0][1]].path,
+            )
 
 
 def _files(folder: Place, without: PurePosixPath | None = None) -> list[_File]:
