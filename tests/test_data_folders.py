@@ -302,5 +302,9 @@ def test_objects_in_s3_pair_by_the_same_rules(monkeypatch: pytest.MonkeyPatch) -
         (f"s3://bucket/data/{stem}.jpg", f"s3://bucket/data/{stem}_mask.png") for stem in "ab"
     ]
     assert [unread.counts for unread in pairing.unread] == [((".heic", 1),)]
+    assert list_images([one / "b.jpg"]) == [("b", S3Blob("bucket", "data/b.jpg"))]
     keys[1:4:2] = ["data/masks/a.png", "data/masks/b.png"]
     assert len(find_pairs(one, one / "masks").pairs) == 2
+    keys.append("data/masks//a.png")
+    with pytest.raises(DataError, match=r"data/masks//a\.png differ only in their slashes"):
+        find_pairs(one, one / "masks")

@@ -21,7 +21,7 @@ from segwright.data.unread import UnreadFiles, find_unread
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
-from segwright.storage import Blob, Cache, FileBlob, Place, S3Place, files_below
+from segwright.storage import Blob, Cache, FileBlob, Place, S3Place, files_below, is_file, open_blob
 from segwright.wording import listed
 
 CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
@@ -113,8 +113,8 @@ def list_images(paths: Sequence[Place], without: Path | None = None) -> list[tup
 
 def _images_at(path: Place, without: Path | None) -> list[tuple[str, Blob]]:
     """Images by relative stem: a file as given, whatever its ending, or all images below a folder."""
-    if isinstance(path, Path) and path.is_file():
-        return [(path.stem, FileBlob(path))]
+    if is_file(path):
+        return [(PurePosixPath(path.name).stem, open_blob(path))]
     files = _files(path, None if without is None else _below(without, path))
     found = _ending_in(IMAGE_SUFFIXES, files)
     if not found:
@@ -177,7 +177,8 @@ def _refuse_equal_keys(files: Iterable[_File]) -> None:
         other = found.setdefault(file.key, file)
         if other is not file:
             raise DataError(
-                f"{other.blob.name} and {file.blob.name} differ only in their ending: keep the one that counts."
+                f"{other.blob.name} and {file.blob.name} differ only in their "
+                f"{'slashes' if other.path == file.path else 'ending'}: keep the one that counts."
             )
 
 
