@@ -48,7 +48,7 @@ class _File(NamedTuple):
 
     @property
     def key(self) -> str:
-        return self.path.with_suffix("").as_posix()
+        return str(self.name._replace(ending=""))
 
 
 def find_pairs(images: Place, masks: Place, kept_masks: Cache | None = None) -> Pairing:
