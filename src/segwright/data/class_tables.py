@@ -17,6 +17,7 @@ from typing import Final
 from segwright.errors import DataError, LabelError
 from segwright.labels import IGNORE, LabelMap, checked_names
 from segwright.storage import Place, S3Place, is_file, open_blob
+from segwright.wording import listed
 
 _TABLES: Final = ("_classes.csv", "classes.csv", "class_dict.csv", "class_dict_seg.csv", "labels.csv")
 _LISTS: Final = ("classes.txt", "labels.txt", "class_names.txt", "obj.names")
@@ -27,8 +28,6 @@ _VALUES: Final = (
 _NAMES: Final = ("classname", "labelname", "name", "class", "label", "category")
 _COLOUR_COLUMNS: Final = re.compile(r"\b(r|red|rgb|hex|colou?rs?)\b", re.IGNORECASE)
 _VOID: Final = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown")
-
-_SHOWN: Final = 5
 
 _logger = logging.getLogger("segwright")
 
@@ -66,11 +65,10 @@ def find_class_table(folders: Sequence[Sequence[Place]], num_classes: int | None
                 "or give label maps and class names."
             )
     if num_classes is not None and (num_classes != len(table.names) or table.label_map()):
-        listed = ", ".join(map(str, table.values[:_SHOWN])) + (", ..." if len(table.values) > _SHOWN else "")
         _logger.warning(
             "%s names the pixel values %s and is not used: num_classes %d means 0 to %d.",
             table.source,
-            listed,
+            listed(table.values, 5),
             num_classes,
             num_classes - 1,
         )

@@ -236,11 +236,11 @@ def _refuse_several(best: _Matched, rivals: Sequence[_Matched], images: Sequence
         several = [(image, mask) for image, mask in rival.pairs if mask not in explained and image in mask_of]
         if several:
             image, mask = several[0]
-            many = "1 image has" if len(several) == 1 else f"{len(several)} images have"
             raise DataError(
-                f"{many} several masks: {images[image]} has {masks[mask_of[image]]} and {masks[mask]}. What masks add "
-                f"to the names of images: {_words_of(rivals)}. A mask holds all classes of its image: merge "
-                "them into one, or leave only those that count in the folder."
+                f"{counted(len(several), 'image has', 'images have')} several masks: {images[image]} has "
+                f"{masks[mask_of[image]]} and {masks[mask]}. What masks add to the names of images: "
+                f"{_words_of(rivals)}. A mask holds all classes of its image: merge them into one, or leave only those "
+                "that count in the folder."
             )
 
 
