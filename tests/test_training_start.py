@@ -102,7 +102,7 @@ def test_the_whole_way(bundle: Path, tmp_path: Path, num_classes: int | None) ->
         segwright.Channels.locate(data),
         further,
         Hyperparameters(num_classes=num_classes, epochs=1, crop_size=32, base_size=48, learning_rate=1e-9, workers=0),
-        start_from=bundle,
+        start_from=bundle.parent,  # the only model below it
         device="cpu",
     )
     before, after = read_description(bundle), read_description(further)

@@ -1,6 +1,5 @@
 """A trained model in memory, ready to be asked: what Python users hold in their hands."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from segwright.formats.images import PixelForm, Pixels
 from segwright.inference.devices import choose_device, choose_precision, limit_threads
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
 from segwright.networks import SegmentationNetwork
-from segwright.original import is_original, model_in, read_original
-
-_log = logging.getLogger("segwright")
+from segwright.original import find_model, is_original, read_original
 
 
 class Model:
@@ -83,10 +80,7 @@ def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "
     Raises BundleError when the model is damaged or none can be told from others, and UserError when the device is not
     there.
     """
-    given = Path(bundle)
-    path = (model_in(given) if given.is_dir() else None) or given
-    if path != given:
-        _log.info("%s: the model is in the folder %s", given, path.relative_to(given))
+    path = find_model(Path(bundle))
     description, network = read_original(path) if is_original(path) else load_network(path)
     place = choose_device(device)
     limit_threads()

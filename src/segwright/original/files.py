@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from segwright.bundle import DESCRIPTION
+from segwright.console import LOGGER
 from segwright.errors import BundleError
 from segwright.formats.mxnet_params import FILE_MAGIC
 from segwright.storage import names_in, visible
@@ -61,6 +62,14 @@ def model_in(folder: Path) -> Path | None:
             break
         levels.append(inner)
     return found or next(filter(None, (_only(list(filter(is_original, level)), folder) for level in levels)), None)
+
+
+def find_model(path: Path) -> Path:
+    """Where the model is that a user means by `path`: there, or in the only folder below it with one, which is told."""
+    found = (model_in(path) if path.is_dir() else None) or path
+    if found != path:
+        LOGGER.info("%s: the model is in the folder %s", path, found.relative_to(path))
+    return found
 
 
 def _only(found: Sequence[Path], folder: Path) -> Path | None:

@@ -21,7 +21,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision, limit_threads
 from segwright.interruption import Interruption, StopRequest, stop_on_signals
 from segwright.networks import check_backbone
-from segwright.original import is_original
+from segwright.original import find_model, is_original
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.description import describe, description_in, former_of, is_of, refuse_another
 from segwright.training.epoch import Trainer
@@ -79,6 +79,7 @@ def train(
     keep_freed_memory()
     with join_processes() as processes:
         limit_threads(processes.local_world_size)
+        start = start and find_model(start)
         place = choose_device(device, processes.local_rank)
         precision = choose_precision(settings.precision_dtype, place)
         log_recipe(settings)
