@@ -175,6 +175,15 @@ def test_left_over_names_of_other_folders_do_not_pair() -> None:
     assert all(images[one].folder == masks[other].folder for one, other in match.pairs)
 
 
+def test_names_of_their_own_pair_across_folders_where_all_do() -> None:
+    images = [name(f"batch{i % 2}/{stem}.jpg") for i, stem in enumerate(("3fa9", "b07c", "9e1d"))]
+    masks = [name(f"job-77/{stem}.png") for stem in ("9e1d", "3fa9", "b07c")]
+    match = match_names(images, masks)
+    assert match.pairs == ((0, 1), (1, 2), (2, 0))
+    assert "(3 pairs, for example batch0/3fa9.jpg with job-77/3fa9.png)" in match.assumed[0]
+    assert match_names(images, masks[:2]).pairs == ()
+
+
 def test_a_flat_side_pairs_with_unique_names_in_sub_folders() -> None:
     images = [name("p1/1.jpg"), name("p1/2.jpg"), name("p2/2.jpg"), name("p2/3.jpg")]
     match = match_names(images, [name("1.png"), name("2.png"), name("3.png")])

@@ -42,7 +42,7 @@ def match_names(images: Sequence[Name], masks: Sequence[Name]) -> Match:
         return equal.told(images, masks)
     if not equal.pairs:
         named = _best(_named(images, masks, flat), images, masks)
-        return Match(()) if named is None else named.told(images, masks)
+        return _match_everywhere(images, masks) if named is None else named.told(images, masks)
     if (instead := _reason_for_equal_names(equal, images, masks, flat)) is not None:
         return instead.told(images, masks)
     left_images = _others(images, [image for image, _ in equal.pairs])
@@ -79,6 +79,16 @@ def match_in_one_folder(files: Sequence[Name], image_endings: Sequence[str], mas
     clear = [one.renumbered(by_ending, left) for one in also if one.naming.rank is Rank.MASK]
     _refuse_several(equal, [equal, *clear], files, files)
     return Match(equal.pairs, (Naming().told([(files[i], files[m]) for i, m in equal.pairs]),))
+
+
+def _match_everywhere(images: Sequence[Name], masks: Sequence[Name]) -> Match:
+    """Pair equal names whatever folders they lie in, where every name has one partner.
+
+    Names that differ in digits alone pair nothing: they count the frames of any drive or patient.
+    """
+    found = _match(Naming(), images, masks, flat=True)
+    are_counted = len({re.sub(r"\d+", "", name.stem) for name in images}) == 1
+    return found.told(images, masks) if found.complete and not are_counted else Match(())
 
 
 @dataclass(frozen=True)
