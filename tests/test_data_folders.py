@@ -87,7 +87,7 @@ def test_folders_that_are_left_out_are_named(folders: tuple[Path, Path], caplog:
     touch(masks, "a.png")
     with caplog.at_level(logging.WARNING, "segwright"):
         find_pairs(images, masks)
-    assert f"left out, because of another channel's name: {images / 'model'}" in caplog.text
+    assert f"{images / 'model'} is left out, because of another channel's name." in caplog.text
 
 
 def test_only_masks_are_foreign_among_pictures_to_predict(tmp_path: Path) -> None:

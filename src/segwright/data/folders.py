@@ -240,7 +240,8 @@ class _Foreign:
     def tell(self) -> None:
         """Say in one warning what was left out."""
         if self.found:
-            _logger.warning("left out, because of another channel's name: %s", listed(self.found))
+            verb = "is" if len(self.found) == 1 else "are"
+            _logger.warning("%s %s left out, because of another channel's name.", listed(self.found), verb)
 
 
 @contextmanager
