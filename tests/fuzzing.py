@@ -25,14 +25,6 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 
 from segwright.data.class_tables import parse_class_table
-from segwright.data.importers.coco import read_coco
-from segwright.data.importers.colour_tables import read_colour_table
-from segwright.data.importers.items import Canvas, ImportedData
-from segwright.data.importers.label_studio import read_label_studio
-from segwright.data.importers.labelme import read_labelme
-from segwright.data.importers.rle_csv import read_rle_csv
-from segwright.data.importers.voc import read_voc
-from segwright.data.importers.yolo import read_yolo
 from segwright.errors import DataError, UserError
 from segwright.formats.disguises import recognise
 from segwright.formats.images import (
@@ -52,6 +44,14 @@ from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.rle_pack import decode_rle_pack
 from segwright.formats.run_lengths import compress_counts
 from segwright.formats.stored_palette import stored_palette, telling_colours
+from segwright.importers.coco import read_coco
+from segwright.importers.colour_tables import read_colour_table
+from segwright.importers.dataset import Canvas, ImportedData
+from segwright.importers.label_studio import read_label_studio
+from segwright.importers.labelme import read_labelme
+from segwright.importers.rle_csv import read_rle_csv
+from segwright.importers.voc import read_voc
+from segwright.importers.yolo import read_yolo
 from segwright.labels import LabelMap, parse_class_names
 from segwright.palettes import default_palette
 from segwright.serving.content_encoding import Body

@@ -11,11 +11,12 @@ from moto.s3.models import s3_backends
 
 from segwright.bundle import DESCRIPTION, load_network
 from segwright.data.channels import Channels
-from segwright.data.importers import FormatOptions, import_data, writing
-from segwright.data.importers.command import ImportFormat
 from segwright.data.inspection import inspect
 from segwright.errors import DataError, UserError
 from segwright.formats.images import encode_png
+from segwright.importers import FormatOptions, import_data
+from segwright.importers import write as writing
+from segwright.importers.run import ImportFormat
 from segwright.inference import predict_files
 from segwright.storage import path_below
 from segwright.storage.s3 import S3Blob

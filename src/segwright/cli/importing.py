@@ -92,8 +92,8 @@ def import_data(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn another tool's data set into the folders that train expects, with label map and class names."""
-    from segwright.data.importers import FormatOptions
-    from segwright.data.importers import import_data as run
+    from segwright.importers import FormatOptions
+    from segwright.importers import import_data as run
 
     options = FormatOptions(
         attributes=split_list(attributes),
