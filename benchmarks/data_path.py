@@ -35,12 +35,12 @@ from segwright.allocator import keep_freed_memory
 from segwright.data.augment import Crop, draw_crop
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, read_crop
-from segwright.data.scenes import draw_scene
 from segwright.formats.images import RGB, decode_reduced, encode_jpeg
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.labels import IGNORE, LabelMap
 from segwright.networks.torchvision_schemas import timm  # declares what torchvision needs before it is imported
 from segwright.palettes import default_palette
+from segwright.sample_data import draw_scene
 from segwright.storage import HeldBlob
 
 assert timm

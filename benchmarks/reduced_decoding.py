@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.data.augment import Crop, apply_crop
-from segwright.data.scenes import draw_scene
 from segwright.formats.images import RGB, decode_image, decode_reduced, encode_jpeg, encode_png
+from segwright.sample_data import draw_scene
 
 WIDTH, HEIGHT = 1920, 1080
 CROP = 240

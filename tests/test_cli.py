@@ -20,6 +20,8 @@ Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 
 COMMANDS = ("train", "evaluate", "predict", "inspect", "sample", "import-data", "import-model", "pipe")
 
+SAMPLE = "segwright.sample_data.dataset"
+
 
 class Channels:
     @staticmethod
@@ -43,7 +45,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         "segwright.data.channels": {"Channels": Channels},
         "segwright.data.inspection": {"inspect": record},
         "segwright.data.piping": {"serve": record},
-        "segwright.data.sample": {"write_sample": record},
+        SAMPLE: {"write_sample": record},
     }
     for name, contents in rooms.items():
         room = ModuleType(name)
@@ -292,20 +294,18 @@ def raising(error: BaseException) -> Any:
 def test_errors_of_the_user_are_one_line_without_a_traceback(
     calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        sys.modules["segwright.data.sample"], "write_sample", raising(DataError("no room\nfor pictures."))
-    )
+    monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", raising(DataError("no room\nfor pictures.")))
     assert complaint(capsys, "sample", "folder") == "no room for pictures."
 
 
 def test_ctrl_c_is_130(calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", raising(KeyboardInterrupt()))
     assert main(["sample", "folder"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_bugs_keep_their_traceback(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(ZeroDivisionError()))
+    monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         main(["sample", "folder"])
 
@@ -318,12 +318,12 @@ def test_what_the_system_refuses_is_one_line(
     def read(*_: Any, **__: Any) -> None:
         file.read_bytes()
 
-    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", read)
+    monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", read)
     assert complaint(capsys, "sample", "folder") == f"{file}: No such file or directory"
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(full))
+    monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", raising(full))
     assert complaint(capsys, "sample", "folder").startswith("No space left on device: make room")
-    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", raising(OSError("no file is named")))
+    monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", raising(OSError("no file is named")))
     with pytest.raises(OSError, match="no file is named"):
         main(["sample", "folder"])
 
@@ -343,7 +343,7 @@ def test_what_is_no_origin_is_refused_before_the_server_starts(capsys: pytest.Ca
 def test_freed_memory_is_kept_before_the_command_runs(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     monkeypatch.setattr("segwright.cli.keep_freed_memory", lambda: order.append("memory"))
-    monkeypatch.setattr(sys.modules["segwright.data.sample"], "write_sample", lambda *_, **__: order.append("command"))
+    monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", lambda *_, **__: order.append("command"))
     assert main(["sample", "folder"]) == 0
     assert order == ["memory", "command"]
 

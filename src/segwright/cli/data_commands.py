@@ -93,7 +93,7 @@ def sample(
 ) -> None:
     """Draw street scenes with exact masks, in the folders that train expects."""
     width, height = _size(size)
-    from segwright.data.sample import write_sample
+    from segwright.sample_data.dataset import write_sample
 
     with progress("drawing", images) as advance:
         write_sample(

@@ -5,10 +5,10 @@ All of it is labelled as ignore, as unlabelled things are in real data sets.
 
 import numpy as np
 
-from segwright.data.scenes.canvas import Colour
-from segwright.data.scenes.light import mix
-from segwright.data.scenes.stage import Stage
 from segwright.labels import IGNORE
+from segwright.sample_data.canvas import Colour
+from segwright.sample_data.light import mix
+from segwright.sample_data.stage import Stage
 
 _METAL: Colour = (72, 78, 84)
 _SIGNS: tuple[Colour, ...] = ((206, 56, 52), (46, 96, 176), (238, 190, 60))

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segwright.data import sample
-from segwright.data.sample import write_sample
-from segwright.data.scenes import CLASS_NAMES, cast, draw_scene
-from segwright.data.scenes.people import Person
-from segwright.data.scenes.stage import Stage
-from segwright.data.scenes.vehicles import Model, Place
 from segwright.errors import OutputExistsError, UserError
 from segwright.formats.images import decode_image
 from segwright.formats.masks import decode_mask, mask_palette
 from segwright.labels import IGNORE, LabelMap, read_class_names
+from segwright.sample_data import CLASS_NAMES, cast, draw_scene
+from segwright.sample_data import dataset as sample
+from segwright.sample_data.dataset import write_sample
+from segwright.sample_data.people import Person
+from segwright.sample_data.stage import Stage
+from segwright.sample_data.vehicles import Model, Place
 
 VEHICLE, LANE_MARKING = CLASS_NAMES.index("vehicle"), CLASS_NAMES.index("lane marking")
 

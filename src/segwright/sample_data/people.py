@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segwright.data.scenes.canvas import Colour, Label, Points
-from segwright.data.scenes.light import mix, vary
-from segwright.data.scenes.stage import Stage
+from segwright.sample_data.canvas import Colour, Label, Points
+from segwright.sample_data.light import mix, vary
+from segwright.sample_data.stage import Stage
 
 _SKIN: tuple[Colour, ...] = ((240, 200, 170), (222, 172, 138), (180, 126, 92), (126, 84, 60), (92, 60, 46))
 _HAIR: tuple[Colour, ...] = (

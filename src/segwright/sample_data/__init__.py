@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.scenes.buildings import House, draw_house, draw_skyline, plan_houses
-from segwright.data.scenes.canvas import Camera, Canvas, Label, Points
-from segwright.data.scenes.cast import Actor, plan_cast
-from segwright.data.scenes.furniture import draw_bonnet
-from segwright.data.scenes.light import draw_light
-from segwright.data.scenes.plants import draw_bush, draw_hedge, draw_hills, draw_tree
-from segwright.data.scenes.sky import draw_sky
-from segwright.data.scenes.stage import Stage
-from segwright.data.scenes.street import Side, Street, draw_ground, draw_markings, ribbon
+from segwright.sample_data.buildings import House, draw_house, draw_skyline, plan_houses
+from segwright.sample_data.canvas import Camera, Canvas, Label, Points
+from segwright.sample_data.cast import Actor, plan_cast
+from segwright.sample_data.furniture import draw_bonnet
+from segwright.sample_data.light import draw_light
+from segwright.sample_data.plants import draw_bush, draw_hedge, draw_hills, draw_tree
+from segwright.sample_data.sky import draw_sky
+from segwright.sample_data.stage import Stage
+from segwright.sample_data.street import Side, Street, draw_ground, draw_markings, ribbon
 
 __all__ = ["CLASS_NAMES", "draw_scene"]
 

@@ -12,13 +12,13 @@ from typing import NamedTuple, Self
 import cv2
 import numpy as np
 
-from segwright.data.scenes.canvas import Camera, Points
-from segwright.data.scenes.furniture import draw_lamp, draw_sign
-from segwright.data.scenes.people import Person, draw_looks, draw_person
-from segwright.data.scenes.plants import draw_tree
-from segwright.data.scenes.stage import Stage
-from segwright.data.scenes.street import Street
-from segwright.data.scenes.vehicles import MODELS, Model, Place, draw_paint, draw_vehicle
+from segwright.sample_data.canvas import Camera, Points
+from segwright.sample_data.furniture import draw_lamp, draw_sign
+from segwright.sample_data.people import Person, draw_looks, draw_person
+from segwright.sample_data.plants import draw_tree
+from segwright.sample_data.stage import Stage
+from segwright.sample_data.street import Street
+from segwright.sample_data.vehicles import MODELS, Model, Place, draw_paint, draw_vehicle
 
 _PERSON_PIXELS = 42.0  # least height
 _VEHICLE_PIXELS = 28.0

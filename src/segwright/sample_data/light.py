@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from segwright.data.scenes.canvas import Colour
+from segwright.sample_data.canvas import Colour
 
 
 @dataclass(frozen=True)

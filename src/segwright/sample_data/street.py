@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from segwright.data.scenes.canvas import NEAREST, Camera, Colour, Label, Points
-from segwright.data.scenes.light import mix, vary
-from segwright.data.scenes.stage import Stage
 from segwright.labels import IGNORE
+from segwright.sample_data.canvas import NEAREST, Camera, Colour, Label, Points
+from segwright.sample_data.light import mix, vary
+from segwright.sample_data.stage import Stage
 
 FARTHEST = 160.0
 """Distance in metres at which the ground ends."""

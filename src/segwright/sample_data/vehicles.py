@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segwright.data.scenes.canvas import Colour, Label, Points, Shape, inset, split
-from segwright.data.scenes.light import mix, vary
-from segwright.data.scenes.stage import Stage
+from segwright.sample_data.canvas import Colour, Label, Points, Shape, inset, split
+from segwright.sample_data.light import mix, vary
+from segwright.sample_data.stage import Stage
 
 _PAINTS: tuple[Colour, ...] = (
     (196, 52, 48), (46, 92, 168), (236, 236, 232), (58, 62, 70), (238, 186, 52), (60, 140, 120),

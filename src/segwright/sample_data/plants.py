@@ -5,9 +5,9 @@ Knows leaves and trunks. A plant is a heap of blobs in three tones: shade, leaf 
 
 import numpy as np
 
-from segwright.data.scenes.canvas import Colour, Label, Points
-from segwright.data.scenes.light import mix, vary
-from segwright.data.scenes.stage import Stage
+from segwright.sample_data.canvas import Colour, Label, Points
+from segwright.sample_data.light import mix, vary
+from segwright.sample_data.stage import Stage
 
 _LEAVES: tuple[Colour, ...] = (
     (92, 138, 62), (70, 118, 66), (118, 150, 66), (84, 124, 84),

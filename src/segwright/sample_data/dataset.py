@@ -1,6 +1,6 @@
 """The sample data set: street scenes in SageMaker's folders, ready to train on.
 
-Knows folders, files and label maps; the pictures come from `segwright.data.scenes`. The masks are made to
+Knows folders, files and label maps; the pictures come from `segwright.sample_data`. The masks are made to
 show what real data need: their pixel values are not class indices, so the label map matters, and some pixels
 are to be ignored.
 """
@@ -14,12 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.scenes import CLASS_NAMES, draw_scene
 from segwright.errors import UserError
 from segwright.formats.images import encode_jpeg
 from segwright.formats.masks import encode_mask
 from segwright.labels import IGNORE
 from segwright.resources import available_cores
+from segwright.sample_data import CLASS_NAMES, draw_scene
 from segwright.storage import directory_aside, write_bytes, write_json
 
 FEWEST_IMAGES: Final = 3

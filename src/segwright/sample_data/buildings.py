@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segwright.data.scenes.canvas import Colour, Label, Points, inset
-from segwright.data.scenes.light import mix, vary
-from segwright.data.scenes.stage import Stage
+from segwright.sample_data.canvas import Colour, Label, Points, inset
+from segwright.sample_data.light import mix, vary
+from segwright.sample_data.stage import Stage
 
 _PLASTER: tuple[Colour, ...] = (
     (226, 200, 152), (214, 150, 112), (196, 122, 100), (230, 214, 190), (176, 190, 196), (206, 176, 180),

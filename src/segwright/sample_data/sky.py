@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.scenes.light import mix
-from segwright.data.scenes.stage import Stage
+from segwright.sample_data.light import mix
+from segwright.sample_data.stage import Stage
 
 
 def draw_sky(stage: Stage) -> None:

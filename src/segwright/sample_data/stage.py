@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segwright.data.scenes.canvas import Camera, Canvas, Colour, Points, Shape, split
-from segwright.data.scenes.light import Light
+from segwright.sample_data.canvas import Camera, Canvas, Colour, Points, Shape, split
+from segwright.sample_data.light import Light
 
 
 @dataclass(frozen=True)
