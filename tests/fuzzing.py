@@ -38,7 +38,6 @@ from segwright.formats.images import (
 from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
 from segwright.formats.masks import decode_mask, encode_mask, mask_palette
-from segwright.formats.mxnet_params import read_params
 from segwright.formats.record import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.rle_pack import decode_rle_pack
@@ -53,6 +52,7 @@ from segwright.importers.rle_csv import read_rle_csv
 from segwright.importers.voc import read_voc
 from segwright.importers.yolo import read_yolo
 from segwright.labels import LabelMap, parse_class_names
+from segwright.mxnet.params_file import read_params
 from segwright.palettes import default_palette
 from segwright.serving.content_encoding import Body
 from segwright.storage import path_below

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network, state_dict_from_gluoncv
+from segwright.mxnet.state_dict import state_dict_from_gluoncv
+from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
 
 FIXTURES = Path(__file__).parent / "data" / "gluoncv"
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from segwright.data.loading import Batch
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
+from segwright.mxnet.state_dict import our_name
 from segwright.networks import Algorithm, SegmentationNetwork
-from segwright.networks.gluoncv import our_name
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
 from segwright.training.processes import Processes
 from tests.gluoncv import FIXTURES, recorded_network

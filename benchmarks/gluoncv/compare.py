@@ -30,7 +30,8 @@ from segwright.data.folders import find_pairs
 from segwright.data.loading import Batch, CropSettings, LoaderSettings, training_loader
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
-from segwright.networks import NetworkSpec, build_network, state_dict_from_gluoncv
+from segwright.mxnet.state_dict import state_dict_from_gluoncv
+from segwright.networks import NetworkSpec, build_network
 from segwright.training.epoch import EpochSums, StepFigures, Trainer
 from segwright.training.processes import Processes
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from segwright.networks import NetworkSpec, build_network, state_dict_from_gluoncv
+from segwright.mxnet.state_dict import state_dict_from_gluoncv
+from segwright.networks import NetworkSpec, build_network
 
 CLASSES = 11
 Arrays = dict[str, NDArray[np.float32]]

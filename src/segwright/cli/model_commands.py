@@ -27,7 +27,7 @@ def import_model(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a model of SageMaker's original algorithm (MXNet) into one that all other commands take."""
-    from segwright.original import import_model as run
+    from segwright.mxnet import import_model as run
 
     run(source, bundle, overwrite=overwrite)
     LOGGER.info(f"the model: {bundle}")

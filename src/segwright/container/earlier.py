@@ -14,7 +14,7 @@ from segwright.bundle import DESCRIPTION
 from segwright.console import LOGGER
 from segwright.container.tree import Tree
 from segwright.errors import BundleError
-from segwright.original import import_model, is_original, model_in
+from segwright.mxnet import import_model, is_original, model_in
 from segwright.storage import MAX_UNPACKED, names_in, unpack_archive, visible
 
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")

@@ -5,8 +5,6 @@ names.
 """
 
 from segwright.networks.backbone import timm_name
-from segwright.networks.gluoncv import describe_gluoncv, state_dict_from_gluoncv
-from segwright.networks.gluoncv_names import structural_names
 from segwright.networks.network import SegmentationNetwork, build_network
 from segwright.networks.pooling import resize
 from segwright.networks.spec import Algorithm, NetworkSpec
@@ -18,9 +16,6 @@ __all__ = [
     "SegmentationNetwork",
     "build_network",
     "check_backbone",
-    "describe_gluoncv",
     "resize",
-    "state_dict_from_gluoncv",
-    "structural_names",
     "timm_name",
 ]

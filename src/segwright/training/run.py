@@ -20,8 +20,8 @@ from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference.devices import choose_device, choose_precision, limit_threads
 from segwright.interruption import Interruption, StopRequest, stop_on_signals
+from segwright.mxnet import find_model, is_original
 from segwright.networks import check_backbone
-from segwright.original import find_model, is_original
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.description import describe, description_in, former_of, is_of, refuse_another
 from segwright.training.epoch import Trainer

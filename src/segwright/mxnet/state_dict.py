@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.errors import BundleError
-from segwright.networks.gluoncv_names import THIRD_STAGE
+from segwright.mxnet.array_names import THIRD_STAGE
 from segwright.networks.network import SegmentationNetwork
 from segwright.networks.spec import Algorithm, NetworkSpec
 from segwright.wording import listed

@@ -19,7 +19,7 @@ from typing import Final
 from segwright.bundle import DESCRIPTION
 from segwright.console import LOGGER
 from segwright.errors import BundleError
-from segwright.formats.mxnet_params import FILE_MAGIC
+from segwright.mxnet.params_file import FILE_MAGIC
 from segwright.storage import names_in, visible
 
 BEST: Final = "model_best.params"

@@ -16,18 +16,13 @@ from torch import Tensor
 from segwright.bundle import Description, describe_classes, versions
 from segwright.console import LOGGER
 from segwright.errors import BundleError, HyperparameterError
-from segwright.formats.mxnet_params import NamedArray, read_params
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names
-from segwright.networks import (
-    NetworkSpec,
-    SegmentationNetwork,
-    build_network,
-    describe_gluoncv,
-    state_dict_from_gluoncv,
-    structural_names,
-)
-from segwright.original.files import OriginalFiles, find_files
+from segwright.mxnet.array_names import structural_names
+from segwright.mxnet.artefact import OriginalFiles, find_files
+from segwright.mxnet.params_file import NamedArray, read_params
+from segwright.mxnet.state_dict import describe_gluoncv, state_dict_from_gluoncv
+from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from segwright.palettes import default_palette
 
 Arrays = dict[str, NDArray[Any]]

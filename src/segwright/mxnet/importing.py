@@ -11,9 +11,9 @@ from pathlib import Path
 from segwright.bundle import BundleWriter, Description, State, host_copy
 from segwright.console import LOGGER
 from segwright.errors import BundleError
+from segwright.mxnet.artefact import OriginalFiles, find_files, is_params, model_in
+from segwright.mxnet.reading import describe, read_network, read_state
 from segwright.networks import SegmentationNetwork
-from segwright.original.files import OriginalFiles, find_files, is_params, model_in
-from segwright.original.reading import describe, read_network, read_state
 from segwright.storage import MAX_UNPACKED, unpack_archive
 
 

@@ -9,17 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from segwright.errors import BundleError
-from segwright.networks import (
-    Algorithm,
-    NetworkSpec,
-    SegmentationNetwork,
-    build_network,
-    describe_gluoncv,
-    state_dict_from_gluoncv,
-    structural_names,
-)
-from segwright.networks.gluoncv import our_name
-from segwright.networks.gluoncv_names import networks_by_arrays
+from segwright.mxnet.array_names import networks_by_arrays, structural_names
+from segwright.mxnet.state_dict import describe_gluoncv, our_name, state_dict_from_gluoncv
+from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
 from tests.gluoncv import FIXTURES, exported, prefixed, recorded_case, recorded_network
 
 LEARNT_VALUES = {"fcn": 35_433_674, "psp": 49_069_258, "deeplab": 42_119_626}

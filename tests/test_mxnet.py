@@ -15,15 +15,15 @@ from segwright.bundle import BEST, LAST, load_network, read_description
 from segwright.cli import main
 from segwright.errors import BundleError, OutputExistsError, UserError
 from segwright.inference import load
+from segwright.mxnet import import_model, is_original, read_original
+from segwright.mxnet.array_names import networks_by_arrays
+from segwright.mxnet.artefact import find_files
+from segwright.mxnet.reading import describe
+from segwright.mxnet.state_dict import our_name
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
-from segwright.networks.gluoncv import our_name
-from segwright.networks.gluoncv_names import networks_by_arrays
-from segwright.original import import_model, is_original, read_original
-from segwright.original.files import find_files
-from segwright.original.reading import describe
 from tests.gluoncv import FIXTURES, exported, prefixed, recorded_arrays
 from tests.mxnet_params_writer import write_params
-from tests.test_networks_gluoncv import run
+from tests.test_mxnet_state_dict import run
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays_of
 from numpy.typing import NDArray
 
 from segwright.errors import BundleError
-from segwright.formats.mxnet_params import MAX_ARRAYS, NamedArray, read_params
+from segwright.mxnet.params_file import MAX_ARRAYS, NamedArray, read_params
 from tests.gluoncv import FIXTURES
 from tests.mxnet_params_writer import MAGIC, TYPES, Layout, bfloat16, write_array, write_list, write_params
 
