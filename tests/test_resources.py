@@ -10,8 +10,8 @@ import torch
 
 from segwright import resources
 from segwright.data import readings
+from segwright.devices import limit_threads
 from segwright.errors import UserError
-from segwright.inference.devices import limit_threads
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere less is known")
 

@@ -20,7 +20,7 @@ from segwright.errors import DataError
 from segwright.formats.images import decode_reduced
 from segwright.formats.masks import MaskArray
 from segwright.formats.orientation import turned, turned_size
-from segwright.formats.overlays import displayable
+from segwright.visualization import displayable
 
 _COMPARED: Final = 20  # pairs
 _LONG_SIDE: Final = 512  # pixels, at which they are compared

@@ -22,11 +22,11 @@ from segwright.formats.images import Pixels, decode_noted_image, encode_png
 from segwright.formats.masks import encode_mask
 from segwright.formats.notes import Note
 from segwright.formats.orientation import noted_orientation
-from segwright.formats.overlays import displayable
-from segwright.formats.overlays import overlay as draw_overlay
 from segwright.formats.signatures import sniff
 from segwright.inference.model import Model, load
 from segwright.storage import Blob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
+from segwright.visualization import displayable
+from segwright.visualization import overlay as draw_overlay
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from segwright.console import LOGGER
+from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
 from segwright.inference import Model, load
-from segwright.inference.devices import choose_device, limit_threads
 from segwright.interruption import release_termination
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.cross_origin import allow_origins, parse_origin

@@ -16,9 +16,9 @@ from segwright.console import LOGGER
 from segwright.data.channels import Channels
 from segwright.data.forms import FormWish
 from segwright.data.preparation import PreparedData, Streams, prepare, settle_classes
+from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.inference.devices import choose_device, choose_precision, limit_threads
 from segwright.interruption import Interruption, StopRequest, stop_on_signals
 from segwright.mxnet import find_model, is_original
 from segwright.networks import check_backbone

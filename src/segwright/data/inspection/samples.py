@@ -20,10 +20,10 @@ from segwright.data.pairs import read_mask
 from segwright.data.readings import Reading, combine
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm, decode_reduced, encode_jpeg
-from segwright.formats.overlays import displayable, overlay
 from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 from segwright.palettes import default_palette
 from segwright.storage import Blob
+from segwright.visualization import displayable, overlay
 
 STRANGE: Final = (255, 0, 255)
 """Colour of pixels whose value is no class."""

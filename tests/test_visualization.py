@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from segwright.formats.overlays import contact_sheet, displayable, overlay
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
+from segwright.visualization import contact_sheet, displayable, overlay
 
 PALETTE = default_palette(3)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from segwright import devices
+from segwright.devices import choose_device, choose_precision
 from segwright.errors import UserError
-from segwright.inference import devices
-from segwright.inference.devices import choose_device, choose_precision
 
 PAGE = Path(__file__).parents[1] / "docs" / "instances.md"
 CU126 = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
