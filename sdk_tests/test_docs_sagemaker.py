@@ -8,9 +8,9 @@ from PIL import Image
 from tests.sagemaker_requests import CHANNELS, CHECKS, IMAGE, MASK, differences
 
 from sdk_tests.conftest import Execution
-from segwright.container.job import ChannelConfig, Job
-from segwright.container.settings import read_settings
-from segwright.container.tree import Tree
+from segwright.sagemaker.job import ChannelConfig, Job
+from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.settings import read_settings
 
 
 @pytest.mark.parametrize("name", CHECKS)

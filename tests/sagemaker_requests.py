@@ -13,10 +13,10 @@ import boto3
 import numpy as np
 
 from segwright.bundle import ClassDescription
-from segwright.container import METRIC_DEFINITIONS
-from segwright.container.job import ChannelConfig, Job
-from segwright.container.settings import read_settings
-from segwright.container.tree import Tree
+from segwright.sagemaker import METRIC_DEFINITIONS
+from segwright.sagemaker.job import ChannelConfig, Job
+from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.settings import read_settings
 from segwright.serving.accept import AnswerForm, choose_form
 from segwright.serving.answers import encode
 from tests.conftest import blocks

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segwright.container import METRIC_DEFINITIONS
-from segwright.container.job import Job
-from segwright.container.settings import read_settings
-from segwright.container.tree import Tree
+from segwright.sagemaker import METRIC_DEFINITIONS
+from segwright.sagemaker.job import Job
+from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.settings import read_settings
 from tests.conftest import Draw
 from tests.documents import FENCED, Snippet, run_python, run_shell, snippets
 from tests.loopback_aws import Recorder, variables

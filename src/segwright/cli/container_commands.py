@@ -23,19 +23,19 @@ app.command(container)
 @container.command
 def train() -> None:
     """Run the training job that /opt/ml/input describes, and leave the model in /opt/ml/model."""
-    from segwright.container.launching import rank
-    from segwright.container.termination import termination_noted
-    from segwright.container.tree import Tree
+    from segwright.sagemaker.launcher import rank
+    from segwright.sagemaker.paths import Tree
+    from segwright.sagemaker.termination import termination_noted
 
     tree = Tree.from_environment(os.environ)
 
     def when_overdue() -> int:
-        from segwright.container.training import end_stopped
+        from segwright.sagemaker.train import end_stopped
 
         return end_stopped(tree)
 
     with termination_noted(when_overdue if rank() is None else None) as stop:
-        from segwright.container.training import run_training
+        from segwright.sagemaker.train import run_training
 
         status = run_training(tree, stop)
     sys.exit(status)
@@ -44,8 +44,8 @@ def train() -> None:
 @container.command
 def serve() -> None:
     """Answer requests with the model in /opt/ml/model, or with several below /opt/ml/models."""
-    from segwright.container.hosting import serve_tree
-    from segwright.container.tree import Tree
+    from segwright.sagemaker.paths import Tree
+    from segwright.sagemaker.serve import serve_tree
 
     serve_tree(Tree.from_environment(os.environ))
 
@@ -53,6 +53,6 @@ def serve() -> None:
 @container.command
 def metric_definitions() -> None:
     """Print the metric definitions that a job with this image has to bring along, as JSON."""
-    from segwright.container import METRIC_DEFINITIONS
+    from segwright.sagemaker import METRIC_DEFINITIONS
 
     print(json.dumps(METRIC_DEFINITIONS, indent=2), file=OUTPUT)

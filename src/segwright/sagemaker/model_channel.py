@@ -12,9 +12,9 @@ from typing import Final
 
 from segwright.bundle import DESCRIPTION
 from segwright.console import LOGGER
-from segwright.container.tree import Tree
 from segwright.errors import BundleError
 from segwright.mxnet import import_model, is_original, model_in
+from segwright.sagemaker.paths import Tree
 from segwright.storage import MAX_UNPACKED, names_in, unpack_archive, visible
 
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")

@@ -8,9 +8,9 @@ import pytest
 import segwright
 from segwright.cli import main
 from segwright.console import LOGGER
-from segwright.container import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
-from segwright.container.lines import set_up_logging
-from segwright.container.words import in_words_of_a_job
+from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
+from segwright.sagemaker.logs import set_up_logging
+from segwright.sagemaker.words import in_words_of_a_job
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_names_of_metrics_are_unique() -> None:
 
 SOURCES = Path(segwright.__file__).parent
 NOT_IN_A_JOB = (
-    *("cli", "importers", "data/inspection", "sample_data", "serving", "mxnet/artefact.py", "container/words.py"),
+    *("cli", "importers", "data/inspection", "sample_data", "serving", "mxnet/artefact.py", "sagemaker/words.py"),
     *("evaluation/folders.py", "__init__.py", "client.py"),
 )
 """What speaks to nobody but the command line, a browser or an endpoint."""

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from segwright.bundle import read_description
-from segwright.container.earlier import unpack_earlier_model
-from segwright.container.tree import Tree
 from segwright.errors import BundleError
+from segwright.sagemaker.model_channel import unpack_earlier_model
+from segwright.sagemaker.paths import Tree
 from tests import jobs
 from tests.served import write_bundle
 

@@ -3,7 +3,7 @@ import sys
 
 OVERDUE = """
 import os, signal, time
-from segwright.container import termination
+from segwright.sagemaker import termination
 termination.GRACE = 1
 with termination.termination_noted(lambda: 7) as stop:
     os.kill(os.getpid(), signal.SIGTERM)
@@ -20,7 +20,7 @@ def test_what_does_not_follow_a_wish_to_stop_is_ended() -> None:
 
 LEFT = """
 import os, signal
-from segwright.container.termination import termination_noted
+from segwright.sagemaker.termination import termination_noted
 with termination_noted(None) as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.made and signal.alarm(0) == 0

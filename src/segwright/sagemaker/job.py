@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from segwright.container.tree import Tree
 from segwright.errors import UserError
+from segwright.sagemaker.paths import Tree
 
 Mode = Literal["File", "FastFile", "Pipe"]
 

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import LAST, read_description
-from segwright.container import training as entry
-from segwright.container.tree import Tree
 from segwright.data.piping import serve
 from segwright.interruption import StopRequest
+from segwright.sagemaker import train as entry
+from segwright.sagemaker.paths import Tree
 from tests import jobs
 from tests.test_data_manifests import write_manifest
 

@@ -8,6 +8,6 @@ SageMaker reads from it, `words` turns flags into a job's words.
 Source: SageMaker's contract, sections 4 and 6.
 """
 
-from segwright.container.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
+from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 
 __all__ = ["FURTHER_METRIC_DEFINITIONS", "METRIC_DEFINITIONS"]

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import BEST, LAST, load_network, read_description
-from segwright.container import training as entry
-from segwright.container.tree import Tree
 from segwright.interruption import StopRequest
+from segwright.sagemaker import train as entry
+from segwright.sagemaker.paths import Tree
 from tests import jobs
 
 
@@ -83,7 +83,7 @@ HANGING = """
 import sys, time
 from segwright.interruption import hold_termination
 hold_termination()
-from segwright.container import termination
+from segwright.sagemaker import termination
 termination.GRACE = 2
 from segwright.{module} import {name} as where
 def hang(*_arguments, **_options):

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from segwright.console import LOGGER
-from segwright.container.job import as_text
 from segwright.hyperparameters import UNDERSCORED, Hyperparameters
+from segwright.sagemaker.job import as_text
 
 _RECIPE: Final = "sagemaker"
 _REQUIRED: Final = ("num_classes", "num_training_samples")

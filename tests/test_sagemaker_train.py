@@ -17,11 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import LAST, load_network, read_description
-from segwright.container import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS, launching
-from segwright.container import training as entry
-from segwright.container.launching import launch
-from segwright.container.tree import Tree
 from segwright.interruption import StopRequest
+from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
+from segwright.sagemaker import launcher as launching
+from segwright.sagemaker import train as entry
+from segwright.sagemaker.launcher import launch
+from segwright.sagemaker.paths import Tree
 from tests import jobs
 from tests.gluoncv import recorded_arrays
 from tests.mxnet_params_writer import write_params

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from segwright.container.inputs import locate_channels
-from segwright.container.job import Job
-from segwright.container.settings import as_strings, read_settings
-from segwright.container.tree import Tree
 from segwright.errors import DataError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
+from segwright.sagemaker.channels import locate_channels
+from segwright.sagemaker.job import Job
+from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.settings import as_strings, read_settings
 
 FOUR = ("train", "train_annotation", "validation", "validation_annotation")
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from segwright.console import LOGGER
-from segwright.container.lines import set_up_logging
-from segwright.container.tree import Tree
 from segwright.errors import UserError
+from segwright.sagemaker.logs import set_up_logging
+from segwright.sagemaker.paths import Tree
 from segwright.serving import ServingSettings, serve
 
 _PORT: Final = 8080

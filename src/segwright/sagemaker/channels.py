@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from segwright.console import LOGGER
-from segwright.container.job import ChannelConfig
-from segwright.container.tree import Tree
 from segwright.data.channels import LIST_SUFFIXES, SIDES, Channels
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError
+from segwright.sagemaker.job import ChannelConfig
+from segwright.sagemaker.paths import Tree
 
 _INPUTS: Final = tuple(name for name in CHANNELS if name != "model")
 

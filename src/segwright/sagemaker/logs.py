@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from segwright.bundle import BEST, LAST
 from segwright.console import LOGGER, plain
-from segwright.container.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
-from segwright.container.words import in_words_of_a_job
 from segwright.hyperparameters import Hyperparameters
+from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
+from segwright.sagemaker.words import in_words_of_a_job
 from segwright.standard_streams import LOG
 from segwright.training.epoch import EpochSums, StepFigures
 from segwright.training.report import EpochResult, Teller, TellImages, TellStep

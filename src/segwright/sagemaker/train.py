@@ -18,17 +18,17 @@ import torch
 
 from segwright.bundle import DESCRIPTION, read_description
 from segwright.console import LOGGER
-from segwright.container.earlier import unpack_earlier_model
-from segwright.container.inputs import locate_channels, tell_absent_label_maps
-from segwright.container.job import Job
-from segwright.container.launching import is_first, launch, rank
-from segwright.container.lines import JobTeller, set_up_logging
-from segwright.container.settings import as_strings, read_settings, tell_settings
-from segwright.container.termination import GRACE, not_overdue
-from segwright.container.tree import Tree
-from segwright.container.words import in_words_of_a_job
 from segwright.errors import UserError
 from segwright.interruption import StopRequest
+from segwright.sagemaker.channels import locate_channels, tell_absent_label_maps
+from segwright.sagemaker.job import Job
+from segwright.sagemaker.launcher import is_first, launch, rank
+from segwright.sagemaker.logs import JobTeller, set_up_logging
+from segwright.sagemaker.model_channel import unpack_earlier_model
+from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.settings import as_strings, read_settings, tell_settings
+from segwright.sagemaker.termination import GRACE, not_overdue
+from segwright.sagemaker.words import in_words_of_a_job
 from segwright.storage import write_bytes, write_json
 from segwright.training.fallback import write_fallback
 from segwright.training.run import CHECKPOINT_EVERY, train
