@@ -35,13 +35,13 @@ from segwright.formats.images import (
     image_size,
     verify_image,
 )
-from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
 from segwright.formats.masks import decode_mask, encode_mask, mask_palette
-from segwright.formats.record import Record, Value, decode_record, encode_record
+from segwright.formats.palette_repair import decode_with_legend
+from segwright.formats.record_protobuf import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
+from segwright.formats.rle import compress_counts
 from segwright.formats.rle_pack import decode_rle_pack
-from segwright.formats.run_lengths import compress_counts
 from segwright.formats.stored_palette import stored_palette, telling_colours
 from segwright.importers.coco import read_coco
 from segwright.importers.colour_tables import read_colour_table

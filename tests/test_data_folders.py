@@ -7,7 +7,8 @@ import pytest
 
 from segwright.data.folders import find_pairs, list_images
 from segwright.errors import DataError
-from segwright.storage import FileBlob, S3Place, places
+from segwright.storage import FileBlob, S3Place
+from segwright.storage import locations as places
 from segwright.storage.s3 import S3Blob
 
 

@@ -10,8 +10,8 @@ from segwright.data import pairs
 from segwright.data.augment import apply_crop, still_crop
 from segwright.data.pairs import Pair, read_crop, read_mask, read_pair
 from segwright.errors import DataError
+from segwright.formats.exif import turned
 from segwright.formats.images import RGB, PixelForm, encode_jpeg
-from segwright.formats.orientation import turned
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, Cache, FileBlob, HeldBlob
 

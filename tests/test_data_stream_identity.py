@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from segwright.data.pairs import Pair
 from segwright.data.stream_identity import PairDigests, pair_digest
-from segwright.formats.legend import Legend
+from segwright.formats.palette_repair import Legend
 from segwright.storage import HeldBlob
 
 DIGESTS = st.lists(st.sampled_from([0, 1, 2, 7, 2**63, 2**64 - 1]), max_size=12)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.errors import DataError, TooLargeError
-from segwright.formats import signatures
+from segwright.formats import file_types as signatures
 from segwright.formats.images import (
     ImageFacts,
     PixelForm,

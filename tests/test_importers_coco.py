@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.errors import DataError, LabelError
-from segwright.formats.run_lengths import compress_counts, encode_regions
+from segwright.formats.rle import compress_counts, encode_regions
 from segwright.importers import FormatOptions, import_data
 from tests.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 

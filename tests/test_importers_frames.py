@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.formats.orientation import turned
+from segwright.formats.exif import turned
 from segwright.importers import FormatOptions, import_data
 from segwright.storage.blobs import FileBlob
 from tests.imported import save_mask

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.errors import DataError
-from segwright.formats.run_lengths import compress_counts, encode_regions
+from segwright.formats.rle import compress_counts, encode_regions
 from segwright.importers import FormatOptions, ImportFormat, import_data
 from tests.imported import HEIGHT, WIDTH, checked, masks, save_image
 

@@ -8,7 +8,7 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 from tifffile import imwrite
 
-from segwright.formats import signatures
+from segwright.formats import file_types as signatures
 from segwright.formats.images import PixelForm
 from segwright.serving.requests import decode, unknown_mask
 from tests.served import picture, pixels

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.record import Content, decode_record
+from segwright.formats.file_types import check_size
+from segwright.formats.record_protobuf import Content, decode_record
 from segwright.formats.recordio import read_records
-from segwright.formats.run_lengths import decompress_counts, expand_counts
-from segwright.formats.signatures import check_size
+from segwright.formats.rle import decompress_counts, expand_counts
 
 _GZIP: Final = b"\x1f\x8b"
 _SIGNATURES: Final = {

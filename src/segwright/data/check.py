@@ -32,8 +32,8 @@ from segwright.data.pixel_notes import pixel_findings
 from segwright.data.readings import Reading, combine, fingerprint, read_all
 from segwright.errors import DataError
 from segwright.formats.images import PixelForm
-from segwright.formats.legend import Legend
 from segwright.formats.masks import mask_palette
+from segwright.formats.palette_repair import Legend
 from segwright.labels import LabelMap
 from segwright.wording import counted, sentences
 

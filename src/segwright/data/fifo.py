@@ -20,8 +20,8 @@ from typing import IO, Final
 from segwright.data.manifests import legend_of
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
-from segwright.formats.legend import Legend
 from segwright.formats.manifest import is_json, parse_object
+from segwright.formats.palette_repair import Legend
 from segwright.formats.recordio import Record, read_records
 from segwright.storage import HeldBlob
 

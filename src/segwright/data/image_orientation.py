@@ -17,9 +17,9 @@ from segwright.data.findings import Finding, Severity, image_names
 from segwright.data.pairs import decode_mask_of
 from segwright.data.readings import Reading
 from segwright.errors import DataError
+from segwright.formats.exif import turned, turned_size
 from segwright.formats.images import decode_reduced
 from segwright.formats.masks import MaskArray
-from segwright.formats.orientation import turned, turned_size
 from segwright.visualization import displayable
 
 _COMPARED: Final = 20  # pairs

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from segwright.data.pairs import Pair, Pairing
-from segwright.formats.legend import Legend
 from segwright.formats.manifest import (
     Attributes,
     ManifestLine,
@@ -20,6 +19,7 @@ from segwright.formats.manifest import (
     read_manifest,
     resolve_reference,
 )
+from segwright.formats.palette_repair import Legend
 from segwright.storage import Blob, Cache, Place, S3Place, open_blob, with_tags
 
 MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")

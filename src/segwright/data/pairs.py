@@ -17,9 +17,9 @@ from segwright.data.augment import Crop, apply_crop
 from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
 from segwright.formats.images import RGB, PixelForm, Pixels, decode_image, decode_reduced, image_size
-from segwright.formats.legend import Legend, decode_with_legend
 from segwright.formats.masks import MaskArray, decode_noted_mask
 from segwright.formats.notes import Note
+from segwright.formats.palette_repair import Legend, decode_with_legend
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, Cache
 

@@ -12,8 +12,8 @@ from typing import Final
 from segwright.data.manifests import legend_of
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
-from segwright.formats.legend import Legend
 from segwright.formats.manifest import is_json, parse_object
+from segwright.formats.palette_repair import Legend
 from segwright.formats.recordio import index_records, join_parts
 from segwright.storage import Cache, PartsBlob, Place
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from segwright.formats.file_signatures import is_unread_picture
-from segwright.formats.signatures import sniff
+from segwright.formats.file_types import sniff
 from segwright.storage import Blob, FileBlob
 from segwright.wording import counted, listed
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from segwright.formats.file_signatures import known_file
-from segwright.formats.signatures import sniff
+from segwright.formats.file_types import sniff
 
 _HEAD: Final = 4096  # bytes that are looked at
 _SURE: Final = 32  # bytes, of which every picture has a zero among them

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from segwright.formats.containers import load_picture
-from segwright.formats.multiband import looks_like_a_band
+from segwright.formats.deep_images import looks_like_a_band
 from segwright.formats.notes import Note
+from segwright.formats.pillow import load_picture
 from segwright.formats.pixel_form import RGB, PixelForm
 from segwright.formats.tiff import Tiff
 

@@ -12,7 +12,7 @@ from PIL import GifImagePlugin, Image
 
 from segwright.errors import DataError
 from segwright.formats.damage import damage_as_data_error
-from segwright.formats.signatures import check_size
+from segwright.formats.file_types import check_size
 
 _SIGNATURES: Final = (b"GIF87a", b"GIF89a")
 

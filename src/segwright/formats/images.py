@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.errors import DataError
-from segwright.formats.containers import open_picture, stored_bits
+from segwright.formats.deep_images import open_deep_png, open_tiff
 from segwright.formats.disguises import has_changed_line_ends
 from segwright.formats.eight_bit import EIGHT_BIT_MODES, EightBitPicture
-from segwright.formats.multiband import open_deep_png, open_tiff
+from segwright.formats.exif import noted_orientation, turned, turned_size
+from segwright.formats.file_types import check_size, sniff
 from segwright.formats.notes import Note
-from segwright.formats.orientation import noted_orientation, turned, turned_size
+from segwright.formats.pillow import open_picture, stored_bits
 from segwright.formats.pixel_form import RGB as RGB
 from segwright.formats.pixel_form import PixelForm as PixelForm
 from segwright.formats.pixel_form import Pixels as Pixels
-from segwright.formats.signatures import check_size, sniff
 from segwright.formats.tiff import Tiff
 
 IMAGE_SUFFIXES: Final = (

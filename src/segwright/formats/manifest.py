@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from segwright.errors import DataError
-from segwright.formats.signatures import sniff
+from segwright.formats.file_types import sniff
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _IMAGE: Final = "source-ref"

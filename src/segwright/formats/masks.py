@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from segwright.errors import DataError, FractionError
-from segwright.formats.containers import load_picture, open_picture, stored_bits
+from segwright.formats.file_types import sniff
 from segwright.formats.gif import is_gif, read_gif
 from segwright.formats.no_data import listed_numbers, no_data_in_mask
 from segwright.formats.notes import Note
+from segwright.formats.pillow import load_picture, open_picture, stored_bits
 from segwright.formats.png import decode_plain_png
-from segwright.formats.signatures import sniff
 from segwright.formats.stored_palette import stored_palette
 from segwright.formats.tiff import LOSSY, PALETTE, WHITE_IS_ZERO, Tiff
 from segwright.labels import HIGHEST_PIXEL, IGNORE, NO_DATA

@@ -15,7 +15,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from segwright.formats.signatures import MAX_PIXELS
+from segwright.formats.file_types import MAX_PIXELS
 
 _BEGINNING: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _AFTER_HEADER: Final = 33

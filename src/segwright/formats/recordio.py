@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from segwright.errors import DataError
-from segwright.formats.signatures import sniff
+from segwright.formats.file_types import sniff
 
 MAGIC: Final = 0xCED7230A
 """The number that every part of a record begins with, little-endian."""

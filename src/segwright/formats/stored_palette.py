@@ -14,9 +14,9 @@ from PIL import Image
 from segwright.errors import DataError
 from segwright.formats.chunks import chunks
 from segwright.formats.colour_table import code_of
-from segwright.formats.containers import open_picture
+from segwright.formats.file_types import sniff
 from segwright.formats.gif import is_gif, read_gif
-from segwright.formats.signatures import sniff
+from segwright.formats.pillow import open_picture
 from segwright.formats.tiff import PALETTE, Tiff
 
 NO_COLOUR: Final = -1

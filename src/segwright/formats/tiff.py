@@ -24,9 +24,9 @@ from tifffile import TiffFile, TiffPage
 
 from segwright.errors import DataError
 from segwright.formats.damage import damage_as_data_error
+from segwright.formats.file_types import MAX_PIXELS, check_size
 from segwright.formats.no_data import NO_DATA_TAG, parse_no_data
 from segwright.formats.pixel_form import Numbers
-from segwright.formats.signatures import MAX_PIXELS, check_size
 from segwright.formats.stacks import Stack, parse_rows, parse_stack
 
 # Odd tags are no news to users: what cannot be read becomes an error anyway.

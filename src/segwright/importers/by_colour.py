@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from segwright.errors import DataError
 from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
+from segwright.formats.file_types import sniff
 from segwright.formats.images import decode_image
-from segwright.formats.signatures import sniff
 from segwright.importers.dataset import Canvas, Drawn, MismatchError, refuse_other_size
 from segwright.storage import Blob
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, FiniteFloat
 
 from segwright.errors import DataError
-from segwright.formats.run_lengths import decode_rle, decompress_counts
+from segwright.formats.rle import decode_rle, decompress_counts
 from segwright.importers.dataset import Canvas, Drawn, Frame
 from segwright.importers.drawing import Drawing
 from segwright.importers.polygons import Points, ShapeError, area, outline

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from segwright import labels
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError, LabelError
+from segwright.formats.exif import turned, turned_size
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
-from segwright.formats.orientation import turned, turned_size
 from segwright.storage import Blob, open_blob
 
 Split = Literal["train", "validation"]

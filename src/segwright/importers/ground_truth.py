@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER
 from segwright.data.manifests import referred
 from segwright.errors import DataError
-from segwright.formats.legend import decode_with_legend
 from segwright.formats.manifest import (
     Attributes,
     ClassColour,
@@ -26,6 +25,7 @@ from segwright.formats.manifest import (
     colour_map,
     read_manifest,
 )
+from segwright.formats.palette_repair import decode_with_legend
 from segwright.importers.dataset import (
     Canvas,
     Drawn,

@@ -20,8 +20,8 @@ from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
 from segwright.formats.colour_table import ColourTable
-from segwright.formats.containers import open_picture
 from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES
+from segwright.formats.pillow import open_picture
 from segwright.importers.by_colour import draw_by_colour
 from segwright.importers.by_number import draw_by_number
 from segwright.importers.colour_tables import read_colour_table

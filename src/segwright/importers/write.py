@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from segwright.console import LOGGER, progress
 from segwright.errors import DataError, UserError
+from segwright.formats.file_types import sniff
 from segwright.formats.images import IMAGE_SUFFIXES, verify_image
 from segwright.formats.masks import encode_mask
-from segwright.formats.signatures import sniff
 from segwright.importers.dataset import Canvas, Frame, ImportedData, ImportedPair, MismatchError
 from segwright.importers.frames import TurnedImage, common_frame, tell_turned
 from segwright.importers.split import Division

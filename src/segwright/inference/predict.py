@@ -18,11 +18,11 @@ from segwright.data.folders import list_images
 from segwright.data.image_orientation import count_orientations
 from segwright.data.pixel_notes import NotedFile, describe_notes
 from segwright.errors import DataError, OutputExistsError, UserError
+from segwright.formats.exif import noted_orientation
+from segwright.formats.file_types import sniff
 from segwright.formats.images import Pixels, decode_noted_image, encode_png
 from segwright.formats.masks import encode_mask
 from segwright.formats.notes import Note
-from segwright.formats.orientation import noted_orientation
-from segwright.formats.signatures import sniff
 from segwright.inference.model import Model, load
 from segwright.storage import Blob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
 from segwright.visualization import displayable

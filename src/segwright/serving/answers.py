@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from segwright.bundle import ClassDescription
 from segwright.formats.images import encode_png
 from segwright.formats.masks import encode_mask
-from segwright.formats.record import Record, encode_record
+from segwright.formats.record_protobuf import Record, encode_record
 from segwright.formats.recordio import MAX_RECORD, write_whole_record
-from segwright.formats.run_lengths import compress_counts, encode_regions
+from segwright.formats.rle import compress_counts, encode_regions
 from segwright.serving.accept import JSON, NPY, PNG, AnswerForm
 
 LARGEST_ARRAY: Final = 1 << 30

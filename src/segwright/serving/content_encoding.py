@@ -15,7 +15,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from segwright.formats.signatures import sniff
+from segwright.formats.file_types import sniff
 from segwright.serving.requests import too_many_bytes
 
 _ACCEPTED: Final = "gzip, deflate, identity"

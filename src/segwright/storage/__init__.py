@@ -6,7 +6,7 @@ be read; `s3` fetches objects and `cache` keeps them on the disk.
 """
 
 from segwright.storage.archives import MAX_UNPACKED, unpack_archive
-from segwright.storage.aside import (
+from segwright.storage.atomic import (
     directory_aside,
     refuse_existing,
     refuse_unwritable_file,
@@ -17,7 +17,7 @@ from segwright.storage.aside import (
 )
 from segwright.storage.blobs import Blob, FileBlob, HeldBlob, PartsBlob
 from segwright.storage.cache import Cache
-from segwright.storage.places import (
+from segwright.storage.locations import (
     Place,
     S3Place,
     as_place,

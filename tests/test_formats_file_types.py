@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from segwright.errors import DataError, TooLargeError
-from segwright.formats.signatures import MAX_PIXELS, check_size, sniff
+from segwright.formats.file_types import MAX_PIXELS, check_size, sniff
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])
@@ -57,5 +57,5 @@ def test_a_picture_without_pixels_is_not_too_large(size: tuple[int, int]) -> Non
 
 
 def test_no_decoder_is_needed() -> None:
-    code = "import sys, segwright.formats.signatures; sys.exit(bool({'PIL', 'numpy', 'cv2'} & sys.modules.keys()))"
+    code = "import sys, segwright.formats.file_types; sys.exit(bool({'PIL', 'numpy', 'cv2'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,7 +15,7 @@ from PIL import Image
 from tifffile import TiffFile, TiffWriter, imwrite
 
 from segwright.errors import DataError, TooLargeError
-from segwright.formats import signatures
+from segwright.formats import file_types as signatures
 from segwright.formats import tiff as tiff_module
 from segwright.formats.images import (
     PixelForm,

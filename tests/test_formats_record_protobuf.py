@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.record import Content, Record, Value, decode_record, encode_record
+from segwright.formats.record_protobuf import Content, Record, Value, decode_record, encode_record
 
 # record.proto of the SageMaker Python SDK; a star marks a repeated field. A map is written as a repeated entry, and
 # that only one field of Value is set makes no difference to the bytes.

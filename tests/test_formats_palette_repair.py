@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from segwright.formats.legend import decode_with_legend
+from segwright.formats.palette_repair import decode_with_legend
 from segwright.labels import IGNORE
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -10,10 +10,10 @@ from PIL import Image, ImageOps
 from tifffile import TiffWriter
 
 from segwright.formats import images
+from segwright.formats.exif import noted_orientation, turned
+from segwright.formats.file_types import sniff
 from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
 from segwright.formats.masks import decode_mask
-from segwright.formats.orientation import noted_orientation, turned
-from segwright.formats.signatures import sniff
 
 UPRIGHT = PixelForm(upright=True)
 CONTAINERS = ("JPEG", "PNG", "TIFF", "WebP")

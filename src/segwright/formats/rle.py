@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.signatures import check_size
+from segwright.formats.file_types import check_size
 
 _GROUP_BITS: Final = 5
 _MOST_GROUPS: Final = 7  # 35 bits, more than any count of pixels needs

@@ -25,8 +25,8 @@ from segwright.errors import DataError
 from segwright.formats.chunks import without_texts
 from segwright.formats.damage import damage_as_data_error
 from segwright.formats.disguises import recognise, was_taken_for_text
-from segwright.formats.orientation import ORIENTATION_TAG, without_orientation
-from segwright.formats.signatures import Container, check_size, sniff
+from segwright.formats.exif import ORIENTATION_TAG, without_orientation
+from segwright.formats.file_types import Container, check_size, sniff
 
 # What Pillow finds odd in a file is no news to users: what cannot be read becomes an error anyway. libtiff, which
 # decodes compressed TIFFs for Pillow, prints on its own; where it is built in, nothing can be told to it.

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.run_lengths import compress_counts, decode_rle, decompress_counts, encode_regions, expand_counts
+from segwright.formats.rle import compress_counts, decode_rle, decompress_counts, encode_regions, expand_counts
 
 MASKS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.sampled_from([0, 1, 2, 255]))
 COUNTS = st.lists(st.integers(0, 1 << 28))

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.formats.colour_table import Colour, ColourTable
+from segwright.formats.file_types import sniff
 from segwright.formats.gif import is_gif
 from segwright.formats.images import decode_image
 from segwright.formats.masks import MaskArray, decode_mask, is_colour_picture, mask_palette
-from segwright.formats.signatures import sniff
 from segwright.labels import IGNORE
 
 Legend = tuple[tuple[int, Colour], ...]

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.containers import load_picture, open_picture
 from segwright.formats.no_data import listed_numbers, no_data_in_image
 from segwright.formats.notes import Note
+from segwright.formats.pillow import load_picture, open_picture
 from segwright.formats.pixel_form import PixelForm, Pixels
 from segwright.formats.tiff import PALETTE, WHITE_IS_ZERO, Tiff
 
