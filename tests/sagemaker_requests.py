@@ -18,7 +18,7 @@ from segwright.sagemaker.job import ChannelConfig, Job
 from segwright.sagemaker.paths import Tree
 from segwright.sagemaker.settings import read_settings
 from segwright.serving.accept import AnswerForm, choose_form
-from segwright.serving.answers import encode
+from segwright.serving.encoding import encode
 from tests.conftest import blocks
 from tests.loopback_aws import REGION, Recorder, loopback_aws
 from tests.sagemaker_tree import ml_tree_from_request

@@ -20,7 +20,7 @@ from PIL import Image
 from segwright import client
 from segwright.client import read_class_names, read_mask, read_probabilities
 from segwright.serving.accept import AnswerForm, choose_form
-from segwright.serving.answers import encode
+from segwright.serving.encoding import encode
 from tests.served import CLASSES
 
 GENERATOR = np.random.default_rng(0)

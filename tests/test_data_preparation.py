@@ -11,8 +11,8 @@ from PIL import Image
 from segwright.data.channels import Channels
 from segwright.data.preparation import PreparedData, prepare, settle_classes
 from segwright.errors import DataError, LabelError
-from segwright.evaluation import folders as evaluation
-from segwright.evaluation.confusion import ConfusionMatrix
+from segwright.evaluation import run as evaluation
+from segwright.evaluation.metrics import ConfusionMatrix
 from segwright.formats.images import RGB
 from segwright.labels import LabelMap
 

@@ -24,9 +24,9 @@ from segwright.client import read_mask
 from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
+from segwright.serving.inference_pool import MOST_WAITING, Scorer
 from segwright.serving.invocations import Invocations
 from segwright.serving.multi_model import ModelShelf
-from segwright.serving.scoring import MOST_WAITING, Scorer
 from tests.served import banded, picture, write_bundle
 
 

@@ -9,8 +9,8 @@ from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelSlot, single_model_app
 from segwright.serving.cross_origin import allow_origins, parse_origin
+from segwright.serving.inference_pool import Scorer
 from segwright.serving.invocations import Invocations
-from segwright.serving.scoring import Scorer
 from tests.served import picture, write_bundle
 
 PAGE = "https://app.example"

@@ -24,7 +24,7 @@ from segwright import client as decoder
 from segwright.cli import main
 from segwright.console import LOGGER
 from segwright.inference import load
-from segwright.serving.scoring import MOST_WAITING
+from segwright.serving.inference_pool import MOST_WAITING
 from tests.served import (
     CLASSES,
     Server,

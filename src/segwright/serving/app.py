@@ -24,11 +24,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from segwright.console import LOGGER
 from segwright.inference import Model
 from segwright.serving.content_encoding import Body, content_codings
+from segwright.serving.inference_pool import Scorer
 from segwright.serving.invocations import Invocations, refusal
+from segwright.serving.middleware import ReadOut
 from segwright.serving.multi_model import ModelShelf
-from segwright.serving.receiving import ReadOut
 from segwright.serving.requests import read_body
-from segwright.serving.scoring import Scorer
 
 EXECUTION_PARAMETERS: Final = {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 10}
 """What the original announces to batch transform."""

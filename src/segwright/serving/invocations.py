@@ -21,9 +21,9 @@ from segwright.console import LOGGER, plain
 from segwright.inference import Model
 from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
 from segwright.serving.content_encoding import Body, content_codings
+from segwright.serving.inference_pool import Scorer
 from segwright.serving.requests import check_content_type, read_body
-from segwright.serving.scoring import Scorer
-from segwright.serving.sending import HeldResponse
+from segwright.serving.responses import HeldResponse
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import LOG
 

@@ -21,8 +21,8 @@ from starlette.exceptions import HTTPException
 from segwright.errors import UserError
 from segwright.inference import Model
 from segwright.mxnet import is_original, model_in, size_in_memory
-from segwright.serving.machine import available_memory, return_freed_memory
-from segwright.serving.scoring import is_out_of_memory
+from segwright.serving.inference_pool import is_out_of_memory
+from segwright.serving.resources import available_memory, return_freed_memory
 from segwright.storage import leads_below
 
 PAGE: Final = 100

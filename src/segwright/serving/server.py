@@ -28,10 +28,10 @@ from segwright.inference import Model, load
 from segwright.interruption import release_termination
 from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.cross_origin import allow_origins, parse_origin
+from segwright.serving.inference_pool import Scorer
 from segwright.serving.invocations import Invocations
-from segwright.serving.machine import allow_many_files
 from segwright.serving.multi_model import ModelShelf
-from segwright.serving.scoring import Scorer
+from segwright.serving.resources import allow_many_files
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import finish_streams
 

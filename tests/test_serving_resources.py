@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segwright.serving import machine
+from segwright.serving import resources as machine
 
 CPU = torch.device("cpu")
 

@@ -23,8 +23,8 @@ from segwright.console import LOGGER
 from segwright.formats.images import Pixels
 from segwright.inference import Model
 from segwright.serving.accept import AnswerForm
-from segwright.serving.answers import encode, excess
 from segwright.serving.content_encoding import Body
+from segwright.serving.encoding import encode, excess
 from segwright.serving.requests import decode, unknown_mask
 
 MOST_WAITING: Final = 64

@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # 
 from PIL import Image
 
 from segwright.serving.accept import AnswerForm, choose_form
-from segwright.serving.answers import encode, excess
+from segwright.serving.encoding import encode, excess
 from tests.served import CLASSES
 
 MASK = np.array([[0, 0, 2], [1, 2, 2]], np.uint8)

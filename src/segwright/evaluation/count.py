@@ -12,7 +12,7 @@ from segwright.data.augment import apply_crop, validation_crop
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.passing import Passing
 from segwright.errors import DataError
-from segwright.evaluation.confusion import ConfusionMatrix
+from segwright.evaluation.metrics import ConfusionMatrix
 from segwright.formats.images import RGB, PixelForm, Pixels
 from segwright.inference.logits import image_mask
 from segwright.labels import LabelMap

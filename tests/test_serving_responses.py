@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message
 
 from segwright.console import LOGGER
-from segwright.serving.sending import HeldResponse
+from segwright.serving.responses import HeldResponse
 
 ANSWER = bytes(range(256)) * (10 << 10)  # two and a half MiB
 

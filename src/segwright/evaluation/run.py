@@ -8,8 +8,8 @@ from segwright.data.channels import LIST_SUFFIXES, list_pairs
 from segwright.data.check import check_pairs
 from segwright.data.forms import FormWish
 from segwright.errors import DataError, LabelError
-from segwright.evaluation.confusion import Scores
-from segwright.evaluation.scoring import count_pairs
+from segwright.evaluation.count import count_pairs
+from segwright.evaluation.metrics import Scores
 from segwright.inference.model import load
 from segwright.labels import LabelMap
 from segwright.standard_streams import OUTPUT
