@@ -12,8 +12,8 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.mxnet.state_dict import our_name
 from segwright.networks import Algorithm, SegmentationNetwork
-from segwright.training.epoch import EpochSums, StepFigures, Trainer
-from segwright.training.processes import Processes
+from segwright.training.distributed import Processes
+from segwright.training.train_step import EpochSums, StepFigures, Trainer
 from tests.gluoncv import FIXTURES, recorded_network
 
 SETTINGS = Hyperparameters(

@@ -21,9 +21,9 @@ import segwright
 from segwright.bundle import BEST, LAST, read_description
 from segwright.errors import OutputExistsError, UserError
 from segwright.interruption import StopRequest
-from segwright.training.epoch import EpochSums, Trainer
-from segwright.training.loop import Loop
-from segwright.training.report import Teller
+from segwright.training.reporter import Teller
+from segwright.training.train_step import EpochSums, Trainer
+from segwright.training.trainer import Loop
 from tests.conftest import Draw
 from tests.test_training_run import records, settings
 

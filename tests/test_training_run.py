@@ -12,7 +12,7 @@ from PIL import Image
 import segwright
 from segwright.bundle import Description, load_network, read_description
 from segwright.errors import DataError, LabelError, OutputExistsError
-from segwright.training.epoch import Trainer
+from segwright.training.train_step import Trainer
 from tests.conftest import TINY_BACKBONE, Draw, blocks
 
 SMALL = {

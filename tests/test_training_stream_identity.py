@@ -21,10 +21,10 @@ from segwright.data.stream_identity import PairDigests
 from segwright.errors import OutputExistsError, UserError
 from segwright.interruption import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
-from segwright.training.epoch import Trainer
-from segwright.training.loop import Loop
-from segwright.training.processes import Processes
+from segwright.training.distributed import Processes
 from segwright.training.streams import StreamIdentity
+from segwright.training.train_step import Trainer
+from segwright.training.trainer import Loop
 from tests.conftest import Draw
 from tests.test_data_manifests import write_manifest
 from tests.test_training_resume import KilledError

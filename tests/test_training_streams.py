@@ -18,7 +18,7 @@ from segwright.bundle import read_description
 from segwright.data.channels import list_pairs
 from segwright.data.piping import serve
 from segwright.errors import DataError, UserError
-from segwright.training.epoch import Trainer
+from segwright.training.train_step import Trainer
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.test_data_manifests import write_manifest
 from tests.test_training_resume import KilledError

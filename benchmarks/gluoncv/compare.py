@@ -32,8 +32,8 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.mxnet.state_dict import state_dict_from_gluoncv
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.epoch import EpochSums, StepFigures, Trainer
-from segwright.training.processes import Processes
+from segwright.training.distributed import Processes
+from segwright.training.train_step import EpochSums, StepFigures, Trainer
 
 HERE = Path(__file__).parent
 GLUONCV, SEGWRIGHT = "GluonCV", "Segwright"

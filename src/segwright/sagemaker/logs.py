@@ -24,9 +24,9 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker.words import in_words_of_a_job
 from segwright.standard_streams import LOG
-from segwright.training.epoch import EpochSums, StepFigures
-from segwright.training.report import EpochResult, Teller, TellImages, TellStep
-from segwright.training.state import Progress
+from segwright.training.checkpoint_state import Progress
+from segwright.training.reporter import EpochResult, Teller, TellImages, TellStep
+from segwright.training.train_step import EpochSums, StepFigures
 
 _METRIC: Final = {"metric": True}
 _PHRASES: Final = [one["Regex"].partition(":")[0] for one in (*METRIC_DEFINITIONS, *FURTHER_METRIC_DEFINITIONS)]

@@ -30,7 +30,7 @@ from segwright.sagemaker.settings import as_strings, read_settings, tell_setting
 from segwright.sagemaker.termination import GRACE, not_overdue
 from segwright.sagemaker.words import in_words_of_a_job
 from segwright.storage import write_bytes, write_json
-from segwright.training.fallback import write_fallback
+from segwright.training.last_resort import write_fallback
 from segwright.training.run import CHECKPOINT_EVERY, train
 
 SUCCESS: Final = 0

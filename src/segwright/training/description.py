@@ -13,9 +13,9 @@ from segwright.data.preparation import PreparedData
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec
+from segwright.training.checkpoint_state import CHECKPOINT_VERSION, Progress
 from segwright.training.checkpoints import START_ANEW, Checkpoint
-from segwright.training.start import Former, follow
-from segwright.training.state import CHECKPOINT_VERSION, Progress
+from segwright.training.initialization import Former, follow
 
 _FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
 """Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""

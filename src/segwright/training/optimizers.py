@@ -10,7 +10,7 @@ from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import SegmentationNetwork
-from segwright.training.momentum import RateInMomentum
+from segwright.training.mxnet_sgd import RateInMomentum
 
 
 def make_optimizer(network: SegmentationNetwork, settings: Hyperparameters) -> Optimizer:

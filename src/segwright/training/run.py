@@ -22,19 +22,19 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.interruption import Interruption, StopRequest, stop_on_signals
 from segwright.mxnet import find_model, is_original
 from segwright.networks import check_backbone
+from segwright.training.checkpoint_state import Progress, is_of_job, restore
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
+from segwright.training.data_loaders import Supply
 from segwright.training.description import describe, description_in, former_of, is_of, refuse_another
-from segwright.training.epoch import Trainer
-from segwright.training.feeding import open_feeds, open_streams
-from segwright.training.loop import Loop, Outputs
+from segwright.training.distributed import join_processes
+from segwright.training.early_stopping import EarlyStopping
+from segwright.training.initialization import Former, ImageSpec, follow, refuse_other_network, start_network
 from segwright.training.loss import balancing_weights
-from segwright.training.processes import join_processes
-from segwright.training.report import ConsoleTeller, Teller, log_recipe
-from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
-from segwright.training.state import Progress, is_of_job, restore
-from segwright.training.stopping import EarlyStopping
+from segwright.training.reporter import ConsoleTeller, Teller, log_recipe
+from segwright.training.stream_setup import open_feeds, open_streams
 from segwright.training.streams import StreamIdentity, compare_streams
-from segwright.training.supply import Supply
+from segwright.training.train_step import Trainer
+from segwright.training.trainer import Loop, Outputs
 
 CHECKPOINT_EVERY: Final = 600.0
 """Seconds from one checkpoint within an epoch to the next, unless told otherwise."""

@@ -20,7 +20,7 @@ from segwright.data.preparation import Streams
 from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.errors import UserError
 from segwright.training.checkpoints import START_ANEW
-from segwright.training.processes import Processes
+from segwright.training.distributed import Processes
 
 
 @dataclass

@@ -17,13 +17,13 @@ from segwright.data.channels import Side
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
 from segwright.interruption import Interruption, StopRequest
+from segwright.training.checkpoint_state import Progress, capture
 from segwright.training.checkpoints import CheckpointFolder
+from segwright.training.data_loaders import Supply
 from segwright.training.description import describe
-from segwright.training.epoch import EpochSums, StepFigures, Trainer
-from segwright.training.report import EpochResult, Teller, log_advice, log_resumption, log_start
+from segwright.training.reporter import EpochResult, Teller, log_advice, log_resumption, log_start
 from segwright.training.schedules import updates_per_epoch
-from segwright.training.state import Progress, capture
-from segwright.training.supply import Supply
+from segwright.training.train_step import EpochSums, StepFigures, Trainer
 
 _SKIPPED_TOLD: Final = 20
 

@@ -16,8 +16,8 @@ from segwright.data.remarks import RARE
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT, output_may_fail
-from segwright.training.epoch import EpochSums, StepFigures, Trainer
-from segwright.training.state import Progress
+from segwright.training.checkpoint_state import Progress
+from segwright.training.train_step import EpochSums, StepFigures, Trainer
 
 FEW_UPDATES: Final = 500
 """With fewer updates than that, even from pretrained weights, thin and rare things are not learnt."""

@@ -15,7 +15,7 @@ from segwright.data.channels import SIDES, Channels, Side
 from segwright.data.feed import Feed, HostFeed, LinkedFeed
 from segwright.data.preparation import Streams
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.processes import Processes
+from segwright.training.distributed import Processes
 from segwright.training.streams import StreamIdentity
 
 Feeds = dict[Side, Feed]

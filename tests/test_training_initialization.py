@@ -12,7 +12,7 @@ from segwright.bundle import load_network, read_description
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.start import Former, ImageSpec, follow, refuse_other_network, start_network
+from segwright.training.initialization import Former, ImageSpec, follow, refuse_other_network, start_network
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.test_training_run import train
 

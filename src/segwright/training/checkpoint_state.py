@@ -16,9 +16,9 @@ from segwright.bundle import Description, State, host_copy
 from segwright.console import LOGGER
 from segwright.data.channels import Side
 from segwright.training.checkpoints import Checkpoint
-from segwright.training.epoch import EpochSums, Trainer
-from segwright.training.stopping import EarlyStopping
+from segwright.training.early_stopping import EarlyStopping
 from segwright.training.streams import StreamIdentity
+from segwright.training.train_step import EpochSums, Trainer
 
 _NETWORK: Final = "network."
 _BEST: Final = "best."

@@ -13,9 +13,9 @@ from segwright.data.passing import Passing
 from segwright.data.preparation import PreparedData
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.training.epoch import Trainer
-from segwright.training.feeding import Feeds
-from segwright.training.processes import Processes
+from segwright.training.distributed import Processes
+from segwright.training.stream_setup import Feeds
+from segwright.training.train_step import Trainer
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.training.momentum import RateInMomentum
+from segwright.training.mxnet_sgd import RateInMomentum
 
 RATES = st.lists(st.floats(0, 0.5), min_size=1, max_size=6)
 

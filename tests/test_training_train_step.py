@@ -11,8 +11,8 @@ from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.epoch import EpochSums, StepFigures, Trainer
-from segwright.training.processes import Processes, join_processes
+from segwright.training.distributed import Processes, join_processes
+from segwright.training.train_step import EpochSums, StepFigures, Trainer
 from tests.conftest import TINY_BACKBONE
 
 CPU = torch.device("cpu")

@@ -17,10 +17,10 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import numbered_names
 from segwright.networks import SegmentationNetwork
 from segwright.palettes import default_palette
+from segwright.training.checkpoint_state import is_of_job, weights_in
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.description import description_in, former_of, refuse_another_network
-from segwright.training.start import ImageSpec, follow, refuse_other_network, start_network
-from segwright.training.state import is_of_job, weights_in
+from segwright.training.initialization import ImageSpec, follow, refuse_other_network, start_network
 
 
 def write_fallback(

@@ -17,9 +17,9 @@ from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
+from segwright.training.distributed import Processes
 from segwright.training.loss import Pixels, SummedLosses, Weighing, weigh
 from segwright.training.optimizers import make_optimizer, set_rate
-from segwright.training.processes import Processes
 from segwright.training.schedules import learning_rate
 
 

@@ -1,5 +1,5 @@
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.stopping import EarlyStopping
+from segwright.training.early_stopping import EarlyStopping
 
 
 def stopping(**values: object) -> EarlyStopping:
