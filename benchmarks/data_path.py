@@ -32,9 +32,9 @@ import torch
 from PIL import Image, ImageFilter
 
 from segwright.allocator import keep_freed_memory
-from segwright.data.augment import Crop, draw_crop
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, read_crop
+from segwright.data.transforms import Crop, draw_crop
 from segwright.formats.images import RGB, decode_reduced, encode_jpeg
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.labels import IGNORE, LabelMap

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.data.augment import Crop, apply_crop
+from segwright.data.transforms import Crop, apply_crop
 from segwright.formats.images import RGB, decode_image, decode_reduced, encode_jpeg, encode_png
 from segwright.sample_data import draw_scene
 

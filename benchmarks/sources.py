@@ -20,13 +20,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-from segwright.data.feed import HostFeed
-from segwright.data.fifo import FifoStream
 from segwright.data.folders import find_pairs
-from segwright.data.loading import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
+from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
 from segwright.data.passing import Passing
-from segwright.data.piping import serve
+from segwright.data.pipe_batches import HostFeed
+from segwright.data.pipe_mode import FifoStream
+from segwright.data.pipe_server import serve
 from segwright.formats.images import RGB
 from segwright.labels import LabelMap
 from segwright.storage import open_blob

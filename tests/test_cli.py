@@ -44,7 +44,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         "segwright.inference": {"predict_files": record},
         "segwright.data.channels": {"Channels": Channels},
         "segwright.data.inspection": {"inspect": record},
-        "segwright.data.piping": {"serve": record},
+        "segwright.data.pipe_server": {"serve": record},
         SAMPLE: {"write_sample": record},
     }
     for name, contents in rooms.items():

@@ -9,7 +9,7 @@ from segwright.data.channels import list_pairs
 from segwright.data.check import check_pairs
 from segwright.data.manifests import referred
 from segwright.data.pairs import read_mask
-from segwright.data.record_files import record_pairs
+from segwright.data.recordio_files import record_pairs
 from segwright.errors import DataError
 from segwright.formats.manifest import ManifestLine
 from segwright.formats.recordio import MAGIC, write_record

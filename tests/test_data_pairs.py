@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from segwright.data import pairs
-from segwright.data.augment import apply_crop, still_crop
 from segwright.data.pairs import Pair, read_crop, read_mask, read_pair
+from segwright.data.transforms import apply_crop, still_crop
 from segwright.errors import DataError
 from segwright.formats.exif import turned
 from segwright.formats.images import RGB, PixelForm, encode_jpeg

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import LAST, read_description
-from segwright.data.piping import serve
+from segwright.data.pipe_server import serve
 from segwright.interruption import StopRequest
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Tree

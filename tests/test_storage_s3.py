@@ -10,7 +10,7 @@ from PIL import Image
 
 import segwright
 from segwright.data.channels import Channels, list_pairs
-from segwright.data.loading import CropSettings, LoaderSettings, training_loader
+from segwright.data.loader import CropSettings, LoaderSettings, training_loader
 from segwright.errors import DataError, UserError
 from segwright.labels import LabelMap
 from segwright.storage import Cache, S3Place, as_place, is_file, is_folder, open_blob, s3

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segwright.data.loading import Batch
+from segwright.data.loader import Batch
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.mxnet.state_dict import our_name

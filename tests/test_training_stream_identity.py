@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 import segwright
 from segwright.bundle import LAST, read_description
-from segwright.data import fifo
+from segwright.data import pipe_mode as fifo
 from segwright.data.channels import list_pairs
-from segwright.data.piping import serve
+from segwright.data.pipe_server import serve
 from segwright.data.stream_identity import PairDigests
 from segwright.errors import OutputExistsError, UserError
 from segwright.interruption import StopRequest
@@ -252,7 +252,7 @@ def test_before_a_pass_has_ended_another_stream_is_seen_before_the_first_step(
 def test_a_stream_that_begins_the_same_is_seen_at_the_end_of_its_pass(
     attempt: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segwright.data.feed.SHUFFLED_PAIRS", 2)
+    monkeypatch.setattr("segwright.data.pipe_batches.SHUFFLED_PAIRS", 2)
     with killed_at(1, monkeypatch):
         attempt(slice(12), resume=False, mini_batch_size="2")
     shown = len(attempt.checkpoint().tensors["stream.train"])

@@ -16,7 +16,7 @@ from PIL import Image
 import segwright
 from segwright.bundle import read_description
 from segwright.data.channels import list_pairs
-from segwright.data.piping import serve
+from segwright.data.pipe_server import serve
 from segwright.errors import DataError, UserError
 from segwright.training.train_step import Trainer
 from tests.conftest import TINY_BACKBONE, Draw

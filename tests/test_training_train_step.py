@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segwright.data.loading import Batch
+from segwright.data.loader import Batch
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from segwright.data.folders import find_pairs
-from segwright.data.loading import Batch, CropSettings, LoaderSettings, training_loader
+from segwright.data.loader import Batch, CropSettings, LoaderSettings, training_loader
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.mxnet.state_dict import state_dict_from_gluoncv

@@ -123,7 +123,7 @@ def pipe(
     ] = None,
 ) -> None:
     """Serve manifests as FIFOs, as SageMaker's Pipe mode does: train DIR --input-mode Pipe reads them."""
-    from segwright.data.piping import serve
+    from segwright.data.pipe_server import serve
 
     train_place, validation_place = as_place(manifest), as_place(validation or manifest)
     LOGGER.info(f"serving {directory}/train_0 and {directory}/validation_0; Ctrl-C ends it")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from segwright.data.class_tables import ClassTable, find_class_table
-from segwright.data.fifo import FifoStream
 from segwright.data.folders import CHANNELS, find_pairs
 from segwright.data.layouts import find_layout, undivided
 from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs, read_lines
 from segwright.data.pairs import Pairing
-from segwright.data.record_files import RECORD_SUFFIX, record_pairs
+from segwright.data.pipe_mode import FifoStream
+from segwright.data.recordio_files import RECORD_SUFFIX, record_pairs
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.manifest import resolve_reference

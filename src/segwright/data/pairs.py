@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright import __version__
-from segwright.data.augment import Crop, apply_crop
+from segwright.data.transforms import Crop, apply_crop
 from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
 from segwright.formats.images import RGB, PixelForm, Pixels, decode_image, decode_reduced, image_size

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from segwright.console import LOGGER, progress
 from segwright.data.channels import Channels, Side, read_names
 from segwright.data.check import DataReport, check_pairs
-from segwright.data.fifo import FifoStream
 from segwright.data.findings import Examined, tell, tell_each
 from segwright.data.forms import AS_THEY_ARE, FormWish
 from segwright.data.mask_palettes import compare_palettes
 from segwright.data.pairs import Pairing
+from segwright.data.pipe_mode import FifoStream
 from segwright.data.remarks import quick_findings
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import PixelForm

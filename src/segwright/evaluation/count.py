@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segwright.data.augment import apply_crop, validation_crop
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.passing import Passing
+from segwright.data.transforms import apply_crop, validation_crop
 from segwright.errors import DataError
 from segwright.evaluation.metrics import ConfusionMatrix
 from segwright.formats.images import RGB, PixelForm, Pixels

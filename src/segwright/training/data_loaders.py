@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from segwright.data.channels import Side
-from segwright.data.loading import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
+from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
 from segwright.data.passing import Passing
 from segwright.data.preparation import PreparedData

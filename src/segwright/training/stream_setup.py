@@ -12,7 +12,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
 from segwright.data.channels import SIDES, Channels, Side
-from segwright.data.feed import Feed, HostFeed, LinkedFeed
+from segwright.data.pipe_batches import Feed, HostFeed, LinkedFeed
 from segwright.data.preparation import Streams
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.distributed import Processes

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from segwright.console import LOGGER
-from segwright.data.loading import Batch
+from segwright.data.loader import Batch
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.data.augment import Crop, apply_crop, draw_crop, still_crop, validation_crop
+from segwright.data.transforms import Crop, apply_crop, draw_crop, still_crop, validation_crop
 from segwright.labels import IGNORE
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from segwright.data import fifo as fifo_module
-from segwright.data.fifo import FIRST_PAIRS, FifoStream
-from segwright.data.piping import serve
+from segwright.data import pipe_mode as fifo_module
+from segwright.data.pipe_mode import FIRST_PAIRS, FifoStream
+from segwright.data.pipe_server import serve
 from segwright.errors import DataError
 from segwright.formats.recordio import write_record
 from tests.test_data_manifests import write_manifest

@@ -20,9 +20,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from segwright.data.fifo import FifoStream
 from segwright.data.pairs import Pair
-from segwright.data.sampling import Visit, share_of
+from segwright.data.pipe_mode import FifoStream
+from segwright.data.sampler import Visit, share_of
 from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.errors import DataError, UserError
 

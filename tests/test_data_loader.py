@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.data import loading
+from segwright.data import loader as loading
 from segwright.data.folders import find_pairs
-from segwright.data.loading import CropSettings, LoaderSettings, TrainingLoader, training_loader
+from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, training_loader
 from segwright.data.pairs import Pair
-from segwright.data.sampling import EpochSampler
+from segwright.data.sampler import EpochSampler
 from segwright.errors import DataError
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import FileBlob

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.data import feed as feeding
-from segwright.data.feed import Feed, HostFeed, LinkedFeed, shuffle
-from segwright.data.fifo import FifoStream
+from segwright.data import pipe_batches as feeding
 from segwright.data.pairs import Pair
-from segwright.data.sampling import Visit
+from segwright.data.pipe_batches import Feed, HostFeed, LinkedFeed, shuffle
+from segwright.data.pipe_mode import FifoStream
+from segwright.data.sampler import Visit
 from segwright.errors import DataError, UserError
 from segwright.storage import HeldBlob
 

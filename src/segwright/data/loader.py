@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segwright.console import LOGGER
-from segwright.data.augment import Crop, draw_crop, still_crop
-from segwright.data.feed import Feed
 from segwright.data.pairs import Pair, read_crop
 from segwright.data.passing import Passing
-from segwright.data.sampling import EpochSampler, Visit
+from segwright.data.pipe_batches import Feed
+from segwright.data.sampler import EpochSampler, Visit
+from segwright.data.transforms import Crop, draw_crop, still_crop
 from segwright.errors import DataError, UserError
 from segwright.formats.images import RGB, PixelForm, Pixels
 from segwright.labels import IGNORE, LabelMap
