@@ -20,10 +20,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+from segwright.checks.stream import Passing
 from segwright.data.folders import find_pairs
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
-from segwright.data.passing import Passing
 from segwright.data.pipe_batches import HostFeed
 from segwright.data.pipe_mode import FifoStream
 from segwright.data.pipe_server import serve

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segwright.checks.prepare import PreparedData, prepare, settle_classes
 from segwright.data.channels import Channels
 from segwright.data.pairs import read_mask
-from segwright.data.preparation import PreparedData, prepare, settle_classes
 
 HEIGHT, WIDTH = 6, 8
 Palette = Sequence[tuple[int, int, int]]

@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         "segwright.evaluation": {"evaluate": record, "show": lambda scores, title: print(title)},
         "segwright.inference": {"predict_files": record},
         "segwright.data.channels": {"Channels": Channels},
-        "segwright.data.inspection": {"inspect": record},
+        "segwright.checks.report": {"inspect": record},
         "segwright.data.pipe_server": {"serve": record},
         SAMPLE: {"write_sample": record},
     }

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from segwright.checks.prepare import settle_classes
 from segwright.data.channels import Channels, read_names
-from segwright.data.preparation import settle_classes
 from segwright.errors import DataError, LabelError
 from segwright.labels import LabelMap
 from tests.test_data_folders import touch

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segwright.checks.channel import check_pairs
 from segwright.data.channels import list_pairs
-from segwright.data.check import check_pairs
 from segwright.data.manifests import referred
 from segwright.data.pairs import read_mask
 from segwright.data.recordio_files import record_pairs

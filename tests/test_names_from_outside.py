@@ -10,8 +10,8 @@ import pytest
 from moto.s3.models import s3_backends
 
 from segwright.bundle import DESCRIPTION, load_network
+from segwright.checks.report import inspect
 from segwright.data.channels import Channels
-from segwright.data.inspection import inspect
 from segwright.errors import DataError, UserError
 from segwright.formats.images import encode_png
 from segwright.importers import FormatOptions, import_data

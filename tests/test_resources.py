@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segwright import resources
-from segwright.data import readings
+from segwright.checks import scan as readings
 from segwright.devices import limit_threads
 from segwright.errors import UserError
 

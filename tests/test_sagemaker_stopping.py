@@ -97,7 +97,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "function"), [("data", "readings", "read_one"), ("training.train_step", "Trainer", "_step")]
+    ("module", "name", "function"), [("checks", "scan", "read_one"), ("training.train_step", "Trainer", "_step")]
 )
 def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
     tmp_path: Path, module: str, name: str, function: str

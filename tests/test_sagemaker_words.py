@@ -61,7 +61,7 @@ def test_names_of_metrics_are_unique() -> None:
 
 SOURCES = Path(segwright.__file__).parent
 NOT_IN_A_JOB = (
-    *("cli", "importers", "data/inspection", "sample_data", "serving", "mxnet/artefact.py", "sagemaker/words.py"),
+    *("cli", "importers", "checks/report", "sample_data", "serving", "mxnet/artefact.py", "sagemaker/words.py"),
     *("evaluation/run.py", "__init__.py", "client.py"),
 )
 """What speaks to nobody but the command line, a browser or an endpoint."""

@@ -63,8 +63,8 @@ def inspect(
         {name: text for name, text in given.items() if text is not None}
         | {"apply_exif_orientation": str(apply_exif_orientation)}
     )
+    from segwright.checks.report import inspect as run
     from segwright.data.channels import Channels
-    from segwright.data.inspection import inspect as run
 
     places = Channels.locate(
         data,

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segwright.console import LOGGER
 from segwright.data.pairs import Pair, read_crop
-from segwright.data.passing import Passing
 from segwright.data.pipe_batches import Feed
 from segwright.data.sampler import EpochSampler, Visit
 from segwright.data.transforms import Crop, draw_crop, still_crop
@@ -52,6 +51,24 @@ class Batch(NamedTuple):
     """Which pairs these are, stand-ins left out."""
     skipped: tuple[str, ...] = ()
     """Why pairs of a stream were skipped, a sentence each."""
+
+
+class PairCheck(Protocol):
+    """What the pairs of a stream have to be, and the judgement of one that failed."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        ...
+
+    @property
+    def form(self) -> PixelForm:
+        """What the pixels of images are read as."""
+        ...
+
+    def why_skipped(self, pair: Pair, label_map: LabelMap) -> str:
+        """Why a pair that failed is to be skipped. Raises DataError where it is to be refused."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,7 @@ def training_loader(
 
 
 def stream_loader(
-    feed: Feed, expected: int, label_map: LabelMap, crops: CropSettings, settings: LoaderSettings, passing: Passing
+    feed: Feed, expected: int, label_map: LabelMap, crops: CropSettings, settings: LoaderSettings, passing: PairCheck
 ) -> "TrainingLoader":
     """Make the loader of one process for a stream, which is said to hold `expected` pairs."""
     dataset = _Crops(label_map, crops, settings.seed, passing.form, passing)
@@ -206,7 +223,7 @@ class _Crops:
         crops: CropSettings,
         seed: int,
         form: PixelForm,
-        passing: Passing | None = None,
+        passing: PairCheck | None = None,
     ) -> None:
         self.label_map, self.crops, self.seed, self.form, self.passing = label_map, crops, seed, form, passing
 

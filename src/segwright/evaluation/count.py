@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segwright.checks.stream import Passing
 from segwright.data.pairs import Pair, read_pair
-from segwright.data.passing import Passing
 from segwright.data.transforms import apply_crop, validation_crop
 from segwright.errors import DataError
 from segwright.evaluation.metrics import ConfusionMatrix

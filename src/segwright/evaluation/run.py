@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from segwright.checks.channel import check_pairs
+from segwright.checks.pixel_statistics import FormWish
 from segwright.console import LOGGER, progress, table
 from segwright.data.channels import LIST_SUFFIXES, list_pairs
-from segwright.data.check import check_pairs
-from segwright.data.forms import FormWish
 from segwright.errors import DataError, LabelError
 from segwright.evaluation.count import count_pairs
 from segwright.evaluation.metrics import Scores

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segwright.checks.image_orientation import count_orientations
+from segwright.checks.pixel_notes import NotedFile, describe_notes
 from segwright.console import LOGGER, progress
 from segwright.data.folders import list_images
-from segwright.data.image_orientation import count_orientations
-from segwright.data.pixel_notes import NotedFile, describe_notes
 from segwright.errors import DataError, OutputExistsError, UserError
 from segwright.formats.exif import noted_orientation
 from segwright.formats.file_types import sniff

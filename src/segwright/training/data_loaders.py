@@ -6,11 +6,11 @@ Knows checked data, feeds and the settings that loaders need. Refuses to know ep
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from segwright.checks.prepare import PreparedData
+from segwright.checks.stream import Passing
 from segwright.data.channels import Side
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
-from segwright.data.passing import Passing
-from segwright.data.preparation import PreparedData
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.training.distributed import Processes

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from segwright.bundle import Description, describe_classes, versions
+from segwright.checks.prepare import PreparedData
 from segwright.data.channels import SIDES
-from segwright.data.preparation import PreparedData
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec

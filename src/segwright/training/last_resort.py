@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from segwright.bundle import BundleWriter, Description, describe_classes, host_copy, read_description, versions
+from segwright.checks.prepare import settle_classes
 from segwright.console import LOGGER
 from segwright.data.channels import Channels
-from segwright.data.preparation import settle_classes
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import numbered_names

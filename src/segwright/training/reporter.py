@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from segwright.checks.advice import RARE
+from segwright.checks.prepare import PreparedData
 from segwright.console import LOGGER, progress
-from segwright.data.preparation import PreparedData
-from segwright.data.remarks import RARE
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT, output_may_fail

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from segwright.allocator import keep_freed_memory
 from segwright.bundle import DESCRIPTION, BundleWriter, read_description
+from segwright.checks.pixel_statistics import FormWish
+from segwright.checks.prepare import PreparedData, Streams, prepare, settle_classes
 from segwright.console import LOGGER
 from segwright.data.channels import Channels
-from segwright.data.forms import FormWish
-from segwright.data.preparation import PreparedData, Streams, prepare, settle_classes
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters

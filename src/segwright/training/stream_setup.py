@@ -11,9 +11,9 @@ from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
+from segwright.checks.prepare import Streams
 from segwright.data.channels import SIDES, Channels, Side
 from segwright.data.pipe_batches import Feed, HostFeed, LinkedFeed
-from segwright.data.preparation import Streams
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.distributed import Processes
 from segwright.training.streams import StreamIdentity

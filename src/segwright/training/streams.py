@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segwright.checks.prepare import Streams
 from segwright.console import LOGGER
 from segwright.data.channels import SIDES, Side
 from segwright.data.pairs import Pair
-from segwright.data.preparation import Streams
 from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.errors import UserError
 from segwright.training.checkpoints import START_ANEW

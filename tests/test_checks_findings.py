@@ -1,0 +1,232 @@
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segwright.checks.advice import absent_classes, quick_findings
+from segwright.checks.findings import Examined, Finding, plain, tell
+from segwright.checks.scan import Reading
+from segwright.data.pairs import Pair
+from segwright.formats.images import RGB
+from segwright.labels import LabelMap
+from segwright.storage import FileBlob
+
+NAMES = ("sky", "road", "pole", "car")
+
+
+def reading(name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480), image: str | None = None) -> Reading:
+    """What a pair holds whose mask has so many pixels of each value; equal `image`s are equal bytes."""
+    return Reading(
+        pair=Pair(name, FileBlob(Path(f"{name}.jpg")), FileBlob(Path(f"{name}.png"))),
+        image_size=size,
+        mask_size=size,
+        values=np.array(sorted(pixels), np.int64),
+        counts=np.array([pixels[value] for value in sorted(pixels)], np.int64),
+        digest=hashlib.sha256(name.encode()).digest(),
+        image_digest=hashlib.sha256((image or name).encode()).digest(),
+        mask_digest=hashlib.sha256(f"mask of {name}".encode()).digest(),
+        form=RGB,
+    )
+
+
+def examined(
+    channel: str, readings: Sequence[Reading], classes: int = 4, label_map: LabelMap | None = None
+) -> Examined:
+    return Examined(channel, readings, label_map or LabelMap.identity(), classes)
+
+
+def ordinary(channel: str, count: int = 30, size: tuple[int, int] = (360, 480)) -> list[Reading]:
+    """Pictures that nobody would say anything about."""
+    return [reading(f"{channel}/{index}", {0: 50, 1: 40, 2: 30, 3: 40}, size) for index in range(count)]
+
+
+def findings(
+    train: Sequence[Reading], validation: Sequence[Reading], base_size: int = 520, crop_size: int = 240
+) -> list[Finding]:
+    return quick_findings(
+        examined("train", train),
+        examined("validation", validation),
+        NAMES,
+        declared=True,
+        base_size=base_size,
+        crop_size=crop_size,
+    )
+
+
+def only(found: list[Finding]) -> Finding:
+    assert len(found) == 1, [str(finding) for finding in found]
+    return found[0]
+
+
+def test_nothing_is_said_of_ordinary_data() -> None:
+    assert findings(ordinary("train"), ordinary("validation")) == []
+    assert findings([], []) == []
+
+
+def test_images_in_both_channels_are_named() -> None:
+    copy = reading("validation/copy", {0: 9, 1: 9, 2: 9, 3: 9}, image="train/7")
+    found = only(findings(ordinary("train"), [*ordinary("validation"), copy]))
+    assert (found.severity, found.channel, found.count, found.files) == (
+        "warning",
+        "validation",
+        1,
+        ("validation/copy.jpg",),
+    )
+    assert "1 of 31 images" in found.what and "validation/copy.jpg is train/7.jpg" in found.what
+    same = [reading(f"validation/{index}", {0: 1, 1: 1, 2: 1, 3: 1}, image=f"train/{index}") for index in range(12)]
+    assert "every image of validation" in only(findings(ordinary("train"), same)).what
+
+
+def test_copies_within_a_channel_are_a_note_unless_their_masks_differ() -> None:
+    first = {0: 50, 1: 40, 2: 30, 3: 40}
+    copies = [reading("copy 1", first, image="train/1"), reading("copy 2", first, image="train/2")]
+    found = only(findings([*ordinary("train"), *copies], ordinary("validation")))
+    assert (found.severity, found.count) == ("note", 4)
+    assert "train/1.jpg and copy 1.jpg, and 1 more image." in found.what
+    other = reading("other", {**first, 0: 49, 1: 41}, image="train/1")
+    found = only(findings([*ordinary("train"), other], ordinary("validation")))
+    assert (found.severity, found.files) == ("warning", ("train/1.jpg", "other.jpg"))
+    assert "different masks" in found.what
+
+
+def test_one_mask_for_all_images_is_a_warning() -> None:
+    pixels = {0: 50, 1: 40, 2: 30, 3: 40}
+    same = [replace(reading(f"train/{index}", pixels), mask_digest=b"same") for index in range(30)]
+    found = only(findings(same, ordinary("validation")))
+    assert found.severity == "warning" and "all 30 masks are the same, byte for byte" in found.what
+    assert findings([*same, reading("other", pixels)], ordinary("validation")) == []
+    empty = [replace(reading(f"validation/{index}", {0: 9}), mask_digest=b"empty") for index in range(12)]
+    assert not any("byte for byte" in one.what for one in findings(ordinary("train"), empty))
+
+
+def test_classes_that_only_validation_has_are_named() -> None:
+    train = [reading(f"train/{index}", {0: 5, 1: 5, 3: 5}) for index in range(30)]
+    found = only(findings(train, [*ordinary("validation", 9), reading("validation/bare", {0: 5, 1: 5, 3: 5})]))
+    assert found.severity == "warning" and found.what.startswith("pole is in masks of validation, but in none of train")
+    assert found.count == 9 and "validation/bare.jpg" not in found.files
+
+
+def test_classes_without_a_pixel_are_named() -> None:
+    train = [reading(f"train/{index}", {0: 5, 1: 5, 3: 5}) for index in range(30)]
+    validation = [reading(f"validation/{index}", {0: 5, 1: 5}) for index in range(30)]
+    nowhere, unscored = absent_classes(examined("train", train), examined("validation", validation), NAMES)
+    assert nowhere.severity == "warning" and "labelled pole." in nowhere.what
+    assert unscored.severity == "note" and "labelled car," in unscored.what
+    assert list(absent_classes(examined("train", train), examined("validation", []), NAMES)) == []
+
+
+def test_masks_without_a_labelled_pixel_are_counted() -> None:
+    empty = [reading("empty", {255: 100})]
+    found = only(findings([*ordinary("train"), *empty], ordinary("validation")))
+    assert found.severity == "warning" and "1 mask of 31 has no labelled pixel" in found.what
+    assert found.files == ("empty.jpg",)
+    unmapped = examined("train", [reading("a", {7: 9}), *empty], 2, LabelMap(values=((0, 0), (1, 1))))
+    said = quick_findings(unmapped, examined("validation", [], 2), NAMES, declared=True, base_size=520, crop_size=240)
+    assert any("2 masks of 2 have no labelled pixel" in finding.what for finding in said)
+
+
+def test_masks_of_one_class_each_are_a_note() -> None:
+    train = [reading(f"train/{index}", {index % 4: 100}) for index in range(32)]
+    found = only(findings(train, ordinary("validation")))
+    assert found.severity == "note" and "each mask holds a single class" in found.what
+
+
+def test_classes_in_few_pictures_are_a_warning() -> None:
+    train = [reading(f"train/{index}", {0: 5, 1: 5, 3: 5}) for index in range(30)]
+    train[4] = reading("train/4", {0: 5, 1: 5, 2: 500, 3: 5})
+    found = only(findings(train, ordinary("validation")))
+    assert found.severity == "warning" and "pole is in only 1 picture of 30" in found.what
+    assert found.files == ("train/4.jpg",)
+
+
+def test_rare_classes_are_a_note_with_their_share() -> None:
+    train = [reading(f"train/{index}", {0: 500, 1: 450, 2: 40, 3: 10}) for index in range(30)]
+    found = only(findings(train, ordinary("validation")))
+    assert found.severity == "note" and "pole, car: 1 % to 4 % of them" in found.what
+    assert "--class-weights auto" in found.cure
+
+
+def test_few_pairs_are_a_note() -> None:
+    notes = findings(ordinary("train", 19), ordinary("validation", 1))
+    assert [(one.severity, one.channel) for one in notes] == [("note", "train"), ("note", "validation")]
+    assert "only 19 pairs" in notes[0].what and "only 1 pair:" in notes[1].what
+
+
+def test_crops_that_are_mostly_padding_are_a_warning() -> None:
+    found = only(findings(ordinary("train"), ordinary("validation"), base_size=260, crop_size=480))
+    assert found.severity == "warning" and "crop_size is 480" in found.what and "260x195" in found.what
+    assert "--crop-size 192" in found.cure
+    share = int(found.what.split(" %")[0].rsplit(" ", 1)[1])
+    scales = np.linspace(0.5, 2, 16)
+    covered = np.minimum(260 * scales, 480) * np.minimum(195 * scales, 480) / 480**2
+    assert share == round(100 * (1 - covered.mean()))
+
+
+def test_large_pictures_lose_what_is_thin() -> None:
+    large = (1024, 2048)
+    found = only(findings(ordinary("train", size=large), ordinary("validation", size=large)))
+    assert found.severity == "warning" and "2048x1024" in found.what and "3.9 times" in found.what
+    assert "thinner than some 8 pixels" in found.what and "towards 2048" in found.cure
+
+
+def test_small_pictures_are_enlarged_in_vain() -> None:
+    small = (96, 128)
+    found = only(findings(ordinary("train", size=small), ordinary("validation", size=small)))
+    assert found.severity == "note" and "enlarged about 4.1 times" in found.what and "--base-size 128" in found.cure
+
+
+def test_pictures_of_very_different_size_or_shape_are_named() -> None:
+    mixed = [*ordinary("train"), reading("tiny", {0: 1, 1: 1, 2: 1, 3: 1}, (90, 120))]
+    found = only(findings(mixed, ordinary("validation")))
+    assert found.severity == "note" and "120x90 and 480x360" in found.what and found.files[0] == "tiny.jpg"
+    mixed[-1] = reading("tower", {0: 1, 1: 1, 2: 1, 3: 1}, (480, 200))
+    found = only(findings(mixed, ordinary("validation")))
+    assert "very different shape: 200x480 and 480x360" in found.what
+
+
+def test_validation_of_another_size_is_a_note() -> None:
+    found = only(findings(ordinary("train"), ordinary("validation", size=(180, 240))))
+    assert (found.severity, found.channel) == ("note", "validation") and "240x180" in found.what
+    found = only(findings(ordinary("train"), ordinary("validation", size=(720, 960))))
+    assert (found.severity, found.channel) == ("note", "validation") and "960x720" in found.what
+
+
+def test_the_gravest_come_first_and_only_some_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    notes = [Finding("note", "train", f"note {index}.") for index in range(9)]
+    warnings = [Finding("warning", "train", f"warning {index}.", "Cure.") for index in range(8)]
+    with caplog.at_level(logging.INFO, "segwright"):
+        tell([*notes, *warnings, Finding("error", "train", "the worst.")])
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "train: the worst." and said[1] == "train: warning 0. Cure."
+    assert len(said) == 6 and said[-1].startswith("and 4 more findings")
+    caplog.clear()
+    tell(notes)
+    assert not caplog.records
+
+
+def test_names_become_harmless() -> None:
+    assert plain("a/b c.jpg") == "a/b c.jpg"
+    assert plain("\x1b[31m\udcff\n\u202e") == r"\x1b[31m\udcff\n\u202e"
+    finding = Finding("note", "train", "bad \x1b", "cure \x07", ("\udcff.jpg",), label_map="{}")
+    assert str(finding) == r"train: bad \x1b cure \x07 {}"
+    assert finding.to_json()["files"] == [r"\udcff.jpg"]
+
+
+def test_pixels_are_counted_by_picture_and_class() -> None:
+    label_map = LabelMap(values=((7, 0), (8, 0), (9, 1), (3, 2)))
+    channel = examined("train", [reading("a", {7: 1, 8: 2, 9: 4, 255: 8}), reading("b", {5: 16, 3: 32})], 2, label_map)
+    assert channel.pixels.tolist() == [[3, 4, 8, 0], [0, 0, 16, 32]]
+    assert channel.histogram.tolist() == [3, 4] and channel.pictures.tolist() == [1, 1]
+    assert channel.ignored_pixels == 24
+
+
+def test_a_hundred_thousand_pairs_take_a_moment() -> None:
+    train = ordinary("train", 2000) * 50  # reading these would take minutes
+    before = time.process_time()
+    findings(train, ordinary("validation"))
+    assert time.process_time() - before < 5

@@ -1,0 +1,331 @@
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tifffile import imwrite
+
+from segwright.checks.prepare import prepare, settle_classes
+from segwright.checks.report import command, inspect
+from segwright.checks.report.charts import TICKS, crop_sketches, log_length, share_words
+from segwright.checks.report.page import render
+from segwright.checks.report.samples import choose, draw_samples
+from segwright.checks.report.survey import Survey, survey
+from segwright.cli import main
+from segwright.data.channels import Channels
+from segwright.errors import DataError, OutputExistsError, UserError
+from segwright.hyperparameters import Hyperparameters
+from tests.conftest import Draw, blocks
+from tests.test_checks_findings import examined, reading
+
+SMALL = Hyperparameters(base_size=48, crop_size=32)
+
+
+def look(data: Path, strict: bool = False, **settings: Any) -> Survey:
+    return survey(Channels.locate(data), SMALL.model_copy(update=settings), strict=strict)
+
+
+def said(found: Survey, severity: str) -> list[str]:
+    return [str(finding) for finding in found.findings if finding.severity == severity]
+
+
+def save_mask(path: Path, mask: Any) -> None:
+    Image.fromarray(np.asarray(mask, np.uint8)).save(path)
+
+
+def damage(data: Path) -> None:
+    """One of everything that is wrong in both channels at once."""
+    (data / "train_annotation" / "000.png").unlink()
+    (data / "train" / "001.jpg").unlink()
+    broken = (data / "train" / "002.jpg").read_bytes()
+    (data / "train" / "002.jpg").write_bytes(broken[: len(broken) // 2])
+    save_mask(data / "train_annotation" / "003.png", np.zeros((40, 40)))
+    save_mask(data / "train_annotation" / "004.png", np.full((40, 48), 77))
+    save_mask(data / "train_annotation" / "005.png", np.full((40, 48), 255))
+    shutil.copy(data / "train" / "006.jpg", data / "validation" / "000.jpg")
+    save_mask(data / "validation_annotation" / "001.png", np.zeros((7, 9)))
+    save_mask(data / "validation_annotation" / "002.png", np.full((40, 48), 88))
+
+
+def test_nothing_but_notes_is_said_of_good_data(channels_folder: Draw) -> None:
+    found = look(channels_folder())
+    assert not found.refused and found.count("warning") == 0
+    assert found.class_names == ("class 0", "class 1", "class 2")
+    assert {"only 8 pairs", "only 3 pairs"} == set(re.findall(r"only \d pairs", " ".join(said(found, "note"))))
+
+
+def test_all_that_is_wrong_is_said_at_once(channels_folder: Draw) -> None:
+    data = channels_folder()
+    damage(data)
+    found = look(data, num_classes=3)
+    errors, warnings = said(found, "error"), said(found, "warning")
+    assert len(errors) == 4
+    assert any("train: image and mask differ in size" in one and "003.png is 40x40" in one for one in errors)
+    assert any("train: with num_classes 3" in one and "004.png has 77" in one for one in errors)
+    assert any("validation: image and mask differ in size" in one and "001.png is 9x7" in one for one in errors)
+    assert any("validation: with num_classes 3" in one and "002.png has 88" in one for one in errors)
+    for words in ("one image has no mask", "one mask has no image", "1 pair cannot be read", "no labelled pixel"):
+        assert any(words in one for one in warnings), words
+    assert any("in train as well" in one and "validation" in one for one in warnings)
+    assert len(found.left_out["train"]) == 3 and found.left_out["validation"] == ()
+    assert [finding.severity for finding in found.findings] == sorted(
+        (finding.severity for finding in found.findings), key=("error", "warning", "note").index
+    )
+
+
+@pytest.mark.parametrize(
+    ("masks", "document", "settings"),
+    [
+        ([[0, 1]], None, {}),
+        ([[0, 255]], None, {}),
+        ([[255, 255]], None, {}),
+        ([[0, 0]], None, {}),
+        ([[0, 0]], None, {"num_classes": 2}),
+        ([[0, 90]], None, {}),
+        ([[1, 2]], None, {"num_classes": 2}),
+        ([[0, 7]], '{"map": {"0": 0, "1": 7}}', {}),
+        ([[0, 7]], '{"map": {"0": 0, "5": 7}}', {"num_classes": 2}),
+        ([[0, 7]], '{"map": {"0": 0}}', {}),
+        ([[0, 7]], '{"map": {"0": 0, "1": 8}}', {"strict": True}),
+        ([[0, 7]], '{"map": {"0": 0, "1": 8}}', {}),
+        ([[0, 7]], '{"map": {"0": 1, "1": 8}}', {}),
+        ([[0, 7]], '{"map": ', {}),
+        ([[0, 1, 2]], None, {}),
+    ],
+)
+def test_it_refuses_what_a_training_refuses(
+    tmp_path: Path, masks: list[list[int]], document: str | None, settings: dict[str, Any]
+) -> None:
+    for channel in ("train", "validation"):
+        (tmp_path / channel).mkdir()
+        (tmp_path / f"{channel}_annotation").mkdir()
+        for index in range(2):
+            Image.new("RGB", (2, 1), (index, 9, 9)).save(tmp_path / channel / f"{index}.png")
+            save_mask(tmp_path / f"{channel}_annotation" / f"{index}.png", masks)
+    if document:
+        (tmp_path / "label_map").mkdir()
+        (tmp_path / "label_map" / "train_label_map.json").write_text(document)
+    found = look(tmp_path, **settings)
+    try:
+        channels = Channels.locate(tmp_path)
+        prepare(channels, settle_classes(channels, settings.get("num_classes")), strict=settings.get("strict", False))
+    except UserError as error:
+        reason = str(error).split(": ", 1)[-1].split(", which --strict")[0]
+        assert any(reason in one for one in said(found, "error")), str(error)
+    else:
+        assert said(found, "error") == []
+    assert render(found).count("data:image/jpeg") >= 4  # whatever is wrong with masks, they can be looked at
+
+
+def test_channels_that_cannot_be_listed_are_findings(tmp_path: Path) -> None:
+    for channel in ("train", "train_annotation", "validation", "validation_annotation"):
+        (tmp_path / channel).mkdir()
+    found = look(tmp_path)
+    assert [finding.channel for finding in found.findings] == ["train", "validation"]
+    assert "holds no images" in found.findings[0].what and found.refused
+    assert "A training would refuse these data." in render(found)
+
+
+def test_strict_refuses_what_is_left_out(channels_folder: Draw) -> None:
+    data = channels_folder()
+    (data / "train_annotation" / "000.png").unlink()
+    assert not look(data).refused
+    errors = said(look(data, strict=True), "error")
+    assert len(errors) == 1 and "which --strict refuses" in errors[0]
+
+
+def test_masks_of_0_and_255_are_told_once_with_their_map(channels_folder: Draw) -> None:
+    data = channels_folder()
+    for path in data.glob("*_annotation/*.png"):
+        save_mask(path, np.where(np.asarray(Image.open(path)) == 1, 255, 0))
+    found = look(data)
+    assert [finding.channel for finding in found.findings if finding.severity == "error"] == ["train", "validation"]
+    assert '{"map": {"0": 0, "1": 255}}' in found.findings[0].what
+    assert found.class_names == () and "Pixel values of the masks" in render(found)
+
+
+def test_a_suspicion_travels_to_all_outputs(
+    channels_folder: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = channels_folder()
+    for path in data.glob("*_annotation/*.png"):
+        save_mask(path, np.asarray(Image.open(path)) + 1)
+    html, file = tmp_path / "page.html", tmp_path / "found.json"
+    inspect(Channels.locate(data), SMALL, html=html, json=file)
+    proposal = '{"map": {"0": 1, "1": 2, "2": 3}}'
+    assert proposal in capsys.readouterr().out
+    document = json.loads(file.read_text())
+    assert proposal in [finding["label_map"] for finding in document["findings"]]
+    assert proposal.replace('"', "&#34;") in html.read_text()
+
+
+def test_everything_is_written_before_the_refusal(
+    channels_folder: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = channels_folder()
+    damage(data)
+    html, file = tmp_path / "page.html", tmp_path / "found.json"
+    with pytest.raises(DataError, match="4 things have to be mended"):
+        inspect(Channels.locate(data), SMALL.model_copy(update={"num_classes": 3}), html=html, json=file)
+    output = capsys.readouterr().out
+    document = json.loads(file.read_text())
+    assert document["refused"] is True and len(document["findings"]) > 8
+    for finding in document["findings"]:
+        assert f"{finding['severity']}: {finding['channel']}: {finding['what']}" in output
+
+
+def test_the_json_holds_what_the_table_shows(
+    channels_folder: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "found.json"
+    inspect(Channels.locate(channels_folder()), SMALL, html=tmp_path / "page.html", json=file)
+    train = json.loads(file.read_text())["channels"]["train"]
+    assert train["pairs"] == 8 and train["left_out"] == []
+    assert train["sizes"] == [{"height": 40, "width": 48, "pairs": 8}]
+    wanted = np.bincount(np.concatenate([blocks(index)[1].ravel() for index in range(8)]))
+    assert train["histogram"] == wanted.tolist() and train["pictures_with_class"] == [8, 8, 8]
+    assert train["pixel_values"] == {str(index): int(count) for index, count in enumerate(wanted)}
+    output = capsys.readouterr().out
+    assert f"{wanted[2]:,}" in output and "train: 8 pairs, 0 left out; 8 of 48x40 pixels" in output
+
+
+def test_the_page_stands_alone_and_is_small(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder(train=12, validation=5)
+    generator = np.random.default_rng(0)
+    for path in [*data.glob("train/*.jpg"), *data.glob("validation/*.jpg")]:  # noise makes the largest JPEGs
+        Image.fromarray(generator.integers(0, 256, (480, 480, 3), np.uint8)).save(path)
+        mask = np.kron(generator.integers(0, 3, (60, 60)), np.ones((8, 8)))
+        save_mask(data / f"{path.parent.name}_annotation" / f"{path.stem}.png", mask)
+    page = tmp_path / "page.html"
+    inspect(Channels.locate(data), SMALL, html=page)
+    text = page.read_text()
+    assert len(text) < 3_000_000
+    assert not re.search(r"""(src|href)=["'](?!data:)""", text) and "url(" not in text and "<script" not in text
+    assert "default-src 'none'" in text
+
+
+def test_hostile_names_are_harmless_everywhere(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder()
+    hostile = ['"><script>alert(1)<', "' onerror='x", "{{ 7*7 }}", "\x1b[31mred", os.fsdecode(b"caf\xe9")]
+    for index, name in enumerate(hostile):
+        (data / "train" / f"{index:03}.jpg").rename(data / "train" / f"{name}.jpg")
+        target = data / "train_annotation" / f"{name}.png"
+        (data / "train_annotation" / f"{index:03}.png").rename(target)
+        save_mask(target, np.full((40, 48), 255))
+    (data / "train" / "alone<script>.jpg").write_bytes((data / "train" / "006.jpg").read_bytes())
+    (data / "label_map").mkdir()
+    (data / "label_map" / "class_names.json").write_text(json.dumps(["<b>sky</b>", 'a"b', "c\x1bd"]))
+    html, file = tmp_path / "page.html", tmp_path / "found.json"
+    inspect(Channels.locate(data), SMALL, html=html, json=file)
+    text = html.read_text(encoding="utf-8")
+    assert (
+        "<script" not in text and "<b>" not in text and "\x1b" not in text and "49" not in re.findall(r">(\d+)<", text)
+    )
+    assert "&lt;script&gt;alert(1)" in text and r"caf\udce9" in text and r"\x1b[31mred" in text
+    named = [name for finding in json.loads(file.read_text(encoding="utf-8"))["findings"] for name in finding["files"]]
+    assert any(r"caf\udce9" in name for name in named)
+
+
+def test_samples_show_rare_classes_first() -> None:
+    readings = [reading(f"{index:02}", {0: 90, 1: 10}) for index in range(20)]
+    readings[13] = reading("13", {0: 50, 2: 50})
+    readings[17] = reading("17", {0: 10, 2: 10, 3: 1})
+    channel = examined("train", readings)
+    assert choose(channel, 1) == [17]
+    assert {17, 0} <= set(choose(channel, 3)) and choose(channel, 3) == sorted(choose(channel, 3))
+    chosen = choose(channel, 8)
+    assert len(chosen) == len(set(chosen)) == 8 and 19 in chosen
+    assert choose(channel, 99) == list(range(20))
+    assert choose(examined("train", []), 4) == []
+
+
+def test_pictures_of_findings_and_of_deep_images_are_drawn(channels_folder: Draw) -> None:
+    data = channels_folder()
+    for path in [*data.glob("train/*.jpg"), *data.glob("validation/*.jpg")]:
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 200
+        Image.fromarray(grey).save(path.with_suffix(".png"))
+        path.unlink()
+    save_mask(data / "train_annotation" / "003.png", np.full((80, 96), 9))
+    found = look(data, num_classes=3)
+    samples, mentioned = draw_samples(found)
+    assert len(samples) == 11 and all(sample.image.startswith("data:image/jpeg") for sample in samples)
+    sample = mentioned[str(data / "train" / "003.png")]
+    assert (sample.mask_size, sample.width, sample.height) == ("96x80", 48, 40)
+
+
+def test_pixels_that_are_no_plain_colour_are_told(
+    channels_folder: Draw, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = channels_folder()
+    for path in [*data.glob("train/*.jpg"), *data.glob("validation/*.jpg")]:
+        signed = np.asarray(Image.open(path)).astype(np.int16)[..., :2] * 30 - 400
+        imwrite(path.with_suffix(".tif"), signed, photometric="minisblack", planarconfig="contig")
+        path.unlink()
+    channels = Channels.locate(data)
+    with caplog.at_level("INFO", "segwright"):
+        prepare(channels, settle_classes(channels))
+    assert re.search(r"train: \d+ pairs of 2 bands of 16 bits \(signed\), 3 classes, 0 left out", caplog.text)
+    assert main(["inspect", str(data), "--html", str(data / "page.html")]) == 0
+    assert "of 48x40 pixels, 2 bands of 16 bits (signed); " in capsys.readouterr().out
+
+
+def test_pictures_that_vanish_meanwhile_are_left_out(channels_folder: Draw) -> None:
+    data = channels_folder()
+    found = look(data)
+    shutil.rmtree(data / "validation")
+    samples, _ = draw_samples(found)
+    assert {sample.channel for sample in samples} == {"train"}
+
+
+def test_the_default_page_is_replaced_and_no_other(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = Channels.locate(channels_folder())
+    monkeypatch.chdir(tmp_path)
+    page = Path("segwright-inspect.html")
+    page.write_text("old")
+    inspect(channels, SMALL)
+    assert page.read_text().startswith("<!doctype html>")
+    monkeypatch.setattr(command, "survey", lambda *_, **__: pytest.fail("the data were read"))
+    for html, file in ((page, None), (None, page)):
+        with pytest.raises(OutputExistsError, match="--overwrite"):
+            inspect(channels, SMALL, html=html, json=file)
+
+
+@pytest.mark.parametrize("output", ["html", "json"])
+@pytest.mark.parametrize("name", ["folder", "file/page.html"])
+def test_outputs_that_cannot_be_written_are_refused_before_the_data_are_read(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, output: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(command, "survey", lambda *_, **__: pytest.fail("the data were read"))
+    with pytest.raises(UserError, match=name):
+        inspect(
+            Channels.locate(channels_folder()),
+            SMALL,
+            html=tmp_path / name if output == "html" else None,
+            json=tmp_path / name if output == "json" else None,
+            overwrite=True,
+        )
+
+
+def test_bars_grow_with_the_logarithm() -> None:
+    lengths = [log_length(tick) for tick in TICKS]
+    assert lengths == pytest.approx([20, 40, 60, 80, 100]) and log_length(0) == 0
+    words = [share_words(one) for one in (0, 0.0004, 0.034, 1.234, 34.56, 100)]
+    assert words == ["none", "< 0.001 %", "0.034 %", "1.23 %", "34.6 %", "100.0 %"]
+
+
+def test_sketches_have_the_scales_of_a_training() -> None:
+    sketches = crop_sketches(360, 480, 520, 240)
+    assert [(one.width, one.height, one.crop) for one in sketches] == [
+        (260, 195, 240),
+        (520, 390, 240),
+        (1040, 780, 240),
+    ]
