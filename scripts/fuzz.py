@@ -9,6 +9,7 @@ made again.
 """
 
 import argparse
+import logging
 import os
 import random
 import resource
@@ -29,6 +30,7 @@ def run(target: str, numbers: range, seed: int) -> list[str]:
     """Try some inputs of one target; a line for each fault."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
     warnings.simplefilter("error")
+    logging.disable()  # what is told of odd inputs
     seeds = TARGETS[target].seeds()
     faults = []
     for number in numbers:
