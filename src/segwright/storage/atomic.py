@@ -88,7 +88,9 @@ def _try_to_write(folder: Path, output: Path) -> None:
         probe.write_bytes(b"0")
         probe.unlink()
     except OSError as error:
-        raise UserError(f"{output} cannot be written: {folder}: {error.strerror}. Choose another output.") from error
+        raise UserError(
+            f"{output} cannot be written: {folder}: {error.strerror}. Make it writable, or choose another output."
+        ) from error
 
 
 @contextmanager
