@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
-from tests.served import picture, server, write_bundle
+from tests.helpers.served import picture, server, write_bundle
 
 FETCH = """async ([address, text]) => {
   const body = text === null ? 'poison' : Uint8Array.from(atob(text), c => c.charCodeAt(0));

@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.fuzzing import TARGETS, attempt, mutate
+from tests.helpers.fuzzing import TARGETS, attempt, mutate
 
 MEMORY = 4 << 30
 SECONDS = 20.0

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 from PIL import Image
-from tests.documents import run_python, snippets
-from tests.loopback_aws import Call, Recorder, variables
-from tests.sagemaker_requests import CHANNELS, MASK, PAGE, aws_with_objects
+from tests.helpers.documents import run_python, snippets
+from tests.helpers.loopback_aws import Call, Recorder, variables
+from tests.helpers.sagemaker_requests import CHANNELS, MASK, PAGE, aws_with_objects
 
 DOCKER: Final = """#!/bin/sh
 case "$*" in

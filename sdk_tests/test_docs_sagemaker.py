@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.sagemaker_requests import CHANNELS, CHECKS, IMAGE, MASK, differences
+from tests.helpers.sagemaker_requests import CHANNELS, CHECKS, IMAGE, MASK, differences
 
 from sdk_tests.conftest import Execution
 from segwright.sagemaker.job import ChannelConfig, Job

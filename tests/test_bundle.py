@@ -23,7 +23,7 @@ from segwright.errors import BundleError, OutputExistsError, UserError
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from tests.conftest import TINY_BACKBONE
-from tests.test_labels import label_maps
+from tests.helpers.label_maps import label_maps
 
 
 @pytest.fixture(scope="module")

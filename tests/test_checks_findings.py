@@ -1,43 +1,18 @@
-import hashlib
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segwright.checks.advice import absent_classes, quick_findings
-from segwright.checks.findings import Examined, Finding, plain, tell
+from segwright.checks.findings import Finding, plain, tell
 from segwright.checks.scan import Reading
-from segwright.data.pairs import Pair
-from segwright.formats.images import RGB
 from segwright.labels import LabelMap
-from segwright.storage import FileBlob
+from tests.helpers.scans import examined, reading
 
 NAMES = ("sky", "road", "pole", "car")
-
-
-def reading(name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480), image: str | None = None) -> Reading:
-    """What a pair holds whose mask has so many pixels of each value; equal `image`s are equal bytes."""
-    return Reading(
-        pair=Pair(name, FileBlob(Path(f"{name}.jpg")), FileBlob(Path(f"{name}.png"))),
-        image_size=size,
-        mask_size=size,
-        values=np.array(sorted(pixels), np.int64),
-        counts=np.array([pixels[value] for value in sorted(pixels)], np.int64),
-        digest=hashlib.sha256(name.encode()).digest(),
-        image_digest=hashlib.sha256((image or name).encode()).digest(),
-        mask_digest=hashlib.sha256(f"mask of {name}".encode()).digest(),
-        form=RGB,
-    )
-
-
-def examined(
-    channel: str, readings: Sequence[Reading], classes: int = 4, label_map: LabelMap | None = None
-) -> Examined:
-    return Examined(channel, readings, label_map or LabelMap.identity(), classes)
 
 
 def ordinary(channel: str, count: int = 30, size: tuple[int, int] = (360, 480)) -> list[Reading]:

@@ -6,7 +6,7 @@ import pytest
 from segwright.checks.findings import Finding
 from segwright.checks.label_map_hints import suspicions
 from segwright.labels import LabelMap
-from tests.test_checks_findings import examined, reading
+from tests.helpers.scans import examined, reading
 
 
 def suspect(

@@ -17,7 +17,7 @@ from segwright.data.folders import find_pairs
 from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
-from tests.test_checks_findings import examined, reading
+from tests.helpers.scans import examined, reading
 
 Mask = NDArray[np.uint8]
 

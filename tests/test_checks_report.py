@@ -21,7 +21,7 @@ from segwright.data.channels import Channels
 from segwright.errors import DataError, OutputExistsError, UserError
 from segwright.hyperparameters import Hyperparameters
 from tests.conftest import Draw, blocks
-from tests.test_checks_findings import examined, reading
+from tests.helpers.scans import examined, reading
 
 SMALL = Hyperparameters(base_size=48, crop_size=32)
 

@@ -21,7 +21,7 @@ from segwright import client
 from segwright.client import read_class_names, read_mask, read_probabilities
 from segwright.serving.accept import AnswerForm, choose_form
 from segwright.serving.encoding import encode
-from tests.served import CLASSES
+from tests.helpers.served import CLASSES
 
 GENERATOR = np.random.default_rng(0)
 PROBABILITIES = GENERATOR.dirichlet(np.ones(3), (19, 31)).transpose(2, 0, 1).astype(np.float32)

@@ -7,8 +7,7 @@ from segwright.checks.prepare import settle_classes
 from segwright.data.channels import Channels, read_names
 from segwright.errors import DataError, LabelError
 from segwright.labels import LabelMap
-from tests.test_data_folders import touch
-from tests.test_data_manifests import write_manifest
+from tests.helpers.files import touch, write_manifest
 
 PICTURES = ("train", "train_annotation", "validation", "validation_annotation")
 

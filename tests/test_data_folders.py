@@ -10,12 +10,7 @@ from segwright.errors import DataError
 from segwright.storage import FileBlob, S3Place
 from segwright.storage import locations as places
 from segwright.storage.s3 import S3Blob
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
+from tests.helpers.files import touch
 
 
 @pytest.fixture

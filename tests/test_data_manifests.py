@@ -16,13 +16,9 @@ from segwright.formats.recordio import MAGIC, write_record
 from segwright.storage import Cache, FileBlob, S3Place
 from segwright.storage.s3 import S3Blob
 from tests.conftest import Draw
+from tests.helpers.files import write_manifest
 
 GREEN, BLUE, WHITE = (44, 160, 44), (31, 119, 180), (255, 255, 255)
-
-
-def write_manifest(path: Path, lines: list[dict[str, object]]) -> Path:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
 
 
 def test_references_are_addresses_or_paths_from_the_manifest(tmp_path: Path) -> None:

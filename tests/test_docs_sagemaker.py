@@ -14,9 +14,9 @@ from segwright.sagemaker.job import Job
 from segwright.sagemaker.paths import Tree
 from segwright.sagemaker.settings import read_settings
 from tests.conftest import Draw
-from tests.documents import FENCED, Snippet, run_python, run_shell, snippets
-from tests.loopback_aws import Recorder, variables
-from tests.sagemaker_requests import CHECKS, IMAGE, MASK, PAGE, PROBABILITIES, aws_with_objects, differences
+from tests.helpers.documents import FENCED, Snippet, run_python, run_shell, snippets
+from tests.helpers.loopback_aws import Recorder, variables
+from tests.helpers.sagemaker_requests import CHECKS, IMAGE, MASK, PAGE, PROBABILITIES, aws_with_objects, differences
 
 PYTHON = Path(sys.executable)
 REPOSITORY = PAGE.parent.parent

@@ -14,7 +14,7 @@ from segwright.errors import DataError
 from segwright.formats.disguises import has_changed_line_ends, recognise
 from segwright.formats.images import decode_image, image_size, verify_image
 from segwright.formats.masks import decode_mask
-from tests.served import picture
+from tests.helpers.served import picture
 
 KINDS = ("JPEG", "PNG", "TIFF", "BMP", "WebP")
 JPEG, PNG = picture("JPEG"), picture("PNG")

@@ -21,8 +21,7 @@ from segwright.formats import masks, png
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.formats.png import decode_plain_png
 from segwright.palettes import default_palette
-
-from .fuzzing import mutate
+from tests.helpers.fuzzing import mutate
 
 MASK = (np.arange(30 * 41).reshape(30, 41) // 7 % 11).astype(np.uint8)
 GREY, PALETTE = 0, 3

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from segwright.errors import DataError
 from segwright.formats.rle_pack import decode_rle_pack
-from tests.rle_pack_writer import encode_rle_pack
+from tests.helpers.rle_pack_writer import encode_rle_pack
 
 
 def test_what_label_studios_own_converter_writes() -> None:

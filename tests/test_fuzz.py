@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from tests.fuzzing import TARGETS, attempt, mutate
+from tests.helpers.fuzzing import TARGETS, attempt, mutate
 
 INPUTS = 250
 

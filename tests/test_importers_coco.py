@@ -10,7 +10,7 @@ from PIL import Image
 from segwright.errors import DataError, LabelError
 from segwright.formats.rle import compress_counts, encode_regions
 from segwright.importers import FormatOptions, import_data
-from tests.imported import HEIGHT, WIDTH, checked, masks, names, save_image
+from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 90, "name": "cat"}]
 DOG, CAT = 1, 2

@@ -12,7 +12,7 @@ from segwright.importers import FormatOptions, import_data
 from segwright.importers.colour_tables import read_colour_table
 from segwright.importers.voc import CLASS_NAMES
 from segwright.labels import IGNORE, LabelMap, read_class_names
-from tests.imported import HEIGHT, WIDTH, Palette, checked, halves, masks, names, painted, save_image, save_mask
+from tests.helpers.imported import HEIGHT, WIDTH, Palette, checked, halves, masks, names, painted, save_image, save_mask
 
 COLOURS: Palette = ((128, 64, 128), (70, 130, 180), (0, 0, 0))
 TABLE = "128 64 128\tRoad\n70 130 180\tthe sky\n0 0 0\t\tVoid\n"

@@ -15,7 +15,7 @@ from PIL import Image
 from segwright.formats.exif import turned
 from segwright.importers import FormatOptions, import_data
 from segwright.storage.blobs import FileBlob
-from tests.imported import save_mask
+from tests.helpers.imported import save_mask
 
 UPRIGHT = (60, 40)  # height, width: a portrait
 SQUARE = (40, 40)

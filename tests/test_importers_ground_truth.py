@@ -10,7 +10,7 @@ from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
 from segwright.labels import IGNORE
 from segwright.storage.s3 import S3Blob
-from tests.imported import HEIGHT, WIDTH, checked, halves, masks, painted, save_image, save_mask
+from tests.helpers.imported import HEIGHT, WIDTH, checked, halves, masks, painted, save_image, save_mask
 
 WHITE, GREEN, BLUE, ORANGE = (255, 255, 255), (44, 160, 44), (31, 119, 180), (255, 127, 14)
 LEGEND = {

@@ -12,8 +12,8 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
-from tests.imported import HEIGHT, WIDTH, checked, masks, save_image, save_mask
-from tests.rle_pack_writer import brush
+from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, save_image, save_mask
+from tests.helpers.rle_pack_writer import brush
 
 
 def area(top: int, left: int, bottom: int, right: int) -> NDArray[np.bool_]:

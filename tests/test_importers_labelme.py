@@ -11,7 +11,7 @@ from PIL import Image
 from segwright.errors import DataError, LabelError
 from segwright.importers import FormatOptions, import_data
 from segwright.labels import IGNORE
-from tests.imported import HEIGHT, WIDTH, checked, masks, save_image
+from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, save_image
 
 
 def rectangle(label: str, left: float, top: float, right: float, bottom: float) -> dict[str, Any]:

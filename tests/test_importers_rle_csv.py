@@ -13,7 +13,7 @@ from PIL import Image
 from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
 from segwright.importers.pixel_runs import draw_runs, parse_runs
-from tests.imported import HEIGHT, WIDTH, checked, masks, names, save_image
+from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 
 def encode(mask: NDArray[Any], *, order: Literal["C", "F"] = "F", first: int = 1) -> str:

@@ -6,7 +6,7 @@ import pytest
 from segwright.cli import main
 from segwright.errors import UserError
 from segwright.importers import FormatOptions, import_data
-from tests.imported import halves, names, painted, save_image, save_mask
+from tests.helpers.imported import halves, names, painted, save_image, save_mask
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 from segwright.errors import DataError
 from segwright.formats.rle import compress_counts, encode_regions
 from segwright.importers import FormatOptions, ImportFormat, import_data
-from tests.imported import HEIGHT, WIDTH, checked, masks, save_image
+from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, save_image
 
 BOX = [1.0, 1.0, 5.0, 1.0, 5.0, 4.0, 1.0, 4.0]
 POINTS = [[1, 1], [5, 1], [5, 4], [1, 4]]

@@ -12,7 +12,7 @@ from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
 from segwright.importers.yolo_labels import draw_labels, label_lines
 from segwright.labels import IGNORE
-from tests.imported import HEIGHT, WIDTH, checked, masks, names, save_image
+from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 LEFT = "0 0 0 0.5 0 0.5 1 0 1\n"
 CORNER = "1 0 0 0.25 0 0.25 0.5 0 0.5\n"

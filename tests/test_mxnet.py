@@ -21,9 +21,9 @@ from segwright.mxnet.artefact import find_files
 from segwright.mxnet.reading import describe
 from segwright.mxnet.state_dict import our_name
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
-from tests.gluoncv import FIXTURES, exported, prefixed, recorded_arrays
-from tests.mxnet_params_writer import write_params
-from tests.test_mxnet_state_dict import run
+from tests.helpers.gluoncv import FIXTURES, exported, prefixed, recorded_arrays
+from tests.helpers.gluoncv_logits import run
+from tests.helpers.mxnet_params_writer import write_params
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from segwright.errors import BundleError
 from segwright.mxnet.params_file import MAX_ARRAYS, NamedArray, read_params
-from tests.gluoncv import FIXTURES
-from tests.mxnet_params_writer import MAGIC, TYPES, Layout, bfloat16, write_array, write_list, write_params
+from tests.helpers.gluoncv import FIXTURES
+from tests.helpers.mxnet_params_writer import MAGIC, TYPES, Layout, bfloat16, write_array, write_list, write_params
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 SMALL = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -1,7 +1,6 @@
 import json
 import random
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from segwright.errors import BundleError
 from segwright.mxnet.array_names import networks_by_arrays, structural_names
 from segwright.mxnet.state_dict import describe_gluoncv, our_name, state_dict_from_gluoncv
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
-from tests.gluoncv import FIXTURES, exported, prefixed, recorded_case, recorded_network
+from tests.helpers.gluoncv import FIXTURES, exported, prefixed, recorded_case, recorded_network
+from tests.helpers.gluoncv_logits import run
 
 LEARNT_VALUES = {"fcn": 35_433_674, "psp": 49_069_258, "deeplab": 42_119_626}
 Arrays = dict[str, NDArray[np.float32]]
@@ -28,15 +28,6 @@ def test_logits_equal_gluoncv(algorithm: Algorithm) -> None:
             for head, logits in zip(("main", "aux"), run(network, height, width), strict=True):
                 expected = recorded[f"{head}_{height}x{width}"]
                 assert np.abs(logits - expected).max() / np.abs(expected).max() < 1e-4
-
-
-@torch.no_grad()
-def run(network: SegmentationNetwork, height: int, width: int) -> Iterator[NDArray[np.float32]]:
-    rng = np.random.RandomState(1000 * height + width)
-    pixels = rng.standard_normal((1, 3, height, width)).astype(np.float32)
-    for logits in network.logits_of_normalised(torch.from_numpy(pixels)):
-        assert logits is not None
-        yield logits.numpy()
 
 
 @pytest.fixture(scope="module")

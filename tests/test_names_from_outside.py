@@ -21,13 +21,19 @@ from segwright.inference import predict_files
 from segwright.storage import path_below
 from segwright.storage.s3 import S3Blob
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
-from tests import s3_server, test_inference_predict
 from tests.conftest import Draw, blocks
-from tests.imported import halves, save_image, save_mask
-from tests.s3_server import BUCKET
+from tests.helpers import s3_server
+from tests.helpers.imported import halves, save_image, save_mask
+from tests.helpers.s3_server import BUCKET
+from tests.helpers.served import write_bundle
 
 moto_address, faults, bucket = s3_server.moto_address, s3_server.faults, s3_server.bucket
-bundle = test_inference_predict.bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("model") / "bundle")
+
 
 PICTURE = encode_png(blocks(1)[0])
 LEADING_OUT = ("../../owned", "/owned", "..\\..\\owned", "C:\\owned", "a/../../../owned", "\\\\server\\owned")

@@ -6,8 +6,8 @@ from segwright.bundle import read_description
 from segwright.errors import BundleError
 from segwright.sagemaker.model_channel import unpack_earlier_model
 from segwright.sagemaker.paths import Tree
-from tests import jobs
-from tests.served import write_bundle
+from tests.helpers import jobs
+from tests.helpers.served import write_bundle
 
 
 @pytest.fixture

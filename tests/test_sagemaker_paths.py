@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.sagemaker_tree import ml_tree_from_request
+from tests.helpers.sagemaker_tree import ml_tree_from_request
 
 SOURCE = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/k", "S3DataDistributionType": "FullyReplicated"}}
 REQUEST = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs import COMMAND, environment, make_job
-from tests.served import write_bundle
+from tests.helpers.jobs import COMMAND, environment, make_job
+from tests.helpers.served import write_bundle
 
 _READ_ONLY = """set -e
 mount --make-rprivate /

@@ -15,9 +15,9 @@ from PIL import Image
 from segwright import client
 from segwright.errors import BundleError
 from segwright.inference import load
-from tests.gluoncv import recorded_arrays
-from tests.mxnet_params_writer import write_params
-from tests.served import picture, server, write_bundle
+from tests.helpers.gluoncv import recorded_arrays
+from tests.helpers.mxnet_params_writer import write_params
+from tests.helpers.served import picture, server, write_bundle
 
 ENTRY = ("-m", "segwright", "container", "serve")
 

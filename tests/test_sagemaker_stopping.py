@@ -17,7 +17,7 @@ from segwright.bundle import BEST, LAST, load_network, read_description
 from segwright.interruption import StopRequest
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Tree
-from tests import jobs
+from tests.helpers import jobs
 
 
 def test_a_stop_that_cannot_be_finished_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

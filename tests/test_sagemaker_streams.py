@@ -15,8 +15,8 @@ from segwright.data.pipe_server import serve
 from segwright.interruption import StopRequest
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Tree
-from tests import jobs
-from tests.test_data_manifests import write_manifest
+from tests.helpers import jobs
+from tests.helpers.files import write_manifest
 
 JOB_A, JOB_B = ({"TRAINING_JOB_ARN": f"arn:aws:sagemaker:eu-west-1:1:training-job/{name}"} for name in "ab")
 

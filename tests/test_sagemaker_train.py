@@ -23,9 +23,9 @@ from segwright.sagemaker import launcher as launching
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.launcher import launch
 from segwright.sagemaker.paths import Tree
-from tests import jobs
-from tests.gluoncv import recorded_arrays
-from tests.mxnet_params_writer import write_params
+from tests.helpers import jobs
+from tests.helpers.gluoncv import recorded_arrays
+from tests.helpers.mxnet_params_writer import write_params
 
 GOLDEN = Path(__file__).parent / "data" / "container" / "training.txt"
 

@@ -27,7 +27,7 @@ from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
 from segwright.serving.inference_pool import MOST_WAITING, Scorer
 from segwright.serving.invocations import Invocations
 from segwright.serving.multi_model import ModelShelf
-from tests.served import banded, picture, write_bundle
+from tests.helpers.served import banded, picture, write_bundle
 
 
 @pytest.fixture

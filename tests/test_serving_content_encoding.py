@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from segwright.serving.content_encoding import Body, content_codings
-from tests.served import picture
+from tests.helpers.served import picture
 
 PLAIN = picture("BMP")
 MEBIBYTE = 1 << 20

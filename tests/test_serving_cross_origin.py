@@ -11,7 +11,7 @@ from segwright.serving.app import ModelSlot, single_model_app
 from segwright.serving.cross_origin import allow_origins, parse_origin
 from segwright.serving.inference_pool import Scorer
 from segwright.serving.invocations import Invocations
-from tests.served import picture, write_bundle
+from tests.helpers.served import picture, write_bundle
 
 PAGE = "https://app.example"
 PREFLIGHT = {

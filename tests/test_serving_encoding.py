@@ -10,7 +10,7 @@ from PIL import Image
 
 from segwright.serving.accept import AnswerForm, choose_form
 from segwright.serving.encoding import encode, excess
-from tests.served import CLASSES
+from tests.helpers.served import CLASSES
 
 MASK = np.array([[0, 0, 2], [1, 2, 2]], np.uint8)
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(3), (2, 5)).transpose(2, 0, 1).astype(np.float32)

@@ -19,7 +19,7 @@ from segwright.inference.logits import Block
 from segwright.serving.accept import AnswerForm
 from segwright.serving.content_encoding import Body
 from segwright.serving.inference_pool import MOST_WAITING, Scorer, _probabilities
-from tests.served import CLASSES, picture, pixels
+from tests.helpers.served import CLASSES, picture, pixels
 
 MASK = AnswerForm("image/png", probabilities=False, dtype="uint8")
 HEIGHT, WIDTH = 40, 57

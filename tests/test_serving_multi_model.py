@@ -12,7 +12,7 @@ from segwright.errors import BundleError
 from segwright.inference import Model
 from segwright.serving import multi_model
 from segwright.serving.multi_model import ModelShelf
-from tests.mxnet_params_writer import write_params
+from tests.helpers.mxnet_params_writer import write_params
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from segwright.inference import load
-from tests.served import (
+from tests.helpers.served import (
     Server,
     connected,
     picture,

@@ -11,7 +11,7 @@ from tifffile import imwrite
 from segwright.formats import file_types as signatures
 from segwright.formats.images import PixelForm
 from segwright.serving.requests import decode, unknown_mask
-from tests.served import picture, pixels
+from tests.helpers.served import picture, pixels
 
 RGB = PixelForm()
 

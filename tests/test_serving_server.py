@@ -25,7 +25,7 @@ from segwright.cli import main
 from segwright.console import LOGGER
 from segwright.inference import load
 from segwright.serving.inference_pool import MOST_WAITING
-from tests.served import (
+from tests.helpers.served import (
     CLASSES,
     Server,
     connected,

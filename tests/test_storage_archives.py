@@ -11,7 +11,7 @@ import pytest
 
 from segwright.errors import UserError
 from segwright.storage import unpack_archive
-from tests.fuzzing import mutate
+from tests.helpers.fuzzing import mutate
 
 LIMIT = 1 << 20
 CONTENT = bytes(range(256)) * 100

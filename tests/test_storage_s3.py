@@ -14,11 +14,11 @@ from segwright.data.loader import CropSettings, LoaderSettings, training_loader
 from segwright.errors import DataError, UserError
 from segwright.labels import LabelMap
 from segwright.storage import Cache, S3Place, as_place, is_file, is_folder, open_blob, s3
-from tests import s3_server
 from tests.conftest import Draw
-from tests.s3_server import BUCKET, Faults, upload
-from tests.test_data_manifests import write_manifest
-from tests.test_training_run import settings
+from tests.helpers import s3_server
+from tests.helpers.files import write_manifest
+from tests.helpers.s3_server import BUCKET, Faults, upload
+from tests.helpers.trainings import settings
 
 moto_address, faults, bucket = s3_server.moto_address, s3_server.faults, s3_server.bucket
 

@@ -15,7 +15,7 @@ from segwright.bundle import read_description
 from segwright.errors import DataError, HyperparameterError
 from segwright.formats.images import PixelForm
 from tests.conftest import Draw, blocks
-from tests.test_training_run import settings
+from tests.helpers.trainings import settings
 
 
 def many_bands(

@@ -14,7 +14,7 @@ from segwright.mxnet.state_dict import our_name
 from segwright.networks import Algorithm, SegmentationNetwork
 from segwright.training.distributed import Processes
 from segwright.training.train_step import EpochSums, StepFigures, Trainer
-from tests.gluoncv import FIXTURES, recorded_network
+from tests.helpers.gluoncv import FIXTURES, recorded_network
 
 SETTINGS = Hyperparameters(
     recipe="sagemaker",

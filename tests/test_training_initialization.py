@@ -14,7 +14,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
 from segwright.training.initialization import Former, ImageSpec, follow, refuse_other_network, start_network
 from tests.conftest import TINY_BACKBONE, Draw
-from tests.test_training_run import train
+from tests.helpers.trainings import train
 
 CLASSIFIERS = ("head.block.4.weight", "head.block.4.bias", "auxiliary_head.block.4.weight")
 

@@ -25,11 +25,7 @@ from segwright.training.reporter import Teller
 from segwright.training.train_step import EpochSums, Trainer
 from segwright.training.trainer import Loop
 from tests.conftest import Draw
-from tests.test_training_run import records, settings
-
-
-class KilledError(Exception):
-    pass
+from tests.helpers.trainings import KilledError, records, settings
 
 
 def train(

@@ -1,4 +1,3 @@
-import json
 import logging
 import os
 import signal
@@ -13,32 +12,8 @@ import segwright
 from segwright.bundle import Description, load_network, read_description
 from segwright.errors import DataError, LabelError, OutputExistsError
 from segwright.training.train_step import Trainer
-from tests.conftest import TINY_BACKBONE, Draw, blocks
-
-SMALL = {
-    "backbone": TINY_BACKBONE,
-    "use_pretrained_model": "False",
-    "epochs": "2",
-    "mini_batch_size": "4",
-    "crop_size": "32",
-    "base_size": "48",
-    "learning_rate": "0.01",
-    "optimizer": "adam",
-    "_workers": "0",
-}
-
-
-def settings(**values: str) -> segwright.Hyperparameters:
-    return segwright.Hyperparameters.from_strings({**SMALL, **values})
-
-
-def train(data: Path, output: Path, **values: str) -> Path:
-    segwright.train(segwright.Channels.locate(data), output, settings(**values), device="cpu")
-    return output
-
-
-def records(bundle: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (bundle / "metrics.jsonl").read_text().splitlines()]
+from tests.conftest import Draw, blocks
+from tests.helpers.trainings import records, settings, train
 
 
 def test_a_network_learns_and_the_bundle_says_everything(channels_folder: Draw, tmp_path: Path) -> None:

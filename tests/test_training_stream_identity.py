@@ -26,10 +26,8 @@ from segwright.training.streams import StreamIdentity
 from segwright.training.train_step import Trainer
 from segwright.training.trainer import Loop
 from tests.conftest import Draw
-from tests.test_data_manifests import write_manifest
-from tests.test_training_resume import KilledError
-from tests.test_training_run import settings
-from tests.test_training_streams import run_two
+from tests.helpers.files import write_manifest
+from tests.helpers.trainings import KilledError, run_two, settings
 
 Lines = list[dict[str, object]]
 SAME = "the stream holds the same"

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +17,11 @@ from segwright.data.channels import list_pairs
 from segwright.data.pipe_server import serve
 from segwright.errors import DataError, UserError
 from segwright.training.train_step import Trainer
-from tests.conftest import TINY_BACKBONE, Draw
-from tests.test_data_manifests import write_manifest
-from tests.test_training_resume import KilledError
-from tests.test_training_run import records, settings
+from tests.conftest import Draw
+from tests.helpers.files import write_manifest
+from tests.helpers.trainings import KilledError, records, run_two, settings
 
 Manifests = tuple[Path, Path]
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture
@@ -183,21 +179,6 @@ def test_a_resumed_training_reads_the_stream_from_its_beginning_and_knows_its_le
     last = records(tmp_path / "model")[-1]
     assert last["updates"] == 9
     assert float(str(last["learning_rate"])) < 0.2 * 0.01, "the schedule follows the ten pairs, not the thousand"
-
-
-def run_two(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Train in two processes on the FIFOs in `pipes`."""
-    script = tmp_path / "train.py"
-    script.write_text("import sys\nfrom segwright.cli import main\nsys.exit(main())\n")
-    small = ("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--crop-size", "32", "--base-size", "48")
-    given = ("--num-classes", "3", "--device", "cpu", "--input-mode", "Pipe", "--mini-batch-size", "3", *small)
-    return subprocess.run(
-        [*TORCHRUN, str(script), "train", "pipes", "--output", "model", *given, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
 
 
 def test_two_processes_share_one_stream(manifests: Manifests, tmp_path: Path) -> None:

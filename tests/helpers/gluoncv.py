@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segwright.mxnet.state_dict import state_dict_from_gluoncv
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
 
-FIXTURES = Path(__file__).parent / "data" / "gluoncv"
+FIXTURES = Path(__file__).parents[1] / "data" / "gluoncv"
 
 
 def rule_made(name: str, shape: list[int], salt: str) -> NDArray[np.float32]:

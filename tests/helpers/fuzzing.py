@@ -56,8 +56,8 @@ from segwright.mxnet.params_file import read_params
 from segwright.palettes import default_palette
 from segwright.serving.content_encoding import Body
 from segwright.storage import path_below
-from tests.mxnet_params_writer import Layout, write_params
-from tests.rle_pack_writer import brush
+from tests.helpers.mxnet_params_writer import Layout, write_params
+from tests.helpers.rle_pack_writer import brush
 
 Parse = Callable[[bytes], object]
 
@@ -468,7 +468,7 @@ def _parse_rle_csv(data: bytes) -> None:
 def _params() -> list[bytes]:
     arrays: list[tuple[str, NDArray[Any]]] = [("conv1.0.weight", np.ones((2, 3, 1), np.float32)), ("b", np.ones(4))]
     layouts: tuple[Layout, ...] = ("V3", "V2", "V1", "oldest")
-    files = sorted((Path(__file__).parent / "data" / "gluoncv").glob("*.params"))
+    files = sorted((Path(__file__).parents[1] / "data" / "gluoncv").glob("*.params"))
     return [file.read_bytes() for file in files] + [write_params(arrays, layout) for layout in layouts]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segwright.bundle import BEST
 from tests.conftest import TINY_BACKBONE, blocks
-from tests.sagemaker_tree import ml_tree_from_request
+from tests.helpers.sagemaker_tree import ml_tree_from_request
 
 FOUR = ("train", "train_annotation", "validation", "validation_annotation")
 SETTINGS = {

@@ -20,10 +20,10 @@ from segwright.sagemaker.settings import read_settings
 from segwright.serving.accept import AnswerForm, choose_form
 from segwright.serving.encoding import encode
 from tests.conftest import blocks
-from tests.loopback_aws import REGION, Recorder, loopback_aws
-from tests.sagemaker_tree import ml_tree_from_request
+from tests.helpers.loopback_aws import REGION, Recorder, loopback_aws
+from tests.helpers.sagemaker_tree import ml_tree_from_request
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "sagemaker.md"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "sagemaker.md"
 IMAGE: Final = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/segwright:0.1.0"
 ROLE: Final = "arn:aws:iam::123456789012:role/SageMakerRole"
 DATA: Final = "s3://my-bucket/roads"

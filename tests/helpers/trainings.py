@@ -1,0 +1,56 @@
+"""Small trainings, in this process and in two."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import segwright
+from tests.conftest import TINY_BACKBONE
+
+SMALL = {
+    "backbone": TINY_BACKBONE,
+    "use_pretrained_model": "False",
+    "epochs": "2",
+    "mini_batch_size": "4",
+    "crop_size": "32",
+    "base_size": "48",
+    "learning_rate": "0.01",
+    "optimizer": "adam",
+    "_workers": "0",
+}
+
+
+def settings(**values: str) -> segwright.Hyperparameters:
+    return segwright.Hyperparameters.from_strings({**SMALL, **values})
+
+
+def train(data: Path, output: Path, **values: str) -> Path:
+    segwright.train(segwright.Channels.locate(data), output, settings(**values), device="cpu")
+    return output
+
+
+def records(bundle: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (bundle / "metrics.jsonl").read_text().splitlines()]
+
+
+class KilledError(Exception):
+    pass
+
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def run_two(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Train in two processes on the FIFOs in `pipes`."""
+    script = tmp_path / "train.py"
+    script.write_text("import sys\nfrom segwright.cli import main\nsys.exit(main())\n")
+    small = ("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--crop-size", "32", "--base-size", "48")
+    given = ("--num-classes", "3", "--device", "cpu", "--input-mode", "Pipe", "--mini-batch-size", "3", *small)
+    return subprocess.run(
+        [*TORCHRUN, str(script), "train", "pipes", "--output", "model", *given, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
