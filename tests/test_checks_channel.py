@@ -253,6 +253,25 @@ def test_values_between_classes_are_blamed_on_resizing(folder: Folder, num_class
     assert "nearest neighbour" in message and '"map"' not in message
 
 
+def test_values_between_classes_are_no_classes_even_where_they_fill_the_range(folder: Folder) -> None:
+    classes = np.random.default_rng(0).integers(0, 3, (6, 8), np.uint8) * 100
+    for name in "ab":
+        smooth = Image.fromarray(classes).resize((384, 288), Image.Resampling.BILINEAR)
+        numbers = np.where(np.asarray(smooth) % 100 < 8, np.asarray(smooth) // 100 * 100, np.asarray(smooth))
+        big = np.kron(classes, np.ones((200, 200), np.uint8))
+        big[: numbers.shape[0], : numbers.shape[1]] = numbers
+        folder.add(name, big.tolist())
+    message = folder.refusal()
+    assert "of their pixels are 0, 100 and 200" in message and "resizing with interpolation" in message
+
+
+def test_continuous_values_are_brightness(folder: Folder) -> None:
+    rows, columns = np.mgrid[:90, :90]
+    folder.add("a", (rows + columns).astype(np.uint8).tolist())
+    assert "look like brightness values, not like 179 classes" in folder.refusal()
+    assert folder.check(num_classes=179).num_classes == 179
+
+
 def test_few_values_between_classes_are_doubted(folder: Folder) -> None:
     numbers = np.zeros((100, 100), np.uint8)
     numbers[50:] = 240
@@ -441,6 +460,14 @@ def test_images_saved_anew_in_grey_are_no_masks(tmp_path: Path, size: tuple[int,
         check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), None, 200, channel="train")
     Image.fromarray(np.random.default_rng(1).integers(0, 200, size, dtype=np.uint8)).save(tmp_path / "masks" / "a.png")
     assert len(check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), None, 200, channel="train").pairs) == 1
+
+
+def test_a_mask_whose_brightness_goes_with_the_image_is_not_its_image(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 100, (60, 80), dtype=np.uint8)
+    for where, picture in (("images", np.dstack([pixels + 100] * 3)), ("masks", pixels)):
+        (tmp_path / where).mkdir()
+        Image.fromarray(picture).save(tmp_path / where / "a.png")
+    assert len(check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), None, 100, channel="train").pairs) == 1
 
 
 def test_an_empty_tile_may_be_equal_to_its_mask(tmp_path: Path) -> None:

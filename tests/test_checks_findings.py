@@ -126,6 +126,21 @@ def test_rare_classes_are_a_note_with_their_share() -> None:
     assert "--class-weights auto" in found.cure
 
 
+def test_many_rare_values_beside_few_frequent_ones_are_doubted() -> None:
+    smooth = {0: 9000, 1: 5000, 2: 9000, **dict.fromkeys(range(3, 14), 20)}
+    doubted = examined("train", [reading(str(index), smooth) for index in range(40)], 14)
+    names = tuple(map(str, range(14)))
+    found = [
+        one
+        for one in quick_findings(
+            doubted, examined("validation", [], 14), names, declared=True, base_size=480, crop_size=240
+        )
+        if "no classes" in one.what
+    ]
+    assert [(one.severity, one.channel) for one in found] == [("warning", "train")]
+    assert "99.1 % of their pixels are 0, 1 and 2" in found[0].what and "nearest neighbour" in found[0].cure
+
+
 def test_few_pairs_are_a_note() -> None:
     notes = findings(ordinary("train", 19), ordinary("validation", 1))
     assert [(one.severity, one.channel) for one in notes] == [("note", "train"), ("note", "validation")]

@@ -269,6 +269,12 @@ def test_an_output_below_a_file_is_refused(tmp_path: Path, refuse: Callable[[Pat
         refuse(path)
 
 
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "model").touch()
+    with pytest.raises(UserError, match="model is a file"):
+        refuse_unwritable_folder(tmp_path / "model")
+
+
 def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder"):
         refuse_unwritable_file(tmp_path)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segwright.checks.findings import Examined, Finding, Severity, gravest_first, image_names
 from segwright.checks.image_sizes import proportions
 from segwright.checks.label_map_hints import suspicions
+from segwright.checks.mask_values import between_classes
 from segwright.checks.scan import Reading
 from segwright.wording import counted, listed
 
@@ -55,6 +56,7 @@ def remarks(
         yield from _one_mask_for_all(channel)
         yield from _unlabelled(channel)
         yield from _of_one_class(channel)
+        yield from _between_classes(channel)
     yield from _seldom_seen(train, class_names)
     yield from _rare(train, class_names)
     yield from _few(train, _FEW_TRAIN, "a network learns little of so few")
@@ -210,6 +212,17 @@ def _of_one_class(channel: Examined) -> Iterator[Finding]:
             channel.channel,
             "each mask holds a single class, as if whole pictures were classified.",
             "Where classes never meet in a picture, a network learns nothing of their borders.",
+        )
+
+
+def _between_classes(examined: Examined) -> Iterator[Finding]:
+    if frequent := between_classes(examined.readings):
+        yield Finding(
+            "warning",
+            examined.channel,
+            f"the masks may hold values that are no classes: {frequent}, and nearly every mask has several times as "
+            "many others, as resizing with interpolation and lossy compression make them.",
+            "Look at the borders of the classes; resize masks by nearest neighbour only.",
         )
 
 

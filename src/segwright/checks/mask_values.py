@@ -22,6 +22,7 @@ _SHOWN: Final = 3
 _ENOUGH_TO_COMPARE: Final = 4  # masks
 _LYING: Final = 5  # EXIF orientations from here on exchange width and height
 _LONGEST_SUGGESTION: Final = 32  # classes
+_MOST_IN_A_MASK: Final = 64  # values of a usual mask, where nobody says how many classes there are
 _FREQUENT: Final = 0.01  # of all pixels have a value
 _NEARLY_ALL: Final = 0.85  # of all pixels have a frequent value
 _FAR_MORE: Final = 3  # times as many values
@@ -110,7 +111,10 @@ def infer_num_classes(readings: Sequence[Reading], values: NDArray[np.int64], la
     values = values[values != NO_DATA]
     classes = classes_of(values, label_map)
     count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
-    if count > HIGHEST_CLASS + 1 or 2 * occurring < count:
+    in_each = int(np.median([len(reading.values) for reading in readings]))
+    if in_each > _LONGEST_SUGGESTION:
+        _refuse_interpolated(readings, channel)
+    if count > HIGHEST_CLASS + 1 or 2 * occurring < count or in_each > _MOST_IN_A_MASK:
         labelled = values if is_spread(values) else values[classes >= 0]
         _refuse_interpolated(readings, channel)
         raise DataError(
@@ -188,6 +192,15 @@ def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
     )
 
 
+def between_classes(readings: Sequence[Reading]) -> str:
+    """Which few values fill nearly all pixels, in words, where nearly every mask has several times as many others."""
+    if not readings:
+        return ""
+    frequent = np.count_nonzero(_are_frequent(combine(readings)[1]))
+    others = float(np.median([len(reading.values) for reading in readings])) - frequent
+    return _frequent_values(readings) if others >= _FAR_MORE * frequent else ""
+
+
 def _refuse_interpolated(readings: Sequence[Reading], channel: str) -> None:
     """Refuse masks of more values than could be classes, nearly all of them rare: those between classes."""
     values = combine(readings)[0]
@@ -209,12 +222,15 @@ def _or_interpolated(readings: Sequence[Reading]) -> str:
 def _frequent_values(readings: Sequence[Reading]) -> str:
     """Which few values fill nearly all pixels, in words; nothing where there are none, or no more others."""
     values, counts = combine(readings)
-    total = int(counts.sum())
-    frequent = counts >= _FREQUENT * total
-    share = counts[frequent].sum() / total
+    frequent = _are_frequent(counts)
+    share = counts[frequent].sum() / counts.sum()
     if share < _NEARLY_ALL or np.count_nonzero(~frequent) < _FAR_MORE * np.count_nonzero(frequent):
         return ""
     return f"{100 * share:.3g} % of their pixels are {listed_values(values[frequent])}"
+
+
+def _are_frequent(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(counts >= _FREQUENT * counts.sum())
 
 
 def _stray_values(readings: Sequence[Reading], labelled: NDArray[np.int64]) -> str:

@@ -26,6 +26,7 @@ from segwright.resources import available_cores
 _REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
 _AS_IN_A_PICTURE: Final = 64  # different values; there may be as many classes
 _EACH: Final = 3  # pixels between those that are compared
+_ROUNDING: Final = 16  # levels, by which programs differ in what is grey
 _THE_SAME: Final = 0.95  # a correlation that no classes have with brightness
 _COUNTED_AT_ONCE: Final = 1 << 20  # pixels; numpy widens each to 8 bytes while it counts
 
@@ -164,7 +165,9 @@ def _shows(image: bytes, facts: ImageFacts, numbers: MaskArray, values: NDArray[
     grey = decode_image(image, "image", replace(facts.form, bands=1))[::_EACH, ::_EACH, 0]
     if grey.min() == grey.max():
         return False
-    return bool(np.corrcoef(grey.ravel(), numbers[::_EACH, ::_EACH].ravel())[0, 1] > _THE_SAME)
+    shown = numbers[::_EACH, ::_EACH]
+    alike = np.abs(grey.astype(np.int32) - shown).mean() < _ROUNDING
+    return bool(alike and np.corrcoef(grey.ravel(), shown.ravel())[0, 1] > _THE_SAME)
 
 
 def _count(numbers: MaskArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

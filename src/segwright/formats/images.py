@@ -31,7 +31,7 @@ from segwright.formats.tiff import Tiff
 
 IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
-    *(".jfif", ".jpe", ".jif", ".pjpeg", ".pjp", ".dib"),  # what browsers and Windows call JPEG and BMP files
+    *(".jfif", ".jpe", ".jif", ".pjpeg", ".pjp"),  # what browsers and Windows call JPEG files
 )
 """Endings, in lower case, of the files that are looked for as images; their bytes decide what they are."""
 

@@ -24,7 +24,7 @@ from segwright.formats.stored_palette import stored_palette
 from segwright.formats.tiff import LOSSY, PALETTE, WHITE_IS_ZERO, Tiff
 from segwright.labels import HIGHEST_PIXEL, IGNORE, NO_DATA
 
-MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".dib", ".gif")
+MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".gif")
 """Endings, in lower case, of the files that are looked for as masks."""
 
 IGNORE_COLOUR: Final = (224, 224, 192)

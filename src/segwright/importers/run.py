@@ -24,7 +24,7 @@ from segwright.importers.split import divide
 from segwright.importers.voc import read_voc
 from segwright.importers.write import write_channels
 from segwright.importers.yolo import read_yolo
-from segwright.storage import directory_aside, write_json
+from segwright.storage import directory_aside, refuse_unwritable_folder, write_json
 
 ImportFormat = Literal[
     "ground-truth", "voc", "coco", "labelme", "cityscapes", "colours", "yolo", "label-studio", "rle-csv"
@@ -97,6 +97,7 @@ def import_data(
     """
     options = options or FormatOptions()
     _refuse_other_options(kind, options)
+    refuse_unwritable_folder(output)
     with directory_aside(output, overwrite, MARKER) as folder:
         data = _read(kind, source, options)
         division = divide(data, validation, validation_list, seed)

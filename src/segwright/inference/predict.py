@@ -24,7 +24,16 @@ from segwright.formats.images import Pixels, decode_noted_image, encode_png
 from segwright.formats.masks import encode_mask
 from segwright.formats.notes import Note
 from segwright.inference.model import Model, load
-from segwright.storage import Blob, Place, as_place, path_below, refuse_existing, write_aside, write_bytes
+from segwright.storage import (
+    Blob,
+    Place,
+    as_place,
+    path_below,
+    refuse_existing,
+    refuse_unwritable_folder,
+    write_aside,
+    write_bytes,
+)
 from segwright.visualization import displayable
 from segwright.visualization import overlay as draw_overlay
 
@@ -62,6 +71,7 @@ def predict_files(
     """
     output = Path(output)
     refuse_existing(output, overwrite)
+    refuse_unwritable_folder(output)
     outputs = Outputs(overlay, probabilities)
     images = _images([as_place(path) for path in inputs], output)
     _refuse_collisions(images, outputs)

@@ -78,6 +78,8 @@ def refuse_unwritable_file(path: Path) -> None:
 def refuse_unwritable_folder(path: Path) -> None:
     """Raise UserError when `directory_aside` could not write to `path`; makes the folders above it."""
     target = path.resolve()
+    if target.is_file():
+        raise UserError(f"{path} is a file; give the path of a folder to write.")
     _try_to_write(target if target.is_dir() else target.parent, path)
 
 
