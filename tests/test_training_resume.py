@@ -25,7 +25,7 @@ from segwright.training.reporter import Teller
 from segwright.training.train_step import EpochSums, Trainer
 from segwright.training.trainer import Loop
 from tests.conftest import Draw
-from tests.helpers.trainings import KilledError, records, settings
+from tests.helpers.trainings import killed_at, records, settings
 
 
 def train(
@@ -43,19 +43,11 @@ def train(
     return output
 
 
-def killed_at(
+def train_killed_at(
     update: int, monkeypatch: pytest.MonkeyPatch, data: Path, output: Path, values: Mapping[str, str] = {}
 ) -> None:
-    """Train until `update` updates are made; what follows never happens."""
-    step = Trainer._step
-
-    def fatal(self: Trainer, *arguments: Any) -> Any:
-        if self.updates == update:
-            raise KilledError
-        return step(self, *arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(Trainer, "_step", fatal)
+    """Train until `update` updates are made."""
+    with killed_at(update, monkeypatch):
         train(data, output, values)
 
 
@@ -86,7 +78,7 @@ def test_the_same_bits(
 ) -> None:
     data = channels_folder()
     whole = train(data, tmp_path / "whole", values)
-    killed_at(update, monkeypatch, data, tmp_path / "cut", values)
+    train_killed_at(update, monkeypatch, data, tmp_path / "cut", values)
     torch.randn(5)  # whatever else the process has drawn in between
     assert_same_end(whole, train(data, tmp_path / "cut", values, resume=True))
 
@@ -114,7 +106,7 @@ def test_checkpoints_of_an_earlier_training_are_refused_before_anything_is_read(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, output = channels_folder(), tmp_path / "model"
-    killed_at(1, monkeypatch, data, output)
+    train_killed_at(1, monkeypatch, data, output)
     with pytest.raises(OutputExistsError, match="--resume"):
         train(data, output)
     train(data, output, {"epochs": "1"}, overwrite=True)
@@ -125,7 +117,7 @@ def test_what_else_lies_in_the_output_stays(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, output = channels_folder(), tmp_path / "model"
-    killed_at(3, monkeypatch, data, output)
+    train_killed_at(3, monkeypatch, data, output)
     (output / "notes.txt").write_text("mine")
     train(data, output, resume=True)
     assert (output / "notes.txt").read_text() == "mine"
@@ -147,7 +139,7 @@ def test_a_bundle_of_another_training_is_not_replaced(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]
 ) -> None:
     data, precious = channels_folder(), tmp_path / "precious"
-    killed_at(3, monkeypatch, data, tmp_path / "model")
+    train_killed_at(3, monkeypatch, data, tmp_path / "model")
     train(data, precious, {"epochs": "1"})
     description = json.loads((precious / "bundle.json").read_text())
     change(description)
@@ -207,7 +199,7 @@ def test_another_training_is_refused(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], words: str
 ) -> None:
     data, output = channels_folder(), tmp_path / "model"
-    killed_at(3, monkeypatch, data, output)
+    train_killed_at(3, monkeypatch, data, output)
     with pytest.raises(UserError, match=words):
         train(data, output, values, resume=True)
 
@@ -216,7 +208,7 @@ def test_other_data_are_refused_and_other_circumstances_warned_about(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     data, output = channels_folder(), tmp_path / "model"
-    killed_at(3, monkeypatch, data, output)
+    train_killed_at(3, monkeypatch, data, output)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
@@ -241,7 +233,7 @@ def test_early_stopping_counts_on(
     data = channels_folder()
     whole = train(data, tmp_path / "whole", values)
     assert len(records(whole)) < 9
-    killed_at(5, monkeypatch, data, tmp_path / "cut", values)
+    train_killed_at(5, monkeypatch, data, tmp_path / "cut", values)
     assert_same_end(whole, train(data, tmp_path / "cut", values, resume=True))
     with caplog.at_level(logging.INFO, "segwright"):
         train(data, tmp_path / "cut", values, resume=True)

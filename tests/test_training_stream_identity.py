@@ -27,7 +27,7 @@ from segwright.training.train_step import Trainer
 from segwright.training.trainer import Loop
 from tests.conftest import Draw
 from tests.helpers.files import write_manifest
-from tests.helpers.trainings import KilledError, run_two, settings
+from tests.helpers.trainings import killed_at, run_two, settings
 
 Lines = list[dict[str, object]]
 SAME = "the stream holds the same"
@@ -121,20 +121,6 @@ def served(manifests: dict[str, Path], folder: Path, seed: int | None) -> Iterat
 @pytest.fixture
 def attempt(tmp_path: Path, lines: dict[str, Lines]) -> Attempts:
     return Attempts(tmp_path, lines)
-
-
-@contextmanager
-def killed_at(update: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    step = Trainer._step
-
-    def fatal(self: Trainer, *arguments: Any) -> Any:
-        if self.updates == update:
-            raise KilledError
-        return step(self, *arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(Trainer, "_step", fatal)
-        yield
 
 
 @contextmanager

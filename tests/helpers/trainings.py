@@ -3,9 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import segwright
+from segwright.training.train_step import Trainer
 from tests.conftest import TINY_BACKBONE
 
 SMALL = {
@@ -36,6 +42,21 @@ def records(bundle: Path) -> list[dict[str, object]]:
 
 class KilledError(Exception):
     pass
+
+
+@contextmanager
+def killed_at(update: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the training within make `update` updates; what follows never happens."""
+    step = Trainer._step
+
+    def fatal(self: Trainer, *arguments: Any) -> Any:
+        if self.updates == update:
+            raise KilledError
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Trainer, "_step", fatal)
+        yield
 
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
