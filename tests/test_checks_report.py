@@ -11,7 +11,7 @@ from PIL import Image
 from tifffile import imwrite
 
 from segwright.checks.prepare import prepare, settle_classes
-from segwright.checks.report import command, inspect
+from segwright.checks.report import command, inspect, page
 from segwright.checks.report.charts import TICKS, crop_sketches, log_length, share_words
 from segwright.checks.report.page import render
 from segwright.checks.report.samples import choose, draw_samples
@@ -329,3 +329,11 @@ def test_sketches_have_the_scales_of_a_training() -> None:
         (520, 390, 240),
         (1040, 780, 240),
     ]
+
+
+@pytest.mark.parametrize(("more", "last"), [(1, "1 other size"), (2, "2 other sizes")])
+def test_sizes_beyond_the_first_are_one_row(more: int, last: str) -> None:
+    readings = [reading(str(side), {0: 1}, size=(side, side)) for side in range(8, 16 + more)]
+    rows = page._size_rows(examined("train", readings))
+    assert [row["name"] for row in (rows[0], rows[-1])] == ["8 x 8", last]
+    assert rows[-1]["pairs"] == more

@@ -12,6 +12,7 @@ from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT
 from segwright.storage import refuse_existing, refuse_unwritable_file, write_bytes, write_json
+from segwright.wording import counted
 
 DEFAULT_PAGE: Final = Path("segwright-inspect.html")
 
@@ -75,11 +76,11 @@ def _share(channel: Examined, index: int) -> tuple[str, str]:
 
 
 def _summary(channel: Examined, left_out: int) -> str:
-    counted = sizes(channel)
-    if not counted:
+    by_size = sizes(channel)
+    if not by_size:
         return f"{channel.channel}: no pairs, {left_out} left out"
-    height, width, count = counted[0]
-    others = f" and {len(counted) - 1} other sizes" if counted[1:] else ""
+    height, width, count = by_size[0]
+    others = f" and {counted(len(by_size) - 1, 'other size')}" if by_size[1:] else ""
     ignored = 100 * channel.ignored_pixels / max(int(channel.pixels.sum()), 1)
     forms = sorted({str(one.form) for one in channel.readings if not one.form.is_plain_colour})
     others += f", {' and '.join(forms)}" if forms else ""

@@ -19,6 +19,7 @@ from segwright.checks.report.charts import TICKS, crop_sketches, log_length, pre
 from segwright.checks.report.samples import STRANGE, Sample, draw_samples
 from segwright.checks.report.survey import Survey, sizes
 from segwright.checks.scan import combine
+from segwright.wording import counted
 
 _SIZES_SHOWN: Final = 8
 _VALUES_SHOWN: Final = 24
@@ -121,11 +122,11 @@ def _facts(survey: Survey, channel: Examined) -> dict[str, Any]:
 
 def _size_rows(channel: Examined) -> list[dict[str, Any]]:
     """The most frequent sizes, and all others in one row."""
-    counted = sizes(channel)
-    largest = counted[0].pairs if counted else 0
-    rows = [_size_row(f"{size.width} x {size.height}", size.pairs, largest) for size in counted[:_SIZES_SHOWN]]
-    if others := counted[_SIZES_SHOWN:]:
-        rows.append(_size_row(f"{len(others)} other sizes", sum(size.pairs for size in others), largest))
+    by_size = sizes(channel)
+    largest = by_size[0].pairs if by_size else 0
+    rows = [_size_row(f"{size.width} x {size.height}", size.pairs, largest) for size in by_size[:_SIZES_SHOWN]]
+    if others := by_size[_SIZES_SHOWN:]:
+        rows.append(_size_row(counted(len(others), "other size"), sum(size.pairs for size in others), largest))
     return rows
 
 
@@ -165,10 +166,10 @@ def _value_rows(channel: Examined) -> dict[str, Any]:
 
 def _sketches(survey: Survey) -> list[dict[str, Any]]:
     """The most frequent training picture at three scales, with a crop, in the measures of one drawing."""
-    counted = sizes(survey.train)
-    if not counted:
+    by_size = sizes(survey.train)
+    if not by_size:
         return []
-    size, settings = counted[0], survey.settings
+    size, settings = by_size[0], survey.settings
     sketches = crop_sketches(size.height, size.width, settings.base_size, settings.training_crop_size)
     unit = 220 / max(max(one.width, one.height, one.crop) for one in sketches)
     return [
