@@ -18,12 +18,12 @@ def measure(keep: bool) -> tuple[float, int]:
 
     from segwright.allocator import keep_freed_memory
     from segwright.networks import NetworkSpec, build_network
-    from segwright.training.loss import SummedLosses
+    from segwright.training.loss import LossModule
 
     if keep:
         keep_freed_memory()
     network = build_network(NetworkSpec("deeplab", "tf_efficientnet_lite0", num_classes=11, output_stride=16))
-    losses = SummedLosses(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    losses = LossModule(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     images = torch.randint(0, 256, (8, 3, 320, 320), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(0, 11, (8, 320, 320))
     steps = []

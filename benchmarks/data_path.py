@@ -34,14 +34,14 @@ from PIL import Image, ImageFilter
 from segwright.allocator import keep_freed_memory
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, read_crop
-from segwright.data.transforms import Crop, draw_crop
+from segwright.data.transforms import Crop, random_crop
 from segwright.formats.images import RGB, decode_reduced, encode_jpeg
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.labels import IGNORE, LabelMap
 from segwright.networks.torchvision_schemas import timm  # declares what torchvision needs before it is imported
 from segwright.palettes import default_palette
 from segwright.sample_data import draw_scene
-from segwright.storage import HeldBlob
+from segwright.storage import BytesBlob
 
 assert timm
 from torchvision import tv_tensors  # noqa: E402
@@ -68,7 +68,7 @@ def segwright_crop(task: Task, number: int) -> object:
 
 def drawn(task: Task, number: int, height: int, width: int) -> Crop:
     """The crop that the loader would draw."""
-    return draw_crop(np.random.default_rng([0, 0, number]), height, width, task.base_size, task.crop_size)
+    return random_crop(np.random.default_rng([0, 0, number]), height, width, task.base_size, task.crop_size)
 
 
 def gluoncv_crop(task: Task, number: int) -> object:
@@ -165,7 +165,7 @@ def measure(task: Task) -> dict[str, float]:
 def in_memory(pairs: Sequence[Pair]) -> list[Pair]:
     """The same pairs with their bytes held."""
     return [
-        Pair(pair.key, HeldBlob(pair.image.name, pair.image.read()), HeldBlob(pair.mask.name, pair.mask.read()))
+        Pair(pair.key, BytesBlob(pair.image.name, pair.image.read()), BytesBlob(pair.mask.name, pair.mask.read()))
         for pair in pairs
     ]
 
@@ -177,7 +177,7 @@ def large_pairs(count: int) -> list[Pair]:
         image, mask = draw_scene(np.random.default_rng(number), 1920, 1080)
         palette = default_palette(16)
         made.append(
-            Pair(str(number), HeldBlob("image", encode_jpeg(image)), HeldBlob("mask", encode_mask(mask, palette)))
+            Pair(str(number), BytesBlob("image", encode_jpeg(image)), BytesBlob("mask", encode_mask(mask, palette)))
         )
     return made
 

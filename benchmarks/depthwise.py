@@ -15,14 +15,14 @@ from torch import nn
 from segwright.allocator import keep_freed_memory
 from segwright.networks import Algorithm, NetworkSpec, build_network
 from segwright.networks.depthwise import DepthwiseConv2d
-from segwright.training.loss import SummedLosses
+from segwright.training.loss import LossModule
 
 ROUNDS: Final = 5
 CASES: Final[tuple[tuple[Algorithm, int], ...]] = (("psp", 8), ("deeplab", 16))
 FAST: Final = DepthwiseConv2d.forward
 
 
-def seconds(losses: SummedLosses, crop: int, precision: torch.dtype) -> float:
+def seconds(losses: LossModule, crop: int, precision: torch.dtype) -> float:
     """The time of one step, forward and backward, of eight crops."""
     images = torch.randint(0, 256, (8, 3, crop, crop), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(0, 11, (8, crop, crop))
@@ -37,7 +37,7 @@ def compare(algorithm: Algorithm, output_stride: int, precision: torch.dtype, cr
     """Measure both turn by turn and print medians and the median ratio."""
     torch.manual_seed(0)
     spec = NetworkSpec(algorithm, "tf_efficientnet_lite0", num_classes=11, output_stride=output_stride)
-    losses = SummedLosses(build_network(spec).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    losses = LossModule(build_network(spec).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     times: dict[str, list[float]] = {"plain": [], "fast": []}
     for _ in range(ROUNDS + 1):
         for way, forward in (("plain", nn.Conv2d.forward), ("fast", FAST)):

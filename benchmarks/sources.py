@@ -20,11 +20,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-from segwright.checks.stream import Passing
+from segwright.checks.stream import StreamCheck
 from segwright.data.folders import find_pairs
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
-from segwright.data.pipe_batches import HostFeed
+from segwright.data.pipe_batches import StreamReader
 from segwright.data.pipe_mode import FifoStream
 from segwright.data.pipe_server import serve
 from segwright.formats.images import RGB
@@ -52,12 +52,12 @@ def compare_fifo(data: Path, workers: int, folder: Path) -> None:
     loaders = {
         "folder": training_loader(pairs, LabelMap.identity(), CROPS, settings),
         "FIFO": stream_loader(
-            HostFeed(FifoStream(folder / "train"), BATCH),
+            StreamReader(FifoStream(folder / "train"), BATCH),
             len(pairs),
             LabelMap.identity(),
             CROPS,
             settings,
-            Passing("train", 11, RGB),
+            StreamCheck("train", 11, RGB),
         ),
     }
     for loader in loaders.values():

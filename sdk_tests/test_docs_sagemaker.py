@@ -9,7 +9,7 @@ from tests.helpers.sagemaker_requests import CHANNELS, CHECKS, IMAGE, MASK, diff
 
 from sdk_tests.conftest import Execution
 from segwright.sagemaker.job import ChannelConfig, Job
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.settings import read_settings
 
 
@@ -46,6 +46,6 @@ def test_local_mode_starts_a_training_that_the_container_understands(execution: 
         assert "command:" not in compose  # the image's own is to train: tests/test_image.py
     for channel in CHANNELS:
         assert f"{execution.folder}/data/{channel}:/opt/ml/input/data/{channel}" in compose
-    job = Job.read(Tree(caught))
+    job = Job.read(Paths(caught))
     assert job.channels == dict.fromkeys(CHANNELS, ChannelConfig("File", "None"))
     assert read_settings(job.hyperparameters).num_classes == 21

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segwright.checks import scan as readings
 from segwright.checks.channel import DataReport, check_pairs
-from segwright.checks.pixel_statistics import FormWish
+from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError, LabelError
@@ -156,7 +156,7 @@ def test_a_rotation_that_the_camera_noted_is_named_and_honoured_on_request(folde
     message = folder.refusal()
     assert "EXIF orientation 6 in" in message and "a.jpg" in message and "--apply-exif-orientation" in message
     pairing = find_pairs(folder.images, folder.masks)
-    report = check_pairs(pairing, None, None, channel="train", wish=FormWish(upright=True))
+    report = check_pairs(pairing, None, None, channel="train", wish=RequestedFormat(upright=True))
     assert report.form.upright and report.sizes == (((1, 3), 1),)
 
 
@@ -178,8 +178,10 @@ def test_images_of_other_kinds_bring_their_own_statistics(folder: Folder) -> Non
 def test_bands_that_a_file_does_not_have_are_refused(folder: Folder) -> None:
     folder.add("a", [[0, 1], [1, 0]])
     with pytest.raises(DataError, match=r"a\.jpg"):
-        check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train", wish=FormWish(bands=7))
-    report = check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train", wish=FormWish(bands=1))
+        check_pairs(find_pairs(folder.images, folder.masks), None, None, channel="train", wish=RequestedFormat(bands=7))
+    report = check_pairs(
+        find_pairs(folder.images, folder.masks), None, None, channel="train", wish=RequestedFormat(bands=1)
+    )
     assert report.form.bands == 1 and report.bands is not None and len(report.bands.mean) == 1
 
 
@@ -420,7 +422,7 @@ def test_an_interruption_ends_the_reading(folder: Folder, monkeypatch: pytest.Mo
         folder.add(f"p{index:02}", [[0, 1]])
     started: list[str] = []
 
-    def slow(pair: Pair, wish: FormWish) -> str:
+    def slow(pair: Pair, wish: RequestedFormat) -> str:
         started.append(pair.key)
         time.sleep(0.02)
         return "not read"
@@ -428,7 +430,7 @@ def test_an_interruption_ends_the_reading(folder: Folder, monkeypatch: pytest.Mo
     def stop(_done: int, _total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(readings, "read_one", slow)
+    monkeypatch.setattr(readings, "scan_pair", slow)
     monkeypatch.setattr(readings, "available_cores", lambda: 2)
     with pytest.raises(KeyboardInterrupt):
         folder.check(progress=stop)

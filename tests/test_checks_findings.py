@@ -8,20 +8,20 @@ import pytest
 
 from segwright.checks.advice import absent_classes, quick_findings
 from segwright.checks.findings import Finding, plain, tell
-from segwright.checks.scan import Reading
+from segwright.checks.scan import PairScan
 from segwright.labels import LabelMap
 from tests.helpers.scans import examined, reading
 
 NAMES = ("sky", "road", "pole", "car")
 
 
-def ordinary(channel: str, count: int = 30, size: tuple[int, int] = (360, 480)) -> list[Reading]:
+def ordinary(channel: str, count: int = 30, size: tuple[int, int] = (360, 480)) -> list[PairScan]:
     """Pictures that nobody would say anything about."""
     return [reading(f"{channel}/{index}", {0: 50, 1: 40, 2: 30, 3: 40}, size) for index in range(count)]
 
 
 def findings(
-    train: Sequence[Reading], validation: Sequence[Reading], base_size: int = 520, crop_size: int = 240
+    train: Sequence[PairScan], validation: Sequence[PairScan], base_size: int = 520, crop_size: int = 240
 ) -> list[Finding]:
     return quick_findings(
         examined("train", train),

@@ -10,11 +10,11 @@ from PIL import Image
 from segwright.checks.channel import check_pairs
 from segwright.checks.findings import Finding
 from segwright.checks.image_orientation import Evidence, fits_either_way, orientation_finding
-from segwright.checks.pixel_statistics import FormWish
+from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.report.page import render
 from segwright.checks.report.samples import draw_samples
 from segwright.checks.report.survey import survey
-from segwright.checks.scan import Reading, read_all
+from segwright.checks.scan import PairScan, scan_pairs
 from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
 from segwright.formats.images import RGB
@@ -63,9 +63,9 @@ def save(
     return root
 
 
-def read(root: Path, upright: bool = False) -> list[Reading]:
+def read(root: Path, upright: bool = False) -> list[PairScan]:
     pairing = find_pairs(root / "train", root / "train_annotation")
-    return read_all(pairing.pairs, FormWish(upright=upright))[0]
+    return scan_pairs(pairing.pairs, RequestedFormat(upright=upright))[0]
 
 
 def said(root: Path, upright: bool = False, channel: str = "train") -> Finding:
@@ -153,7 +153,7 @@ def test_the_data_check_warns_and_keeps_to_what_it_was_told(tmp_path: Path, capl
     pairing = find_pairs(tmp_path / "train", tmp_path / "train_annotation")
     with caplog.at_level(logging.INFO, "segwright"):
         report = check_pairs(pairing, None, None, channel="train")
-        check_pairs(pairing, None, None, channel="train", wish=FormWish(upright=True))
+        check_pairs(pairing, None, None, channel="train", wish=RequestedFormat(upright=True))
     assert report.form == RGB
     warning, info = caplog.records
     assert warning.levelno == logging.WARNING and warning.getMessage().startswith("train: 6 of 6 images carry an EXIF")

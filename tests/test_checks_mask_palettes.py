@@ -12,7 +12,7 @@ from segwright.checks.channel import check_pairs
 from segwright.checks.mask_palettes import compare_palettes, palette_finding
 from segwright.checks.prepare import prepare, settle_classes
 from segwright.checks.report.survey import survey
-from segwright.checks.scan import Reading, read_all
+from segwright.checks.scan import PairScan, scan_pairs
 from segwright.cli import main
 from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
@@ -44,8 +44,8 @@ def save(root: Path, name: str, mask: Image.Image, channel: str = "train") -> No
     mask.save(masks / f"{name}.png")
 
 
-def read(root: Path, channel: str = "train") -> list[Reading]:
-    return read_all(find_pairs(root / channel, root / f"{channel}_annotation").pairs)[0]
+def read(root: Path, channel: str = "train") -> list[PairScan]:
+    return scan_pairs(find_pairs(root / channel, root / f"{channel}_annotation").pairs)[0]
 
 
 def refusal(root: Path) -> str:

@@ -11,7 +11,7 @@ from segwright.checks.channel import check_pairs
 from segwright.checks.label_map_hints import suspicions
 from segwright.checks.mask_stretch import check_not_stretched, find_stretch
 from segwright.checks.report.survey import survey
-from segwright.checks.scan import Reading
+from segwright.checks.scan import PairScan
 from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
 from segwright.errors import DataError
@@ -22,7 +22,7 @@ from tests.helpers.scans import examined, reading
 Mask = NDArray[np.uint8]
 
 
-def masks_of(*sets: list[int]) -> list[Reading]:
+def masks_of(*sets: list[int]) -> list[PairScan]:
     return [reading(f"m{index}", dict.fromkeys(values, 10)) for index, values in enumerate(sets)]
 
 

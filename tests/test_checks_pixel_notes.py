@@ -9,7 +9,7 @@ from PIL import Image
 
 from segwright.checks.channel import check_pairs
 from segwright.checks.pixel_notes import pixel_findings
-from segwright.checks.pixel_statistics import FormWish
+from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.data.folders import find_pairs
 from segwright.labels import LabelMap
 from tests.conftest import blocks
@@ -99,7 +99,7 @@ def test_nothing_is_said_of_ordinary_opacity_or_of_bands_that_are_kept(tmp_path:
         file.unlink()
     for index in range(4):
         with_band(images / f"s{index:03}", blocks(index)[0])
-    report = check_pairs(find_pairs(images, masks), None, None, channel="train", wish=FormWish(bands=4))
+    report = check_pairs(find_pairs(images, masks), None, None, channel="train", wish=RequestedFormat(bands=4))
     assert report.form.bands == 4 and not list(pixel_findings(report.readings, "train"))
 
 

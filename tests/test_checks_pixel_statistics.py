@@ -8,24 +8,24 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tifffile import imwrite
 
-from segwright.checks.pixel_statistics import BandSums, FormWish, band_statistics, read_form, settle_form
-from segwright.checks.scan import Reading
+from segwright.checks.pixel_statistics import BandSums, RequestedFormat, band_statistics, read_form, settle_form
+from segwright.checks.scan import PairScan
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
-from segwright.formats.images import PixelForm, verify_image
-from segwright.storage import HeldBlob
+from segwright.formats.images import PixelFormat, verify_image
+from segwright.storage import BytesBlob
 
 
-def reading(name: str, pixels: NDArray[Any], tag: str | None = None) -> Reading:
+def reading(name: str, pixels: NDArray[Any], tag: str | None = None) -> PairScan:
     stream = io.BytesIO()
     extra = [(42113, "s", 0, tag, True)] if tag else []
     imwrite(stream, pixels, photometric="minisblack", planarconfig="contig", metadata=None, extratags=extra)
     data = stream.getvalue()
     facts = verify_image(data, name)
-    form, sums = read_form(data, name, facts, FormWish())
+    form, sums = read_form(data, name, facts, RequestedFormat())
     nothing = np.zeros(0, np.int64)
-    pair = Pair(name, HeldBlob(name, data), HeldBlob(name, b""))
-    return Reading(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", b"", form, sums=sums)
+    pair = Pair(name, BytesBlob(name, data), BytesBlob(name, b""))
+    return PairScan(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", b"", form, sums=sums)
 
 
 def noise(seed: int, height: int, low: float, high: float) -> NDArray[np.float64]:
@@ -93,4 +93,4 @@ def test_kinds_of_numbers_are_not_mixed() -> None:
     with pytest.raises(DataError, match=expected):
         settle_form([one, other], "train")
     alike = [reading(name, image.astype(name)) for name in ("float16", "float32", "float64")]
-    assert settle_form(alike, "train") == PixelForm(2, 32, numbers="float")
+    assert settle_form(alike, "train") == PixelFormat(2, 32, numbers="float")

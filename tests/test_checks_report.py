@@ -15,7 +15,7 @@ from segwright.checks.report import command, inspect, page
 from segwright.checks.report.charts import TICKS, crop_sketches, log_length, share_words
 from segwright.checks.report.page import render
 from segwright.checks.report.samples import choose, draw_samples
-from segwright.checks.report.survey import Survey, survey
+from segwright.checks.report.survey import Inspection, survey
 from segwright.cli import main
 from segwright.data.channels import Channels
 from segwright.errors import DataError, OutputExistsError, UserError
@@ -26,11 +26,11 @@ from tests.helpers.scans import examined, reading
 SMALL = Hyperparameters(base_size=48, crop_size=32)
 
 
-def look(data: Path, strict: bool = False, **settings: Any) -> Survey:
+def look(data: Path, strict: bool = False, **settings: Any) -> Inspection:
     return survey(Channels.locate(data), SMALL.model_copy(update=settings), strict=strict)
 
 
-def said(found: Survey, severity: str) -> list[str]:
+def said(found: Inspection, severity: str) -> list[str]:
     return [str(finding) for finding in found.findings if finding.severity == severity]
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from segwright import client
 from segwright.client import read_class_names, read_mask, read_probabilities
-from segwright.serving.accept import AnswerForm, choose_form
+from segwright.serving.accept import ResponseFormat, negotiate
 from segwright.serving.encoding import encode
 from tests.helpers.served import CLASSES
 
@@ -58,7 +58,7 @@ for module in ("torch", "PIL", "cv2"):
 
 
 def answer(accept: str, mask: NDArray[np.uint8] = MASK) -> tuple[bytes, str]:
-    form = choose_form(accept, AnswerForm())
+    form = negotiate(accept, ResponseFormat())
     result = PROBABILITIES.astype(form.dtype) if form.probabilities else mask
     return encode(result, form, CLASSES), form.content_type
 
@@ -184,7 +184,7 @@ def test_damaged_answers_give_an_array_or_a_clear_error(accept: str, data: st.Da
         if body:
             body[position] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(ValueError):
-        read_mask(bytes(body), choose_form(accept, AnswerForm()).content_type)
+        read_mask(bytes(body), negotiate(accept, ResponseFormat()).content_type)
 
 
 def test_json_of_another_kind_is_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from segwright.data.folders import find_pairs, list_images
 from segwright.errors import DataError
-from segwright.storage import FileBlob, S3Place
+from segwright.storage import FileBlob, S3Location
 from segwright.storage import locations as places
 from segwright.storage.s3 import S3Blob
 from tests.helpers.files import touch
@@ -292,8 +292,8 @@ def test_objects_in_s3_pair_by_the_same_rules(monkeypatch: pytest.MonkeyPatch) -
         return (S3Blob(bucket, key) for key in keys if key.startswith(prefix))
 
     monkeypatch.setattr(places, "list_objects", list_objects)
-    one = S3Place("bucket", "data")
-    pairing = find_pairs(one, S3Place("bucket", "data"))
+    one = S3Location("bucket", "data")
+    pairing = find_pairs(one, S3Location("bucket", "data"))
     assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [
         (f"s3://bucket/data/{stem}.jpg", f"s3://bucket/data/{stem}_mask.png") for stem in "ab"
     ]

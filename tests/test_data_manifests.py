@@ -13,7 +13,7 @@ from segwright.data.recordio_files import record_pairs
 from segwright.errors import DataError
 from segwright.formats.manifest import ManifestLine
 from segwright.formats.recordio import MAGIC, write_record
-from segwright.storage import Cache, FileBlob, S3Place
+from segwright.storage import Cache, FileBlob, S3Location
 from segwright.storage.s3 import S3Blob
 from tests.conftest import Draw
 from tests.helpers.files import write_manifest
@@ -36,7 +36,7 @@ def test_references_are_addresses_or_paths_from_the_manifest(tmp_path: Path) -> 
 
 
 def test_a_manifest_in_s3_refers_to_its_own_folder() -> None:
-    manifest, cache = S3Place("bucket", "jobs/one/out.manifest", Cache(Path("c"), 1)), Cache(Path("c"), 1)
+    manifest, cache = S3Location("bucket", "jobs/one/out.manifest", Cache(Path("c"), 1)), Cache(Path("c"), 1)
     line = ManifestLine(1, {"a": "masks/x y.png", "b": "s3://other/z.png"})
     assert referred(line, "a", manifest, cache) == S3Blob("bucket", "jobs/one/masks/x y.png", cache=cache)
     assert referred(line, "b", manifest, cache) == S3Blob("other", "z.png", cache=cache)
@@ -52,12 +52,12 @@ def test_a_manifest_in_s3_refers_to_its_own_folder() -> None:
     ],
 )
 def test_paths_in_a_manifest_in_s3_are_followed_and_keys_keep_their_slashes(reference: str, key: str) -> None:
-    manifest = S3Place("bucket", "jobs//one/out.manifest")
+    manifest = S3Location("bucket", "jobs//one/out.manifest")
     assert referred(ManifestLine(1, {"a": reference}), "a", manifest) == S3Blob("bucket", key)
 
 
 def test_a_path_in_a_manifest_in_s3_does_not_leave_its_bucket() -> None:
-    manifest = S3Place("bucket", "jobs/out.manifest")
+    manifest = S3Location("bucket", "jobs/out.manifest")
     with pytest.raises(
         DataError, match=r"'\.\./\.\./x\.png' in s3://bucket/jobs/out\.manifest leads out of its bucket"
     ):

@@ -8,12 +8,12 @@ from PIL import Image
 
 from segwright.data import pairs
 from segwright.data.pairs import Pair, read_crop, read_mask, read_pair
-from segwright.data.transforms import apply_crop, still_crop
+from segwright.data.transforms import apply_crop, fixed_crop
 from segwright.errors import DataError
 from segwright.formats.exif import turned
-from segwright.formats.images import RGB, PixelForm, encode_jpeg
+from segwright.formats.images import RGB, PixelFormat, encode_jpeg
 from segwright.labels import IGNORE, LabelMap
-from segwright.storage import Blob, Cache, FileBlob, HeldBlob
+from segwright.storage import Blob, BytesBlob, Cache, FileBlob
 
 
 def path_of(blob: Blob) -> Path:
@@ -77,9 +77,9 @@ def test_a_crop_of_a_reduced_jpeg_shows_what_the_whole_one_would(width: int, hei
     mask = (np.arange(height)[:, None] * 3 // height + np.zeros((1, width))).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(mask).save(stream, "PNG")
-    pair = Pair("a", HeldBlob("a.jpg", encode_jpeg(image, 98)), HeldBlob("a.png", stream.getvalue()))
+    pair = Pair("a", BytesBlob("a.jpg", encode_jpeg(image, 98)), BytesBlob("a.png", stream.getvalue()))
     whole, classes = read_pair(pair, LabelMap.identity())
-    crop = still_crop(height, width, base_size=150, crop_size=96)
+    crop = fixed_crop(height, width, base_size=150, crop_size=96)
     assert crop.reduction == 4
     pixels, cut = read_crop(pair, LabelMap.identity(), RGB, lambda *_: crop)
     expected, expected_mask = apply_crop(crop, whole, classes)
@@ -100,9 +100,9 @@ def test_a_turned_picture_lies_on_its_mask_at_any_reduction(width: int, height: 
     Image.fromarray(np.repeat(stored[..., None] * 80, 3, 2)).save(picture, "JPEG", quality=98, exif=exif)
     upright = turned(stored[..., None], orientation)[..., 0]
     Image.fromarray(upright).save(mask, "PNG")
-    pair = Pair("a", HeldBlob("a.jpg", picture.getvalue()), HeldBlob("a.png", mask.getvalue()))
-    crop = still_crop(upright.shape[0], upright.shape[1], base_size=150, crop_size=152)
-    pixels, classes = read_crop(pair, LabelMap.identity(), PixelForm(upright=True), lambda *_: crop)
+    pair = Pair("a", BytesBlob("a.jpg", picture.getvalue()), BytesBlob("a.png", mask.getvalue()))
+    crop = fixed_crop(upright.shape[0], upright.shape[1], base_size=150, crop_size=152)
+    pixels, classes = read_crop(pair, LabelMap.identity(), PixelFormat(upright=True), lambda *_: crop)
     inside = classes != IGNORE
     wrong = np.abs(pixels[..., 0].astype(int) - 80 * classes.astype(int))[inside] > 40
     assert wrong.mean() < 0.012, "only where two classes meet"

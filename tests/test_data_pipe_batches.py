@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from segwright.data import pipe_batches as feeding
 from segwright.data.pairs import Pair
-from segwright.data.pipe_batches import Feed, HostFeed, LinkedFeed, shuffle
+from segwright.data.pipe_batches import BatchStream, StreamFollower, StreamReader, shuffle
 from segwright.data.pipe_mode import FifoStream
-from segwright.data.sampler import Visit
+from segwright.data.sampler import SampleIndex
 from segwright.errors import DataError, UserError
-from segwright.storage import HeldBlob
+from segwright.storage import BytesBlob
 
 
 def pair(number: int, size: int = 1) -> Pair:
-    return Pair(str(number), HeldBlob(f"image {number}", bytes(size)), HeldBlob(f"mask {number}", b""))
+    return Pair(str(number), BytesBlob(f"image {number}", bytes(size)), BytesBlob(f"mask {number}", b""))
 
 
 class Numbers(FifoStream):
@@ -35,13 +35,15 @@ class Numbers(FifoStream):
             yield pair(number)
 
 
-def hosts(stream_counts: list[int], world: int, per_host: int, batch: int, rollover: bool, whole: int) -> list[Feed]:
+def hosts(
+    stream_counts: list[int], world: int, per_host: int, batch: int, rollover: bool, whole: int
+) -> list[BatchStream]:
     """The feeds of all processes of some hosts, each of which sees the same stream."""
-    feeds: list[Feed] = []
+    feeds: list[BatchStream] = []
     for first in range(0, world, per_host):
         links = [(rank, Pipe(duplex=False)) for rank in range(first + 1, min(first + per_host, world))]
         feeds.append(
-            HostFeed(
+            StreamReader(
                 Numbers(*stream_counts, whole=whole),
                 batch_size=batch,
                 seed=3,
@@ -51,13 +53,13 @@ def hosts(stream_counts: list[int], world: int, per_host: int, batch: int, rollo
                 others=[(rank, sender) for rank, (_, sender) in links],
             )
         )
-        feeds += [LinkedFeed(receiver) for _, (receiver, _) in links]
+        feeds += [StreamFollower(receiver) for _, (receiver, _) in links]
     return feeds
 
 
-def dealt(feeds: list[Feed], epoch: int, skip: int = 0) -> list[list[list[Visit[Pair]]]]:
+def dealt(feeds: list[BatchStream], epoch: int, skip: int = 0) -> list[list[list[SampleIndex[Pair]]]]:
     """What each process got, batch by batch."""
-    got: list[list[list[Visit[Pair]]]] = [[] for _ in feeds]
+    got: list[list[list[SampleIndex[Pair]]]] = [[] for _ in feeds]
 
     def take(place: int) -> None:
         got[place] += feeds[place].batches(epoch, skip)
@@ -108,7 +110,7 @@ def test_a_stream_that_breaks_off_ends_all_processes() -> None:
     feeds = hosts([20], 2, 2, 4, False, whole=9)
     failures: list[str] = []
 
-    def take(feed: Feed) -> None:
+    def take(feed: BatchStream) -> None:
         try:
             list(feed.batches(0))
         except DataError as error:
@@ -124,7 +126,7 @@ def test_a_stream_that_breaks_off_ends_all_processes() -> None:
 
 def test_a_pass_without_pairs_is_refused() -> None:
     with pytest.raises(DataError, match="held no pair"):
-        list(HostFeed(Numbers(0), batch_size=2).batches(0))
+        list(StreamReader(Numbers(0), batch_size=2).batches(0))
 
 
 def test_a_person_may_stop_while_nothing_comes() -> None:
@@ -137,7 +139,7 @@ def test_a_person_may_stop_while_nothing_comes() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(HostFeed(Silent(Path("nowhere")), batch_size=2, while_waiting=stop).batches(0))
+        list(StreamReader(Silent(Path("nowhere")), batch_size=2, while_waiting=stop).batches(0))
 
 
 def test_a_pass_that_is_given_up_closes_the_stream() -> None:
@@ -150,7 +152,7 @@ def test_a_pass_that_is_given_up_closes_the_stream() -> None:
             finally:
                 closed.set()
 
-    coming = HostFeed(Watched(10_000), batch_size=1, shuffled=False).batches(0)
+    coming = StreamReader(Watched(10_000), batch_size=1, shuffled=False).batches(0)
     next(coming)
     coming.close()  # type: ignore[attr-defined]
     assert closed.wait(10)
@@ -160,18 +162,18 @@ def test_a_reader_that_went_away_is_named() -> None:
     receiver, sender = Pipe(duplex=False)
     sender.close()
     with pytest.raises(UserError, match="has ended"):
-        list(LinkedFeed(receiver).batches(0))
+        list(StreamFollower(receiver).batches(0))
 
 
 def test_the_shuffle_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "SHUFFLED_BYTES", 50)
     taken = 0
 
-    def visits() -> Iterator[Visit[Pair]]:
+    def visits() -> Iterator[SampleIndex[Pair]]:
         nonlocal taken
         for number in range(100):
             taken += 1
-            yield Visit(0, number, pair(number, size=10))
+            yield SampleIndex(0, number, pair(number, size=10))
 
     given = []
     for visit in shuffle(visits(), np.random.default_rng(0)):

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from segwright.data.pairs import Pair
 from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.formats.palette_repair import Legend
-from segwright.storage import HeldBlob
+from segwright.storage import BytesBlob
 
 DIGESTS = st.lists(st.sampled_from([0, 1, 2, 7, 2**63, 2**64 - 1]), max_size=12)
 
 
 def pair(image: bytes, mask: bytes, name: str = "a", legend: Legend = ()) -> Pair:
-    return Pair(name, HeldBlob(f"{name} image", image), HeldBlob(f"{name} mask", mask), legend=legend)
+    return Pair(name, BytesBlob(f"{name} image", image), BytesBlob(f"{name} mask", mask), legend=legend)
 
 
 def test_a_digest_knows_image_mask_and_colours_but_no_name_or_place() -> None:

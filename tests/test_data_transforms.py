@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.data.transforms import Crop, apply_crop, draw_crop, still_crop, validation_crop
+from segwright.data.transforms import Crop, apply_crop, center_crop, fixed_crop, random_crop
 from segwright.labels import IGNORE
 
 
@@ -44,8 +44,8 @@ def real_crops(draw: st.DrawFn) -> Crop:
     height, width, base_size = draw(st.integers(1, 400)), draw(st.integers(1, 400)), draw(st.integers(17, 200))
     size, seed = draw(st.integers(17, 90)), draw(st.integers(0, 2**32 - 1))
     if draw(st.booleans()):
-        return draw_crop(np.random.default_rng(seed), height, width, base_size, size)
-    return draw(st.sampled_from([still_crop(height, width, base_size, size), validation_crop(height, width, size)]))
+        return random_crop(np.random.default_rng(seed), height, width, base_size, size)
+    return draw(st.sampled_from([fixed_crop(height, width, base_size, size), center_crop(height, width, size)]))
 
 
 def reference(crop: Crop, image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -159,7 +159,7 @@ def test_strong_reduction_averages_and_does_not_shift(mirrored: bool) -> None:
 def test_pictures_of_a_single_row_or_column(shape: tuple[int, int]) -> None:
     mask = np.full(shape, 7, np.uint8)
     for seed in range(20):
-        crop = draw_crop(np.random.default_rng(seed), *shape, 40, 32)
+        crop = random_crop(np.random.default_rng(seed), *shape, 40, 32)
         pixels, classes = apply_crop(crop, coloured(mask), mask)
         assert set(np.unique(classes)) <= {7, IGNORE} and classes[0, 0] == 7
         assert tuple(pixels[0, 0]) == (255, 7, 248)
@@ -216,7 +216,7 @@ def test_a_spare_fourth_band_changes_nothing(crop: Crop) -> None:
 
 def test_the_draw_follows_its_distributions() -> None:
     rng = np.random.default_rng(0)
-    crops = [draw_crop(rng, 360, 480, 100, 40) for _ in range(4000)]
+    crops = [random_crop(rng, 360, 480, 100, 40) for _ in range(4000)]
     sides = np.array([crop.scaled_width for crop in crops])
     assert sides.min() == 50 and sides.max() == 200
     assert abs(sides.mean() - 125) < 3
@@ -229,28 +229,28 @@ def test_the_draw_follows_its_distributions() -> None:
 
 
 def test_the_long_side_is_what_is_drawn() -> None:
-    crop = draw_crop(np.random.default_rng(0), 480, 360, 100, 40)
-    assert crop.scaled_height == draw_crop(np.random.default_rng(0), 360, 480, 100, 40).scaled_width
+    crop = random_crop(np.random.default_rng(0), 480, 360, 100, 40)
+    assert crop.scaled_height == random_crop(np.random.default_rng(0), 360, 480, 100, 40).scaled_width
     assert crop.scaled_width == int(360 * crop.scaled_height / 480 + 0.5)
 
 
 def test_chance_comes_from_the_generator_alone() -> None:
     np.random.default_rng(9).random()
-    first = draw_crop(np.random.default_rng(7), 100, 120, 64, 48)
-    assert first == draw_crop(np.random.default_rng(7), 100, 120, 64, 48)
-    assert first != draw_crop(np.random.default_rng(8), 100, 120, 64, 48)
+    first = random_crop(np.random.default_rng(7), 100, 120, 64, 48)
+    assert first == random_crop(np.random.default_rng(7), 100, 120, 64, 48)
+    assert first != random_crop(np.random.default_rng(8), 100, 120, 64, 48)
 
 
 def test_a_still_crop_is_central_and_unchanged_by_chance() -> None:
-    assert still_crop(100, 200, 100, 40) == Crop(100, 200, 50, 100, 5, 30, 40)
-    assert still_crop(10, 20, 100, 80) == Crop(10, 20, 50, 100, 0, 10, 80)
+    assert fixed_crop(100, 200, 100, 40) == Crop(100, 200, 50, 100, 5, 30, 40)
+    assert fixed_crop(10, 20, 100, 80) == Crop(10, 20, 50, 100, 0, 10, 80)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 700))
 def test_a_validation_crop_is_the_middle_of_the_picture_and_as_long_as_its_short_side(
     height: int, width: int, size: int
 ) -> None:
-    crop = validation_crop(height, width, size)
+    crop = center_crop(height, width, size)
     scaled = crop.scaled_height, crop.scaled_width
     assert min(scaled) == size == scaled[0 if height < width else 1]
     assert max(scaled) == int(max(height, width) * Fraction(size, min(height, width)))
@@ -280,7 +280,7 @@ def test_no_data_does_not_spread(crop: Crop, bands: int, seed: int) -> None:
 def test_floats_are_resampled_as_integers_are() -> None:
     image = np.random.default_rng(0).integers(0, 60000, (50, 70, 5)).astype(np.uint16)
     mask = np.zeros((50, 70), np.uint8)
-    for crop in (still_crop(50, 70, 40, 32), Crop(50, 70, 100, 140, 3, 5, 64, True, 0.7)):
+    for crop in (fixed_crop(50, 70, 40, 32), Crop(50, 70, 100, 140, 3, 5, 64, True, 0.7)):
         whole, _ = apply_crop(crop, image, mask)
         floats, _ = apply_crop(crop, image.astype(np.float32), mask)
         known = ~np.isnan(floats)

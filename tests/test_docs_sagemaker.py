@@ -11,7 +11,7 @@ from PIL import Image
 
 from segwright.sagemaker import METRIC_DEFINITIONS
 from segwright.sagemaker.job import Job
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.settings import read_settings
 from tests.conftest import Draw
 from tests.helpers.documents import FENCED, Snippet, run_python, run_shell, snippets
@@ -115,7 +115,7 @@ def test_docker_alone_finds_a_job(channels_folder: Draw, tmp_path: Path, tools: 
     train, serve = shell("local", tmp_path, tools)
     assert train == f"docker run --rm --volume {tmp_path}/ml:/opt/ml segwright:0.1.0 train"
     assert serve.endswith("segwright:0.1.0 serve")
-    job = Job.read(Tree(tmp_path / "ml"))
+    job = Job.read(Paths(tmp_path / "ml"))
     assert set(job.channels) == {"train", "train_annotation", "validation", "validation_annotation"}
     assert read_settings(job.hyperparameters).epochs == 2
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.formats.chunks import without_texts
-from segwright.formats.images import PixelForm, decode_image, verify_image
+from segwright.formats.images import PixelFormat, decode_image, verify_image
 from segwright.formats.masks import decode_mask
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (20, 30, 3)).astype(np.uint8)
@@ -44,7 +44,7 @@ def test_pixels_do_not_depend_on_texts_and_profiles(kind: str, after: bool) -> N
     place = {"after" if after else "before": CHUNKS[kind]}
     data = png(PIXELS, **place)
     assert without_texts(data) == png(PIXELS)
-    assert verify_image(data, "x").form == PixelForm()
+    assert verify_image(data, "x").form == PixelFormat()
     assert (decode_image(data, "x") == PIXELS).all()
     assert (decode_mask(png(PIXELS[..., 0], **place), "x") == PIXELS[..., 0]).all()
 

@@ -18,7 +18,7 @@ from segwright.errors import DataError, TooLargeError
 from segwright.formats import file_types as signatures
 from segwright.formats import tiff as tiff_module
 from segwright.formats.images import (
-    PixelForm,
+    PixelFormat,
     decode_image,
     decode_noted_image,
     decode_reduced,
@@ -72,7 +72,7 @@ def png16(colour_type: int, pixels: NDArray[Any], interlaced: bool = False) -> b
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
 
 
-def natural(data: bytes) -> PixelForm:
+def natural(data: bytes) -> PixelFormat:
     facts = verify_image(data, "x")
     assert image_size(data, "x") == (facts.height, facts.width) == (HEIGHT, WIDTH)
     return facts.form
@@ -90,8 +90,8 @@ def test_all_bands_of_a_tiff(bands: int, bits: int, planar: str, compression: st
     for options in layouts:
         data = tiff(pixels, planar=planar, compression=compression, **options)
         ordinary = bands == 1 and bits == 8
-        assert natural(data) == PixelForm(3 if ordinary else bands, bits), options
-        decoded = decode_image(data, "x", PixelForm(bands, bits))
+        assert natural(data) == PixelFormat(3 if ordinary else bands, bits), options
+        decoded = decode_image(data, "x", PixelFormat(bands, bits))
         assert decoded.dtype == pixels.dtype and decoded.dtype.isnative and decoded.flags.c_contiguous
         assert (decoded == pixels).all(), options
 
@@ -102,8 +102,8 @@ def test_all_bands_of_a_tiff(bands: int, bits: int, planar: str, compression: st
 def test_colours_of_a_tiff(planar: str, bits: int, compression: str | None) -> None:
     pixels = numbers(3, bits)
     data = tiff(pixels, "rgb", planar, compression=compression)
-    assert natural(data) == PixelForm(3, bits)
-    assert (decode_image(data, "x", PixelForm(3, bits)) == pixels).all()
+    assert natural(data) == PixelFormat(3, bits)
+    assert (decode_image(data, "x", PixelFormat(3, bits)) == pixels).all()
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
@@ -115,11 +115,11 @@ def test_opacity_of_a_tiff_is_dropped_unless_asked_for(planar: str, bits: int, p
         data = tiff(pixels, photometric, planar, extrasamples=[extra])
         by_pillow = bits == 8 and planar == "contig"
         bands = 3 if by_pillow else colours
-        assert natural(data) == PixelForm(bands, bits)
+        assert natural(data) == PixelFormat(bands, bits)
         if not by_pillow or extra == "unassalpha":
-            assert (decode_image(data, "x", PixelForm(bands, bits)) == pixels[..., :colours]).all()
+            assert (decode_image(data, "x", PixelFormat(bands, bits)) == pixels[..., :colours]).all()
         if not by_pillow:
-            assert (decode_image(data, "x", PixelForm(colours + 1, bits)) == pixels).all()
+            assert (decode_image(data, "x", PixelFormat(colours + 1, bits)) == pixels).all()
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -127,12 +127,12 @@ def test_opacity_of_a_tiff_is_dropped_unless_asked_for(planar: str, bits: int, p
 def test_near_infrared_is_a_band_and_no_opacity(bits: int, planar: str) -> None:
     pixels = numbers(4, bits)
     data = tiff(pixels, "rgb", planar, extrasamples=["unspecified"])
-    assert natural(data) == PixelForm(4, bits)
-    assert (decode_image(data, "x", PixelForm(4, bits)) == pixels).all()
+    assert natural(data) == PixelFormat(4, bits)
+    assert (decode_image(data, "x", PixelFormat(4, bits)) == pixels).all()
     with pytest.raises(DataError, match=rf"x has 4 bands of {bits} bits instead of 3 bands of {bits} bits"):
-        decode_image(data, "x", PixelForm(3, bits))
+        decode_image(data, "x", PixelFormat(3, bits))
     more = tiff(numbers(5, bits), "rgb", planar, extrasamples=["unassalpha", "unspecified"])
-    assert natural(more) == PixelForm(5, bits)
+    assert natural(more) == PixelFormat(5, bits)
 
 
 def test_a_tiff_written_by_hand() -> None:
@@ -150,7 +150,7 @@ def test_a_tiff_written_by_hand() -> None:
             entries += struct.pack("<HHII", tag, 4, 1, value)
     data = struct.pack("<2sHI", b"II", 42, 14) + extra + struct.pack("<H", len(tags)) + entries + b"\0" * 4
     data += struct.pack("<5H", *(8,) * 5)
-    assert decode_image(data, "five.tif", PixelForm(5, 8)).tolist() == [[[1, 2, 3, 4, 5]]]
+    assert decode_image(data, "five.tif", PixelFormat(5, 8)).tolist() == [[[1, 2, 3, 4, 5]]]
     with pytest.raises(DataError, match=r"five\.tif has 5 bands of 8 bits instead of 3 bands of 8 bits"):
         decode_image(data, "five.tif")
 
@@ -160,8 +160,8 @@ def test_a_tiff_written_by_hand() -> None:
 def test_files_of_opencv(container: str, bands: int) -> None:
     pixels = numbers(bands, 16)
     data = opencv(container, pixels)
-    assert natural(data) == PixelForm(bands, 16)
-    assert (decode_image(data, "x", PixelForm(bands, 16)) == pixels).all()
+    assert natural(data) == PixelFormat(bands, 16)
+    assert (decode_image(data, "x", PixelFormat(bands, 16)) == pixels).all()
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B"])
@@ -171,7 +171,7 @@ def test_files_of_pillow(mode: str) -> None:
     for container in ("TIFF", "PNG") if mode == "I;16" else ("TIFF",):
         stream = io.BytesIO()
         Image.frombytes(mode, (WIDTH, HEIGHT), raw).save(stream, container)
-        assert (decode_image(stream.getvalue(), "x", PixelForm(1, 16)) == pixels).all()
+        assert (decode_image(stream.getvalue(), "x", PixelFormat(1, 16)) == pixels).all()
 
 
 @pytest.mark.parametrize(("colour_type", "samples", "bands"), [(0, 1, 1), (2, 3, 3), (4, 2, 1), (6, 4, 3)])
@@ -179,13 +179,13 @@ def test_files_of_pillow(mode: str) -> None:
 def test_png_of_16_bits(colour_type: int, samples: int, bands: int, interlaced: bool) -> None:
     pixels = numbers(samples, 16)
     data = png16(colour_type, pixels, interlaced)
-    assert natural(data) == PixelForm(bands, 16)
-    decoded = decode_image(data, "x", PixelForm(bands, 16))
+    assert natural(data) == PixelFormat(bands, 16)
+    decoded = decode_image(data, "x", PixelFormat(bands, 16))
     assert decoded.dtype == np.uint16 and decoded.flags.c_contiguous
     assert (decoded == pixels[..., :bands]).all()
     if samples > bands:
-        assert (decode_image(data, "x", PixelForm(samples, 16)) == pixels).all()
-    assert decode_reduced(data, "x", PixelForm(bands, 16), 8)[1] == 1
+        assert (decode_image(data, "x", PixelFormat(samples, 16)) == pixels).all()
+    assert decode_reduced(data, "x", PixelFormat(bands, 16), 8)[1] == 1
 
 
 def test_filters_of_a_png_of_16_bits() -> None:
@@ -194,7 +194,7 @@ def test_filters_of_a_png_of_16_bits() -> None:
     pixels = np.stack([rows * columns * 11, rows * 900, columns * 700, rows * 3 + columns], axis=-1).astype(np.uint16)
     for shown in (pixels[..., :1], pixels[..., :3], pixels):
         data = opencv(".png", shown)
-        assert (decode_image(data, "x", PixelForm(shown.shape[2], 16)) == shown).all()
+        assert (decode_image(data, "x", PixelFormat(shown.shape[2], 16)) == shown).all()
 
 
 @pytest.mark.parametrize(
@@ -203,16 +203,16 @@ def test_filters_of_a_png_of_16_bits() -> None:
     ids=["PNG", "PNG with opacity", "TIFF"],
 )
 def test_grey_of_16_bits_is_repeated_for_three_bands(data: bytes) -> None:
-    decoded = decode_image(data, "x", PixelForm(3, 16))
+    decoded = decode_image(data, "x", PixelFormat(3, 16))
     assert decoded.shape == (HEIGHT, WIDTH, 3)
-    assert (decoded == decode_image(data, "x", PixelForm(1, 16))).all()
+    assert (decoded == decode_image(data, "x", PixelFormat(1, 16))).all()
 
 
 def test_where_white_is_zero_numbers_are_inverted() -> None:
     pixels = numbers(1, 16)
-    assert (decode_image(tiff(pixels, "miniswhite"), "x", PixelForm(1, 16)) == 65535 - pixels).all()
+    assert (decode_image(tiff(pixels, "miniswhite"), "x", PixelFormat(1, 16)) == 65535 - pixels).all()
     grey = numbers(1, 8)
-    assert (decode_image(tiff(grey, "miniswhite"), "x", PixelForm(1, 8)) == 255 - grey).all()
+    assert (decode_image(tiff(grey, "miniswhite"), "x", PixelFormat(1, 8)) == 255 - grey).all()
 
 
 def pages(*written: tuple[NDArray[Any], dict[str, Any]]) -> bytes:
@@ -226,8 +226,8 @@ def pages(*written: tuple[NDArray[Any], dict[str, Any]]) -> bytes:
 def test_of_pages_only_the_first_counts_and_the_number_is_noted() -> None:
     first = numbers(1, 16)
     data = pages((first[..., 0], {}), (numbers(5, 8, 9, 50), {"planarconfig": "contig"}), (first[..., 0] // 2, {}))
-    assert natural(data) == PixelForm(1, 16)
-    assert (decode_image(data, "x", PixelForm(1, 16)) == first).all()
+    assert natural(data) == PixelFormat(1, 16)
+    assert (decode_image(data, "x", PixelFormat(1, 16)) == first).all()
     assert verify_image(data, "x").notes == (Note("pages", 3),)
     grey = numbers(1, 8)[..., 0]
     assert verify_image(pages((grey, {}), (grey, {})), "x").notes == (Note("pages", 2),)
@@ -258,13 +258,13 @@ def stacked(stack: NDArray[Any], **options: Any) -> bytes:
 @pytest.mark.parametrize("writer", [{"imagej": True}, {"ome": True}, {}], ids=["ImageJ", "OME", "tifffile"])
 def test_channels_of_microscopy_programs_are_bands(writer: dict[str, bool], compression: str | None) -> None:
     data = stacked(CHANNELS, metadata={"axes": "CYX"}, compression=compression, **writer)
-    assert natural(data) == PixelForm(4, 16) and verify_image(data, "x").notes == ()
-    assert (decode_image(data, "x", PixelForm(4, 16)) == numbers(4, 16)).all()
+    assert natural(data) == PixelFormat(4, 16) and verify_image(data, "x").notes == ()
+    assert (decode_image(data, "x", PixelFormat(4, 16)) == numbers(4, 16)).all()
     eight = stacked((CHANNELS[:3] >> 8).astype(np.uint8), metadata={"axes": "CYX"}, compression=compression, **writer)
-    assert natural(eight) == PixelForm(3, 8)
+    assert natural(eight) == PixelFormat(3, 8)
     assert (decode_image(eight, "x") == numbers(4, 16)[..., :3] >> 8).all()
     floats = stacked(CHANNELS.astype(np.float32), metadata={"axes": "CYX"}, compression=compression, **writer)
-    assert natural(floats) == PixelForm(4, 32, numbers="float")
+    assert natural(floats) == PixelFormat(4, 32, numbers="float")
 
 
 @pytest.mark.parametrize(
@@ -279,8 +279,8 @@ def test_of_slices_the_first_counts_with_all_its_channels(axes: str, writer: dic
     stack = np.random.default_rng(0).integers(0, 60000, shape).astype(np.uint16)
     data = stacked(stack, metadata={"axes": axes}, **writer)
     first = stack[tuple(slice(None) if axis in "CYX" else 0 for axis in axes)]
-    assert natural(data) == PixelForm(4, 16)
-    assert (decode_image(data, "x", PixelForm(4, 16)) == first.transpose(1, 2, 0)).all()
+    assert natural(data) == PixelFormat(4, 16)
+    assert (decode_image(data, "x", PixelFormat(4, 16)) == first.transpose(1, 2, 0)).all()
     assert verify_image(data, "x").notes == (Note("pages", int(np.prod(shape[:-2])) // 4),)
 
 
@@ -294,10 +294,10 @@ def test_imagej_stacks_of_one_page_only() -> None:
     struct.pack_into(">I", data, page.offset + 2 + 12 * entries, 0)
     with TiffFile(io.BytesIO(data)) as file:
         assert len(file.pages) == 1
-    assert (decode_image(bytes(data), "x", PixelForm(4, 16)) == numbers(4, 16)).all()
+    assert (decode_image(bytes(data), "x", PixelFormat(4, 16)) == numbers(4, 16)).all()
     cut = bytes(data[: page.dataoffsets[0] + 3 * HEIGHT * WIDTH * 2])
     if page.offset < page.dataoffsets[0]:
-        assert verify_image(cut, "x").form == PixelForm(1, 16), "what is not there is no band"
+        assert verify_image(cut, "x").form == PixelFormat(1, 16), "what is not there is no band"
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "i8"])
@@ -327,7 +327,7 @@ def test_pages_that_may_be_slices_are_no_rows(shape: tuple[int, int, int]) -> No
 def test_slices_without_channels_are_counted() -> None:
     for writer in ({"imagej": True}, {"ome": True}):
         data = stacked(CHANNELS, metadata={"axes": "ZYX"}, **writer)
-        assert natural(data) == PixelForm(1, 16)
+        assert natural(data) == PixelFormat(1, 16)
         assert verify_image(data, "x").notes == (Note("pages", 4),)
 
 
@@ -338,24 +338,26 @@ def test_opacity_with_the_values_of_a_picture_is_noted() -> None:
     for pixels, notes in ((band, (Note("band", 4, "4"),)), (soft, ())):
         for data in (png16(6, pixels), tiff(pixels, "rgb", extrasamples=["unassalpha"])):
             assert verify_image(data, "x").notes == notes
-            assert decode_noted_image(data, "x", PixelForm(3, 16))[1] == notes
-            assert decode_noted_image(data, "x", PixelForm(4, 16))[1] == ()
+            assert decode_noted_image(data, "x", PixelFormat(3, 16))[1] == notes
+            assert decode_noted_image(data, "x", PixelFormat(4, 16))[1] == ()
 
 
 REFUSED = {
-    "16 bits for 8": (png16(0, numbers(1, 16)), PixelForm(), "1 band of 16 bits instead of 3 bands of 8 bits"),
+    "16 bits for 8": (png16(0, numbers(1, 16)), PixelFormat(), "1 band of 16 bits instead of 3 bands of 8 bits"),
     "colour of 16 bits, which Pillow opens as 8": (
-        png16(2, numbers(3, 16)), PixelForm(), "3 bands of 16 bits instead of 3 bands of 8 bits",
+        png16(2, numbers(3, 16)), PixelFormat(), "3 bands of 16 bits instead of 3 bands of 8 bits",
     ),
-    "TIFF of 16 bits": (tiff(numbers(1, 16)), PixelForm(1, 8), "1 band of 16 bits instead of 1 band of 8 bits"),
-    "colour of 16 bits for grey": (png16(2, numbers(3, 16)), PixelForm(1, 16), "3 bands of 16 bits instead of 1 band"),
-    "two bands for three": (tiff(numbers(2, 16)), PixelForm(3, 16), "2 bands of 16 bits instead of 3 bands of 16 bits"),
-    "8 bits for 16": (tiff(numbers(5, 8)), PixelForm(5, 16), "5 bands of 8 bits instead of 5 bands of 16 bits"),
+    "TIFF of 16 bits": (tiff(numbers(1, 16)), PixelFormat(1, 8), "1 band of 16 bits instead of 1 band of 8 bits"),
+    "colour of 16 bits for grey": (png16(2, numbers(3, 16)), PixelFormat(1, 16),
+        "3 bands of 16 bits instead of 1 band"),
+    "two bands for three": (tiff(numbers(2, 16)), PixelFormat(3, 16),
+        "2 bands of 16 bits instead of 3 bands of 16 bits"),
+    "8 bits for 16": (tiff(numbers(5, 8)), PixelFormat(5, 16), "5 bands of 8 bits instead of 5 bands of 16 bits"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("data", "form", "sentence"), REFUSED.values(), ids=REFUSED.keys())
-def test_other_forms_are_refused_instead_of_squeezed(data: bytes, form: PixelForm, sentence: str) -> None:
+def test_other_forms_are_refused_instead_of_squeezed(data: bytes, form: PixelFormat, sentence: str) -> None:
     with pytest.raises(DataError, match=rf"deep\.png has {sentence}.*convert this file, or train on"):
         decode_image(data, "deep.png", form)
     verify_image(data, "deep.png")
@@ -381,7 +383,7 @@ def test_other_numbers_become_float32(dtype: type[np.generic], bands: int, plana
         {"compression": "lzw", "byteorder": ">"},
     ):
         data = tiff(stored, planar=planar, **options)
-        form = PixelForm(bands, bits, numbers=kind)  # type: ignore[arg-type]
+        form = PixelFormat(bands, bits, numbers=kind)  # type: ignore[arg-type]
         assert natural(data) == form
         pixels = decode_image(data, "x", form)
         assert pixels.dtype == np.float32 == form.dtype and pixels.flags.c_contiguous
@@ -402,9 +404,9 @@ def test_complex_numbers_are_refused_with_a_command() -> None:
 def test_kinds_of_numbers_are_not_taken_for_one_another() -> None:
     data = tiff(numbers(2, 8).astype(np.int16))
     with pytest.raises(DataError, match=r"2 bands of 16 bits \(signed\) instead of 2 bands of 16 bits\."):
-        decode_image(data, "x", PixelForm(2, 16))
+        decode_image(data, "x", PixelFormat(2, 16))
     with pytest.raises(DataError, match=r"\(signed\) instead of 2 bands of 32 bits \(floating-point\)"):
-        decode_image(data, "x", PixelForm(2, 32, numbers="float"))
+        decode_image(data, "x", PixelFormat(2, 32, numbers="float"))
 
 
 @pytest.mark.parametrize(
@@ -499,12 +501,12 @@ def test_a_bomb_is_not_inflated(has_imagecodecs: bool, monkeypatch: pytest.Monke
     struct.pack_into("<HHII", mutated, page.tags["StripByteCounts"].offset, 279, 4, 1, len(bomb))
     sentence = "" if has_imagecodecs else "a strip or tile is larger than the 512 bytes"
     with pytest.raises(DataError, match=rf"bomb\.tif is truncated or damaged: .*{sentence}"):
-        decode_image(bytes(mutated), "bomb.tif", PixelForm(4, 16))
+        decode_image(bytes(mutated), "bomb.tif", PixelFormat(4, 16))
 
 
 def test_numbers_in_all_bands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signatures, "MAX_PIXELS", HEIGHT * WIDTH)
-    assert natural(tiff(numbers(3, 16))) == PixelForm(3, 16)
+    assert natural(tiff(numbers(3, 16))) == PixelFormat(3, 16)
     for function in (verify_image, image_size):
         with pytest.raises(TooLargeError, match=r"x has 34 x 21 pixels of 4 bands, more than the 2,142 numbers"):
             function(tiff(numbers(4, 16)), "x")

@@ -10,12 +10,12 @@ from PIL import Image, ImageOps
 from tifffile import TiffWriter
 
 from segwright.formats import images
-from segwright.formats.exif import noted_orientation, turned
+from segwright.formats.exif import exif_orientation, turned
 from segwright.formats.file_types import sniff
-from segwright.formats.images import PixelForm, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
+from segwright.formats.images import PixelFormat, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
 from segwright.formats.masks import decode_mask
 
-UPRIGHT = PixelForm(upright=True)
+UPRIGHT = PixelFormat(upright=True)
 CONTAINERS = ("JPEG", "PNG", "TIFF", "WebP")
 ORIENTATIONS = range(1, 9)
 
@@ -50,7 +50,7 @@ def jpeg_with(*segments: bytes) -> bytes:
 
 
 def is_order(data: bytes, expected: int) -> bool:
-    return noted_orientation(data, sniff(data)) == expected
+    return exif_orientation(data, sniff(data)) == expected
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -70,13 +70,13 @@ def test_pictures_stand_upright_on_request_only(container: str, orientation: int
     assert np.abs(stored.astype(int) - picture()).max() <= (8 if container == "JPEG" else 0)
     assert image_size(data, "x") == (21, 34)
     facts = verify_image(data, "x")
-    assert (facts.height, facts.width, facts.orientation, facts.form) == (21, 34, orientation, PixelForm())
+    assert (facts.height, facts.width, facts.orientation, facts.form) == (21, 34, orientation, PixelFormat())
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_jpegs_at_reduced_scale_stand_upright(orientation: int) -> None:
     data = noted("JPEG", orientation, picture(34, 52))
-    stored, _ = decode_reduced(data, "x", PixelForm(), 2)
+    stored, _ = decode_reduced(data, "x", PixelFormat(), 2)
     reduced, factor = decode_reduced(data, "x", UPRIGHT, 2)
     assert factor == 2 and stored.shape == (17, 26, 3)
     assert (reduced == turned(stored, orientation)).all()
@@ -101,9 +101,9 @@ def test_bands_of_a_tiff_stand_upright(orientation: int, bands: int, bigtiff: bo
         writer.write(shown, photometric="minisblack", extratags=[(274, 3, 1, orientation, True)], **planar)
     data = stream.getvalue()
     form = verify_image(data, "x", upright=True).form
-    assert form == PixelForm(bands, 16, upright=True)
+    assert form == PixelFormat(bands, 16, upright=True)
     assert (decode_image(data, "x", form) == turned(stored, orientation)).all()
-    assert (decode_image(data, "x", PixelForm(bands, 16)) == stored).all()
+    assert (decode_image(data, "x", PixelFormat(bands, 16)) == stored).all()
     assert image_size(data, "x", upright=True) == turned(stored, orientation).shape[:2]
 
 
@@ -116,7 +116,7 @@ def test_masks_and_pictures_in_tiff_keep_their_pixels(orientation: int, compress
     stream = io.BytesIO()
     Image.fromarray(numbers).save(stream, "TIFF", exif=exif, compression=compression)
     assert (decode_mask(stream.getvalue(), "x") == numbers).all()
-    assert (decode_image(stream.getvalue(), "x", PixelForm(1, 8))[..., 0] == numbers).all()
+    assert (decode_image(stream.getvalue(), "x", PixelFormat(1, 8))[..., 0] == numbers).all()
 
 
 def test_an_orientation_in_xmp_data_turns_nothing() -> None:
@@ -185,13 +185,13 @@ def test_no_bytes_upset_the_search() -> None:
             mutated = data.copy()
             places = random.integers(2, min(len(data), 300), 4)
             mutated[places] = random.integers(0, 256, 4)
-            assert noted_orientation(mutated.tobytes(), container) in ORIENTATIONS
-            assert noted_orientation(mutated[: int(places[0])].tobytes(), container) in ORIENTATIONS
+            assert exif_orientation(mutated.tobytes(), container) in ORIENTATIONS
+            assert exif_orientation(mutated[: int(places[0])].tobytes(), container) in ORIENTATIONS
 
 
 def test_nothing_is_looked_for_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "noted_orientation", lambda *_: pytest.fail("EXIF was read"))
+    monkeypatch.setattr(images, "exif_orientation", lambda *_: pytest.fail("EXIF was read"))
     data = noted("JPEG", 6)
     assert decode_image(data, "x").shape == (21, 34, 3)
     assert image_size(data, "x") == (21, 34)
-    assert decode_reduced(data, "x", PixelForm(), 2)[0].shape == (11, 17, 3)
+    assert decode_reduced(data, "x", PixelFormat(), 2)[0].shape == (11, 17, 3)

@@ -15,7 +15,7 @@ from segwright.errors import DataError, TooLargeError
 from segwright.formats import file_types as signatures
 from segwright.formats.images import (
     ImageFacts,
-    PixelForm,
+    PixelFormat,
     decode_image,
     decode_reduced,
     encode_jpeg,
@@ -62,7 +62,7 @@ def test_lossless_formats_give_their_pixels_whatever_the_name_says(container: st
     data = saved(Image.fromarray(picture()), container, **options)
     decoded = decode_image(data, "misnamed.jpg")
     assert decoded.dtype == np.uint8 and (decoded == picture()).all()
-    assert verify_image(data, "misnamed.jpg") == ImageFacts(24, 40, PixelForm(3, 8), 1)
+    assert verify_image(data, "misnamed.jpg") == ImageFacts(24, 40, PixelFormat(3, 8), 1)
     assert image_size(data, "misnamed.jpg") == (24, 40)
 
 
@@ -70,7 +70,7 @@ def test_lossless_formats_give_their_pixels_whatever_the_name_says(container: st
 def test_jpeg(progressive: bool) -> None:
     data = saved(Image.fromarray(picture()), "JPEG", quality=95, subsampling=0, progressive=progressive)
     assert np.abs(decode_image(data, "a.jpg").astype(int) - picture()).max() <= 6
-    assert verify_image(data, "a.jpg") == ImageFacts(24, 40, PixelForm(3, 8), 1)
+    assert verify_image(data, "a.jpg") == ImageFacts(24, 40, PixelFormat(3, 8), 1)
     assert image_size(data, "a.jpg") == (24, 40)
 
 
@@ -104,7 +104,7 @@ def test_other_pixel_formats_become_rgb(mode: str, container: str, expected: tup
     decoded = decode_image(data, "x")
     assert decoded.shape == (8, 16, 3)
     assert np.abs(decoded.astype(int) - expected).max() <= 2
-    assert verify_image(data, "x") == ImageFacts(8, 16, PixelForm(3, 8), 1)
+    assert verify_image(data, "x") == ImageFacts(8, 16, PixelFormat(3, 8), 1)
     assert image_size(data, "x") == (8, 16)
 
 
@@ -119,8 +119,8 @@ def test_palettes_become_colours_and_their_transparency_is_dropped() -> None:
 def test_grey_of_few_bits_spans_the_whole_range(depth: int, value: int, grey: int) -> None:
     data = png(depth, 0, 1, [bytes([value << (8 - depth)])])
     assert decode_image(data, "x").tolist() == [[[grey] * 3]]
-    assert decode_image(data, "x", PixelForm(1, 8)).tolist() == [[[grey]]]
-    assert verify_image(data, "x").form == PixelForm(3, 8)
+    assert decode_image(data, "x", PixelFormat(1, 8)).tolist() == [[[grey]]]
+    assert verify_image(data, "x").form == PixelFormat(3, 8)
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])
@@ -128,7 +128,7 @@ def test_colours_become_grey_on_request(container: str) -> None:
     image = Image.fromarray(picture())
     options = {"quality": 95, "subsampling": 0} if container == "JPEG" else {}
     data = saved(image, container, **({"lossless": True} if container == "WebP" else options))
-    grey = decode_image(data, "x", PixelForm(1, 8))
+    grey = decode_image(data, "x", PixelFormat(1, 8))
     assert grey.shape == (24, 40, 1) and grey.dtype == np.uint8
     expected = np.asarray(image.convert("L"))[..., None].astype(int)
     assert np.abs(grey.astype(int) - expected).max() <= (3 if container == "JPEG" else 0)
@@ -140,7 +140,7 @@ def test_every_8_bit_mode_becomes_grey_and_colour(mode: str) -> None:
     if mode == "LAB":
         data = saved(Image.new("LAB", (40, 24), (128, 0, 0)), "TIFF")
     colours = decode_image(data, "x")
-    grey = decode_image(data, "x", PixelForm(1, 8))
+    grey = decode_image(data, "x", PixelFormat(1, 8))
     assert colours.shape == (24, 40, 3) and grey.shape == (24, 40, 1)
     assert np.abs(colours.mean(axis=-1, keepdims=True) - grey).max() < 80
 
@@ -149,17 +149,17 @@ def test_opacity_is_the_fourth_band_on_request() -> None:
     image = Image.fromarray(np.dstack([picture(), np.arange(24 * 40, dtype=np.uint8).reshape(24, 40)]))
     for container, options in (("PNG", {}), ("TIFF", {}), ("WebP", {"lossless": True, "exact": True})):
         data = saved(image, container, **options)
-        assert (decode_image(data, "x", PixelForm(4, 8)) == np.asarray(image)).all()
+        assert (decode_image(data, "x", PixelFormat(4, 8)) == np.asarray(image)).all()
         assert (decode_image(data, "x") == picture()).all()
     palette = Image.new("P", (2, 1), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     data = saved(palette, "PNG", transparency=b"\x00\x80")
-    assert decode_image(data, "x", PixelForm(4, 8)).tolist() == [[[10, 20, 30, 128]] * 2]
+    assert decode_image(data, "x", PixelFormat(4, 8)).tolist() == [[[10, 20, 30, 128]] * 2]
 
 
-@pytest.mark.parametrize("form", [PixelForm(*form) for form in ((2, 8), (4, 8), (5, 8), (3, 16), (1, 16))])
+@pytest.mark.parametrize("form", [PixelFormat(*form) for form in ((2, 8), (4, 8), (5, 8), (3, 16), (1, 16))])
 @pytest.mark.parametrize("data", [encode_png(picture()), encode_jpeg(picture())], ids=["PNG", "JPEG"])
-def test_another_form_is_refused(data: bytes, form: PixelForm) -> None:
+def test_another_form_is_refused(data: bytes, form: PixelFormat) -> None:
     sentence = rf"a\.png has 3 bands of 8 bits instead of {form}\..*convert"
     with pytest.raises(DataError, match=sentence):
         decode_image(data, "a.png", form)
@@ -187,7 +187,7 @@ def test_a_jpeg_that_only_pillow_accepts_is_read() -> None:
     assert (decode_image(odd, "x") == decode_image(data, "x")).all()
     assert verify_image(odd, "x") == verify_image(data, "x")
     assert image_size(odd, "x") == (24, 40)
-    reduced, factor = decode_reduced(odd, "x", PixelForm(), 4)
+    reduced, factor = decode_reduced(odd, "x", PixelFormat(), 4)
     assert factor == 1 and (reduced == decode_image(data, "x")).all()
 
 
@@ -212,7 +212,7 @@ def test_png_returns_every_pixel(height: int, width: int, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     assert (decode_image(encode_png(noise), "x") == noise).all()
     for function in (verify_image, image_size):
-        assert function(encode_jpeg(noise), "x") in (ImageFacts(height, width, PixelForm(), 1), (height, width))
+        assert function(encode_jpeg(noise), "x") in (ImageFacts(height, width, PixelFormat(), 1), (height, width))
 
 
 def area_average(image: NDArray[np.uint8], factor: int) -> NDArray[np.float64]:
@@ -230,16 +230,16 @@ def test_a_jpeg_at_a_fraction_of_its_size(size: tuple[int, int], bands: int, lar
     image = picture(*size) if size[0] < 40 else np.asarray(Image.fromarray(picture(40, 60)).resize(size[::-1]))
     for subsampling in (0, 2):
         data = saved(Image.fromarray(image), "JPEG", quality=95, subsampling=subsampling)
-        reduced, found = decode_reduced(data, "x", PixelForm(bands, 8), largest)
+        reduced, found = decode_reduced(data, "x", PixelFormat(bands, 8), largest)
         assert found == factor
         assert reduced.shape == (-(-size[0] // factor), -(-size[1] // factor), bands)
-        expected = area_average(np.asarray(decode_image(data, "x", PixelForm(bands, 8)), np.uint8), factor)
+        expected = area_average(np.asarray(decode_image(data, "x", PixelFormat(bands, 8)), np.uint8), factor)
         assert np.abs(reduced - expected).mean() < 3, subsampling
 
 
 @pytest.mark.parametrize("size", [(height, width) for height in range(1, 8) for width in (1, 3, 7)])
 def test_a_jpeg_smaller_than_a_block_is_not_reduced(size: tuple[int, int]) -> None:
-    reduced, factor = decode_reduced(encode_jpeg(picture(*size)), "x", PixelForm(), 8)
+    reduced, factor = decode_reduced(encode_jpeg(picture(*size)), "x", PixelFormat(), 8)
     assert factor == 1 and reduced.shape == (*size, 3)
 
 
@@ -249,7 +249,7 @@ def test_scales_of_jpegs_are_told_apart() -> None:
         gradient = np.repeat(np.linspace(0, 255, side).astype(np.uint8)[None, :, None], 3, axis=0)
         data = encode_jpeg(np.repeat(gradient, 3, axis=2), quality=100)
         for factor in (2, 4, 8):
-            reduced, _ = decode_reduced(data, "x", PixelForm(1, 8), factor)
+            reduced, _ = decode_reduced(data, "x", PixelFormat(1, 8), factor)
             inside = side // factor
             expected = gradient[0, : inside * factor, 0].reshape(-1, factor).mean(axis=1)
             assert np.abs(reduced[0, :inside, 0] - expected).max() < 8, (side, factor)
@@ -258,7 +258,7 @@ def test_scales_of_jpegs_are_told_apart() -> None:
 def test_what_libjpeg_does_not_turn_into_rgb_is_not_reduced() -> None:
     cmyk = saved(Image.new("CMYK", (40, 24), (100, 201, 202, 0)), "JPEG")
     for data in (cmyk, encode_png(picture()), saved(Image.fromarray(picture()), "WebP")):
-        reduced, factor = decode_reduced(data, "x", PixelForm(), 8)
+        reduced, factor = decode_reduced(data, "x", PixelFormat(), 8)
         assert factor == 1 and (reduced == decode_image(data, "x")).all()
 
 
@@ -277,5 +277,5 @@ def test_verifying_a_jpeg_decodes_less_than_all_of_it(monkeypatch: pytest.Monkey
 
 
 def test_forms_name_their_type() -> None:
-    assert PixelForm().dtype == np.uint8 and PixelForm(1, 16).dtype == np.uint16
-    assert str(PixelForm(1, 16)) == "1 band of 16 bits" and str(PixelForm()) == "3 bands of 8 bits"
+    assert PixelFormat().dtype == np.uint8 and PixelFormat(1, 16).dtype == np.uint16
+    assert str(PixelFormat(1, 16)) == "1 band of 16 bits" and str(PixelFormat()) == "3 bands of 8 bits"

@@ -7,11 +7,11 @@ import pytest
 from segwright.errors import DataError, UserError
 from segwright.importers.dataset import Drawn, ImportedData, ImportedPair, Split, safe_key
 from segwright.importers.split import divide
-from segwright.storage import HeldBlob
+from segwright.storage import BytesBlob
 
 
 def pair(name: str, split: Split | None = None) -> ImportedPair:
-    return ImportedPair(name, HeldBlob(name, b""), lambda _: Drawn(np.zeros((1, 1), np.uint8)), split)
+    return ImportedPair(name, BytesBlob(name, b""), lambda _: Drawn(np.zeros((1, 1), np.uint8)), split)
 
 
 def data(*names: str) -> ImportedData:

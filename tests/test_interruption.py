@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from segwright.interruption import Interruption, StopRequest, stop_on_signals
+from segwright.interruption import StopRequest, StopRequested, stop_on_signals
 
 
 def test_first_interrupt_is_a_request_and_the_second_an_interrupt() -> None:
@@ -15,7 +15,7 @@ def test_first_interrupt_is_a_request_and_the_second_an_interrupt() -> None:
     with stop_on_signals(stop):
         stop.check()
         os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(Interruption):
+        with pytest.raises(StopRequested):
             stop.check()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)

@@ -15,7 +15,7 @@ from segwright.bundle import BEST, LAST, load_network, read_description
 from segwright.cli import main
 from segwright.errors import BundleError, OutputExistsError, UserError
 from segwright.inference import load
-from segwright.mxnet import import_model, is_original, read_original
+from segwright.mxnet import import_model, is_mxnet_model, read_original
 from segwright.mxnet.array_names import networks_by_arrays
 from segwright.mxnet.artefact import find_files
 from segwright.mxnet.reading import describe
@@ -190,7 +190,7 @@ def test_predict_takes_the_folder_itself(weights: Path, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "model")
     (folder / "fcn-0030.params").hardlink_to(weights)
     (folder / "._fcn-0030.params").write_bytes(b"what a Mac adds")
-    assert is_original(folder)
+    assert is_mxnet_model(folder)
     model = load(folder, "cpu")
     image = np.random.default_rng(0).integers(0, 256, (33, 41, 3), np.uint8)
     with torch.inference_mode():
@@ -320,9 +320,9 @@ def test_bundles_of_our_own_need_no_import(tmp_path: Path) -> None:
 def test_which_folders_are_the_originals(names: list[str], expected: bool, tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).touch()
-    assert is_original(tmp_path) is expected
-    assert not is_original(tmp_path / names[0])
-    assert not is_original(tmp_path / "absent")
+    assert is_mxnet_model(tmp_path) is expected
+    assert not is_mxnet_model(tmp_path / names[0])
+    assert not is_mxnet_model(tmp_path / "absent")
 
 
 SMALL = np.zeros((4, 3, 1, 1), np.float32)

@@ -96,7 +96,7 @@ def test_threads_and_readers_are_no_more_than_the_quota(groups: Path, monkeypatc
         return ThreadPoolExecutor(max_workers)
 
     monkeypatch.setattr(readings, "ThreadPoolExecutor", pool)
-    assert readings.read_all([]) == ([], [])
+    assert readings.scan_pairs([]) == ([], [])
     assert made[-1] == 2
 
 

@@ -8,19 +8,19 @@ from segwright.errors import DataError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker.channels import locate_channels
 from segwright.sagemaker.job import Job
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.settings import as_strings, read_settings
 
 FOUR = ("train", "train_annotation", "validation", "validation_annotation")
 
 
-def tree(root: Path, environment: dict[str, str] | None = None, **files: Any) -> Tree:
+def tree(root: Path, environment: dict[str, str] | None = None, **files: Any) -> Paths:
     """A tree with these files in `input/config`."""
     (root / "input/config").mkdir(parents=True)
     for name, content in files.items():
         text = content if isinstance(content, str) else json.dumps(content)
         (root / "input/config" / f"{name}.json").write_text(text)
-    return Tree(root, environment or {})
+    return Paths(root, environment or {})
 
 
 def channel(mode: str = "File", wrapper: str = "None") -> dict[str, str]:
@@ -28,8 +28,8 @@ def channel(mode: str = "File", wrapper: str = "None") -> dict[str, str]:
 
 
 def test_the_root_may_be_put_elsewhere() -> None:
-    assert Tree.from_environment({}).model == Path("/opt/ml/model")
-    assert Tree.from_environment({"SEGWRIGHT_ML_ROOT": "/tmp/ml"}).channel("train") == Path("/tmp/ml/input/data/train")
+    assert Paths.from_environment({}).model == Path("/opt/ml/model")
+    assert Paths.from_environment({"SEGWRIGHT_ML_ROOT": "/tmp/ml"}).channel("train") == Path("/tmp/ml/input/data/train")
 
 
 def test_a_job_is_what_the_platforms_files_say(tmp_path: Path) -> None:

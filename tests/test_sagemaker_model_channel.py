@@ -5,7 +5,7 @@ import pytest
 from segwright.bundle import read_description
 from segwright.errors import BundleError
 from segwright.sagemaker.model_channel import unpack_earlier_model
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from tests.helpers import jobs
 from tests.helpers.served import write_bundle
 
@@ -18,7 +18,7 @@ def channel(tmp_path: Path) -> Path:
 
 
 def unpacked(channel: Path) -> Path:
-    tree = Tree(channel.parents[2])
+    tree = Paths(channel.parents[2])
     unpack_earlier_model(tree)
     return tree.earlier_model
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from segwright.bundle import BEST, LAST, load_network, read_description
 from segwright.interruption import StopRequest
 from segwright.sagemaker import train as entry
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from tests.helpers import jobs
 
 
@@ -27,7 +27,7 @@ def test_a_stop_that_cannot_be_finished_is_told(tmp_path: Path, monkeypatch: pyt
     root = jobs.make_job(tmp_path / "ml")
     (root / "model" / "bundle.json").write_text("{")
     monkeypatch.setattr(entry, "train", stopped)
-    assert entry.run_training(Tree(root), StopRequest()) == 2
+    assert entry.run_training(Paths(root), StopRequest()) == 2
     assert "bundle.json is damaged" in (root / "output/failure").read_text()
 
 
@@ -97,7 +97,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "function"), [("checks", "scan", "read_one"), ("training.train_step", "Trainer", "_step")]
+    ("module", "name", "function"), [("checks", "scan", "scan_pair"), ("training.train_step", "TrainState", "_step")]
 )
 def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
     tmp_path: Path, module: str, name: str, function: str
@@ -117,21 +117,21 @@ def test_a_job_that_does_not_know_its_classes_has_no_model_when_it_is_stopped_to
     config.write_text(json.dumps(settings))
     stop = StopRequest()
     stop.made = True
-    assert entry.run_training(Tree(root), stop) == 0
+    assert entry.run_training(Paths(root), stop) == 0
     assert "there is none: nothing but the masks says how many classes there are" in capfd.readouterr().out
     assert not list((root / "model").iterdir()) and not (root / "output/failure").exists()
 
 
 def test_a_stopped_job_takes_no_checkpoint_of_another_for_its_own(tmp_path: Path) -> None:
     root = jobs.make_job(tmp_path / "ml", epochs="1")
-    assert entry.run_training(Tree(root), StopRequest()) == 0
+    assert entry.run_training(Paths(root), StopRequest()) == 0
     shutil.rmtree(root / "model")
     (root / "model").mkdir()
     config = root / "input/config/hyperparameters.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "algorithm": "psp"}))
     stop = StopRequest()
     stop.made = True
-    assert entry.run_training(Tree(root), stop) == 2
+    assert entry.run_training(Paths(root), stop) == 2
     assert "another algorithm: it was fcn, now it is psp" in (root / "output/failure").read_text()
 
 
@@ -145,7 +145,7 @@ def test_what_fails_after_a_wish_to_stop_ends_with_a_model(tmp_path: Path, monke
     monkeypatch.setattr(entry, "train", broken)
     root = jobs.make_job(tmp_path / "ml")
     (root / "model" / ".abc.partial.safetensors").write_bytes(b"half")
-    assert entry.run_training(Tree(root), stop) == 0
+    assert entry.run_training(Paths(root), stop) == 0
     load_network(root / "model")
     assert not list((root / "model").glob(".*")) and not (root / "output/failure").exists()
 

@@ -14,7 +14,7 @@ from segwright.bundle import LAST, read_description
 from segwright.data.pipe_server import serve
 from segwright.interruption import StopRequest
 from segwright.sagemaker import train as entry
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from tests.helpers import jobs
 from tests.helpers.files import write_manifest
 
@@ -51,7 +51,7 @@ class Jobs:
         threading.Thread(target=serve, args=(manifests, root / "input/data"), kwargs=options, daemon=True).start()
         stop = StopRequest()
         stop.made = stopped
-        return entry.run_training(Tree(root, variables), stop), root
+        return entry.run_training(Paths(root, variables), stop), root
 
     def _manifest(self, pictures: int, side: str) -> Path:
         folder = self.root / f"pictures{pictures}"

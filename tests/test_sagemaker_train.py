@@ -22,7 +22,7 @@ from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker import launcher as launching
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.launcher import launch
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from tests.helpers import jobs
 from tests.helpers.gluoncv import recorded_arrays
 from tests.helpers.mxnet_params_writer import write_params
@@ -123,7 +123,7 @@ def test_the_users_faults_are_client_errors(
     if spoil:
         shutil.rmtree(root / "input/data" / spoil)
         (root / "input/data" / spoil).mkdir()
-    assert entry.run_training(Tree(root), StopRequest()) == 2
+    assert entry.run_training(Paths(root), StopRequest()) == 2
     failure = (root / "output/failure").read_text()
     assert failure.startswith("ClientError: ") and re.search(reason, failure), failure
     assert "--" not in failure and "Traceback" not in failure
@@ -151,7 +151,7 @@ def test_our_faults_are_algorithm_errors(
 
     monkeypatch.setattr(entry, "train", broken)
     root = jobs.make_job(tmp_path / "ml")
-    assert entry.run_training(Tree(root), StopRequest()) == 1
+    assert entry.run_training(Paths(root), StopRequest()) == 1
     failure = (root / "output/failure").read_text()
     assert failure == "AlgorithmError: RuntimeError: a wheel came off, train loss: 1. The log holds the traceback."
     log = capfd.readouterr().out
@@ -167,7 +167,7 @@ def test_a_failure_in_a_loader_is_told_by_its_cause(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(entry, "train", broken)
     root = jobs.make_job(tmp_path / "ml")
-    assert entry.run_training(Tree(root), StopRequest()) == 1
+    assert entry.run_training(Paths(root), StopRequest()) == 1
     failure = (root / "output/failure").read_text()
     assert failure == "AlgorithmError: ValueError: a wheel came off. The log holds the traceback."
 
@@ -209,7 +209,7 @@ def test_a_model_channel_without_a_model_is_a_client_error(tmp_path: Path) -> No
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("no model")
     jobs.pack(tmp_path / "other", root / "input/data/model/model.tar.gz")
-    assert entry.run_training(Tree(root), StopRequest()) == 2
+    assert entry.run_training(Paths(root), StopRequest()) == 2
     assert "holds notes.txt, but no model" in (root / "output/failure").read_text()
 
 
@@ -245,12 +245,12 @@ def test_all_gpus_are_used_without_being_asked(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(entry, "launch", launch_them)
     monkeypatch.delenv("RANK", raising=False)
     root = jobs.make_job(tmp_path / "ml", mini_batch_size="3")
-    assert entry.run_training(Tree(root), StopRequest()) == 1
+    assert entry.run_training(Paths(root), StopRequest()) == 1
     assert launched == [3], "no more than a batch has images"
     assert "killed by signal 9" in (root / "output/failure").read_text()
     stop = StopRequest()
     stop.made = True
-    assert entry.run_training(Tree(root), stop) == 0
+    assert entry.run_training(Paths(root), stop) == 0
     assert launched == [3], "nor any for somebody who wishes to stop already"
 
 
@@ -268,7 +268,7 @@ def test_processes_that_do_not_stop_are_killed_and_leave_what_is_on_the_disk(
     monkeypatch.setattr(entry, "launch", hang)
     monkeypatch.delenv("RANK", raising=False)
     root = jobs.make_job(tmp_path / "ml")
-    assert entry.run_training(Tree(root), stop) == 0
+    assert entry.run_training(Paths(root), stop) == 0
     assert read_description(root / "model").metrics == {"best": None, "last": None}
     assert "Stopped before it was trained" in (root / "model/README.md").read_text()
 
@@ -287,7 +287,7 @@ def test_a_job_whose_copies_cannot_be_written_keeps_its_model(tmp_path: Path) ->
     root = jobs.make_job(tmp_path / "ml", epochs="1")
     (root / "output/data").rmdir()
     (root / "output/data").write_text("no folder")
-    assert entry.run_training(Tree(root), StopRequest()) == 0
+    assert entry.run_training(Paths(root), StopRequest()) == 0
     load_network(root / "model")
 
 

@@ -15,7 +15,7 @@ from segwright.sample_data import dataset as sample
 from segwright.sample_data.dataset import write_sample
 from segwright.sample_data.people import Person
 from segwright.sample_data.stage import Stage
-from segwright.sample_data.vehicles import Model, Place
+from segwright.sample_data.vehicles import Location, Model
 
 VEHICLE, LANE_MARKING = CLASS_NAMES.index("vehicle"), CLASS_NAMES.index("lane marking")
 
@@ -187,7 +187,7 @@ def test_things_do_not_shrink_with_the_picture(monkeypatch: pytest.MonkeyPatch, 
     def measure_person(stage: Stage, person: Person, x: float, z: float) -> None:
         people.append(person.height * stage.camera.pixels_per_metre(z))
 
-    def measure_vehicle(stage: Stage, model: Model, place: Place, paint: object) -> None:
+    def measure_vehicle(stage: Stage, model: Model, place: Location, paint: object) -> None:
         vehicles.append(model.height * stage.camera.pixels_per_metre(place.z))
 
     monkeypatch.setattr(cast, "draw_person", measure_person)

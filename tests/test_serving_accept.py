@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
+from segwright.serving.accept import NotAcceptableError, ResponseFormat, negotiate
 
-RECORDIO = AnswerForm()
-MASK = AnswerForm("image/png", probabilities=False, dtype="uint8")
-PALETTE = AnswerForm("image/png", probabilities=False, dtype="uint8", palette=True)
-NPY = AnswerForm("application/x-npy", probabilities=False, dtype="uint8")
-JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
+RECORDIO = ResponseFormat()
+MASK = ResponseFormat("image/png", probabilities=False, dtype="uint8")
+PALETTE = ResponseFormat("image/png", probabilities=False, dtype="uint8", palette=True)
+NPY = ResponseFormat("application/x-npy", probabilities=False, dtype="uint8")
+JSON = ResponseFormat("application/json", probabilities=False, dtype="uint8")
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
         ("*/*", RECORDIO),
         ("application/*", RECORDIO),
         ("application/x-recordio-protobuf", RECORDIO),
-        ("application/x-protobuf", AnswerForm("application/x-protobuf")),
+        ("application/x-protobuf", ResponseFormat("application/x-protobuf")),
         ("image/png", MASK),
         ("Image/PNG", MASK),
         ("image/*", MASK),
@@ -30,13 +30,16 @@ JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
         ("application/x-npy", NPY),
         (
             "application/x-npy;output=probabilities",
-            AnswerForm("application/x-npy", probabilities=True, dtype="float32"),
+            ResponseFormat("application/x-npy", probabilities=True, dtype="float32"),
         ),
         (
             "application/x-npy; output=probabilities; dtype=float16; gzip=1",
-            AnswerForm("application/x-npy", probabilities=True, dtype="float16", gzip=True),
+            ResponseFormat("application/x-npy", probabilities=True, dtype="float16", gzip=True),
         ),
-        ("application/x-npy;gzip=1", AnswerForm("application/x-npy", probabilities=False, dtype="uint8", gzip=True)),
+        (
+            "application/x-npy;gzip=1",
+            ResponseFormat("application/x-npy", probabilities=False, dtype="uint8", gzip=True),
+        ),
         ("application/json; charset=UTF-8", JSON),
         # several
         ("text/html, image/png", MASK),
@@ -45,7 +48,7 @@ JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
         ("text/html,application/xml;q=0.9,image/avif,*/*;q=0.8", RECORDIO),
         ("image/*, image/png;q=0.1, application/json;q=0.5", JSON),
         ("*/*, application/*;q=0.1", MASK),
-        ("*/*, application/x-recordio-protobuf;q=0", AnswerForm("application/x-protobuf")),
+        ("*/*, application/x-recordio-protobuf;q=0", ResponseFormat("application/x-protobuf")),
         ("application/x-npy;dtype=float64, image/png;q=0.1", MASK),
         ('text/plain;note="a, image/gif", image/png', MASK),
         ("image/png;q=0.000, application/json;q=0.001", JSON),
@@ -59,7 +62,7 @@ JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
         ("*/*;palette=1", PALETTE),
         (
             "application/*;output=probabilities;dtype=float16",
-            AnswerForm("application/x-npy", probabilities=True, dtype="float16"),
+            ResponseFormat("application/x-npy", probabilities=True, dtype="float16"),
         ),
         # a mask whatever comes
         ("image/png;on_error=empty", replace(MASK, empty_on_error=True)),
@@ -68,14 +71,14 @@ JSON = AnswerForm("application/json", probabilities=False, dtype="uint8")
         ("application/json;on_error=empty", replace(JSON, empty_on_error=True)),
     ],
 )
-def test_what_is_asked_for_most_is_given(accept: str, expected: AnswerForm) -> None:
-    assert choose_form(accept, RECORDIO) == expected
+def test_what_is_asked_for_most_is_given(accept: str, expected: ResponseFormat) -> None:
+    assert negotiate(accept, RECORDIO) == expected
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "image/*"])
 def test_a_default_of_ones_own_fills_wildcards(accept: str) -> None:
-    assert choose_form(accept, PALETTE) == PALETTE
-    assert choose_form("image/png", PALETTE) == MASK
+    assert negotiate(accept, PALETTE) == PALETTE
+    assert negotiate("image/png", PALETTE) == MASK
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_a_default_of_ones_own_fills_wildcards(accept: str) -> None:
 )
 def test_anything_else_is_refused_with_what_is_allowed(accept: str, sentence: str) -> None:
     with pytest.raises(NotAcceptableError, match=sentence):
-        choose_form(accept, RECORDIO)
+        negotiate(accept, RECORDIO)
 
 
 @pytest.mark.parametrize("piece", ['"', '\\"', '"\\"', ";", ",", "a;b=c,", 'a;b="', "*/*,", "a/*;"])
@@ -112,5 +115,5 @@ def test_a_hostile_header_costs_no_time(piece: str) -> None:
     start = time.process_time()
     for length in (1024, 1_000_000):
         with contextlib.suppress(NotAcceptableError):
-            choose_form(f"x{piece * length}"[:length], RECORDIO)
+            negotiate(f"x{piece * length}"[:length], RECORDIO)
     assert time.process_time() - start < 0.1

@@ -23,16 +23,16 @@ from tifffile import imwrite
 from segwright.client import read_mask
 from segwright.inference import Model, load
 from segwright.serving import ServingSettings
-from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
-from segwright.serving.inference_pool import MOST_WAITING, Scorer
+from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
+from segwright.serving.inference_pool import MOST_WAITING, InferencePool
 from segwright.serving.invocations import Invocations
-from segwright.serving.multi_model import ModelShelf
+from segwright.serving.multi_model import ModelStore
 from tests.helpers.served import banded, picture, write_bundle
 
 
 @pytest.fixture
-def scorer() -> Iterator[Scorer]:
-    made = Scorer(1)
+def scorer() -> Iterator[InferencePool]:
+    made = InferencePool(1)
     yield made
     made.close()
 
@@ -42,13 +42,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(write_bundle(tmp_path_factory.mktemp("app") / "model"), "cpu")
 
 
-def client(slot: ModelSlot, scorer: Scorer, settings: ServingSettings | None = None) -> TestClient:
+def client(slot: ModelHolder, scorer: InferencePool, settings: ServingSettings | None = None) -> TestClient:
     app = single_model_app(slot, scorer, Invocations(scorer, settings or ServingSettings()))
     return TestClient(app, raise_server_exceptions=False)
 
 
-def test_while_the_model_is_loaded_the_server_says_so(scorer: Scorer, model: Model) -> None:
-    slot = ModelSlot()
+def test_while_the_model_is_loaded_the_server_says_so(scorer: InferencePool, model: Model) -> None:
+    slot = ModelHolder()
     asked = client(slot, scorer)
     assert asked.get("/ping").status_code == 503
     answer = asked.post("/invocations", content=picture())
@@ -58,14 +58,14 @@ def test_while_the_model_is_loaded_the_server_says_so(scorer: Scorer, model: Mod
     assert asked.post("/invocations", content=picture()).status_code == 200
 
 
-def test_a_broken_device_is_unhealthy(scorer: Scorer, model: Model) -> None:
-    asked = client(ModelSlot(model), scorer)
+def test_a_broken_device_is_unhealthy(scorer: InferencePool, model: Model) -> None:
+    asked = client(ModelHolder(model), scorer)
     scorer.broken = True
     assert asked.get("/ping").status_code == 503
 
 
-def test_a_fault_of_ours_is_one_sentence(scorer: Scorer) -> None:
-    asked = client(ModelSlot(cast(Model, "no model")), scorer)
+def test_a_fault_of_ours_is_one_sentence(scorer: InferencePool) -> None:
+    asked = client(ModelHolder(cast(Model, "no model")), scorer)
     answer = asked.post("/invocations", content=picture(), headers={"X-Amzn-SageMaker-Custom-Attributes": "id=7"})
     assert answer.status_code == 500
     assert answer.text == "The server failed at this request, which is a fault of its own: its log says more."
@@ -73,8 +73,8 @@ def test_a_fault_of_ours_is_one_sentence(scorer: Scorer) -> None:
     assert answer.headers["connection"] == "close", "since uvicorn closes it"
 
 
-def test_a_full_queue_asks_to_come_again(scorer: Scorer, model: Model) -> None:
-    asked = client(ModelSlot(model), scorer)
+def test_a_full_queue_asks_to_come_again(scorer: InferencePool, model: Model) -> None:
+    asked = client(ModelHolder(model), scorer)
     with ExitStack() as places:
         for _ in range(2 + MOST_WAITING):
             places.enter_context(scorer.place())
@@ -85,8 +85,8 @@ def test_a_full_queue_asks_to_come_again(scorer: Scorer, model: Model) -> None:
     assert asked.post("/invocations", content=picture()).status_code == 200
 
 
-def test_an_answer_keeps_its_place_until_it_is_taken(scorer: Scorer, model: Model) -> None:
-    app = single_model_app(ModelSlot(model), scorer, Invocations(scorer, ServingSettings()))
+def test_an_answer_keeps_its_place_until_it_is_taken(scorer: InferencePool, model: Model) -> None:
+    app = single_model_app(ModelHolder(model), scorer, Invocations(scorer, ServingSettings()))
 
     async def run() -> None:
         answered, taken = asyncio.Event(), asyncio.Event()
@@ -118,8 +118,8 @@ def test_an_answer_keeps_its_place_until_it_is_taken(scorer: Scorer, model: Mode
     asyncio.run(run())
 
 
-def test_what_is_nowhere_says_what_there_is(scorer: Scorer, model: Model, tmp_path: Path) -> None:
-    single = client(ModelSlot(model), scorer)
+def test_what_is_nowhere_says_what_there_is(scorer: InferencePool, model: Model, tmp_path: Path) -> None:
+    single = client(ModelHolder(model), scorer)
     several = several_models(scorer, tmp_path)
     for asked, path, cure in (
         (single, "/models", "GET /ping, GET /execution-parameters, POST /invocations."),
@@ -140,8 +140,8 @@ def test_what_is_nowhere_says_what_there_is(scorer: Scorer, model: Model, tmp_pa
         assert (answer.status_code, answer.headers["allow"], answer.text) == (405, allowed, cure)
 
 
-def several_models(scorer: Scorer, root: Path) -> TestClient:
-    shelf = ModelShelf(root, load, torch.device("cpu"))
+def several_models(scorer: InferencePool, root: Path) -> TestClient:
+    shelf = ModelStore(root, load, torch.device("cpu"))
     return TestClient(multi_model_app(shelf, scorer, Invocations(scorer, ServingSettings())))
 
 
@@ -158,24 +158,24 @@ def several_models(scorer: Scorer, root: Path) -> TestClient:
         b"1" * 5_000,
     ],
 )
-def test_what_names_no_model_is_one_sentence(scorer: Scorer, tmp_path: Path, message: bytes) -> None:
+def test_what_names_no_model_is_one_sentence(scorer: InferencePool, tmp_path: Path, message: bytes) -> None:
     answer = several_models(scorer, tmp_path).post("/models", content=message)
     assert answer.status_code == 400 and "JSON of two texts" in answer.text
 
 
-def test_a_message_without_end_is_refused(scorer: Scorer, tmp_path: Path) -> None:
+def test_a_message_without_end_is_refused(scorer: InferencePool, tmp_path: Path) -> None:
     answer = several_models(scorer, tmp_path).post("/models", content=b" " * 70_000)
     assert answer.status_code == 413 and answer.text.endswith("are read at most: send nothing but model_name and url.")
 
 
-def test_an_accept_without_end_is_refused(scorer: Scorer, model: Model) -> None:
-    answer = client(ModelSlot(model), scorer).post("/invocations", headers={"Accept": '"' * 60_000})
+def test_an_accept_without_end_is_refused(scorer: InferencePool, model: Model) -> None:
+    answer = client(ModelHolder(model), scorer).post("/invocations", headers={"Accept": '"' * 60_000})
     assert answer.status_code == 406 and "Accept has 60,000 characters, but 1,024 are read" in answer.text
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/x-npy", "application/json"])
-def test_a_batch_job_may_survive_a_damaged_image(scorer: Scorer, model: Model, accept: str) -> None:
-    asked = client(ModelSlot(model), scorer)
+def test_a_batch_job_may_survive_a_damaged_image(scorer: InferencePool, model: Model, accept: str) -> None:
+    asked = client(ModelHolder(model), scorer)
     damaged = picture("JPEG")[:-200]
     assert asked.post("/invocations", content=damaged, headers={"Accept": accept}).status_code == 400
     answer = asked.post("/invocations", content=damaged, headers={"Accept": f"{accept};on_error=empty"})
@@ -186,9 +186,9 @@ def test_a_batch_job_may_survive_a_damaged_image(scorer: Scorer, model: Model, a
         assert asked.post("/invocations", content=damaged, headers=headers).status_code == 406
 
 
-def test_a_model_of_other_bands_is_served(scorer: Scorer, tmp_path: Path) -> None:
+def test_a_model_of_other_bands_is_served(scorer: InferencePool, tmp_path: Path) -> None:
     five = load(write_bundle(tmp_path / "model", bands=5), "cpu")
-    asked = client(ModelSlot(five), scorer)
+    asked = client(ModelHolder(five), scorer)
     stream = io.BytesIO()
     imwrite(stream, banded(5), photometric="minisblack", planarconfig="contig")
     answer = asked.post("/invocations", content=stream.getvalue(), headers={"Accept": "application/x-npy"})
@@ -201,11 +201,11 @@ def test_a_model_of_other_bands_is_served(scorer: Scorer, tmp_path: Path) -> Non
     )
 
 
-def test_the_default_accept_and_the_limit_are_settings(scorer: Scorer, model: Model) -> None:
+def test_the_default_accept_and_the_limit_are_settings(scorer: InferencePool, model: Model) -> None:
     settings = ServingSettings.from_environment(
         {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "image/png", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"}
     )
-    asked = client(ModelSlot(model), scorer, settings)
+    asked = client(ModelHolder(model), scorer, settings)
     answer = asked.post("/invocations", content=picture(), headers={"Accept": "*/*"})
     assert answer.headers["content-type"] == "image/png"
     announced = asked.post("/invocations", content=bytes((1 << 20) + 1))
@@ -215,14 +215,14 @@ def test_the_default_accept_and_the_limit_are_settings(scorer: Scorer, model: Mo
 
 
 def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
-    scorer: Scorer, model: Model, tmp_path: Path
+    scorer: InferencePool, model: Model, tmp_path: Path
 ) -> None:
     several = several_models(scorer, tmp_path)
     write_bundle(tmp_path / "one")
     loading = {"model_name": "one", "url": str(tmp_path / "one")}
     sent = gzip.compress(json.dumps(loading).encode())
     assert several.post("/models", content=sent, headers={"Content-Encoding": "gzip"}).status_code == 200
-    for asked, path in ((client(ModelSlot(model), scorer), "/invocations"), (several, "/models/one/invoke")):
+    for asked, path in ((client(ModelHolder(model), scorer), "/invocations"), (several, "/models/one/invoke")):
         for body, sentence in (
             (b"s3://bucket/photo.jpg", "The body is the name or address of a file: send the bytes of that file (curl"),
             (
@@ -240,8 +240,10 @@ def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
         assert asked.post(path, content=body, headers={"Content-Encoding": "gzip, deflate"}).status_code == 200
 
 
-def test_answers_do_not_need_a_standard_output(scorer: Scorer, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = client(ModelSlot(model), scorer)
+def test_answers_do_not_need_a_standard_output(
+    scorer: InferencePool, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = client(ModelHolder(model), scorer)
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
@@ -249,11 +251,11 @@ def test_answers_do_not_need_a_standard_output(scorer: Scorer, model: Model, mon
 
 
 def test_refusals_are_logged(
-    scorer: Scorer, model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    scorer: InferencePool, model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("segwright"), "propagate", True)
     with caplog.at_level(logging.INFO, "segwright"):
-        asked = client(ModelSlot(model), scorer)
+        asked = client(ModelHolder(model), scorer)
         asked.post("/invocations", content=b"x", headers={"Accept": "text/html"})
         asked.get("/a%0A%23metrics {}")
     assert "406 for POST /invocations: Accept is text/html" in caplog.text

@@ -7,9 +7,9 @@ from starlette.testclient import TestClient
 from segwright.errors import UserError
 from segwright.inference import Model, load
 from segwright.serving import ServingSettings
-from segwright.serving.app import ModelSlot, single_model_app
+from segwright.serving.app import ModelHolder, single_model_app
 from segwright.serving.cross_origin import allow_origins, parse_origin
-from segwright.serving.inference_pool import Scorer
+from segwright.serving.inference_pool import InferencePool
 from segwright.serving.invocations import Invocations
 from tests.helpers.served import picture, write_bundle
 
@@ -27,14 +27,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture
-def scorer() -> Iterator[Scorer]:
-    made = Scorer(1)
+def scorer() -> Iterator[InferencePool]:
+    made = InferencePool(1)
     yield made
     made.close()
 
 
-def client(scorer: Scorer, model: Model, *origins: str) -> TestClient:
-    app = single_model_app(ModelSlot(model), scorer, Invocations(scorer, ServingSettings()))
+def client(scorer: InferencePool, model: Model, *origins: str) -> TestClient:
+    app = single_model_app(ModelHolder(model), scorer, Invocations(scorer, ServingSettings()))
     return TestClient(allow_origins(app, origins), raise_server_exceptions=False)
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_origin_is_one_clear_error(text: str) -> None:
     assert str(caught.value).startswith(f"--allow-origin is {text}; it takes ") and PAGE in str(caught.value)
 
 
-def test_a_preflight_is_answered_and_the_answer_can_be_read(scorer: Scorer, model: Model) -> None:
+def test_a_preflight_is_answered_and_the_answer_can_be_read(scorer: InferencePool, model: Model) -> None:
     asked = client(scorer, model, PAGE, "http://localhost:3000")
     answer = asked.options("/invocations", headers=PREFLIGHT | {"Access-Control-Request-Private-Network": "true"})
     assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == PAGE
@@ -94,7 +94,7 @@ def test_a_preflight_is_answered_and_the_answer_can_be_read(scorer: Scorer, mode
     assert answer.headers["access-control-expose-headers"] == "X-Amzn-SageMaker-Custom-Attributes"
 
 
-def test_a_page_can_read_refusals_and_failures_as_well(scorer: Scorer, model: Model) -> None:
+def test_a_page_can_read_refusals_and_failures_as_well(scorer: InferencePool, model: Model) -> None:
     asked = client(scorer, model, PAGE)
     for path, body, status in (("/invocations", b"poison", 400), ("/nowhere", b"", 404), ("/ping", b"", 405)):
         answer = asked.post(path, content=body, headers={"Origin": PAGE})
@@ -104,7 +104,7 @@ def test_a_page_can_read_refusals_and_failures_as_well(scorer: Scorer, model: Mo
     assert answer.status_code == 500 and answer.headers["access-control-allow-origin"] == PAGE
 
 
-def test_pages_of_other_origins_stay_outside(scorer: Scorer, model: Model) -> None:
+def test_pages_of_other_origins_stay_outside(scorer: InferencePool, model: Model) -> None:
     asked = client(scorer, model, PAGE)
     refused = asked.options("/invocations", headers=PREFLIGHT | {"Origin": "https://other.example"})
     assert refused.status_code == 400 and "access-control-allow-origin" not in refused.headers
@@ -112,13 +112,13 @@ def test_pages_of_other_origins_stay_outside(scorer: Scorer, model: Model) -> No
     assert answer.status_code == 200 and "access-control-allow-origin" not in answer.headers
 
 
-def test_a_star_is_every_page(scorer: Scorer, model: Model) -> None:
+def test_a_star_is_every_page(scorer: InferencePool, model: Model) -> None:
     asked = client(scorer, model, "*")
     assert asked.options("/invocations", headers=PREFLIGHT).headers["access-control-allow-origin"] == "*"
     assert asked.get("/ping", headers={"Origin": "null"}).headers["access-control-allow-origin"] == "*"
 
 
-def test_without_origins_all_stays_as_it_is(scorer: Scorer, model: Model) -> None:
+def test_without_origins_all_stays_as_it_is(scorer: InferencePool, model: Model) -> None:
     asked = client(scorer, model)
     answer = asked.options("/invocations", headers=PREFLIGHT)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

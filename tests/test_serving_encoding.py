@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 from PIL import Image
 
-from segwright.serving.accept import AnswerForm, choose_form
+from segwright.serving.accept import ResponseFormat, negotiate
 from segwright.serving.encoding import encode, excess
 from tests.helpers.served import CLASSES
 
@@ -16,8 +16,8 @@ MASK = np.array([[0, 0, 2], [1, 2, 2]], np.uint8)
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(3), (2, 5)).transpose(2, 0, 1).astype(np.float32)
 
 
-def form(accept: str) -> AnswerForm:
-    return choose_form(accept, AnswerForm())
+def form(accept: str) -> ResponseFormat:
+    return negotiate(accept, ResponseFormat())
 
 
 def sdk_records(body: bytes) -> list[bytes]:
@@ -83,7 +83,7 @@ def test_clients_read_recordio_as_they_always_did(accept: str, read: type) -> No
 def test_a_magic_number_among_the_floats_does_not_split_the_record(read: type) -> None:
     tricky = PROBABILITIES.copy()
     tricky.reshape(-1)[:] = np.frombuffer(struct.pack("<I", 0xCED7230A), np.float32)
-    body = encode(tricky, AnswerForm(), CLASSES)
+    body = encode(tricky, ResponseFormat(), CLASSES)
     assert body.count(b"\x0a\x23\xd7\xce") > 1 and len(body) % 4 == 0
     assert struct.unpack_from("<I", body, 4)[0] < len(body), "flag 0"
     (payload,) = read(body)

@@ -13,15 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from segwright.console import LOGGER
-from segwright.formats.images import PixelForm, Pixels
+from segwright.formats.images import PixelFormat, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
-from segwright.serving.accept import AnswerForm
+from segwright.serving.accept import ResponseFormat
 from segwright.serving.content_encoding import Body
-from segwright.serving.inference_pool import MOST_WAITING, Scorer, _probabilities
+from segwright.serving.inference_pool import MOST_WAITING, InferencePool, _probabilities
 from tests.helpers.served import CLASSES, picture, pixels
 
-MASK = AnswerForm("image/png", probabilities=False, dtype="uint8")
+MASK = ResponseFormat("image/png", probabilities=False, dtype="uint8")
 HEIGHT, WIDTH = 40, 57
 
 
@@ -29,7 +29,7 @@ class FakeModel:
     """Gives a row of blocks, and calls a function before each of them."""
 
     class_names = tuple(entry.name for entry in CLASSES)
-    form = PixelForm()
+    form = PixelFormat()
     description = SimpleNamespace(classes=CLASSES)
 
     def __init__(self, before: Callable[[int], None] = lambda _row: None) -> None:
@@ -48,10 +48,10 @@ async def never() -> None:
 
 
 async def ask(
-    scorer: Scorer,
+    scorer: InferencePool,
     model: FakeModel | AbstractContextManager[Any],
     body: bytes | None = None,
-    form: AnswerForm = MASK,
+    form: ResponseFormat = MASK,
     gone: Coroutine[Any, Any, None] | None = None,
     seconds: float = 60,
 ) -> bytes:
@@ -60,7 +60,7 @@ async def ask(
     return await scorer.score(loan, Body(picture() if body is None else body), form, gone or never(), deadline)
 
 
-def score(scorer: Scorer, model: FakeModel, body: bytes | None = None, form: AnswerForm = MASK) -> bytes:
+def score(scorer: InferencePool, model: FakeModel, body: bytes | None = None, form: ResponseFormat = MASK) -> bytes:
     return asyncio.run(ask(scorer, model, body, form))
 
 
@@ -85,19 +85,19 @@ class Lent:
 
 
 @pytest.fixture
-def scorer() -> Iterator[Scorer]:
-    made = Scorer(1)
+def scorer() -> Iterator[InferencePool]:
+    made = InferencePool(1)
     yield made
     made.close()
 
 
-def test_blocks_become_a_mask(scorer: Scorer) -> None:
+def test_blocks_become_a_mask(scorer: InferencePool) -> None:
     mask = pixels(score(scorer, FakeModel()))
     assert (mask == np.arange(HEIGHT)[:, None] % 3).all() and mask.shape == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-def test_no_memory_is_an_answer_and_the_next_image_is_computed(scorer: Scorer, error: Exception) -> None:
+def test_no_memory_is_an_answer_and_the_next_image_is_computed(scorer: InferencePool, error: Exception) -> None:
     def fail(_row: int) -> None:
         raise error
 
@@ -107,13 +107,13 @@ def test_no_memory_is_an_answer_and_the_next_image_is_computed(scorer: Scorer, e
     score(scorer, FakeModel())
 
 
-def test_no_memory_on_a_cpu_is_known_by_torchs_words(scorer: Scorer) -> None:
+def test_no_memory_on_a_cpu_is_known_by_torchs_words(scorer: InferencePool) -> None:
     with pytest.raises(HTTPException) as caught:
         score(scorer, FakeModel(lambda _row: [torch.empty(1 << 50)].clear()))
     assert caught.value.status_code == 507
 
 
-def test_a_device_that_failed_for_good_is_remembered(scorer: Scorer) -> None:
+def test_a_device_that_failed_for_good_is_remembered(scorer: InferencePool) -> None:
     def fail(_row: int) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
@@ -122,13 +122,13 @@ def test_a_device_that_failed_for_good_is_remembered(scorer: Scorer) -> None:
     assert scorer.broken
 
 
-def test_a_fault_of_ours_stays_one(scorer: Scorer) -> None:
+def test_a_fault_of_ours_stays_one(scorer: InferencePool) -> None:
     with pytest.raises(ZeroDivisionError):
         score(scorer, FakeModel(lambda row: [1 // (5 - row)].clear()))
     assert not scorer.broken
 
 
-def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(scorer: Scorer) -> None:
+def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(scorer: InferencePool) -> None:
     rows: list[int] = []
     begun, go_on = threading.Event(), threading.Event()
     lent = Lent()
@@ -153,7 +153,7 @@ def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(sc
     assert rows == [0], "it stops after the block that was being computed"
 
 
-def test_time_counts_while_waiting_too(scorer: Scorer) -> None:
+def test_time_counts_while_waiting_too(scorer: InferencePool) -> None:
     begun, go_on = threading.Event(), threading.Event()
     computed: list[int] = []
     lent = Lent()
@@ -184,7 +184,7 @@ def test_time_counts_while_waiting_too(scorer: Scorer) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"poison", picture("JPEG")[:-200], picture()[:200]])
 def test_a_job_may_ask_for_a_mask_in_place_of_a_refusal(
-    scorer: Scorer, body: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    scorer: InferencePool, body: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(HTTPException):
         score(scorer, FakeModel(), body)
@@ -195,7 +195,7 @@ def test_a_job_may_ask_for_a_mask_in_place_of_a_refusal(
     assert (pixels(score(scorer, FakeModel(), form=replace(MASK, empty_on_error=True))) < 3).all()
 
 
-def test_only_so_many_may_wait(scorer: Scorer) -> None:
+def test_only_so_many_may_wait(scorer: InferencePool) -> None:
     places: list[Any] = []
     with pytest.raises(HTTPException, match="Too many requests") as caught:
         for _ in range(MOST_WAITING + 10):
@@ -209,7 +209,7 @@ def test_only_so_many_may_wait(scorer: Scorer) -> None:
 
 
 def test_only_workers_compute_at_the_same_time() -> None:
-    scorer = Scorer(2)
+    scorer = InferencePool(2)
     lock = threading.Lock()
     now = most = 0
 
@@ -245,12 +245,12 @@ def test_rounding_never_moves_the_winner(dtype: str) -> None:
     assert np.abs(probabilities.astype(np.float64).sum(0) - 1).max() < (3e-3 if dtype == "float16" else 1e-6)
 
 
-def test_probabilities_that_no_answer_holds_are_refused_before_they_are_computed(scorer: Scorer) -> None:
+def test_probabilities_that_no_answer_holds_are_refused_before_they_are_computed(scorer: InferencePool) -> None:
     class Many(FakeModel):
         class_names = ("some",) * 254
 
     stream = picture("JPEG", 800, 800)
     rows: list[int] = []
     with pytest.raises(HTTPException, match=r"650,240,000 bytes of probabilities, but 536,869,887") as caught:
-        score(scorer, Many(rows.append), stream, AnswerForm())
+        score(scorer, Many(rows.append), stream, ResponseFormat())
     assert caught.value.status_code == 413 and "float16" in caught.value.detail and not rows

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from segwright.errors import BundleError
 from segwright.inference import Model
 from segwright.serving import multi_model
-from segwright.serving.multi_model import ModelShelf
+from segwright.serving.multi_model import ModelStore
 from tests.helpers.mxnet_params_writer import write_params
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -31,8 +31,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def shelf(root: Path, load: Any = lambda directory: cast(Model, f"model of {directory.parent.name}")) -> ModelShelf:
-    return ModelShelf(root, load, CPU)
+def shelf(root: Path, load: Any = lambda directory: cast(Model, f"model of {directory.parent.name}")) -> ModelStore:
+    return ModelStore(root, load, CPU)
 
 
 def refused(action: Coroutine[Any, Any, Any]) -> tuple[int, str]:
@@ -132,7 +132,7 @@ def test_a_model_that_would_not_fit_is_507_but_the_first_may_try(
     monkeypatch.setattr(multi_model, "available_memory", lambda device: left[device])
 
     async def run() -> None:
-        models = ModelShelf(root, lambda _: cast(Model, "model"), GPU)
+        models = ModelStore(root, lambda _: cast(Model, "model"), GPU)
         left[short] = 0
         await models.load("first", str(root / "a" / "model"))
         for url, size in sizes.items():

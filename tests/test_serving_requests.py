@@ -9,14 +9,14 @@ from starlette.exceptions import HTTPException
 from tifffile import imwrite
 
 from segwright.formats import file_types as signatures
-from segwright.formats.images import PixelForm
+from segwright.formats.images import PixelFormat
 from segwright.serving.requests import decode, unknown_mask
 from tests.helpers.served import picture, pixels
 
-RGB = PixelForm()
+RGB = PixelFormat()
 
 
-def refused(body: bytes, form: PixelForm = RGB) -> tuple[int, str]:
+def refused(body: bytes, form: PixelFormat = RGB) -> tuple[int, str]:
     with pytest.raises(HTTPException) as caught:
         decode(body, form)
     return caught.value.status_code, caught.value.detail
@@ -60,15 +60,15 @@ def bands(count: int, kind: type[np.number] = np.uint16) -> bytes:
     ("body", "form", "found", "files"),
     [
         (bands(5), RGB, "5 bands of 16 bits", "JPEG, PNG, TIFF, BMP or WebP"),
-        (picture(), PixelForm(5, 16), "3 bands of 8 bits", "TIFF"),
-        (picture(), PixelForm(3, 16), "3 bands of 8 bits", "PNG or TIFF"),
-        (picture(), PixelForm(4), "3 bands of 8 bits", "PNG, TIFF or WebP"),
-        (picture(), PixelForm(2, 16, numbers="int"), "3 bands of 8 bits", "TIFF"),
-        (bands(2, np.float32), PixelForm(2, 16, numbers="int"), "2 bands of 32 bits (floating-point)", "TIFF"),
+        (picture(), PixelFormat(5, 16), "3 bands of 8 bits", "TIFF"),
+        (picture(), PixelFormat(3, 16), "3 bands of 8 bits", "PNG or TIFF"),
+        (picture(), PixelFormat(4), "3 bands of 8 bits", "PNG, TIFF or WebP"),
+        (picture(), PixelFormat(2, 16, numbers="int"), "3 bands of 8 bits", "TIFF"),
+        (bands(2, np.float32), PixelFormat(2, 16, numbers="int"), "2 bands of 32 bits (floating-point)", "TIFF"),
     ],
 )
 def test_a_picture_of_other_bands_is_one_sentence_for_clients(
-    body: bytes, form: PixelForm, found: str, files: str
+    body: bytes, form: PixelFormat, found: str, files: str
 ) -> None:
     sentence = f"The image has {found} instead of {form}; send one whole {files} image of {form}."
     assert refused(body, form) == (400, sentence)
@@ -79,7 +79,7 @@ def test_floats_are_decoded_with_gaps() -> None:
     pixels = np.arange(40, dtype=np.float32).reshape(4, 5, 2)
     pixels[1, 2, 0] = -3.4e38
     imwrite(stream, pixels, photometric="minisblack", planarconfig="contig")
-    decoded = decode(stream.getvalue(), PixelForm(2, 32, numbers="float"))
+    decoded = decode(stream.getvalue(), PixelFormat(2, 32, numbers="float"))
     assert np.isnan(decoded[1, 2, 0]) and np.isnan(decoded).sum() == 1 and decoded[3, 4, 1] == 39
 
 
@@ -108,7 +108,7 @@ def test_a_large_jpeg_header_is_too_large_as_well() -> None:
 
 
 def test_a_picture_of_too_many_bands_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    form = PixelForm(7, 16)
+    form = PixelFormat(7, 16)
     assert decode(bands(7), form).shape == (4, 5, 7)
     monkeypatch.setattr(signatures, "MAX_PIXELS", 4 * 5 * 2)
     status, sentence = refused(bands(7), form)

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message
 
 from segwright.console import LOGGER
-from segwright.serving.responses import HeldResponse
+from segwright.serving.responses import SlotResponse
 
 ANSWER = bytes(range(256)) * (10 << 10)  # two and a half MiB
 
@@ -35,7 +35,7 @@ def test_what_an_answer_holds_is_free_when_it_has_been_taken() -> None:
         held, freed = ExitStack(), asyncio.Event()
         held.callback(freed.set)
         client = Client(pause_at=3)
-        response = HeldResponse(ANSWER, held, 60, {"Content-Type": "image/png"})
+        response = SlotResponse(ANSWER, held, 60, {"Content-Type": "image/png"})
         sending = asyncio.create_task(response({"type": "http"}, receive, client))
         await asyncio.sleep(0.01)
         assert len(client.messages) == 3 and not freed.is_set()
@@ -59,7 +59,7 @@ def test_a_client_has_so_much_time_to_take_it(
         held, freed = ExitStack(), asyncio.Event()
         held.callback(freed.set)
         client = Client(pause_at=2)
-        await HeldResponse(ANSWER, held, 0.05, {})({"type": "http"}, receive, client)
+        await SlotResponse(ANSWER, held, 0.05, {})({"type": "http"}, receive, client)
         assert freed.is_set() and len(client.messages) == 2
 
     asyncio.run(run())

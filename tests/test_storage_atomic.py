@@ -10,11 +10,11 @@ import pytest
 
 from segwright.errors import OutputExistsError, UserError
 from segwright.storage import (
-    directory_aside,
-    refuse_existing,
-    refuse_unwritable_file,
-    refuse_unwritable_folder,
-    write_aside,
+    atomic_directory,
+    atomic_file,
+    check_replaceable,
+    check_writable_file,
+    check_writable_folder,
     write_bytes,
     write_json,
 )
@@ -43,7 +43,7 @@ def test_json_without_a_meaning_is_refused_and_the_old_file_stays(tmp_path: Path
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_a_failed_file_leaves_the_old_one_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
     write_bytes(tmp_path / "a.bin", b"old")
-    with pytest.raises(error), write_aside(tmp_path / "a.bin") as aside:
+    with pytest.raises(error), atomic_file(tmp_path / "a.bin") as aside:
         assert aside.parent == tmp_path and aside.suffix == ".bin" and aside.name.startswith(".")
         aside.write_bytes(b"half")
         raise error
@@ -83,19 +83,19 @@ def test_long_names_can_be_written(tmp_path: Path) -> None:
 
 
 def test_what_exists_is_refused_unless_it_is_an_empty_folder(tmp_path: Path) -> None:
-    refuse_existing(tmp_path / "nothing", overwrite=False)
-    refuse_existing(tmp_path, overwrite=False)
+    check_replaceable(tmp_path / "nothing", overwrite=False)
+    check_replaceable(tmp_path, overwrite=False)
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for path in (tmp_path, tmp_path / "file", tmp_path / "dangling"):
         with pytest.raises(OutputExistsError, match=r"--overwrite"):
-            refuse_existing(path, overwrite=False)
-        refuse_existing(path, overwrite=True)
+            check_replaceable(path, overwrite=False)
+        check_replaceable(path, overwrite=True)
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "bundle"
-    with directory_aside(target, overwrite=False, marker="old") as aside:
+    with atomic_directory(target, overwrite=False, marker="old") as aside:
         (aside / "sub").mkdir()
         (aside / "sub" / "a").write_bytes(b"1")
         assert not target.exists()
@@ -109,7 +109,7 @@ def test_what_was_there_is_replaced(tmp_path: Path, old: str) -> None:
     target.mkdir()
     if old == "folder":
         (target / "old").touch()
-    with directory_aside(target, overwrite=True, marker="old") as aside:
+    with atomic_directory(target, overwrite=True, marker="old") as aside:
         (aside / "new").touch()
     assert names(target) == ["new"] and names(tmp_path) == ["bundle"]
 
@@ -119,7 +119,7 @@ def test_a_full_folder_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "bundle" / "old").touch()
     with (
         pytest.raises(OutputExistsError),
-        directory_aside(tmp_path / "bundle", overwrite=False, marker="old"),
+        atomic_directory(tmp_path / "bundle", overwrite=False, marker="old"),
     ):
         pytest.fail("the block was entered")
     assert names(tmp_path / "bundle") == ["old"]
@@ -129,7 +129,7 @@ def test_a_full_folder_is_refused_before_any_work(tmp_path: Path) -> None:
 def test_a_failed_folder_leaves_the_old_one(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "old").touch()
-    with pytest.raises(error), directory_aside(tmp_path / "bundle", overwrite=True, marker="old") as aside:
+    with pytest.raises(error), atomic_directory(tmp_path / "bundle", overwrite=True, marker="old") as aside:
         (aside / "new").touch()
         raise error
     assert names(tmp_path / "bundle") == ["old"] and names(tmp_path) == ["bundle"]
@@ -148,7 +148,7 @@ def test_the_old_folder_comes_back_when_the_renaming_fails(tmp_path: Path, monke
         return real(self, where)
 
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(OSError, match="fire"), directory_aside(target, overwrite=True, marker="old") as aside:
+    with pytest.raises(OSError, match="fire"), atomic_directory(target, overwrite=True, marker="old") as aside:
         (aside / "new").touch()
     assert names(target) == ["old"] and names(tmp_path) == ["bundle"]
 
@@ -161,10 +161,10 @@ def test_what_is_not_ours_is_never_replaced_as_a_whole(tmp_path: Path, kind: str
     else:
         target.mkdir()
         (target / "letters").touch()
-    refuse_existing(target, overwrite=True)
+    check_replaceable(target, overwrite=True)
     with (
         pytest.raises(OutputExistsError, match=r"bundle\.json"),
-        directory_aside(target, overwrite=True, marker="bundle.json"),
+        atomic_directory(target, overwrite=True, marker="bundle.json"),
     ):
         pytest.fail("the block was entered")
     assert target.is_file() if kind == "file" else names(target) == ["letters"]
@@ -187,7 +187,7 @@ def test_a_mount_point_is_filled_without_being_renamed(
 
     monkeypatch.setattr(Path, "replace", replace)
     monkeypatch.setattr(Path, "rename", replace)
-    with directory_aside(target, overwrite=True, marker="marker") as aside:
+    with atomic_directory(target, overwrite=True, marker="marker") as aside:
         (aside / "sub").mkdir()
         (aside / "sub" / "a").touch()
         (aside / "marker").write_bytes(b"new")
@@ -200,7 +200,7 @@ def test_a_mount_point_is_filled_without_being_renamed(
 def test_the_current_directory_can_be_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with directory_aside(Path(), overwrite=False, marker="marker") as aside:
+    with atomic_directory(Path(), overwrite=False, marker="marker") as aside:
         (aside / "marker").touch()
     assert names(Path()) == ["marker"]
 
@@ -220,7 +220,7 @@ def test_old_contents_come_back_wherever_the_exchange_stops(
             raise error
         return real(self, where)
 
-    with pytest.raises(error), directory_aside(tmp_path, overwrite=True, marker="marker") as aside:
+    with pytest.raises(error), atomic_directory(tmp_path, overwrite=True, marker="marker") as aside:
         for name in ("a", "b", "marker"):
             (aside / name).write_bytes(b"new")
         monkeypatch.setattr(Path, "replace", replace)
@@ -239,7 +239,7 @@ def test_a_folder_with_the_marker_is_whole_at_every_moment(tmp_path: Path, monke
             seen.append(visible)
         return real(self, where)
 
-    with directory_aside(tmp_path, overwrite=True, marker="marker") as aside:
+    with atomic_directory(tmp_path, overwrite=True, marker="marker") as aside:
         for name in everything:
             (aside / name).write_bytes(b"new")
         monkeypatch.setattr(Path, "replace", replace)
@@ -249,9 +249,9 @@ def test_a_folder_with_the_marker_is_whole_at_every_moment(tmp_path: Path, monke
 
 def test_a_writable_output_is_accepted_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    refuse_unwritable_folder(tmp_path / "empty")
-    refuse_unwritable_folder(tmp_path / "deep" / "er" / "bundle")
-    refuse_unwritable_file(tmp_path / "scores" / "a.json")
+    check_writable_folder(tmp_path / "empty")
+    check_writable_folder(tmp_path / "deep" / "er" / "bundle")
+    check_writable_file(tmp_path / "scores" / "a.json")
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
         "deep",
         "deep/er",
@@ -260,7 +260,7 @@ def test_a_writable_output_is_accepted_and_nothing_is_left(tmp_path: Path) -> No
     ]
 
 
-@pytest.mark.parametrize("refuse", [refuse_unwritable_file, refuse_unwritable_folder])
+@pytest.mark.parametrize("refuse", [check_writable_file, check_writable_folder])
 @pytest.mark.parametrize("below", ["out", "deep/out"])
 def test_an_output_below_a_file_is_refused(tmp_path: Path, refuse: Callable[[Path], None], below: str) -> None:
     (tmp_path / "file").touch()
@@ -272,12 +272,12 @@ def test_an_output_below_a_file_is_refused(tmp_path: Path, refuse: Callable[[Pat
 def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "model").touch()
     with pytest.raises(UserError, match="model is a file"):
-        refuse_unwritable_folder(tmp_path / "model")
+        check_writable_folder(tmp_path / "model")
 
 
 def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder"):
-        refuse_unwritable_file(tmp_path)
+        check_writable_file(tmp_path)
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -292,26 +292,26 @@ def test_a_read_only_place_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Path, "write_bytes", write)
     with pytest.raises(UserError, match=rf"{re.escape(str(target))} cannot be written.*Read-only file system"):
-        refuse_unwritable_folder(target)
+        check_writable_folder(target)
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_an_error_of_the_system_names_the_output(tmp_path: Path, named: bool) -> None:
     path = tmp_path / "a.json"
-    with pytest.raises(OSError, match="No space left") as caught, write_aside(path) as aside:
+    with pytest.raises(OSError, match="No space left") as caught, atomic_file(path) as aside:
         raise OSError(errno.ENOSPC, "No space left", *([str(aside)] if named else []))
     assert caught.value.filename == str(path)
     folder = tmp_path / "bundle"
     with (
         pytest.raises(OSError, match="No space left") as caught,
-        directory_aside(folder, overwrite=False, marker="marker") as aside,
+        atomic_directory(folder, overwrite=False, marker="marker") as aside,
     ):
         raise OSError(errno.ENOSPC, "No space left", *([str(aside / "a")] if named else []))
     assert caught.value.filename == str(folder)
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError) as caught, directory_aside(tmp_path / "file" / "bundle", False, "marker"):
+    with pytest.raises(NotADirectoryError) as caught, atomic_directory(tmp_path / "file" / "bundle", False, "marker"):
         pytest.fail("the block was entered")
     assert caught.value.filename == str(tmp_path / "file" / "bundle")
-    with pytest.raises(FileNotFoundError) as caught, write_aside(path):
+    with pytest.raises(FileNotFoundError) as caught, atomic_file(path):
         (tmp_path / "another").read_bytes()
     assert str(caught.value.filename) == str(tmp_path / "another")

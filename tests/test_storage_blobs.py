@@ -3,8 +3,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from segwright.errors import DataError
-from segwright.storage import FileBlob, HeldBlob, S3Place, as_place, files_below, is_file, is_folder, open_blob
-from segwright.storage.blobs import PartsBlob
+from segwright.storage import BytesBlob, FileBlob, S3Location, is_file, is_folder, open_blob, parse_location, walk_files
+from segwright.storage.blobs import FileRangesBlob
 from segwright.storage.s3 import S3Blob
 
 
@@ -12,7 +12,7 @@ def test_files_and_memory_give_their_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     blob = open_blob(tmp_path / "a")
     assert (blob.name, blob.read(), blob.remote) == (str(tmp_path / "a"), b"abc", False)
-    assert (HeldBlob("held", b"x").name, HeldBlob("held", b"x").read()) == ("held", b"x")
+    assert (BytesBlob("held", b"x").name, BytesBlob("held", b"x").read()) == ("held", b"x")
     before = blob.version
     (tmp_path / "a").write_bytes(b"abcd")
     assert blob.version != before
@@ -26,7 +26,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_parts_of_a_file_are_joined(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"0123456789")
-    blob = PartsBlob(tmp_path / "a", "a record 0", ((1, 2), (7, 3)), b"-".join)
+    blob = FileRangesBlob(tmp_path / "a", "a record 0", ((1, 2), (7, 3)), b"-".join)
     assert blob.read() == b"12-789"
     (tmp_path / "a").write_bytes(b"01234567")
     with pytest.raises(DataError, match="a record 0: the file has become shorter"):
@@ -34,20 +34,20 @@ def test_parts_of_a_file_are_joined(tmp_path: Path) -> None:
 
 
 def test_addresses_in_s3_are_told_from_paths() -> None:
-    place = as_place("s3://bucket/some/prefix/")
-    assert isinstance(place, S3Place) and (place.bucket, place.key) == ("bucket", "some/prefix")
+    place = parse_location("s3://bucket/some/prefix/")
+    assert isinstance(place, S3Location) and (place.bucket, place.key) == ("bucket", "some/prefix")
     assert str(place / "train") == "s3://bucket/some/prefix/train" and (place / "a.rec").suffix == ".rec"
-    assert str(as_place("s3://bucket") / "train") == "s3://bucket/train"
+    assert str(parse_location("s3://bucket") / "train") == "s3://bucket/train"
     assert open_blob("s3://bucket/k.png") == S3Blob("bucket", "k.png")
-    assert as_place("s3x/y") == Path("s3x/y")
+    assert parse_location("s3x/y") == Path("s3x/y")
     with pytest.raises(DataError, match="names no bucket"):
-        as_place("s3:///key")
+        parse_location("s3:///key")
 
 
 def test_files_below_a_folder_come_in_a_fixed_order(tmp_path: Path) -> None:
     for name in ("b/x", "a", ".hidden/y", "c/skip/z", ".w"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = files_below(tmp_path, lambda folder: folder.name == "skip")
+    found = walk_files(tmp_path, lambda folder: folder.name == "skip")
     assert [path for path, _ in found] == [PurePosixPath("a"), PurePosixPath("b/x")]
     assert is_folder(tmp_path) and is_file(tmp_path / "a") and not is_folder(tmp_path / "a")

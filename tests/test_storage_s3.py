@@ -13,7 +13,7 @@ from segwright.data.channels import Channels, list_pairs
 from segwright.data.loader import CropSettings, LoaderSettings, training_loader
 from segwright.errors import DataError, UserError
 from segwright.labels import LabelMap
-from segwright.storage import Cache, S3Place, as_place, is_file, is_folder, open_blob, s3
+from segwright.storage import Cache, S3Location, is_file, is_folder, open_blob, parse_location, s3
 from tests.conftest import Draw
 from tests.helpers import s3_server
 from tests.helpers.files import write_manifest
@@ -29,7 +29,7 @@ def test_objects_are_read_and_listed(bucket: object) -> None:
     blobs = list(s3.list_objects(BUCKET, "a/"))
     assert [blob.key for blob in blobs] == ["a/.hidden/z.jpg", "a/sub/y z.jpg", "a/x.jpg"]
     assert blobs[1].read() == b"a/sub/y z.jpg" and blobs[1].version
-    place = S3Place(BUCKET, "a")
+    place = S3Location(BUCKET, "a")
     assert is_folder(place) and not is_folder(place / "nothing")
     assert is_file(place / "x.jpg") and not is_file(place / "x")
 
@@ -110,9 +110,9 @@ def test_a_label_map_in_s3_is_never_an_old_one(bucket: object, tmp_path: Path) -
 
 def test_a_place_that_is_one_already_gets_the_cache(tmp_path: Path) -> None:
     cache, other = Cache(tmp_path, 1), Cache(tmp_path, 2)
-    assert as_place(S3Place("bucket", "a"), cache) == S3Place("bucket", "a", cache)
-    assert as_place(S3Place("bucket", "a", other)) == S3Place("bucket", "a", other)
-    assert open_blob(S3Place("bucket", "a"), cache) == s3.S3Blob("bucket", "a", cache=cache)
+    assert parse_location(S3Location("bucket", "a"), cache) == S3Location("bucket", "a", cache)
+    assert parse_location(S3Location("bucket", "a", other)) == S3Location("bucket", "a", other)
+    assert open_blob(S3Location("bucket", "a"), cache) == s3.S3Blob("bucket", "a", cache=cache)
 
 
 def test_errors_and_cut_connections_are_tried_again(bucket: object, faults: Faults) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 import segwright
 from segwright.bundle import read_description
 from segwright.errors import DataError, HyperparameterError
-from segwright.formats.images import PixelForm
+from segwright.formats.images import PixelFormat
 from tests.conftest import Draw, blocks
 from tests.helpers.trainings import settings
 
@@ -112,7 +112,7 @@ def test_bundles_from_before_say_nothing_of_the_kind_of_numbers(channels_folder:
     assert document["network"].pop("numbers") == "uint" and document["data"]["train"].pop("numbers") == "uint"
     expected = segwright.load(tmp_path / "model", "cpu").mask(np.full((8, 8, 1), 900, np.uint16))
     file.write_text(json.dumps(document))
-    assert read_description(tmp_path / "model").form == PixelForm(1, 16)
+    assert read_description(tmp_path / "model").form == PixelFormat(1, 16)
     assert (segwright.load(tmp_path / "model", "cpu").mask(np.full((8, 8, 1), 900, np.uint16)) == expected).all()
 
 

@@ -12,8 +12,8 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.mxnet.state_dict import our_name
 from segwright.networks import Algorithm, SegmentationNetwork
-from segwright.training.distributed import Processes
-from segwright.training.train_step import EpochSums, StepFigures, Trainer
+from segwright.training.distributed import Distributed
+from segwright.training.train_step import EpochSums, StepFigures, TrainState
 from tests.helpers.gluoncv import FIXTURES, recorded_network
 
 SETTINGS = Hyperparameters(
@@ -50,7 +50,7 @@ def prepared(network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch) -> S
 def test_three_steps_equal_gluoncv(algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = json.loads((FIXTURES / f"{algorithm}_resnet50_c5.steps.json").read_text())
     network = prepared(recorded_network(algorithm), monkeypatch)
-    trainer = Trainer(network, SETTINGS, Processes(), torch.device("cpu"), torch.float32)
+    trainer = TrainState(network, SETTINGS, Distributed(), torch.device("cpu"), torch.float32)
     start = {name: value.clone() for name, value in network.state_dict().items()}
     losses: list[float] = []
     distances: list[dict[str, float]] = []

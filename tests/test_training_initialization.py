@@ -12,7 +12,7 @@ from segwright.bundle import load_network, read_description
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.initialization import Former, ImageSpec, follow, refuse_other_network, start_network
+from segwright.training.initialization import Former, ImageSpec, check_same_network, follow, start_network
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.helpers.trainings import train
 
@@ -85,12 +85,12 @@ def test_what_is_left_open_is_the_models(bundle: Path) -> None:
 def test_another_algorithm_or_backbone_is_refused(bundle: Path, given: dict[str, str], words: str) -> None:
     with pytest.raises(HyperparameterError, match=words):
         network = read_description(bundle).network
-        refuse_other_network(follow(Hyperparameters.model_validate(given), network), network)
+        check_same_network(follow(Hyperparameters.model_validate(given), network), network)
 
 
 def test_sagemakers_name_and_timms_are_one_backbone(bundle: Path) -> None:
     network = replace(read_description(bundle).network, backbone="resnet50s.gluon_in1k")
-    refuse_other_network(Hyperparameters(backbone="resnet-50"), network)
+    check_same_network(Hyperparameters(backbone="resnet-50"), network)
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.training.loss import Pixels, balancing_weights, pixel_loss, weigh
+from segwright.training.loss import Pixels, balancing_weights, loss_scale, pixel_loss
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -57,13 +57,13 @@ SHARE, BATCH = Pixels(labelled=30, all=40), Pixels(labelled=100, all=160)
 
 
 def test_the_mean_is_over_the_labelled_pixels_of_the_whole_batch() -> None:
-    weighing = weigh(Hyperparameters(aux_weight=0.25), SHARE, BATCH)
+    weighing = loss_scale(Hyperparameters(aux_weight=0.25), SHARE, BATCH)
     assert weighing.gradient == weighing.figure == (0.01, 0.0025)
     assert weighing.pixels == 100
 
 
 def test_gluoncv_divides_by_the_batch_once_more_and_logs_another_figure() -> None:
-    weighing = weigh(Hyperparameters(recipe="sagemaker", aux_weight=0.25, mini_batch_size=4), SHARE, BATCH)
+    weighing = loss_scale(Hyperparameters(recipe="sagemaker", aux_weight=0.25, mini_batch_size=4), SHARE, BATCH)
     assert weighing.gradient == (1 / 120, 1 / 120), "full weight of the auxiliary head, whatever aux_weight is"
     assert weighing.figure == (1 / 160, 0.25 / 160)
     assert weighing.pixels == 160

@@ -21,9 +21,9 @@ import segwright
 from segwright.bundle import BEST, LAST, read_description
 from segwright.errors import OutputExistsError, UserError
 from segwright.interruption import StopRequest
-from segwright.training.reporter import Teller
-from segwright.training.train_step import EpochSums, Trainer
-from segwright.training.trainer import Loop
+from segwright.training.reporter import Reporter
+from segwright.training.train_step import EpochSums, TrainState
+from segwright.training.trainer import Trainer
 from tests.conftest import Draw
 from tests.helpers.trainings import killed_at, records, settings
 
@@ -245,15 +245,15 @@ def test_an_interrupted_training_goes_on(
 ) -> None:
     data = channels_folder()
     whole = train(data, tmp_path / "whole")
-    step = Trainer._step
+    step = TrainState._step
 
-    def interrupted(self: Trainer, *arguments: Any) -> Any:
+    def interrupted(self: TrainState, *arguments: Any) -> Any:
         if self.updates == 2:
             os.kill(os.getpid(), signal.SIGINT)
         return step(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_step", interrupted)
+        patch.setattr(TrainState, "_step", interrupted)
         train(data, tmp_path / "cut")
     assert_same_end(whole, train(data, tmp_path / "cut", resume=True))
 
@@ -264,13 +264,13 @@ def test_what_an_epoch_has_brought_is_told_once_wherever_it_was_interrupted(
     """By its last step, before its training was told, and in its validation, thereafter."""
     data, told = segwright.Channels.locate(channels_folder()), []
 
-    class Recording(Teller):
+    class Recording(Reporter):
         def trained(self, epoch: int, sums: EpochSums) -> None:
             told.append((epoch, sums.batches))
 
     def run(stop: StopRequest) -> None:
         few = settings(epochs="2", crop_size="24")
-        segwright.train(data, tmp_path / "model", few, device="cpu", resume=True, stop=stop, teller=Recording())
+        segwright.train(data, tmp_path / "model", few, device="cpu", resume=True, stop=stop, reporter=Recording())
 
     def interrupted(owner: Any, name: str) -> None:
         stop, whole = StopRequest(), getattr(owner, name)
@@ -283,9 +283,9 @@ def test_what_an_epoch_has_brought_is_told_once_wherever_it_was_interrupted(
             patch.setattr(owner, name, interrupting)
             run(stop)
 
-    interrupted(Trainer, "_step")
+    interrupted(TrainState, "_step")
     assert told == []
-    interrupted(Loop, "_validate")
+    interrupted(Trainer, "_validate")
     assert told == [(0, 2)]
     run(StopRequest())
     assert told == [(0, 2), (1, 2)]

@@ -11,7 +11,7 @@ from PIL import Image
 import segwright
 from segwright.bundle import Description, load_network, read_description
 from segwright.errors import DataError, LabelError, OutputExistsError
-from segwright.training.train_step import Trainer
+from segwright.training.train_step import TrainState
 from tests.conftest import Draw, blocks
 from tests.helpers.trainings import records, settings, train
 
@@ -81,14 +81,14 @@ def test_early_stopping_ends_the_run(channels_folder: Draw, tmp_path: Path, capl
 def test_an_interrupt_leaves_a_usable_model_and_says_so(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    step = Trainer._step
+    step = TrainState._step
 
-    def interrupted_step(self: Trainer, *arguments: object) -> object:
+    def interrupted_step(self: TrainState, *arguments: object) -> object:
         if self.updates == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return step(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Trainer, "_step", interrupted_step)
+    monkeypatch.setattr(TrainState, "_step", interrupted_step)
     data = channels_folder()
     with caplog.at_level(logging.WARNING, "segwright"), pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "model")
@@ -101,13 +101,13 @@ def test_an_interrupt_leaves_a_usable_model_and_says_so(
 def test_an_interrupt_in_the_first_epoch_leaves_one_too(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Trainer._step
+    step = TrainState._step
 
-    def interrupted_step(self: Trainer, *arguments: object) -> object:
+    def interrupted_step(self: TrainState, *arguments: object) -> object:
         os.kill(os.getpid(), signal.SIGINT)
         return step(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Trainer, "_step", interrupted_step)
+    monkeypatch.setattr(TrainState, "_step", interrupted_step)
     with pytest.raises(KeyboardInterrupt):
         train(channels_folder(), tmp_path / "model")
     assert segwright.load(tmp_path / "model", "cpu").mask(blocks(1)[0]).shape == (40, 48)

@@ -21,10 +21,10 @@ from segwright.data.stream_identity import PairDigests
 from segwright.errors import OutputExistsError, UserError
 from segwright.interruption import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
-from segwright.training.distributed import Processes
+from segwright.training.distributed import Distributed
 from segwright.training.streams import StreamIdentity
-from segwright.training.train_step import Trainer
-from segwright.training.trainer import Loop
+from segwright.training.train_step import TrainState
+from segwright.training.trainer import Trainer
 from tests.conftest import Draw
 from tests.helpers.files import write_manifest
 from tests.helpers.trainings import killed_at, run_two, settings
@@ -204,14 +204,14 @@ def test_a_stream_that_is_resumed_ends_with_the_same_bits(attempt: Attempts, mon
 def test_a_bundle_of_an_interrupted_first_pass_is_the_trainings_own(
     attempt: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, step = StopRequest(), Trainer._step
+    stop, step = StopRequest(), TrainState._step
 
-    def stopping(self: Trainer, *arguments: Any) -> Any:
+    def stopping(self: TrainState, *arguments: Any) -> Any:
         stop.made = True
         return step(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_step", stopping)
+        patch.setattr(TrainState, "_step", stopping)
         attempt(resume=False, stop=stop)
     assert read_description(attempt.output).data["train"]["fingerprint"] == ""
     attempt(seed=2)
@@ -319,7 +319,7 @@ def test_a_stream_is_no_folder(attempt: Attempts, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("elsewhere", "refuses"), [((1, 2), False), ((1, 3), True)])
 def test_machines_that_get_parts_of_a_stream_are_told(elsewhere: tuple[int, int], refuses: bool) -> None:
-    class TwoMachines(Processes):
+    class TwoMachines(Distributed):
         def gather(self, value: Any) -> list[Any]:
             return [value, None, PairDigests.of(elsewhere).fingerprint, None]
 
@@ -329,9 +329,9 @@ def test_machines_that_get_parts_of_a_stream_are_told(elsewhere: tuple[int, int]
     loop: Any = SimpleNamespace(supply=supply, reached=reached, processes=TwoMachines())
     if refuses:
         with pytest.raises(UserError, match="train: the machines read different pairs, but each has to get the whole"):
-            Loop._compare_pass(loop, "train")
+            Trainer._compare_pass(loop, "train")
     else:
-        Loop._compare_pass(loop, "train")
+        Trainer._compare_pass(loop, "train")
         assert reached.streams["train"].seen is seen
 
 

@@ -16,7 +16,7 @@ from segwright.bundle import read_description
 from segwright.data.channels import list_pairs
 from segwright.data.pipe_server import serve
 from segwright.errors import DataError, UserError
-from segwright.training.train_step import Trainer
+from segwright.training.train_step import TrainState
 from tests.conftest import Draw
 from tests.helpers.files import write_manifest
 from tests.helpers.trainings import KilledError, records, run_two, settings
@@ -165,15 +165,15 @@ def test_a_resumed_training_reads_the_stream_from_its_beginning_and_knows_its_le
             values = settings(epochs="3", num_classes="3", num_training_samples="1000")
             segwright.train(channels, tmp_path / "model", values, device="cpu", resume=resume, checkpoint_every=1e-9)
 
-    step = Trainer._step
+    step = TrainState._step
 
-    def fatal(self: Trainer, *arguments: Any) -> Any:
+    def fatal(self: TrainState, *arguments: Any) -> Any:
         if self.updates == 7:
             raise KilledError
         return step(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(Trainer, "_step", fatal)
+        patch.setattr(TrainState, "_step", fatal)
         attempt(False, 3, "first")
     attempt(True, 1, "second")
     last = records(tmp_path / "model")[-1]

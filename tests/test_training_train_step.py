@@ -11,8 +11,8 @@ from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.distributed import Processes, join_processes
-from segwright.training.train_step import EpochSums, StepFigures, Trainer
+from segwright.training.distributed import Distributed, join_processes
+from segwright.training.train_step import EpochSums, StepFigures, TrainState
 from tests.conftest import TINY_BACKBONE
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def settings(**values: object) -> Hyperparameters:
     )
 
 
-def trainer(processes: Processes | None = None, **values: object) -> Trainer:
+def trainer(processes: Distributed | None = None, **values: object) -> TrainState:
     """A trainer whose updates do not depend on how a batch is split: no dropout, no batch statistics."""
     torch.manual_seed(0)
     network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=3))
@@ -35,7 +35,7 @@ def trainer(processes: Processes | None = None, **values: object) -> Trainer:
             module.momentum = 0.0
             module.train = lambda _mode=True, module=module: module  # type: ignore[method-assign, misc]
             module.training = False
-    return Trainer(network, settings(**values), processes or Processes(), CPU, torch.float32)
+    return TrainState(network, settings(**values), processes or Distributed(), CPU, torch.float32)
 
 
 def batch(count: int, first: int = 0) -> Batch:
@@ -48,11 +48,11 @@ def batch(count: int, first: int = 0) -> Batch:
     return Batch(images[chosen], masks[chosen], tuple(f"picture {index}" for index in range(8))[chosen])
 
 
-def weights(trained: Trainer) -> torch.Tensor:
+def weights(trained: TrainState) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in trained.network.parameters()])
 
 
-def run(trained: Trainer, batches: list[Batch]) -> tuple[float, list[StepFigures]]:
+def run(trained: TrainState, batches: list[Batch]) -> tuple[float, list[StepFigures]]:
     steps: list[StepFigures] = []
     sums = EpochSums()
     trained.epoch(batches, len(batches), sums, steps.append)
@@ -125,7 +125,7 @@ def test_every_optimizer_moves_every_parameter(name: str) -> None:
 def test_a_single_picture_trains_where_pooling_leaves_one_value() -> None:
     torch.manual_seed(0)
     network = build_network(NetworkSpec(algorithm="psp", backbone=TINY_BACKBONE, num_classes=3))
-    learner = Trainer(network, settings(), Processes(), CPU, torch.float32)
+    learner = TrainState(network, settings(), Distributed(), CPU, torch.float32)
     _, steps = run(learner, [batch(1)])
     assert steps[0].loss > 0
 

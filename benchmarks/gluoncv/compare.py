@@ -32,8 +32,8 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.mxnet.state_dict import state_dict_from_gluoncv
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.distributed import Processes
-from segwright.training.train_step import EpochSums, StepFigures, Trainer
+from segwright.training.distributed import Distributed
+from segwright.training.train_step import EpochSums, StepFigures, TrainState
 
 HERE = Path(__file__).parent
 GLUONCV, SEGWRIGHT = "GluonCV", "Segwright"
@@ -92,7 +92,7 @@ def train_segwright(seed: int, weights: Path, data: Path, setup: Setup) -> list[
     network = build_network(NetworkSpec("fcn", "resnet-50", CLASSES))
     with np.load(weights) as arrays:
         network.load_state_dict(state_dict_from_gluoncv(arrays, network))
-    trainer = Trainer(network, settings, Processes(), torch.device("cpu"), torch.float32)
+    trainer = TrainState(network, settings, Distributed(), torch.device("cpu"), torch.float32)
     losses: list[float] = []
 
     def note(step: StepFigures) -> None:

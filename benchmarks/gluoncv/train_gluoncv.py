@@ -80,7 +80,7 @@ def losses(arguments: argparse.Namespace) -> Iterator[dict[str, float]]:
     criterion = MixSoftmaxCrossEntropyLoss(aux=True, aux_weight=AUX_WEIGHT)
     schedule = LRScheduler(mode="poly", base_lr=arguments.learning_rate, niters=arguments.steps, power=0.9)
     settings = {"lr_scheduler": schedule, "wd": WEIGHT_DECAY, "momentum": MOMENTUM, "multi_precision": False}
-    trainer = mx.gluon.Trainer(network.collect_params(), "sgd", settings)
+    trainer = mx.gluon.TrainState(network.collect_params(), "sgd", settings)
     data = CamVid(arguments.data, arguments.base_size, arguments.crop_size)
     for step, (images, labels) in zip(range(1, arguments.steps + 1), batches(data, arguments.batch), strict=False):
         with mx.autograd.record(True):

@@ -28,15 +28,15 @@ from torch import Tensor
 
 import segwright
 from segwright.errors import BundleError, LabelError, UserError
-from segwright.formats.images import PixelForm
+from segwright.formats.images import PixelFormat
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from segwright.storage import (
-    directory_aside,
-    names_in,
-    refuse_existing,
-    refuse_unwritable_folder,
-    write_aside,
+    atomic_directory,
+    atomic_file,
+    check_replaceable,
+    check_writable_folder,
+    describe_folder,
     write_bytes,
 )
 
@@ -118,10 +118,10 @@ class Description(BaseModel):
         return label_maps
 
     @property
-    def form(self) -> PixelForm:
+    def form(self) -> PixelFormat:
         """What the pixels of images have to be."""
         network = self.network
-        return PixelForm(network.bands, network.bit_depth, network.upright, network.numbers)
+        return PixelFormat(network.bands, network.bit_depth, network.upright, network.numbers)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -169,8 +169,8 @@ class BundleWriter:
         `goes_on` says that the bundle there is the writer's own, from an earlier process.
         """
         if not goes_on:
-            refuse_existing(path, overwrite, DESCRIPTION)
-        refuse_unwritable_folder(path)
+            check_replaceable(path, overwrite, DESCRIPTION)
+        check_writable_folder(path)
         self.path, self._overwrite = path.resolve(), overwrite
         self._found_older = (path / DESCRIPTION).is_file()
         self.saved = goes_on
@@ -190,7 +190,7 @@ class BundleWriter:
             if self.saved:
                 _fill(self.path, description, last=last, best=best, records=records)
                 return
-            with directory_aside(self.path, self._overwrite, DESCRIPTION) as folder:
+            with atomic_directory(self.path, self._overwrite, DESCRIPTION) as folder:
                 _fill(folder, description, last=last, best=best, records=records)
         except (SafetensorError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -211,8 +211,8 @@ def read_description(path: Path) -> Description:
             )
         if not file.is_file():
             raise BundleError(
-                f"{path} is not a Segwright bundle: it has no bundle.json. What is there: {names_in(path)}. It should "
-                "be the directory that a training left, unpacked"
+                f"{path} is not a Segwright bundle: it has no bundle.json. What is there: {describe_folder(path)}. It "
+                "should be the directory that a training left, unpacked"
             )
         document = json.loads(file.read_bytes())
     except OSError as error:
@@ -271,7 +271,7 @@ def _fill(
 
 
 def _save_weights(path: Path, state: State) -> None:
-    with write_aside(path) as aside:
+    with atomic_file(path) as aside:
         aside.touch()
         mode = aside.stat().st_mode  # safetensors lets nobody but the owner read
         save_file(dict(state), aside, metadata={"format": "pt"})

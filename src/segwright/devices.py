@@ -16,14 +16,14 @@ import torch
 from segwright.errors import UserError
 from segwright.resources import available_cores
 
+logger = logging.getLogger(__name__)
+
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _DRIVER: Final = Path("/sys/module/nvidia/version")  # there while NVIDIA's kernel module is loaded, in containers, too
 
 Capability = tuple[int, int]
 """A GPU's compute capability as NVIDIA counts it: major and minor number."""
-
-_log = logging.getLogger("segwright")
 
 
 def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
@@ -36,7 +36,9 @@ def choose_device(name: str | None, local_rank: int = 0) -> torch.device:
     present = _present()
     idle = "" if "cuda" in present else _idle_gpu()
     if name is None and idle and local_rank == 0:
-        _log.warning(f"Everything is computed on the {present[0].upper()}: {idle} --device cpu says that it is meant.")
+        logger.warning(
+            f"Everything is computed on the {present[0].upper()}: {idle} --device cpu says that it is meant."
+        )
     name = name or present[0]
     if name not in present:
         raise UserError(
@@ -80,11 +82,11 @@ def _gpu(local_rank: int) -> torch.device:
         )
     # Or else helper threads, such as the one that pins memory, would open a context on the first GPU.
     torch.cuda.set_device(local_rank)
-    _refuse_unsupported(local_rank)
+    _check_unsupported(local_rank)
     return torch.device("cuda", local_rank)
 
 
-def _refuse_unsupported(gpu: int) -> None:
+def _check_unsupported(gpu: int) -> None:
     """Say at once what would otherwise end in "no kernel image is available", minutes later."""
     with warnings.catch_warnings(action="ignore"):  # torch says the same in a dozen lines
         capability = torch.cuda.get_device_capability(gpu)

@@ -21,7 +21,8 @@ from segwright.errors import HyperparameterError
 from segwright.hyperparameter_words import describe, parse_epoch_list, parse_whole_number
 from segwright.recipes import recipe_values
 
-_log = logging.getLogger("segwright")
+logger = logging.getLogger(__name__)
+
 
 _RECIPE: Final[JsonDict] = {"section": "Recipe"}
 _NETWORK: Final[JsonDict] = {"section": "Network"}
@@ -329,7 +330,7 @@ class Hyperparameters(BaseModel):
             elif (value := _unquoted(str(text))) or not cls._is_optional(name):
                 values[name] = value
         if ignored:
-            _log.info("Hyperparameters without a meaning here, ignored: %s", ", ".join(ignored))
+            logger.info("Hyperparameters without a meaning here, ignored: %s", ", ".join(ignored))
         return cls.model_validate(values)
 
     @classmethod
@@ -355,7 +356,7 @@ class Hyperparameters(BaseModel):
         return {**recipe_values(recipe, data), **data}
 
     @model_validator(mode="after")
-    def _refuse_contradictions(self) -> Self:
+    def _check_contradictions(self) -> Self:
         if self.lr_scheduler == "step" and not self.lr_scheduler_step:
             raise ValueError("lr_scheduler is step, so lr_scheduler_step must list epochs, for example 10, 20")
         if self.backbone_weights is not None and not self.use_pretrained_model:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interruption(Exception):  # noqa: N818 - a request, not an error
+class StopRequested(Exception):  # noqa: N818 - a request, not an error
     """Raised between two steps after a wish to stop, when everything is in a state worth saving."""
 
 
@@ -24,7 +24,7 @@ class StopRequest:
     def check(self) -> None:
         """Raise Interruption if a stop was requested."""
         if self.made:
-            raise Interruption
+            raise StopRequested
 
 
 def hold_termination() -> None:

@@ -58,9 +58,9 @@ class LabelMap:
         if self.scale is not None:
             _whole_number(self.scale, _SCALE, 1, HIGHEST_PIXEL)
         if self.values is not None:
-            _refuse_bad_values(self.values)
+            _check_bad_values(self.values)
             if self.class_names is not None:
-                _refuse_nameless(self.values, len(self.class_names))
+                _check_nameless(self.values, len(self.class_names))
 
     @classmethod
     def identity(cls) -> Self:
@@ -184,7 +184,7 @@ class LabelMap:
                     f"line {number} is {lines[number]!r}; a line is a pixel value and a class, like '7 road'"
                 )
         entries = [(int(match[1]), match[2]) for match in matches.values() if match]
-        _refuse_mixed(lines, [name for _, name in entries])
+        _check_mixed(lines, [name for _, name in entries])
         if all(name.isdecimal() for _, name in entries):
             return cls(values=tuple((pixel, int(name)) for pixel, name in entries))
         names = tuple(dict.fromkeys(name for _, name in entries))  # numbered by first appearance
@@ -275,7 +275,7 @@ def _pairs(classes: Any) -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _refuse_bad_values(values: tuple[tuple[int, int], ...]) -> None:
+def _check_bad_values(values: tuple[tuple[int, int], ...]) -> None:
     if not values:
         raise LabelError("the label map names no pixel value")
     for pixel, index in values:
@@ -285,7 +285,7 @@ def _refuse_bad_values(values: tuple[tuple[int, int], ...]) -> None:
         raise LabelError(f"pixel value {repeated} is mapped twice; give it one class")
 
 
-def _refuse_nameless(values: tuple[tuple[int, int], ...], names: int) -> None:
+def _check_nameless(values: tuple[tuple[int, int], ...], names: int) -> None:
     for pixel, index in values:
         if index >= names:
             raise LabelError(
@@ -294,7 +294,7 @@ def _refuse_nameless(values: tuple[tuple[int, int], ...], names: int) -> None:
             )
 
 
-def _refuse_mixed(lines: Mapping[int, str], classes: Sequence[str]) -> None:
+def _check_mixed(lines: Mapping[int, str], classes: Sequence[str]) -> None:
     """Refuse lines of which some give a class index and some a name: a name has no number to stay clear of."""
     first, *others = [(number, name.isdecimal()) for number, name in zip(lines, classes, strict=True)] or [(0, False)]
     for number, is_index in others:

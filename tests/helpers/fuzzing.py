@@ -28,7 +28,7 @@ from segwright.data.class_tables import parse_class_table
 from segwright.errors import DataError, UserError
 from segwright.formats.disguises import recognise
 from segwright.formats.images import (
-    PixelForm,
+    PixelFormat,
     decode_noted_image,
     decode_reduced,
     encode_jpeg,
@@ -241,7 +241,7 @@ def _masks() -> list[bytes]:
 
 def _parse_picture(data: bytes) -> None:
     with suppress(UserError):  # of 16 bits or other bands
-        decode_reduced(data, "hostile", PixelForm(), 4)
+        decode_reduced(data, "hostile", PixelFormat(), 4)
     for upright in (False, True):
         with suppress(UserError):
             image_size(data, "hostile", upright)

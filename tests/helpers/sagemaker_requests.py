@@ -15,9 +15,9 @@ import numpy as np
 from segwright.bundle import ClassDescription
 from segwright.sagemaker import METRIC_DEFINITIONS
 from segwright.sagemaker.job import ChannelConfig, Job
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.settings import read_settings
-from segwright.serving.accept import AnswerForm, choose_form
+from segwright.serving.accept import ResponseFormat, negotiate
 from segwright.serving.encoding import encode
 from tests.conftest import blocks
 from tests.helpers.loopback_aws import REGION, Recorder, loopback_aws
@@ -47,7 +47,7 @@ PROBABILITIES: Final = np.eye(3, dtype=np.float32)[MASK].transpose(2, 0, 1).copy
 
 def answer(accept: str) -> bytes:
     """What Segwright's server answers about the one picture of these tests."""
-    form = choose_form(accept, AnswerForm())
+    form = negotiate(accept, ResponseFormat())
     return encode(PROBABILITIES.astype(form.dtype) if form.probabilities else MASK, form, CLASSES)
 
 
@@ -205,7 +205,7 @@ def _training(aws: Recorder, snippet: str, root: Path) -> tuple[dict[str, Any], 
     assert (request["RoleArn"], algorithm["TrainingImage"]) == (ROLE, IMAGE)
     assert algorithm["MetricDefinitions"] == METRIC_DEFINITIONS
     assert not algorithm.keys() & {"ContainerEntrypoint", "ContainerArguments"}
-    job = Job.read(Tree(ml_tree_from_request(request, root)))
+    job = Job.read(Paths(ml_tree_from_request(request, root)))
     settings = read_settings(job.hyperparameters)
     assert (settings.num_classes, settings.epochs, settings.use_pretrained_model) == (21, 30, True)
     return request, job

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from segwright.checks.findings import Examined
-from segwright.checks.scan import Reading
+from segwright.checks.findings import ChannelStatistics
+from segwright.checks.scan import PairScan
 from segwright.data.pairs import Pair
 from segwright.formats.images import RGB
 from segwright.labels import LabelMap
 from segwright.storage import FileBlob
 
 
-def reading(name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480), image: str | None = None) -> Reading:
+def reading(
+    name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480), image: str | None = None
+) -> PairScan:
     """What a pair holds whose mask has so many pixels of each value; equal `image`s are equal bytes."""
-    return Reading(
+    return PairScan(
         pair=Pair(name, FileBlob(Path(f"{name}.jpg")), FileBlob(Path(f"{name}.png"))),
         image_size=size,
         mask_size=size,
@@ -30,6 +32,6 @@ def reading(name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480
 
 
 def examined(
-    channel: str, readings: Sequence[Reading], classes: int = 4, label_map: LabelMap | None = None
-) -> Examined:
-    return Examined(channel, readings, label_map or LabelMap.identity(), classes)
+    channel: str, readings: Sequence[PairScan], classes: int = 4, label_map: LabelMap | None = None
+) -> ChannelStatistics:
+    return ChannelStatistics(channel, readings, label_map or LabelMap.identity(), classes)

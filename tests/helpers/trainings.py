@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import segwright
-from segwright.training.train_step import Trainer
+from segwright.training.train_step import TrainState
 from tests.conftest import TINY_BACKBONE
 
 SMALL = {
@@ -47,15 +47,15 @@ class KilledError(Exception):
 @contextmanager
 def killed_at(update: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the training within make `update` updates; what follows never happens."""
-    step = Trainer._step
+    step = TrainState._step
 
-    def fatal(self: Trainer, *arguments: Any) -> Any:
+    def fatal(self: TrainState, *arguments: Any) -> Any:
         if self.updates == update:
             raise KilledError
         return step(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(Trainer, "_step", fatal)
+        patch.setattr(TrainState, "_step", fatal)
         yield
 
 

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import Examined, Finding, Severity, gravest_first, image_names
+from segwright.checks.findings import ChannelStatistics, Finding, Severity, gravest_first, image_names
 from segwright.checks.image_sizes import proportions
 from segwright.checks.label_map_hints import suspicions
 from segwright.checks.mask_values import between_classes
-from segwright.checks.scan import Reading
+from segwright.checks.scan import PairScan
 from segwright.wording import counted, listed
 
 RARE: Final = 0.2
@@ -28,8 +28,8 @@ _NO_CHANCE: Final = 3  # different images with one and the same mask
 
 
 def quick_findings(
-    train: Examined,
-    validation: Examined,
+    train: ChannelStatistics,
+    validation: ChannelStatistics,
     class_names: Sequence[str],
     *,
     declared: bool,
@@ -46,7 +46,12 @@ def quick_findings(
 
 
 def remarks(
-    train: Examined, validation: Examined, class_names: Sequence[str], *, base_size: int, crop_size: int
+    train: ChannelStatistics,
+    validation: ChannelStatistics,
+    class_names: Sequence[str],
+    *,
+    base_size: int,
+    crop_size: int,
 ) -> Iterator[Finding]:
     """What is remarkable whatever the label maps mean; the arguments are those of `quick_findings`."""
     yield from _in_both(train, validation)
@@ -64,7 +69,9 @@ def remarks(
     yield from proportions(train, validation, base_size, crop_size)
 
 
-def absent_classes(train: Examined, validation: Examined, class_names: Sequence[str]) -> Iterator[Finding]:
+def absent_classes(
+    train: ChannelStatistics, validation: ChannelStatistics, class_names: Sequence[str]
+) -> Iterator[Finding]:
     """Classes without a pixel in train and validation, or in validation: the data check warns of them by itself."""
     if not (train.readings and validation.readings):
         return
@@ -86,7 +93,7 @@ def absent_classes(train: Examined, validation: Examined, class_names: Sequence[
         )
 
 
-def _in_both(train: Examined, validation: Examined) -> Iterator[Finding]:
+def _in_both(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
     known = {reading.image_digest: reading for reading in train.readings}
     both = [reading for reading in validation.readings if reading.image_digest in known]
     if not both:
@@ -109,12 +116,12 @@ def _in_both(train: Examined, validation: Examined) -> Iterator[Finding]:
     )
 
 
-def _copies(channel: Examined) -> Iterator[Finding]:
-    groups: defaultdict[bytes, list[Reading]] = defaultdict(list)
+def _copies(channel: ChannelStatistics) -> Iterator[Finding]:
+    groups: defaultdict[bytes, list[PairScan]] = defaultdict(list)
     for reading in channel.readings:
         groups[reading.image_digest].append(reading)
-    alike: list[list[Reading]] = []
-    unlike: list[list[Reading]] = []
+    alike: list[list[PairScan]] = []
+    unlike: list[list[PairScan]] = []
     for group in groups.values():
         if len(group) > 1:
             same = all(_same_counts(group[0], other) for other in group[1:])
@@ -136,7 +143,7 @@ def _copies(channel: Examined) -> Iterator[Finding]:
 
 
 def _told_copies(
-    channel: Examined, groups: Sequence[list[Reading]], severity: Severity, what: str, cure: str
+    channel: ChannelStatistics, groups: Sequence[list[PairScan]], severity: Severity, what: str, cure: str
 ) -> Iterator[Finding]:
     if not groups:
         return
@@ -151,7 +158,7 @@ def _told_copies(
     )
 
 
-def _one_mask_for_all(channel: Examined) -> Iterator[Finding]:
+def _one_mask_for_all(channel: ChannelStatistics) -> Iterator[Finding]:
     """Masks with more than one value that are one file, while the images are different ones."""
     masks = {reading.mask_digest for reading in channel.readings}
     images = {reading.image_digest for reading in channel.readings}
@@ -166,11 +173,11 @@ def _one_mask_for_all(channel: Examined) -> Iterator[Finding]:
         )
 
 
-def _same_counts(one: Reading, other: Reading) -> bool:
+def _same_counts(one: PairScan, other: PairScan) -> bool:
     return np.array_equal(one.values, other.values) and np.array_equal(one.counts, other.counts)
 
 
-def _unlearnt(train: Examined, validation: Examined, class_names: Sequence[str]) -> Iterator[Finding]:
+def _unlearnt(train: ChannelStatistics, validation: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
     if not len(train.readings):
         return
     lacking = (validation.histogram > 0) & (train.histogram == 0)
@@ -188,7 +195,7 @@ def _unlearnt(train: Examined, validation: Examined, class_names: Sequence[str])
     )
 
 
-def _unlabelled(channel: Examined) -> Iterator[Finding]:
+def _unlabelled(channel: ChannelStatistics) -> Iterator[Finding]:
     empty = channel.pixels[:, channel.num_classes] == channel.pixels.sum(1)
     if not empty.any():
         return
@@ -204,7 +211,7 @@ def _unlabelled(channel: Examined) -> Iterator[Finding]:
     )
 
 
-def _of_one_class(channel: Examined) -> Iterator[Finding]:
+def _of_one_class(channel: ChannelStatistics) -> Iterator[Finding]:
     shown = (channel.by_class > 0).sum(1)
     if len(shown) > 1 and (shown == 1).all() and (channel.histogram > 0).sum() > 1:
         yield Finding(
@@ -215,7 +222,7 @@ def _of_one_class(channel: Examined) -> Iterator[Finding]:
         )
 
 
-def _between_classes(examined: Examined) -> Iterator[Finding]:
+def _between_classes(examined: ChannelStatistics) -> Iterator[Finding]:
     if frequent := between_classes(examined.readings):
         yield Finding(
             "warning",
@@ -226,7 +233,7 @@ def _between_classes(examined: Examined) -> Iterator[Finding]:
         )
 
 
-def _seldom_seen(train: Examined, class_names: Sequence[str]) -> Iterator[Finding]:
+def _seldom_seen(train: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
     if len(train.readings) < _FEW_TRAIN:
         return
     seldom = (train.pictures > 0) & (train.pictures < _SEEN_ENOUGH)
@@ -243,7 +250,7 @@ def _seldom_seen(train: Examined, class_names: Sequence[str]) -> Iterator[Findin
         )
 
 
-def _rare(train: Examined, class_names: Sequence[str]) -> Iterator[Finding]:
+def _rare(train: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
     """A note, because a training gives this advice by itself when its settings do not help."""
     total = int(train.histogram.sum())
     rare = (train.histogram > 0) & (train.histogram * train.num_classes < RARE * total)
@@ -258,7 +265,7 @@ def _rare(train: Examined, class_names: Sequence[str]) -> Iterator[Finding]:
         )
 
 
-def _few(channel: Examined, enough: int, reason: str) -> Iterator[Finding]:
+def _few(channel: ChannelStatistics, enough: int, reason: str) -> Iterator[Finding]:
     count = len(channel.readings)
     if 0 < count < enough:
         yield Finding("note", channel.channel, f"there are only {counted(count, 'pair')}: {reason}.", "Add pictures.")

@@ -18,28 +18,28 @@ from segwright.checks.image_orientation import orientation_finding
 from segwright.checks.mask_palettes import palette_finding
 from segwright.checks.mask_stretch import check_not_stretched
 from segwright.checks.mask_values import (
+    check_any_labelled,
+    check_class_count,
+    check_class_range,
+    check_sizes_match,
     classes_of,
     infer_num_classes,
-    refuse_all_ignored,
-    refuse_class_count,
-    refuse_different_sizes,
-    refuse_other_classes,
     unmapped_sentence,
 )
 from segwright.checks.pixel_notes import pixel_findings
-from segwright.checks.pixel_statistics import AS_THEY_ARE, BandStatistics, FormWish, band_statistics, settle_form
-from segwright.checks.scan import Reading, combine, fingerprint, read_all
+from segwright.checks.pixel_statistics import AS_THEY_ARE, BandStatistics, RequestedFormat, band_statistics, settle_form
+from segwright.checks.scan import PairScan, combine, fingerprint, scan_pairs
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
-from segwright.formats.images import PixelForm
+from segwright.formats.images import PixelFormat
 from segwright.formats.masks import mask_palette
 from segwright.formats.palette_repair import Legend
 from segwright.labels import LabelMap
 from segwright.wording import counted, sentences
 
-_NAMED: Final = 5
+logger = logging.getLogger(__name__)
 
-_logger = logging.getLogger("segwright")
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +65,11 @@ class DataReport:
     """The colours of the classes in the masks' own palette, [C, 3]; None without a usable one."""
     fingerprint: str
     """A hash over keys and file bytes, whatever the order and place of the files; empty for a stream."""
-    form: PixelForm
+    form: PixelFormat
     """What the pixels of the images are read as."""
     bands: BandStatistics | None
     """Mean and spread of the bands, where they are not plain 8-bit colour."""
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[PairScan, ...] = ()
     """What was found in each pair, in the order of `pairs`; empty once findings were made of it."""
     complete: bool = True
     """Whether all pairs were read: False for a stream, of which only the first were."""
@@ -103,7 +103,7 @@ def check_pairs(
     num_classes: int | None,
     *,
     channel: str,
-    wish: FormWish = AS_THEY_ARE,
+    wish: RequestedFormat = AS_THEY_ARE,
     strict: bool = False,
     void_is_known: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -125,24 +125,24 @@ def check_pairs(
     if num_classes is None:
         num_classes = label_map.class_count()
     if num_classes is not None:
-        refuse_class_count(num_classes, channel)
+        check_class_count(num_classes, channel)
         label_map.check(num_classes)
     _tell_pairing(pairing, channel)
-    readings, problems = read_all(pairing.pairs, wish, progress)
+    readings, problems = scan_pairs(pairing.pairs, wish, progress)
     left_out = _left_out(pairing, problems)
     _tell_left_out(left_out, len(readings), channel, strict)
     _tell_repaired(readings, channel)
     tell_each(*pixel_findings(readings, channel))
     form = settle_form(readings, channel)
-    refuse_different_sizes(readings, channel)
+    check_sizes_match(readings, channel)
     tell_each(orientation_finding(readings, channel, upright=wish.upright))
     tell_each(palette_finding(readings, label_map, channel))
     values, counts = combine(readings)
-    refuse_all_ignored(values, label_map, channel, void_is_known=void_is_known)
+    check_any_labelled(values, label_map, channel, void_is_known=void_is_known)
     check_not_stretched(readings, label_map, channel)
     if num_classes is None:
         num_classes = infer_num_classes(readings, values, label_map, channel)
-    refuse_other_classes(readings, values, label_map, num_classes, channel)
+    check_class_range(readings, values, label_map, num_classes, channel)
     unmapped = _unmapped(values, counts, label_map, channel, strict)
     histogram = _histogram(values, counts, label_map, num_classes)
     absent = tuple(int(index) for index in np.flatnonzero(histogram == 0))
@@ -167,9 +167,9 @@ def check_pairs(
 def _tell_pairing(pairing: Pairing, channel: str) -> None:
     """Say by which assumptions files were paired, and which lie beside them unread."""
     for assumption in pairing.assumed:
-        _logger.info("%s: %s", channel, assumption)
+        logger.info("%s: %s", channel, assumption)
     for unread in pairing.unread:
-        _logger.warning("%s: %s. %s", channel, unread, unread.cure)
+        logger.warning("%s: %s. %s", channel, unread, unread.cure)
 
 
 def _left_out(pairing: Pairing, problems: list[str]) -> tuple[str, ...]:
@@ -192,13 +192,13 @@ def _tell_left_out(left_out: tuple[str, ...], readable: int, channel: str, stric
     what = f"{channel}: {counted(len(left_out), 'file is', 'files are')}"
     if strict:
         raise DataError(f"{what} without a partner or unreadable, which --strict refuses. {named}")
-    _logger.warning("%s left out. %s", what, named)
+    logger.warning("%s left out. %s", what, named)
 
 
-def _tell_repaired(readings: list[Reading], channel: str) -> None:
+def _tell_repaired(readings: list[PairScan], channel: str) -> None:
     repaired = [reading for reading in readings if reading.repaired]
     if repaired:
-        _logger.warning(
+        logger.warning(
             "%s: in %d of %d masks indices and colours disagree with the colour map; the colours are believed: %s, ...",
             channel,
             len(repaired),
@@ -216,7 +216,7 @@ def _unmapped(
     if unmapped and strict:
         raise DataError(f"{unmapped_sentence(unmapped, channel)}, which --strict refuses: add them to the map.")
     if unmapped:
-        _logger.warning("%s; they are ignored.", unmapped_sentence(unmapped, channel))
+        logger.warning("%s; they are ignored.", unmapped_sentence(unmapped, channel))
     return unmapped
 
 
@@ -234,10 +234,10 @@ def _tell_absent(absent: tuple[int, ...], num_classes: int, channel: str) -> Non
     if absent:
         which = "class" if len(absent) == 1 else "classes"
         named = ", ".join(map(str, absent))
-        _logger.warning("%s: no pixel is labelled as %s %s of %d.", channel, which, named, num_classes)
+        logger.warning("%s: no pixel is labelled as %s %s of %d.", channel, which, named, num_classes)
 
 
-def _sizes(readings: list[Reading]) -> tuple[tuple[tuple[int, int], int], ...]:
+def _sizes(readings: list[PairScan]) -> tuple[tuple[tuple[int, int], int], ...]:
     counted = Counter(reading.image_size for reading in readings)
     return tuple(sorted(counted.items(), key=lambda entry: (-entry[1], entry[0])))
 

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.checks.mask_values import classes_of
-from segwright.checks.scan import Reading
-from segwright.console import LOGGER
+from segwright.checks.scan import PairScan
 from segwright.console import plain as plain
 from segwright.errors import DataError
 from segwright.labels import LabelMap
+
+logger = logging.getLogger(__name__)
 
 Severity = Literal["error", "warning", "note"]
 
@@ -61,11 +62,11 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class Examined:
+class ChannelStatistics:
     """A channel as it was read, N pairs, and the classes 0 to C - 1 that its pixel values mean."""
 
     channel: str
-    readings: Sequence[Reading]
+    readings: Sequence[PairScan]
     label_map: LabelMap
     num_classes: int
     """C; 0 where nobody knows the classes."""
@@ -112,7 +113,7 @@ class Examined:
         return image_names(self.readings[index] for index in np.flatnonzero(wanted).tolist())
 
 
-def image_names(readings: Iterable[Reading]) -> tuple[str, ...]:
+def image_names(readings: Iterable[PairScan]) -> tuple[str, ...]:
     """The files of images."""
     return tuple(reading.pair.image.name for reading in readings)
 
@@ -127,13 +128,13 @@ def tell_each(*findings: Finding | None) -> None:
     for finding in filter(None, findings):
         if finding.severity == "error":
             raise DataError(str(finding))
-        LOGGER.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
+        logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
 
 
 def tell(findings: Iterable[Finding]) -> None:
     """Warn of what was found, at the start of a training: some lines at most. Notes are left to `inspect`."""
     grave = [finding for finding in gravest_first(findings) if finding.severity != "note"]
     for finding in grave[:_TOLD]:
-        LOGGER.warning("%s", finding)
+        logger.warning("%s", finding)
     if len(grave) > _TOLD:
-        LOGGER.warning("and %d more findings: `segwright inspect` shows them all", len(grave) - _TOLD)
+        logger.warning("and %d more findings: `segwright inspect` shows them all", len(grave) - _TOLD)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.checks.findings import Finding, Severity, image_names
-from segwright.checks.scan import Reading
+from segwright.checks.scan import PairScan
 from segwright.data.pairs import decode_mask_of
 from segwright.errors import DataError
-from segwright.formats.exif import turned, turned_size
+from segwright.formats.exif import transposed_size, turned
 from segwright.formats.images import decode_reduced
 from segwright.formats.masks import MaskArray
 from segwright.visualization import displayable
@@ -32,10 +32,10 @@ _ENOUGH: Final = 5  # pairs; fewer have to be clearer, and one proves nothing
 _MOSTLY: Final = 0.8  # of the pairs
 
 
-def fits_either_way(reading: Reading) -> bool:
+def fits_either_way(reading: PairScan) -> bool:
     """Whether an image with an orientation is as large as its mask both as stored and turned upright."""
     size = reading.image_size
-    return reading.orientation > 1 and size == reading.mask_size == turned_size(*size, reading.orientation)
+    return reading.orientation > 1 and size == reading.mask_size == transposed_size(*size, reading.orientation)
 
 
 def count_orientations(noted: Sequence[tuple[str, int]], images: int) -> str:
@@ -47,7 +47,7 @@ def count_orientations(noted: Sequence[tuple[str, int]], images: int) -> str:
     )
 
 
-def orientation_finding(readings: Sequence[Reading], channel: str, *, upright: bool) -> Finding | None:
+def orientation_finding(readings: Sequence[PairScan], channel: str, *, upright: bool) -> Finding | None:
     """What is to be said of images with an orientation other than 1; None where there are none.
 
     `upright` says that images are turned as noted. Up to 20 pairs are read again to compare both ways; those whose
@@ -63,7 +63,7 @@ def orientation_finding(readings: Sequence[Reading], channel: str, *, upright: b
     return Finding(severity, channel, f"{count}: {done}{rest}", cure, image_names(ambiguous or noted), len(noted))
 
 
-def _judged(readings: Sequence[Reading], noted: int, channel: str, upright: bool) -> tuple[Severity, str, str]:
+def _judged(readings: Sequence[PairScan], noted: int, channel: str, upright: bool) -> tuple[Severity, str, str]:
     """How grave it is, the rest of the sentence, and the cure."""
     if not readings:
         return "note", ", which the sizes of their masks agree with.", ""
@@ -121,7 +121,7 @@ class Evidence:
         )
 
 
-def compare_orientations(readings: Sequence[Reading]) -> Evidence | None:
+def compare_orientations(readings: Sequence[PairScan]) -> Evidence | None:
     """Compare up to 20 images that fit their masks either way; None where no classes meet in any."""
     chosen = {int(place) for place in np.linspace(0, len(readings) - 1, min(_COMPARED, len(readings)))}
     ratios = [ratio for place in sorted(chosen) if (ratio := _upright_over_stored(readings[place])) is not None]
@@ -130,7 +130,7 @@ def compare_orientations(readings: Sequence[Reading]) -> Evidence | None:
     return Evidence(len(ratios), sum(ratio > 1 for ratio in ratios), float(np.exp(np.mean(np.log(ratios)))))
 
 
-def _upright_over_stored(reading: Reading) -> float | None:
+def _upright_over_stored(reading: PairScan) -> float | None:
     """How much more brightness changes along the borders of classes in the upright image; None where none meet."""
     pair = reading.pair
     largest = max(max(reading.image_size) // _LONG_SIDE, 1)

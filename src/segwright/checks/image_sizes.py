@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import Examined, Finding, image_names
+from segwright.checks.findings import ChannelStatistics, Finding, image_names
 
 _SCALES: Final = np.linspace(0.5, 2.0, 16)  # what base_size is multiplied by
 _PADDED: Final = 0.25  # of a crop's area, on average
@@ -20,7 +20,9 @@ _ELONGATED: Final = 3.0  # the same of width over height
 _UNLIKE: Final = 2.0  # train's long side over validation's, or the reverse
 
 
-def proportions(train: Examined, validation: Examined, base_size: int, crop_size: int) -> Iterator[Finding]:
+def proportions(
+    train: ChannelStatistics, validation: ChannelStatistics, base_size: int, crop_size: int
+) -> Iterator[Finding]:
     """What is remarkable about sizes and shapes; `base_size` and `crop_size` are in pixels."""
     if len(train.readings):
         yield from _padded(train, base_size, crop_size)
@@ -30,7 +32,7 @@ def proportions(train: Examined, validation: Examined, base_size: int, crop_size
         yield from _unlike(train, validation)
 
 
-def _padded(train: Examined, base_size: int, crop_size: int) -> Iterator[Finding]:
+def _padded(train: ChannelStatistics, base_size: int, crop_size: int) -> Iterator[Finding]:
     scaled = train.sizes / train.sizes.max(1, keepdims=True) * base_size  # [N, 2]
     inside = np.minimum(scaled[:, None] * _SCALES[:, None], crop_size) / crop_size  # [N, scales, 2]
     padded = 1 - float(inside.prod(2).mean())
@@ -47,7 +49,7 @@ def _padded(train: Examined, base_size: int, crop_size: int) -> Iterator[Finding
     )
 
 
-def _scaled(train: Examined, base_size: int) -> Iterator[Finding]:
+def _scaled(train: ChannelStatistics, base_size: int) -> Iterator[Finding]:
     height, width = np.median(train.sizes, 0)
     long_side = max(height, width)
     size = f"a typical picture is {width:.0f}x{height:.0f} pixels"
@@ -69,7 +71,7 @@ def _scaled(train: Examined, base_size: int) -> Iterator[Finding]:
         )
 
 
-def _varied(train: Examined) -> Iterator[Finding]:
+def _varied(train: ChannelStatistics) -> Iterator[Finding]:
     long_side, aspect = train.sizes.max(1), train.sizes[:, 1] / train.sizes[:, 0]
     measure: NDArray[np.float64] | NDArray[np.int64]
     for measure, limit, how in (
@@ -90,7 +92,7 @@ def _varied(train: Examined) -> Iterator[Finding]:
             )
 
 
-def _unlike(train: Examined, validation: Examined) -> Iterator[Finding]:
+def _unlike(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
     ours, theirs = np.median(train.sizes, 0), np.median(validation.sizes, 0)
     ratio = ours.max() / theirs.max()
     if not 1 / _UNLIKE < ratio < _UNLIKE:

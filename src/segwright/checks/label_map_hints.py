@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import Examined, Finding, Severity
+from segwright.checks.findings import ChannelStatistics, Finding, Severity
 from segwright.checks.mask_stretch import EXPORT_ANEW, Stretch, find_stretch
 from segwright.checks.mask_values import classes_of, is_spread, label_map_place, listed_values
 from segwright.checks.scan import combine
@@ -32,7 +32,7 @@ class _Suspicion(NamedTuple):
     proposal: LabelMap
 
 
-def suspicions(train: Examined, validation: Examined, *, declared: bool) -> Iterator[Finding]:
+def suspicions(train: ChannelStatistics, validation: ChannelStatistics, *, declared: bool) -> Iterator[Finding]:
     """What looks like a mistake in the label map of either channel, with a map that would mend it.
 
     `declared` says that somebody gave the number of classes. It is enough that pixel values were counted: the classes
@@ -53,7 +53,7 @@ def suspicions(train: Examined, validation: Examined, *, declared: bool) -> Iter
         yield _finding(validation, own, theirs, declared)
 
 
-def _stretched(channel: Examined, found: Stretch) -> Finding:
+def _stretched(channel: ChannelStatistics, found: Stretch) -> Finding:
     return Finding(
         "warning",
         channel.channel,
@@ -62,7 +62,7 @@ def _stretched(channel: Examined, found: Stretch) -> Finding:
     )
 
 
-def _finding(channel: Examined, found: _Suspicion, values: Values, declared: bool) -> Finding:
+def _finding(channel: ChannelStatistics, found: _Suspicion, values: Values, declared: bool) -> Finding:
     classes = classes_of(values, channel.label_map)
     most_left_out = 2 * np.count_nonzero(classes < 0) >= len(classes)
     fits = declared and not most_left_out and classes.max(initial=-1) < channel.num_classes
@@ -76,7 +76,7 @@ def _finding(channel: Examined, found: _Suspicion, values: Values, declared: boo
     )
 
 
-def _values(channel: Examined) -> Values:
+def _values(channel: ChannelStatistics) -> Values:
     """All values in the masks of a channel but 255, [N]; that counts only where the label map names it."""
     if not channel.readings:
         return np.zeros(0, np.int64)
@@ -84,7 +84,7 @@ def _values(channel: Examined) -> Values:
     return values if IGNORE in _named(channel.label_map) else values[values != IGNORE]
 
 
-def _numbers(channel: Examined) -> Values:
+def _numbers(channel: ChannelStatistics) -> Values:
     """All values in the masks of a channel, 255 included but no data."""
     values = combine(channel.readings)[0]
     return np.asarray(values[values != NO_DATA], np.int64)
@@ -95,7 +95,7 @@ def _named(label_map: LabelMap) -> Values:
     return np.array([pixel for pixel, _ in label_map.values or ()], np.int64)
 
 
-def _suspicion(channel: Examined, values: Values, declared: bool) -> _Suspicion | None:
+def _suspicion(channel: ChannelStatistics, values: Values, declared: bool) -> _Suspicion | None:
     """What is suspicious in one channel by itself."""
     if not values.size:
         return None
@@ -171,7 +171,7 @@ def _unfitting_map(label_map: LabelMap, values: Values) -> _Suspicion | None:
 
 
 def _unlike(
-    validation: Examined, theirs: Values, train: Examined, ours: Values, train_map: LabelMap
+    validation: ChannelStatistics, theirs: Values, train: ChannelStatistics, ours: Values, train_map: LabelMap
 ) -> _Suspicion | None:
     """Validation masks whose numbers are those of train but for a shift or a factor."""
     if train.label_map == validation.label_map:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from segwright.checks.findings import Finding, Severity, image_names
 from segwright.checks.mask_values import label_map_place
-from segwright.checks.scan import Reading
+from segwright.checks.scan import PairScan
 from segwright.formats.stored_palette import NO_COLOUR
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, FileBlob
@@ -32,7 +32,7 @@ _SHOWN: Final = 12  # colours
 class _Used:
     """The colours of the indices in some masks, an entry for each index of each mask, [M]."""
 
-    readings: Sequence[Reading]
+    readings: Sequence[PairScan]
     owner: NDArray[np.int64]
     """The place of the mask in `readings`."""
     index: NDArray[np.int64]
@@ -40,7 +40,7 @@ class _Used:
     """The colour as one number."""
 
     @classmethod
-    def of(cls, readings: Sequence[Reading]) -> "_Used":
+    def of(cls, readings: Sequence[PairScan]) -> "_Used":
         """Gather what the palettes of the masks tell."""
         telling = [(place, one, one.colours) for place, one in enumerate(readings) if one.colours is not None]
         if not telling:
@@ -61,12 +61,12 @@ class _Used:
         examples[indices] = first[order][best]
         return colours, examples
 
-    def mask(self, entry: int) -> Reading:
+    def mask(self, entry: int) -> PairScan:
         """The mask that an entry belongs to."""
         return self.readings[int(self.owner[entry])]
 
 
-def palette_finding(readings: Sequence[Reading], label_map: LabelMap, channel: str) -> Finding | None:
+def palette_finding(readings: Sequence[PairScan], label_map: LabelMap, channel: str) -> Finding | None:
     """What is to be said where an index has different colours in different masks of a channel: an error, or a warning
     where a label map lists the numbers, so that somebody has said what they mean.
     """
@@ -92,7 +92,7 @@ def palette_finding(readings: Sequence[Reading], label_map: LabelMap, channel: s
     )
 
 
-def compare_palettes(train: Sequence[Reading], validation: Sequence[Reading], label_map: LabelMap) -> Finding | None:
+def compare_palettes(train: Sequence[PairScan], validation: Sequence[PairScan], label_map: LabelMap) -> Finding | None:
     """What is to be said where indices have other colours in validation than in train; both have the same label map.
 
     It is an error where a colour of one channel belongs to another index in the other and no label map lists the

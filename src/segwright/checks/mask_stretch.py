@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.checks.mask_values import label_map_place, listed_values
-from segwright.checks.scan import Reading
+from segwright.checks.scan import PairScan
 from segwright.errors import DataError
 from segwright.labels import NO_DATA, LabelMap
 
@@ -42,7 +42,7 @@ class _Kind:
     values: NDArray[np.int64]
     """Ascending, [N]."""
     count: int
-    example: Reading
+    example: PairScan
 
     @cached_property
     def steps(self) -> int:
@@ -57,7 +57,7 @@ class _Kind:
         return 0
 
 
-def find_stretch(readings: Sequence[Reading]) -> Stretch | None:
+def find_stretch(readings: Sequence[PairScan]) -> Stretch | None:
     """Whether nearly every mask reaches the largest number that a file can hold, in steps that differ from file to
     file.
     """
@@ -82,7 +82,7 @@ def find_stretch(readings: Sequence[Reading]) -> Stretch | None:
     )
 
 
-def check_not_stretched(readings: Sequence[Reading], label_map: LabelMap, channel: str) -> None:
+def check_not_stretched(readings: Sequence[PairScan], label_map: LabelMap, channel: str) -> None:
     """Raise DataError for masks that were stretched file by file, where no label map says what their values mean."""
     if label_map.scale != 1 or (stretch := find_stretch(readings)) is None:
         return
@@ -95,7 +95,7 @@ def check_not_stretched(readings: Sequence[Reading], label_map: LabelMap, channe
     raise DataError(f"{channel}: {stretch.sentence}. {EXPORT_ANEW}{way_out}")
 
 
-def _kinds(readings: Sequence[Reading]) -> Iterator[_Kind]:
+def _kinds(readings: Sequence[PairScan]) -> Iterator[_Kind]:
     """The different sets of values; masks of 0 alone are left out, since they are the same stretched or not."""
     examples = {reading.values.tobytes(): reading for reading in reversed(readings)}
     for kind, count in Counter(reading.values.tobytes() for reading in readings).items():

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.scan import Reading, combine
+from segwright.checks.scan import PairScan, combine
 from segwright.errors import DataError
 from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 from segwright.wording import counted, listed
@@ -37,7 +37,7 @@ def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int
     return np.where(classes == IGNORE, -1, classes)
 
 
-def refuse_class_count(num_classes: int, channel: str) -> None:
+def check_class_count(num_classes: int, channel: str) -> None:
     """Refuse numbers of classes other than 2 to 254, which leave nothing to tell apart or no room for 255.
 
     Source: SageMaker's contract, section 1.3.
@@ -56,7 +56,7 @@ def refuse_class_count(num_classes: int, channel: str) -> None:
     )
 
 
-def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
+def check_sizes_match(readings: Sequence[PairScan], channel: str) -> None:
     """Refuse pairs whose image and mask are not of one size."""
     bad = [reading for reading in readings if reading.image_size != reading.mask_size]
     if not bad:
@@ -81,7 +81,7 @@ def refuse_different_sizes(readings: Sequence[Reading], channel: str) -> None:
     )
 
 
-def refuse_all_ignored(
+def check_any_labelled(
     values: NDArray[np.int64], label_map: LabelMap, channel: str, *, void_is_known: bool = False
 ) -> None:
     """Refuse masks of 0 and 255 that mean background and foreground, and masks without a labelled pixel.
@@ -106,17 +106,19 @@ def refuse_all_ignored(
         )
 
 
-def infer_num_classes(readings: Sequence[Reading], values: NDArray[np.int64], label_map: LabelMap, channel: str) -> int:
+def infer_num_classes(
+    readings: Sequence[PairScan], values: NDArray[np.int64], label_map: LabelMap, channel: str
+) -> int:
     """The number of classes that masks show: the largest plus one. Refuses what looks like brightness."""
     values = values[values != NO_DATA]
     classes = classes_of(values, label_map)
     count, occurring = int(classes.max()) + 1, len(np.unique(classes[classes >= 0]))
     in_each = int(np.median([len(reading.values) for reading in readings]))
     if in_each > _LONGEST_SUGGESTION:
-        _refuse_interpolated(readings, channel)
+        _check_interpolated(readings, channel)
     if count > HIGHEST_CLASS + 1 or 2 * occurring < count or in_each > _MOST_IN_A_MASK:
         labelled = values if is_spread(values) else values[classes >= 0]
-        _refuse_interpolated(readings, channel)
+        _check_interpolated(readings, channel)
         raise DataError(
             f"{channel}: the masks hold the values {listed_values(labelled)}, which look like brightness values, "
             f"not like {count} classes.{_stray_values(readings, labelled)} {_suggest_map(labelled, channel)}"
@@ -130,8 +132,8 @@ def infer_num_classes(readings: Sequence[Reading], values: NDArray[np.int64], la
     return count
 
 
-def refuse_other_classes(
-    readings: Sequence[Reading],
+def check_class_range(
+    readings: Sequence[PairScan],
     values: NDArray[np.int64],
     label_map: LabelMap,
     num_classes: int,
@@ -141,7 +143,7 @@ def refuse_other_classes(
     outside = values[classes_of(values, label_map) >= num_classes]
     if not outside.size:
         return
-    _refuse_interpolated(readings, channel)
+    _check_interpolated(readings, channel)
     bad = [reading for reading in readings if np.isin(reading.values, outside).any()]
     shown = listed([_describe(reading, outside, label_map) for reading in bad], separator="; ")
     needed = int(classes_of(outside, label_map).max()) + 1
@@ -170,7 +172,7 @@ def unmapped_sentence(unmapped: dict[int, int], channel: str) -> str:
     return f"{channel}: the label map does not name the pixel values {shown}"
 
 
-def _describe(reading: Reading, outside: NDArray[np.int64], label_map: LabelMap) -> str:
+def _describe(reading: PairScan, outside: NDArray[np.int64], label_map: LabelMap) -> str:
     """One mask and its values that are outside the classes."""
     wrong = np.isin(reading.values, outside)
     values, counts = reading.values[wrong], reading.counts[wrong]
@@ -192,7 +194,7 @@ def _suggest_map(labelled: NDArray[np.int64], channel: str) -> str:
     )
 
 
-def between_classes(readings: Sequence[Reading]) -> str:
+def between_classes(readings: Sequence[PairScan]) -> str:
     """Which few values fill nearly all pixels, in words, where nearly every mask has several times as many others."""
     if not readings:
         return ""
@@ -201,7 +203,7 @@ def between_classes(readings: Sequence[Reading]) -> str:
     return _frequent_values(readings) if others >= _FAR_MORE * frequent else ""
 
 
-def _refuse_interpolated(readings: Sequence[Reading], channel: str) -> None:
+def _check_interpolated(readings: Sequence[PairScan], channel: str) -> None:
     """Refuse masks of more values than could be classes, nearly all of them rare: those between classes."""
     values = combine(readings)[0]
     if len(values) > _LONGEST_SUGGESTION and (frequent := _frequent_values(readings)):
@@ -212,14 +214,14 @@ def _refuse_interpolated(readings: Sequence[Reading], channel: str) -> None:
         )
 
 
-def _or_interpolated(readings: Sequence[Reading]) -> str:
+def _or_interpolated(readings: Sequence[PairScan]) -> str:
     frequent = _frequent_values(readings)
     return (
         f" But {frequent}: if the others come from resizing, resize by nearest neighbour instead." if frequent else ""
     )
 
 
-def _frequent_values(readings: Sequence[Reading]) -> str:
+def _frequent_values(readings: Sequence[PairScan]) -> str:
     """Which few values fill nearly all pixels, in words; nothing where there are none, or no more others."""
     values, counts = combine(readings)
     frequent = _are_frequent(counts)
@@ -233,7 +235,7 @@ def _are_frequent(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(counts >= _FREQUENT * counts.sum())
 
 
-def _stray_values(readings: Sequence[Reading], labelled: NDArray[np.int64]) -> str:
+def _stray_values(readings: Sequence[PairScan], labelled: NDArray[np.int64]) -> str:
     """Which masks alone hold some of the values, where these are few masks: somebody's slip, perhaps."""
     few = max(len(readings) // 10, 1)
     holders = {value: [one for one in readings if value in one.values] for value in labelled.tolist()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from segwright.checks.findings import Finding
-from segwright.checks.scan import Reading
+from segwright.checks.scan import PairScan
 from segwright.formats.notes import Note, NoteKind
 
 Kind = Literal["image", "mask"]
@@ -22,7 +22,7 @@ class NotedFile(NamedTuple):
     note: Note
 
 
-def pixel_findings(readings: Sequence[Reading], channel: str) -> Iterator[Finding]:
+def pixel_findings(readings: Sequence[PairScan], channel: str) -> Iterator[Finding]:
     """What was dropped or assumed in the images and masks of a channel."""
     images = [NotedFile(one.pair.image.name, note) for one in readings for note in one.image_notes]
     masks = [NotedFile(one.pair.mask.name, note) for one in readings for note in one.mask_notes]

@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.images import ImageFacts, PixelForm, Pixels, decode_image
+from segwright.formats.images import ImageFacts, PixelFormat, Pixels, decode_image
 from segwright.formats.pixel_form import Numbers
 from segwright.wording import sentences
 
 if TYPE_CHECKING:
-    from segwright.checks.scan import Reading
+    from segwright.checks.scan import PairScan
 
 _NUMBERS_AT_ONCE: Final = 1 << 18
 
 
 @dataclass(frozen=True)
-class FormWish:
+class RequestedFormat:
     """What is already settled about the pixels; None leaves it to the files."""
 
     bands: int | None = None
@@ -35,13 +35,13 @@ class FormWish:
     numbers: Numbers | None = None
 
     @classmethod
-    def exactly(cls, form: PixelForm) -> Self:
+    def exactly(cls, form: PixelFormat) -> Self:
         """The wish for just this form."""
         return cls(form.bands, form.bit_depth, form.upright, form.numbers)
 
-    def of(self, natural: PixelForm) -> PixelForm:
+    def of(self, natural: PixelFormat) -> PixelFormat:
         """The form that an image of some natural form is to have."""
-        return PixelForm(
+        return PixelFormat(
             self.bands or natural.bands,
             self.bit_depth or natural.bit_depth,
             self.upright,
@@ -49,7 +49,7 @@ class FormWish:
         )
 
 
-AS_THEY_ARE: Final = FormWish()
+AS_THEY_ARE: Final = RequestedFormat()
 """The wish that leaves everything to the files."""
 
 
@@ -111,7 +111,7 @@ class BandStatistics:
     std: tuple[float, ...]
 
 
-def read_form(data: bytes, name: str, facts: ImageFacts, wish: FormWish) -> tuple[PixelForm, BandSums | None]:
+def read_form(data: bytes, name: str, facts: ImageFacts, wish: RequestedFormat) -> tuple[PixelFormat, BandSums | None]:
     """The form that an image gets, and its sums where it is to be normalised by its own statistics.
 
     Raises DataError where the file cannot have that form.
@@ -123,12 +123,12 @@ def read_form(data: bytes, name: str, facts: ImageFacts, wish: FormWish) -> tupl
     return form, None if form.is_plain_colour else BandSums.over(image, facts.no_data)
 
 
-def settle_form(readings: Sequence["Reading"], channel: str) -> PixelForm:
+def settle_form(readings: Sequence["PairScan"], channel: str) -> PixelFormat:
     """The one form of all images of a channel. Raises DataError where they differ, or where some cannot have it."""
     misfits = [reading.misfit for reading in readings if reading.misfit]
     if misfits:
         raise DataError(f"{channel}: {sentences(misfits)}")
-    examples: defaultdict[PixelForm, list[str]] = defaultdict(list)
+    examples: defaultdict[PixelFormat, list[str]] = defaultdict(list)
     for reading in readings:
         examples[reading.form].append(reading.pair.image.name)
     if len(examples) > 1:
@@ -140,7 +140,7 @@ def settle_form(readings: Sequence["Reading"], channel: str) -> PixelForm:
     return next(iter(examples))
 
 
-def band_statistics(readings: Sequence["Reading"]) -> BandStatistics | None:
+def band_statistics(readings: Sequence["PairScan"]) -> BandStatistics | None:
     """Mean and spread over all images, or None for colour pictures of 8 bits."""
     sums = [reading.sums for reading in readings if reading.sums is not None]
     if not sums:

@@ -4,6 +4,7 @@ Knows the channels and the data check, and settles which class has which number 
 and `inspect` both begin here.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +15,20 @@ from numpy.typing import NDArray
 
 from segwright.checks.advice import quick_findings
 from segwright.checks.channel import DataReport, check_pairs
-from segwright.checks.findings import Examined, tell, tell_each
+from segwright.checks.findings import ChannelStatistics, tell, tell_each
 from segwright.checks.mask_palettes import compare_palettes
-from segwright.checks.pixel_statistics import AS_THEY_ARE, FormWish
-from segwright.console import LOGGER, progress
+from segwright.checks.pixel_statistics import AS_THEY_ARE, RequestedFormat
+from segwright.console import progress
 from segwright.data.channels import Channels, Side, read_names
 from segwright.data.pairs import Pairing
 from segwright.data.pipe_mode import FifoStream
 from segwright.errors import DataError, LabelError
-from segwright.formats.images import PixelForm
+from segwright.formats.images import PixelFormat
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names, read_class_names
 from segwright.palettes import default_palette
+
+logger = logging.getLogger(__name__)
 
 Streams = dict[Side, FifoStream]
 
@@ -56,7 +59,7 @@ class PreparedData:
     """Class colours, uint8 [C, 3]: those of the palette masks where there are some."""
 
     @property
-    def form(self) -> PixelForm:
+    def form(self) -> PixelFormat:
         """What the pixels of all images are read as."""
         return self.train.form
 
@@ -74,7 +77,7 @@ def prepare(
     channels: Channels,
     said: Classes,
     *,
-    wish: FormWish = AS_THEY_ARE,
+    wish: RequestedFormat = AS_THEY_ARE,
     streams: Streams | None = None,
     base_size: int = _USUAL.base_size,
     crop_size: int = _USUAL.training_crop_size,
@@ -100,7 +103,7 @@ def prepare(
         "validation",
         said.validation_map,
         classes,
-        FormWish.exactly(train.form),
+        RequestedFormat.exactly(train.form),
         void_is_known=train.ignored_pixels > 0,
     )
     palette = default_palette(classes) if train.palette is None else train.palette
@@ -109,8 +112,8 @@ def prepare(
         if said.train_map == said.validation_map:
             tell_each(compare_palettes(train.readings, validation.readings, said.train_map))
         examined = (
-            Examined("train", train.readings, said.train_map, classes),
-            Examined("validation", validation.readings, said.validation_map, classes),
+            ChannelStatistics("train", train.readings, said.train_map, classes),
+            ChannelStatistics("validation", validation.readings, said.validation_map, classes),
         )
         declared = said.count is not None
         tell(quick_findings(*examined, names, declared=declared, base_size=base_size, crop_size=crop_size))
@@ -168,7 +171,7 @@ def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] |
     """The label map of a channel with its classes in the order of the class names, told to the reader."""
     if label_map is None:
         usual = LabelMap.identity()
-        LOGGER.info(f"{channel}: no label map is given, pixel values are class indices: {usual.to_json()}")
+        logger.info(f"{channel}: no label map is given, pixel values are class indices: {usual.to_json()}")
         return usual
     if label_map.class_names and not names:
         raise LabelError(
@@ -179,7 +182,7 @@ def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] |
         numbered = label_map.numbered_as(names or ())
     except LabelError as error:
         raise LabelError(f"{channel}: {error}") from None
-    LOGGER.info(f"{channel}: label map {numbered.to_json()}")
+    logger.info(f"{channel}: label map {numbered.to_json()}")
     return numbered
 
 
@@ -193,7 +196,13 @@ class _Checks:
     while_reading: Callable[[], None]
 
     def check(
-        self, side: Side, label_map: LabelMap, num_classes: int | None, wish: FormWish, *, void_is_known: bool = False
+        self,
+        side: Side,
+        label_map: LabelMap,
+        num_classes: int | None,
+        wish: RequestedFormat,
+        *,
+        void_is_known: bool = False,
     ) -> DataReport:
         self.while_reading()
         stream = self.streams.get(side)
@@ -218,7 +227,7 @@ class _Checks:
             )
         which = "pairs" if stream is None else "pairs first in the stream"
         form = "" if report.form.is_plain_colour else f" of {report.form}"
-        LOGGER.info(
+        logger.info(
             f"{side}: {len(report.pairs)} {which}{form}, {report.num_classes} classes, {len(report.left_out)} left out"
         )
         return report if stream is None else report.of_a_stream()

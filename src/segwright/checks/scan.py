@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.pixel_statistics import AS_THEY_ARE, BandSums, FormWish, read_form
+from segwright.checks.pixel_statistics import AS_THEY_ARE, BandSums, RequestedFormat, read_form
 from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError, FractionError
-from segwright.formats.images import ImageFacts, PixelForm, decode_image, verify_image
+from segwright.formats.images import ImageFacts, PixelFormat, decode_image, verify_image
 from segwright.formats.masks import MaskArray
 from segwright.formats.notes import Note
 from segwright.formats.stored_palette import stored_palette, telling_colours
@@ -32,7 +32,7 @@ _COUNTED_AT_ONCE: Final = 1 << 20  # pixels; numpy widens each to 8 bytes while 
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class PairScan:
     """What one readable pair holds; sizes are (height, width) in pixels."""
 
     pair: Pair
@@ -48,7 +48,7 @@ class Reading:
     """Hash over the bytes of the image alone."""
     mask_digest: bytes
     """Hash over the bytes of the mask alone."""
-    form: PixelForm
+    form: PixelFormat
     """What the image's pixels are read as."""
     orientation: int = 1
     """How the camera says that the picture is turned (EXIF), 1 to 8; 1 is upright."""
@@ -67,21 +67,21 @@ class Reading:
     legend has corrected the mask."""
 
 
-def read_all(
-    pairs: Sequence[Pair], wish: FormWish = AS_THEY_ARE, progress: Callable[[int, int], None] | None = None
-) -> tuple[list[Reading], list[str]]:
+def scan_pairs(
+    pairs: Sequence[Pair], wish: RequestedFormat = AS_THEY_ARE, progress: Callable[[int, int], None] | None = None
+) -> tuple[list[PairScan], list[str]]:
     """Read all pairs; returns the readable ones in order, and a sentence for each that is not.
 
     One thread for each processor (more where a network is waited for), each of which holds one pair in memory.
     `progress` is called with (done, all).
     """
-    readings: list[Reading] = []
+    readings: list[PairScan] = []
     problems: list[str] = []
     remote = any(pair.image.remote or pair.mask.remote for pair in pairs)
     with ThreadPoolExecutor(max_workers=_REMOTE_AT_ONCE if remote else available_cores()) as pool:
         # an exception here (Ctrl-C above all) drops the iterator of map(), which cancels what has not begun
-        for done, outcome in enumerate(pool.map(partial(read_one, wish=wish), pairs), 1):
-            if isinstance(outcome, Reading):
+        for done, outcome in enumerate(pool.map(partial(scan_pair, wish=wish), pairs), 1):
+            if isinstance(outcome, PairScan):
                 readings.append(outcome)
             else:
                 problems.append(outcome)
@@ -90,7 +90,7 @@ def read_all(
     return readings, problems
 
 
-def combine(readings: Sequence[Reading]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def combine(readings: Sequence[PairScan]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All different pixel values of some masks, [N], ascending, and how many pixels have each, [N]."""
     values, where = np.unique(np.concatenate([reading.values for reading in readings]), return_inverse=True)
     counts = np.zeros(len(values), np.int64)
@@ -98,13 +98,13 @@ def combine(readings: Sequence[Reading]) -> tuple[NDArray[np.int64], NDArray[np.
     return values, counts
 
 
-def fingerprint(readings: Sequence[Reading]) -> str:
+def fingerprint(readings: Sequence[PairScan]) -> str:
     """A hash over keys and file bytes, whatever the order of the pairs and the folders they lie in."""
     digests = sorted(reading.digest for reading in readings)
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
+def scan_pair(pair: Pair, wish: RequestedFormat = AS_THEY_ARE) -> PairScan | str:
     """What one pair holds, or a sentence that says why it cannot be read.
 
     Raises DataError where the mask is a copy of its image (where all its pixels are equal, that may be chance), and
@@ -137,7 +137,7 @@ def read_one(pair: Pair, wish: FormWish = AS_THEY_ARE) -> Reading | str:
     if repaired:
         parts.append(repr(pair.legend).encode())
     digests = [hashlib.sha256(part).digest() for part in parts]
-    return Reading(
+    return PairScan(
         pair=pair,
         image_size=(facts.height, facts.width),
         mask_size=(height, width),

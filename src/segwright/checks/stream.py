@@ -7,32 +7,32 @@ always end it. Refuses to know batches.
 
 from dataclasses import dataclass
 
-from segwright.checks.mask_values import refuse_different_sizes, refuse_other_classes
-from segwright.checks.pixel_statistics import FormWish, settle_form
-from segwright.checks.scan import read_one
+from segwright.checks.mask_values import check_class_range, check_sizes_match
+from segwright.checks.pixel_statistics import RequestedFormat, settle_form
+from segwright.checks.scan import scan_pair
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
-from segwright.formats.images import PixelForm
+from segwright.formats.images import PixelFormat
 from segwright.labels import LabelMap
 
 
 @dataclass(frozen=True)
-class Passing:
+class StreamCheck:
     """What the pairs of a stream have to be."""
 
     channel: str
     num_classes: int
-    form: PixelForm
+    form: PixelFormat
     strict: bool = False
 
     def why_skipped(self, pair: Pair, label_map: LabelMap) -> str:
         """Why a pair that failed is to be skipped. Raises DataError where it is to be refused."""
-        reading = read_one(pair, FormWish.exactly(self.form))
+        reading = scan_pair(pair, RequestedFormat.exactly(self.form))
         if isinstance(reading, str):
             if self.strict:
                 raise DataError(f"{self.channel}: {reading} --strict refuses it.")
             return reading
         settle_form([reading], self.channel)
-        refuse_different_sizes([reading], self.channel)
-        refuse_other_classes([reading], reading.values, label_map, self.num_classes, self.channel)
+        check_sizes_match([reading], self.channel)
+        check_class_range([reading], reading.values, label_map, self.num_classes, self.channel)
         raise AssertionError(f"{pair.key} failed, but nothing is wrong with it")

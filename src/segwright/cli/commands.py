@@ -116,10 +116,10 @@ def evaluate(
     strict: Strict = False,
 ) -> None:
     """Score a trained model against masks: mean IoU, pixel accuracy, and a line for each class."""
-    from segwright.storage import refuse_unwritable_file, write_json
+    from segwright.storage import check_writable_file, write_json
 
     if json:
-        refuse_unwritable_file(json)
+        check_writable_file(json)
     from segwright.evaluation import evaluate as run
     from segwright.evaluation import show
 

@@ -24,10 +24,10 @@ app.command(container)
 def train() -> None:
     """Run the training job that /opt/ml/input describes, and leave the model in /opt/ml/model."""
     from segwright.sagemaker.launcher import rank
-    from segwright.sagemaker.paths import Tree
+    from segwright.sagemaker.paths import Paths
     from segwright.sagemaker.termination import termination_noted
 
-    tree = Tree.from_environment(os.environ)
+    tree = Paths.from_environment(os.environ)
 
     def when_overdue() -> int:
         from segwright.sagemaker.train import end_stopped
@@ -44,10 +44,10 @@ def train() -> None:
 @container.command
 def serve() -> None:
     """Answer requests with the model in /opt/ml/model, or with several below /opt/ml/models."""
-    from segwright.sagemaker.paths import Tree
+    from segwright.sagemaker.paths import Paths
     from segwright.sagemaker.serve import serve_tree
 
-    serve_tree(Tree.from_environment(os.environ))
+    serve_tree(Paths.from_environment(os.environ))
 
 
 @container.command

@@ -3,6 +3,7 @@
 As in `commands`, each imports what it calls when it runs, and nothing is computed here.
 """
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,12 @@ from segwright.cli.shared import (
     app,
     split_list,
 )
-from segwright.console import LOGGER, progress
+from segwright.console import progress
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.storage import as_place
+from segwright.storage import parse_location
+
+logger = logging.getLogger(__name__)
 
 
 @app.command(sort_key=4, usage="Usage: segwright inspect DATA [OPTIONS]")
@@ -105,7 +108,7 @@ def sample(
             overwrite=overwrite,
             progress=lambda _done, _total: advance(1, "pictures"),
         )
-    LOGGER.info(f"{images} pictures with their masks: {directory}")
+    logger.info(f"{images} pictures with their masks: {directory}")
 
 
 @app.command(sort_key=7, usage="Usage: segwright pipe MANIFEST DIR [OPTIONS]")
@@ -125,14 +128,14 @@ def pipe(
     """Serve manifests as FIFOs, as SageMaker's Pipe mode does: train DIR --input-mode Pipe reads them."""
     from segwright.data.pipe_server import serve
 
-    train_place, validation_place = as_place(manifest), as_place(validation or manifest)
-    LOGGER.info(f"serving {directory}/train_0 and {directory}/validation_0; Ctrl-C ends it")
+    train_place, validation_place = parse_location(manifest), parse_location(validation or manifest)
+    logger.info(f"serving {directory}/train_0 and {directory}/validation_0; Ctrl-C ends it")
     serve(
         {"train": train_place, "validation": validation_place},
         directory,
         attributes=split_list(attributes),
         shuffle_seed=shuffle_seed,
-        served=lambda name, records: LOGGER.info(f"{name}: {records} records"),
+        served=lambda name, records: logger.info(f"{name}: {records} records"),
     )
 
 

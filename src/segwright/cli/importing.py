@@ -1,12 +1,14 @@
 """The command import-data: its arguments, its help, and the one function that it calls."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from segwright.cli.shared import Overwrite, app, split_list
-from segwright.console import LOGGER
+
+logger = logging.getLogger(__name__)
 
 _SINGLE = Group("Options of single formats", sort_key=2)
 
@@ -114,7 +116,7 @@ def import_data(
         labelled=labelled,
         overwrite=overwrite,
     )
-    LOGGER.info(
+    logger.info(
         f"{summary.train} pairs to train on and {summary.validation} to validate with, {summary.divided}; "
         f"{len(summary.class_names)} classes: {output}"
     )

@@ -3,13 +3,15 @@
 As in `commands`, each imports what it calls when it runs, and nothing is computed here.
 """
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from segwright.cli.shared import Overwrite, app
-from segwright.console import LOGGER
+
+logger = logging.getLogger(__name__)
 
 
 @app.command(sort_key=8, usage="Usage: segwright import-model MODEL_TAR_GZ_OR_PARAMS BUNDLE [OPTIONS]")
@@ -30,4 +32,4 @@ def import_model(
     from segwright.mxnet import import_model as run
 
     run(source, bundle, overwrite=overwrite)
-    LOGGER.info(f"the model: {bundle}")
+    logger.info(f"the model: {bundle}")

@@ -3,14 +3,16 @@
 Knows that its libraries are an extra. Nothing is served here.
 """
 
+import logging
 import os
 from typing import Annotated
 
 from cyclopts import Parameter, validators
 
 from segwright.cli.shared import Bundle, Device, PrecisionDtype, app
-from segwright.console import LOGGER
 from segwright.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @app.command(sort_key=3, usage="Usage: segwright serve BUNDLE [OPTIONS]")
@@ -46,7 +48,7 @@ def serve(
         raise UserError(f"serving needs the package {error.name}: pip install 'segwright[serve]'") from error
 
     settings = ServingSettings.from_environment(os.environ)
-    LOGGER.setLevel(settings.log_level)
+    logger.setLevel(settings.log_level)
     run(
         bundle,
         host=host,

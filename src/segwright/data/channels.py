@@ -23,8 +23,10 @@ from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.manifest import resolve_reference
 from segwright.labels import LabelMap, parse_class_names
-from segwright.storage import Cache, Place, S3Place, as_place, entries, is_file, is_folder, open_blob
+from segwright.storage import Cache, Location, S3Location, entries, is_file, is_folder, open_blob, parse_location
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 Side = Literal["train", "validation"]
 InputMode = Literal["File", "Pipe"]
@@ -37,8 +39,6 @@ _PICTURE_CHANNELS: Final = CHANNELS[:4]
 _LABEL_FILES: Final = ("train_label_map", "validation_label_map", "class_names")
 _LABEL_SUFFIXES: Final = (".json", ".txt")
 
-_logger = logging.getLogger("segwright")
-
 
 @dataclass(frozen=True)
 class Channels:
@@ -46,11 +46,11 @@ class Channels:
     mode `Pipe` the FIFOs `train_0`, `train_1`, ... The places of masks are None where images come with theirs.
     """
 
-    train: Place
-    train_annotation: Place | None
-    validation: Place
-    validation_annotation: Place | None
-    label_map: Place | None = None
+    train: Location
+    train_annotation: Location | None
+    validation: Location
+    validation_annotation: Location | None
+    label_map: Location | None = None
     """A folder, a single file, or None."""
     input_mode: InputMode = "File"
     attributes: tuple[str, ...] | None = None
@@ -65,13 +65,13 @@ class Channels:
     @classmethod
     def locate(
         cls,
-        data: Place | str | None,
+        data: Location | str | None,
         *,
-        train: Place | str | None = None,
-        train_annotation: Place | str | None = None,
-        validation: Place | str | None = None,
-        validation_annotation: Place | str | None = None,
-        label_map: Place | str | None = None,
+        train: Location | str | None = None,
+        train_annotation: Location | str | None = None,
+        validation: Location | str | None = None,
+        validation_annotation: Location | str | None = None,
+        label_map: Location | str | None = None,
         input_mode: InputMode = "File",
         attributes: Sequence[str] | None = None,
         cache: Cache | None = None,
@@ -84,7 +84,7 @@ class Channels:
         masks without a label map of their own are read with that of the training masks. Raises DataError that names
         every channel that is missing and the option that can point to it.
         """
-        root = None if data is None else as_place(data, cache)
+        root = None if data is None else parse_location(data, cache)
         given = {
             "train": train,
             "train_annotation": train_annotation,
@@ -92,7 +92,7 @@ class Channels:
             "validation_annotation": validation_annotation,
             "label_map": label_map,
         }
-        found = {name: as_place(place, cache) for name, place in given.items() if place is not None}
+        found = {name: parse_location(place, cache) for name, place in given.items() if place is not None}
         if isinstance(root, Path) and not root.is_dir():
             raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_PICTURE_CHANNELS)}.")
         if root is not None:
@@ -103,7 +103,7 @@ class Channels:
         pictures = [name for name in given if given[name] is not None and name != "label_map"]
         if isinstance(root, Path) and not pictures and input_mode == "File" and _missing(found, input_mode):
             found |= _laid_out(root)
-        _refuse_missing(found, root, input_mode)
+        _check_missing(found, root, input_mode)
         channels = cls(
             train=found["train"],
             train_annotation=found.get("train_annotation"),
@@ -131,11 +131,11 @@ class Channels:
         if self.input_mode == "File":
             return None
         place = self.train if side == "train" else self.validation
-        if isinstance(place, S3Place):
+        if isinstance(place, S3Location):
             raise DataError(f"{place}: in mode Pipe a channel is a FIFO on this machine.")
         return FifoStream(place)
 
-    def label_map_file(self, side: Side) -> Place | None:
+    def label_map_file(self, side: Side) -> Location | None:
         """The label map of the masks of one side, for validation perhaps the one of the training masks; else None."""
         place = self._label_file(f"{side}_label_map")
         shared = place is None and side == "validation" and self.share_label_map
@@ -146,7 +146,7 @@ class Channels:
         place = self.label_map_file(side)
         return None if place is None else LabelMap.parse(_text(place), str(place))
 
-    def class_names_file(self) -> Place | None:
+    def class_names_file(self) -> Location | None:
         """`class_names.json` or `class_names.txt` beside the label maps, or None."""
         return self._label_file("class_names") if self.label_map and is_folder(self.label_map) else None
 
@@ -163,7 +163,7 @@ class Channels:
         ]
         return find_class_table(folders, num_classes)
 
-    def _label_file(self, stem: str) -> Place | None:
+    def _label_file(self, stem: str) -> Location | None:
         if self.label_map is None:
             return None
         if not is_folder(self.label_map):
@@ -184,7 +184,7 @@ class Channels:
             if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
         ]
         if strange:
-            _logger.warning(
+            logger.warning(
                 "%s: not used: %s; a label map is called train_label_map.json or validation_label_map.json.",
                 self.label_map,
                 listed(strange),
@@ -192,8 +192,8 @@ class Channels:
 
 
 def list_pairs(
-    images: Place,
-    masks: Place | None,
+    images: Location,
+    masks: Location | None,
     attributes: Sequence[str] | None = None,
     cache: Cache | None = None,
     *,
@@ -214,21 +214,21 @@ def list_pairs(
     return find_pairs(images, masks, kept_masks)
 
 
-def read_names(file: Place) -> tuple[str, ...]:
+def read_names(file: Location) -> tuple[str, ...]:
     """The class names in a file here or in S3. Raises LabelError and DataError."""
     return parse_class_names(_text(file), str(file))
 
 
-def _text(place: Place) -> str:
+def _text(place: Location) -> str:
     try:
         return open_blob(place).read().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise LabelError(f"{place} cannot be read: it is not UTF-8 text") from None
 
 
-def _looked_up(root: Place, mode: InputMode) -> dict[str, Place]:
+def _looked_up(root: Location, mode: InputMode) -> dict[str, Location]:
     """What has the name of a channel below a place: a folder, or a list of pairs."""
-    found: dict[str, Place] = {}
+    found: dict[str, Location] = {}
     if mode == "Pipe":
         found = {side: root / side for side in SIDES}
         return found | ({"label_map": root / "label_map"} if is_folder(root / "label_map") else {})
@@ -240,7 +240,7 @@ def _looked_up(root: Place, mode: InputMode) -> dict[str, Place]:
     return found
 
 
-def _list_in(side: Side, place: Place, attributes: Sequence[str] | None, has_masks: bool) -> Place:
+def _list_in(side: Side, place: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
     """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the place.
 
     It is all that the folder holds, or, without a folder of masks, lies beside the files that it names. Raises
@@ -254,7 +254,7 @@ def _list_in(side: Side, place: Place, attributes: Sequence[str] | None, has_mas
         return lists[0] if lists else place
     named, masks = ", ".join(file.name for file in lists), f"{side}_annotation"
     if has_masks:
-        _logger.info("%s: not used, since the masks are in %s: %s", place, masks, named)
+        logger.info("%s: not used, since the masks are in %s: %s", place, masks, named)
         return place
     if len(lists) > 1:
         raise DataError(
@@ -266,7 +266,7 @@ def _list_in(side: Side, place: Place, attributes: Sequence[str] | None, has_mas
             f"{place} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
             f"{masks}, or leave {named} alone in {side}."
         )
-    _logger.info("%s: the pairs are those that %s lists; what else lies there is not looked for.", place, named)
+    logger.info("%s: the pairs are those that %s lists; what else lies there is not looked for.", place, named)
     return lists[0]
 
 
@@ -285,7 +285,7 @@ def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Pat
     return not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
 
 
-def _laid_out(root: Path) -> Mapping[str, Place]:
+def _laid_out(root: Path) -> Mapping[str, Location]:
     """The channels in a folder as other tools write it; nothing where it is none.
 
     Raises DataError where several folders could be one channel, and where nothing beside the images is a mask.
@@ -301,11 +301,11 @@ def _laid_out(root: Path) -> Mapping[str, Place]:
             f"Missing below {root}: folders of masks, such as train_annotation and validation_annotation; and masks "
             f"do not lie beside their images either. {error}"
         ) from None
-    _logger.info("%s has no folders train_annotation and validation_annotation: %s", root, layout.told)
+    logger.info("%s has no folders train_annotation and validation_annotation: %s", root, layout.told)
     return layout.channels
 
 
-def _missing(found: Mapping[str, Place], mode: InputMode) -> list[str]:
+def _missing(found: Mapping[str, Location], mode: InputMode) -> list[str]:
     """The channels that were not found, and why, where they were looked for."""
     return [
         f"{name} ({_absent(found[name])})" if name in found else name
@@ -314,7 +314,7 @@ def _missing(found: Mapping[str, Place], mode: InputMode) -> list[str]:
     ]
 
 
-def _refuse_missing(found: Mapping[str, Place], root: Place | None, mode: InputMode) -> None:
+def _check_missing(found: Mapping[str, Location], root: Location | None, mode: InputMode) -> None:
     """Raise DataError when a channel of pictures was not found, or is no folder where it should be."""
     missing = _missing(found, mode)
     if not missing:
@@ -327,7 +327,7 @@ def _refuse_missing(found: Mapping[str, Place], root: Place | None, mode: InputM
     )
 
 
-def _is_needed(name: str, found: Mapping[str, Place], mode: InputMode) -> bool:
+def _is_needed(name: str, found: Mapping[str, Location], mode: InputMode) -> bool:
     """Label maps are needed where they were named; masks where their images are in a folder."""
     if name == "label_map":
         return name in found
@@ -336,12 +336,12 @@ def _is_needed(name: str, found: Mapping[str, Place], mode: InputMode) -> bool:
     return not (name.endswith("_annotation") and together)
 
 
-def _is_there(place: Place | None, name: str, mode: InputMode) -> bool:
+def _is_there(place: Location | None, name: str, mode: InputMode) -> bool:
     if place is None or (mode == "Pipe" and name != "label_map"):
         return place is not None
     may_be_file = name == "label_map" or place.suffix.lower() in LIST_SUFFIXES
     return is_folder(place) or (may_be_file and is_file(place))
 
 
-def _absent(place: Place) -> str:
+def _absent(place: Location) -> str:
     return f"{place} is not a folder" if isinstance(place, Path) and place.exists() else f"{place} does not exist"

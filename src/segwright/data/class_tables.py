@@ -16,8 +16,10 @@ from typing import Final
 
 from segwright.errors import DataError, LabelError
 from segwright.labels import IGNORE, LabelMap, checked_names
-from segwright.storage import Place, S3Place, is_file, open_blob
+from segwright.storage import Location, S3Location, is_file, open_blob
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 _TABLES: Final = ("_classes.csv", "classes.csv", "class_dict.csv", "class_dict_seg.csv", "labels.csv")
 _LISTS: Final = ("classes.txt", "labels.txt", "class_names.txt", "obj.names")
@@ -28,8 +30,6 @@ _VALUES: Final = (
 _NAMES: Final = ("classname", "labelname", "name", "class", "label", "category")
 _COLOUR_COLUMNS: Final = re.compile(r"\b(r|red|rgb|hex|colou?rs?)\b", re.IGNORECASE)
 _VOID: Final = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown")
-
-_logger = logging.getLogger("segwright")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ClassTable:
         return LabelMap(values=pairs, class_names=self.names)
 
 
-def find_class_table(folders: Sequence[Sequence[Place]], num_classes: int | None) -> ClassTable | None:
+def find_class_table(folders: Sequence[Sequence[Location]], num_classes: int | None) -> ClassTable | None:
     """The table beside the masks of any channel, whose folders are given; it is told, and why one is not used.
 
     Raises LabelError where those of two channels differ.
@@ -65,7 +65,7 @@ def find_class_table(folders: Sequence[Sequence[Place]], num_classes: int | None
                 "or give label maps and class names."
             )
     if num_classes is not None and (num_classes != len(table.names) or table.label_map()):
-        _logger.warning(
+        logger.warning(
             "%s names the pixel values %s and is not used: num_classes %d means 0 to %d.",
             table.source,
             listed(table.values, 5),
@@ -73,7 +73,7 @@ def find_class_table(folders: Sequence[Sequence[Place]], num_classes: int | None
             num_classes - 1,
         )
         return None
-    _logger.info(
+    logger.info(
         "class names come from %s: %s; num_classes, class names and label maps that are given come before it",
         table.source,
         ", ".join(table.names),
@@ -118,17 +118,17 @@ def _is_number(cell: str) -> bool:
     return cell.isascii() and cell.isdecimal() and len(cell) < 6
 
 
-def _first_table(places: Sequence[Place]) -> ClassTable | None:
+def _first_table(places: Sequence[Location]) -> ClassTable | None:
     """The first table in some folders. In S3, where each look is a request, only the commonest is looked for."""
-    named = [place / name for place in places for name in (_TABLES[:1] if isinstance(place, S3Place) else _TABLES)]
+    named = [place / name for place in places for name in (_TABLES[:1] if isinstance(place, S3Location) else _TABLES)]
     return next((table for file in named if is_file(file) and (table := _read(file)) is not None), None)
 
 
-def _read(file: Place) -> ClassTable | None:
+def _read(file: Location) -> ClassTable | None:
     try:
         return parse_class_table(open_blob(file).read().decode("utf-8-sig"), str(file))
     except (DataError, LabelError, UnicodeDecodeError) as error:
-        _logger.warning("%s is not used for class names: %s", file, error)
+        logger.warning("%s is not used for class names: %s", file, error)
         return None
 
 
@@ -136,10 +136,10 @@ def _tell_others(folders: Sequence[Path]) -> None:
     """Say what would read a list of names or a table of colours, which does not tell pixel values."""
     for file in (folder / name for folder in folders for name in _LISTS):
         if file.is_file():
-            _logger.info("%s is not used; if its lines are the classes 0, 1, 2, ...: --class-names %s", file, file)
+            logger.info("%s is not used; if its lines are the classes 0, 1, 2, ...: --class-names %s", file, file)
     for file in (folder / name for folder in folders for name in (*_TABLES, *_COLOURS)):
         if file.is_file() and (file.name in _COLOURS or _COLOUR_COLUMNS.search(_first_line(file))):
-            _logger.info(
+            logger.info(
                 "%s gives no pixel values and is not used; if masks are pictures in its colours: segwright import-data "
                 "colours IMAGES --masks MASKS --colours %s",
                 file,

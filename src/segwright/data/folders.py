@@ -21,8 +21,10 @@ from segwright.data.unread import UnreadFiles, find_unread
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
-from segwright.storage import Blob, Cache, FileBlob, Place, S3Place, files_below, is_file, open_blob
+from segwright.storage import Blob, Cache, FileBlob, Location, S3Location, is_file, open_blob, walk_files
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
 """Names of SageMaker's input channels, which are the names of the folders as well."""
@@ -35,8 +37,6 @@ _RULE_IN_ONE: Final = (
     "Masks side by side with images add a word, as in 01.jpg and 01_mask.png, or lie in a sub-folder of their own."
 )
 _YIELDS: Final = ".gif"  # often an animation of the picture beside it
-
-_logger = logging.getLogger("segwright")
 
 
 class _File(NamedTuple):
@@ -51,7 +51,7 @@ class _File(NamedTuple):
         return str(self.name._replace(ending=""))
 
 
-def find_pairs(images: Place, masks: Place, kept_masks: Cache | None = None) -> Pairing:
+def find_pairs(images: Location, masks: Location, kept_masks: Cache | None = None) -> Pairing:
     """Pair the images below one folder with the masks below another, or what lies side by side in one.
 
     Files pair by their path below the folder without the ending. What is left pairs by name alone, where sub-folders
@@ -66,8 +66,8 @@ def find_pairs(images: Place, masks: Place, kept_masks: Cache | None = None) -> 
     some_images, some_masks = _ending_in(IMAGE_SUFFIXES, image_files), _ending_in(MASK_SUFFIXES, mask_files)
     if not some_images or not some_masks:
         raise DataError(_nothing_there(images, masks, image_files, mask_files))
-    _refuse_equal_keys(some_images)
-    _refuse_equal_keys(some_masks)
+    _check_equal_keys(some_images)
+    _check_equal_keys(some_masks)
     with _places_named(f"{images} and {masks}"):
         match = match_names([file.name for file in some_images], [file.name for file in some_masks])
     if not match.pairs:
@@ -77,7 +77,7 @@ def find_pairs(images: Place, masks: Place, kept_masks: Cache | None = None) -> 
     return _pairing(pairs, some_images, some_masks, match.assumed, unread, kept_masks)
 
 
-def _pairs_in_one(folder: Place, kept_masks: Cache | None) -> Pairing:
+def _pairs_in_one(folder: Location, kept_masks: Cache | None) -> Pairing:
     """Pair what lies side by side in one folder. What is in no pair counts as an image, if it can be one."""
     all_files = _files(folder)
     files = _ending_in((*IMAGE_SUFFIXES, *MASK_SUFFIXES), all_files)
@@ -86,14 +86,14 @@ def _pairs_in_one(folder: Place, kept_masks: Cache | None) -> Pairing:
     if not match.pairs:
         raise DataError(_nothing_pairs_in_one(folder, files, all_files))
     pairs = [(files[image], files[mask]) for image, mask in match.pairs]
-    _refuse_equal_keys([image for image, _ in pairs])
+    _check_equal_keys([image for image, _ in pairs])
     used = {file for pair in pairs for file in pair}
     images = [file for file in files if file not in used and file.path.suffix.lower() in IMAGE_SUFFIXES]
     others = [file for file in files if file not in used and file.path.suffix.lower() not in IMAGE_SUFFIXES]
     return _pairing(pairs, images, others, match.assumed, [find_unread(all_files, files)], kept_masks)
 
 
-def list_images(paths: Sequence[Place], without: Path | None = None) -> list[tuple[str, Blob]]:
+def list_images(paths: Sequence[Location], without: Path | None = None) -> list[tuple[str, Blob]]:
     """Images to predict: each file as given, and all images below each folder, as (relative stem, bytes).
 
     Folders are read as `find_pairs` reads them, but for what lies below `without`; what looks like a picture and is not
@@ -111,7 +111,7 @@ def list_images(paths: Sequence[Place], without: Path | None = None) -> list[tup
     return list(found.items())
 
 
-def _images_at(path: Place, without: Path | None) -> list[tuple[str, Blob]]:
+def _images_at(path: Location, without: Path | None) -> list[tuple[str, Blob]]:
     """Images by relative stem: a file as given, whatever its ending, or all images below a folder."""
     if is_file(path):
         return [(PurePosixPath(path.name).stem, open_blob(path))]
@@ -119,19 +119,19 @@ def _images_at(path: Place, without: Path | None) -> list[tuple[str, Blob]]:
     found = _ending_in(IMAGE_SUFFIXES, files)
     if not found:
         raise DataError(_no_images(path, files))
-    _refuse_equal_keys(found)
+    _check_equal_keys(found)
     if (unread := find_unread(files, found)) is not None:
-        _logger.warning("%s: %s. %s", path, unread, unread.cure)
+        logger.warning("%s: %s. %s", path, unread, unread.cure)
     _tell_masks(path, found)
     return [(file.key, file.blob) for file in found]
 
 
-def _tell_masks(folder: Place, images: Sequence[_File]) -> None:
+def _tell_masks(folder: Location, images: Sequence[_File]) -> None:
     """Warn of images that are named as masks of others."""
     with suppress(DataError):
         pairs = match_in_one_folder([file.name for file in images], IMAGE_SUFFIXES, MASK_SUFFIXES).pairs
         if pairs:
-            _logger.warning(
+            logger.warning(
                 "%s: %d of %d pictures are named as masks of others, for example %s. They are read like all others: "
                 "give a folder without them if that is not wanted.",
                 folder,
@@ -141,11 +141,11 @@ def _tell_masks(folder: Place, images: Sequence[_File]) -> None:
             )
 
 
-def _files(folder: Place, without: PurePosixPath | None = None) -> list[_File]:
+def _files(folder: Location, without: PurePosixPath | None = None) -> list[_File]:
     """All files below a folder, but for those below a sub-folder, given by its path from there."""
     foreign = _Foreign(folder)
     found = []
-    for path, blob in files_below(folder, foreign):
+    for path, blob in walk_files(folder, foreign):
         if without is None or without not in path.parents:
             parent, suffix = path.parent.as_posix(), path.suffix
             stem = path.name.removesuffix(suffix)
@@ -161,17 +161,17 @@ def _ending_in(suffixes: Collection[str], files: Iterable[_File]) -> list[_File]
     return [file for file in found if file.path.suffix.lower() != _YIELDS or file.key not in keys]
 
 
-def _below(inner: Place, outer: Place) -> PurePosixPath | None:
+def _below(inner: Location, outer: Location) -> PurePosixPath | None:
     """The path from one place to another that lies below it, or is the same; else None."""
     with suppress(ValueError):
-        if isinstance(inner, S3Place) and isinstance(outer, S3Place) and inner.bucket == outer.bucket:
+        if isinstance(inner, S3Location) and isinstance(outer, S3Location) and inner.bucket == outer.bucket:
             return PurePosixPath(inner.key).relative_to(outer.key)
         if isinstance(inner, Path) and isinstance(outer, Path):
             return PurePosixPath(inner.resolve().relative_to(outer.resolve()).as_posix())
     return None
 
 
-def _refuse_equal_keys(files: Iterable[_File]) -> None:
+def _check_equal_keys(files: Iterable[_File]) -> None:
     found: dict[str, _File] = {}
     for file in files:
         other = found.setdefault(file.key, file)
@@ -223,9 +223,9 @@ class _Foreign:
     folders of masks are foreign.
     """
 
-    def __init__(self, root: Place) -> None:
+    def __init__(self, root: Location) -> None:
         self.root = root
-        self.own = root.name if isinstance(root, S3Place) else root.resolve().name
+        self.own = root.name if isinstance(root, S3Location) else root.resolve().name
         self.found: list[str] = []
 
     def __call__(self, folder: PurePosixPath) -> bool:
@@ -241,7 +241,7 @@ class _Foreign:
         """Say in one warning what was left out."""
         if self.found:
             verb = "is" if len(self.found) == 1 else "are"
-            _logger.warning("%s %s left out, because of another channel's name.", listed(self.found), verb)
+            logger.warning("%s %s left out, because of another channel's name.", listed(self.found), verb)
 
 
 @contextmanager
@@ -253,11 +253,11 @@ def _places_named(places: str) -> Iterator[None]:
         raise DataError(f"{places}: {error}") from None
 
 
-def _no_images(folder: Place, files: Sequence[_File]) -> str:
+def _no_images(folder: Location, files: Sequence[_File]) -> str:
     return f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}){_but(files)}"
 
 
-def _nothing_there(images: Place, masks: Place, image_files: Sequence[_File], mask_files: Sequence[_File]) -> str:
+def _nothing_there(images: Location, masks: Location, image_files: Sequence[_File], mask_files: Sequence[_File]) -> str:
     """Why a folder has no images, or the other no masks."""
     if not _ending_in(IMAGE_SUFFIXES, image_files):
         return _no_images(images, image_files)
@@ -284,7 +284,7 @@ def _endings(files: Iterable[_File]) -> Counter[str]:
     return Counter(file.path.suffix.lower() for file in files)
 
 
-def _nothing_pairs(images: Place, masks: Place, some_images: Sequence[_File], some_masks: Sequence[_File]) -> str:
+def _nothing_pairs(images: Location, masks: Location, some_images: Sequence[_File], some_masks: Sequence[_File]) -> str:
     """Why two folders gave no pair, and what to do."""
     stems = [file.name.stem for file in some_masks]
     return (
@@ -310,7 +310,7 @@ def _several(images: Sequence[_File], masks: Sequence[str]) -> str:
     )
 
 
-def _nothing_pairs_in_one(folder: Place, files: Sequence[_File], all_files: Sequence[_File]) -> str:
+def _nothing_pairs_in_one(folder: Location, files: Sequence[_File], all_files: Sequence[_File]) -> str:
     """Why one folder gave no pair, and what to do."""
     if not files:
         return _no_images(folder, all_files)

@@ -5,6 +5,7 @@ All that is random about a sample is drawn from (seed, epoch, number of the pair
 workers nor the number of processes changes what a network sees.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -22,16 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segwright.console import LOGGER
 from segwright.data.pairs import Pair, read_crop
-from segwright.data.pipe_batches import Feed
-from segwright.data.sampler import EpochSampler, Visit
-from segwright.data.transforms import Crop, draw_crop, still_crop
+from segwright.data.pipe_batches import BatchStream
+from segwright.data.sampler import EpochSampler, SampleIndex
+from segwright.data.transforms import Crop, fixed_crop, random_crop
 from segwright.errors import DataError, UserError
-from segwright.formats.images import RGB, PixelForm, Pixels
+from segwright.formats.images import RGB, PixelFormat, Pixels
 from segwright.labels import IGNORE, LabelMap
 from segwright.resources import available_cores
-from segwright.storage import HeldBlob
+from segwright.storage import BytesBlob
+
+logger = logging.getLogger(__name__)
 
 _IN_FLIGHT: Final = 16  # objects that one worker fetches at a time
 _AFTER_SIGTERM: Final = 30  # seconds until a loader ends that was told to
@@ -62,7 +64,7 @@ class PairCheck(Protocol):
         ...
 
     @property
-    def form(self) -> PixelForm:
+    def form(self) -> PixelFormat:
         """What the pixels of images are read as."""
         ...
 
@@ -102,7 +104,7 @@ def training_loader(
     label_map: LabelMap,
     crops: CropSettings,
     settings: LoaderSettings,
-    form: PixelForm = RGB,
+    form: PixelFormat = RGB,
 ) -> "TrainingLoader":
     """Make the loader of one process for pairs that were all checked before."""
     sampler = EpochSampler(
@@ -112,17 +114,22 @@ def training_loader(
 
 
 def stream_loader(
-    feed: Feed, expected: int, label_map: LabelMap, crops: CropSettings, settings: LoaderSettings, passing: PairCheck
+    feed: BatchStream,
+    expected: int,
+    label_map: LabelMap,
+    crops: CropSettings,
+    settings: LoaderSettings,
+    passing: PairCheck,
 ) -> "TrainingLoader":
     """Make the loader of one process for a stream, which is said to hold `expected` pairs."""
     dataset = _Crops(label_map, crops, settings.seed, passing.form, passing)
     return TrainingLoader(dataset, StreamSampler(feed, expected, settings.batch_size), settings)
 
 
-class StreamSampler(Sampler[list[Visit[Pair]]]):
+class StreamSampler(Sampler[list[SampleIndex[Pair]]]):
     """The shares of a stream's batches, as a loader takes them."""
 
-    def __init__(self, feed: Feed, expected: int, batch_size: int) -> None:
+    def __init__(self, feed: BatchStream, expected: int, batch_size: int) -> None:
         self._feed, self._expected, self._batch_size = feed, expected, batch_size
         self.epoch = 0
         self.skip = 0
@@ -133,7 +140,7 @@ class StreamSampler(Sampler[list[Visit[Pair]]]):
         """How many pairs a pass holds: counted in the last one, else what was said."""
         return self._expected if self._feed.pairs_seen is None else self._feed.pairs_seen
 
-    def __iter__(self) -> Iterator[list[Visit[Pair]]]:
+    def __iter__(self) -> Iterator[list[SampleIndex[Pair]]]:
         return self._feed.batches(self.epoch, self.skip)
 
     @property
@@ -199,7 +206,7 @@ def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
     room = shutil.disk_usage(_SHARED_MEMORY).free // settings.local_world_size if writable else 0
     fitting = min(workers, max((room // batch - _BATCHES_BESIDE) // _BATCHES_AHEAD, 0))
     if fitting < workers:
-        LOGGER.warning(
+        logger.warning(
             f"{_SHARED_MEMORY} has room for {fitting} of {workers} loaders only: training will be slower. Give the "
             "container more shared memory, as docker's option shm-size with 2g does."
         )
@@ -222,12 +229,12 @@ class _Crops:
         label_map: LabelMap,
         crops: CropSettings,
         seed: int,
-        form: PixelForm,
+        form: PixelFormat,
         passing: PairCheck | None = None,
     ) -> None:
         self.label_map, self.crops, self.seed, self.form, self.passing = label_map, crops, seed, form, passing
 
-    def __getitems__(self, visits: list[Visit[Pair]]) -> list[_Sample | UserError]:
+    def __getitems__(self, visits: list[SampleIndex[Pair]]) -> list[_Sample | UserError]:
         """All samples of a batch; bytes that a network delivers are fetched together, a bounded number at a time."""
         if any(visit.pair.image.remote or visit.pair.mask.remote for visit in visits):
             with ThreadPoolExecutor(_IN_FLIGHT // 2) as pool:
@@ -235,7 +242,7 @@ class _Crops:
             return [each if isinstance(each, UserError) else self[each] for each in fetched]
         return [self[visit] for visit in visits]
 
-    def __getitem__(self, visit: Visit[Pair]) -> _Sample | UserError:
+    def __getitem__(self, visit: SampleIndex[Pair]) -> _Sample | UserError:
         try:
             image, mask = self._crop(visit)
         except UserError as error:
@@ -245,19 +252,19 @@ class _Crops:
             return _Sample(image, mask, visit.pair.key)
         return _Sample(image, np.full_like(mask, IGNORE), None)
 
-    def _crop(self, visit: Visit[Pair]) -> tuple[Pixels, NDArray[np.uint8]]:
+    def _crop(self, visit: SampleIndex[Pair]) -> tuple[Pixels, NDArray[np.uint8]]:
         highest = self.passing.num_classes if self.passing else None
         return read_crop(
             visit.pair, self.label_map, self.form, partial(self._draw, visit), self.crops.padding, num_classes=highest
         )
 
-    def _draw(self, visit: Visit[Pair], height: int, width: int) -> Crop:
+    def _draw(self, visit: SampleIndex[Pair], height: int, width: int) -> Crop:
         sizes = (height, width, self.crops.base_size, self.crops.crop_size)
         if not self.crops.augment:
-            return still_crop(*sizes)
-        return draw_crop(np.random.default_rng([self.seed, visit.epoch, visit.number]), *sizes)
+            return fixed_crop(*sizes)
+        return random_crop(np.random.default_rng([self.seed, visit.epoch, visit.number]), *sizes)
 
-    def _failed(self, visit: Visit[Pair], error: UserError) -> _Sample | UserError:
+    def _failed(self, visit: SampleIndex[Pair], error: UserError) -> _Sample | UserError:
         """A stand-in for a pair of a stream that is to be skipped, or the error that ends the training."""
         if self.passing is None:
             return error
@@ -274,13 +281,13 @@ def _as_dataset(crops: _Crops) -> Dataset[Any]:
     return crops  # type: ignore[return-value]  # a map-style data set, by its methods
 
 
-def _fetched(visit: Visit[Pair]) -> Visit[Pair] | UserError:
+def _fetched(visit: SampleIndex[Pair]) -> SampleIndex[Pair] | UserError:
     """The visit with its bytes in memory."""
     pair = visit.pair
     try:
-        held = replace(pair, image=HeldBlob(pair.image.name, pair.image.read()))
+        held = replace(pair, image=BytesBlob(pair.image.name, pair.image.read()))
         if pair.kept_masks is None:
-            held = replace(held, mask=HeldBlob(pair.mask.name, pair.mask.read()))
+            held = replace(held, mask=BytesBlob(pair.mask.name, pair.mask.read()))
     except DataError as error:
         return error
     return replace(visit, pair=held)

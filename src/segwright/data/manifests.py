@@ -20,15 +20,15 @@ from segwright.formats.manifest import (
     resolve_reference,
 )
 from segwright.formats.palette_repair import Legend
-from segwright.storage import Blob, Cache, Place, S3Place, open_blob, with_tags
+from segwright.storage import Blob, Cache, Location, S3Location, open_blob, with_tags
+
+logger = logging.getLogger(__name__)
 
 MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")
 
-_logger = logging.getLogger("segwright")
-
 
 def manifest_pairs(
-    manifest: Place, attributes: Sequence[str] | None, cache: Cache | None = None, kept_masks: Cache | None = None
+    manifest: Location, attributes: Sequence[str] | None, cache: Cache | None = None, kept_masks: Cache | None = None
 ) -> Pairing:
     """List the pairs of a manifest; references are S3 addresses or paths from the manifest's folder, here or in S3.
 
@@ -54,16 +54,16 @@ def manifest_pairs(
     )
 
 
-def read_lines(manifest: Place, attributes: Sequence[str] | None) -> tuple[list[ManifestLine], Attributes]:
+def read_lines(manifest: Location, attributes: Sequence[str] | None) -> tuple[list[ManifestLine], Attributes]:
     """The lines of a manifest and which of their attributes count. Raises DataError."""
     lines = read_manifest(open_blob(manifest).read(), str(manifest))
     return lines, choose_attributes(lines, attributes, str(manifest))
 
 
-def referred(line: ManifestLine, attribute: str, manifest: Place, cache: Cache | None = None) -> Blob:
+def referred(line: ManifestLine, attribute: str, manifest: Location, cache: Cache | None = None) -> Blob:
     """What an attribute of a line refers to. Raises DataError where it refers to nothing."""
     where, stated = _where(line, attribute, manifest), line.attributes.get(attribute)
-    if not isinstance(manifest, S3Place):
+    if not isinstance(manifest, S3Location):
         return open_blob(resolve_reference(stated, manifest.resolve().parent, where), cache)
     reference = resolve_reference(stated, Path(), where)
     if isinstance(reference, Path) and not reference.is_absolute():
@@ -77,15 +77,15 @@ def legend_of(metadata: Any, name: str) -> Legend:
     return tuple((index, entry.colour) for index, entry in sorted(entries.items()) if entry.colour is not None)
 
 
-def _tagged(blobs: Sequence[Blob], manifest: Place) -> list[Blob]:
+def _tagged(blobs: Sequence[Blob], manifest: Location) -> list[Blob]:
     """The blobs with the tags of those in S3; a warning counts the objects that cannot be kept for want of one."""
     remote = sum(blob.remote for blob in blobs)
     if not remote:
         return list(blobs)
-    _logger.info("%s: asking for the tags of %d objects, to fetch anew those that changed", manifest, remote)
+    logger.info("%s: asking for the tags of %d objects, to fetch anew those that changed", manifest, remote)
     tagged = with_tags(blobs)
     if without := sorted({blob.name for blob in tagged if blob.remote and not blob.version}):
-        _logger.warning(
+        logger.warning(
             "%s: objects that do not tell their tag are fetched each time, and not kept in the cache: %d, such as %s.",
             manifest,
             len(without),
@@ -94,10 +94,10 @@ def _tagged(blobs: Sequence[Blob], manifest: Place) -> list[Blob]:
     return tagged
 
 
-def _legend(line: ManifestLine, names: Attributes, manifest: Place) -> Legend:
+def _legend(line: ManifestLine, names: Attributes, manifest: Location) -> Legend:
     metadata = line.attributes.get(names.metadata) if names.metadata else None
     return () if metadata is None else legend_of(metadata, _where(line, str(names.metadata), manifest))
 
 
-def _where(line: ManifestLine, attribute: str, manifest: Place) -> str:
+def _where(line: ManifestLine, attribute: str, manifest: Location) -> str:
     return f"{manifest}, line {line.number}, {attribute}"

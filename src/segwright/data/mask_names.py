@@ -77,7 +77,7 @@ def match_in_one_folder(files: Sequence[Name], image_endings: Sequence[str], mas
     left = [i for i in masks if i not in taken]
     also = _named([files[i] for i in by_ending], [files[i] for i in left], _is_flat(files))
     clear = [one.renumbered(by_ending, left) for one in also if one.naming.rank is Rank.MASK]
-    _refuse_several(equal, [equal, *clear], files, files)
+    _check_several(equal, [equal, *clear], files, files)
     return Match(equal.pairs, (Naming().told([(files[i], files[m]) for i, m in equal.pairs]),))
 
 
@@ -215,11 +215,11 @@ def _best(found: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Nam
     for one in found:
         if one.naming.likelihood == best.naming.likelihood and not explained.issuperset(mask for _, mask in one.pairs):
             rivals.append(one)
-    _refuse_several(best, rivals, images, masks)
+    _check_several(best, rivals, images, masks)
     together = {image for rival in rivals for image, _ in rival.pairs}
     if len(best.pairs) < _NEARLY_ALL * len(together):
         raise DataError(f"masks are named in several ways, none of which holds for all: {_words_of(rivals)}.")
-    _refuse_several(best, [best, *_on_leftovers(best, images, masks)], images, masks)
+    _check_several(best, [best, *_on_leftovers(best, images, masks)], images, masks)
     return best
 
 
@@ -239,7 +239,7 @@ def _on_leftovers(best: _Matched, images: Sequence[Name], masks: Sequence[Name])
     return [_match(naming, with_mask, rest, flat=False).renumbered(paired, left) for naming in words]
 
 
-def _refuse_several(best: _Matched, rivals: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Name]) -> None:
+def _check_several(best: _Matched, rivals: Sequence[_Matched], images: Sequence[Name], masks: Sequence[Name]) -> None:
     """Raise DataError where a rival pairs images that have a mask already with masks that are left over."""
     mask_of, explained = dict(best.pairs), _explained(best, images, masks)
     for rival in rivals:

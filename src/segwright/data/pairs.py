@@ -16,7 +16,7 @@ from segwright import __version__
 from segwright.data.transforms import Crop, apply_crop
 from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
-from segwright.formats.images import RGB, PixelForm, Pixels, decode_image, decode_reduced, image_size
+from segwright.formats.images import RGB, PixelFormat, Pixels, decode_image, decode_reduced, image_size
 from segwright.formats.masks import MaskArray, decode_noted_mask
 from segwright.formats.notes import Note
 from segwright.formats.palette_repair import Legend, decode_with_legend
@@ -53,7 +53,7 @@ class Pairing:
 
 
 def read_pair(
-    pair: Pair, label_map: LabelMap, form: PixelForm = RGB, *, num_classes: int | None = None
+    pair: Pair, label_map: LabelMap, form: PixelFormat = RGB, *, num_classes: int | None = None
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """Read one image, [H, W, bands] of the form's type, and its mask, uint8 [H, W] of class indices.
 
@@ -67,7 +67,7 @@ def read_pair(
 def read_crop(
     pair: Pair,
     label_map: LabelMap,
-    form: PixelForm,
+    form: PixelFormat,
     draw: Callable[[int, int], Crop],
     padding: int = IGNORE,
     *,

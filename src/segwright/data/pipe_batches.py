@@ -22,7 +22,7 @@ import numpy as np
 
 from segwright.data.pairs import Pair
 from segwright.data.pipe_mode import FifoStream
-from segwright.data.sampler import Visit, share_of
+from segwright.data.sampler import SampleIndex, share_of
 from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.errors import DataError, UserError
 
@@ -32,7 +32,7 @@ SHUFFLED_BYTES: Final = 1 << 28
 _BATCHES_AHEAD: Final = 2
 _LOOK_UP_EVERY: Final = 0.5  # seconds
 
-Share = list[Visit[Pair]]
+Share = list[SampleIndex[Pair]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _End:
     error: Exception | None = None
 
 
-class Feed(Protocol):
+class BatchStream(Protocol):
     """Where one process gets its shares of the batches of a stream."""
 
     pairs_seen: int | None
@@ -62,7 +62,7 @@ _Outlets = dict[int, "Queue[Share | _End]"]
 
 
 @dataclass
-class HostFeed:
+class StreamReader:
     """The process of a host that reads the stream."""
 
     stream: FifoStream
@@ -133,7 +133,7 @@ class HostFeed:
             _put(outlet, _End(read.pairs, error), ended)
 
     def _global_batches(self, epoch: int, pairs: Iterable[Pair]) -> Iterator[Share]:
-        visits = (Visit(epoch, number, pair) for number, pair in enumerate(pairs))
+        visits = (SampleIndex(epoch, number, pair) for number, pair in enumerate(pairs))
         ordered = shuffle(visits, np.random.default_rng([self.seed, epoch])) if self.shuffled else visits
         coming = chain(self._left, ordered)
         self._left = []
@@ -145,7 +145,7 @@ class HostFeed:
 
 
 @dataclass
-class LinkedFeed:
+class StreamFollower:
     """A process that gets its shares from the reader of its host."""
 
     connection: Connection
@@ -164,9 +164,9 @@ class LinkedFeed:
             raise UserError("the process that reads the stream for this machine has ended; its log says why") from error
 
 
-def shuffle(visits: Iterable[Visit[Pair]], rng: np.random.Generator) -> Iterator[Visit[Pair]]:
+def shuffle(visits: Iterable[SampleIndex[Pair]], rng: np.random.Generator) -> Iterator[SampleIndex[Pair]]:
     """Yield all visits in another order: each comes from a buffer of what was read, picked at random."""
-    buffer: list[Visit[Pair]] = []
+    buffer: list[SampleIndex[Pair]] = []
     size = 0
     for visit in visits:
         buffer.append(visit)
@@ -179,13 +179,13 @@ def shuffle(visits: Iterable[Visit[Pair]], rng: np.random.Generator) -> Iterator
         yield _pick(buffer, rng)
 
 
-def _pick(buffer: list[Visit[Pair]], rng: np.random.Generator) -> Visit[Pair]:
+def _pick(buffer: list[SampleIndex[Pair]], rng: np.random.Generator) -> SampleIndex[Pair]:
     place = int(rng.integers(len(buffer)))
     buffer[place], buffer[-1] = buffer[-1], buffer[place]
     return buffer.pop()
 
 
-def _bytes(visit: Visit[Pair]) -> int:
+def _bytes(visit: SampleIndex[Pair]) -> int:
     return len(visit.pair.image.read()) + len(visit.pair.mask.read())
 
 
@@ -238,7 +238,7 @@ def _forward(outlet: "Queue[Share | _End]", connection: Connection) -> None:
             return
 
 
-def _until_end(feed: HostFeed | LinkedFeed, coming: Iterator[Share | _End]) -> Iterator[Share]:
+def _until_end(feed: StreamReader | StreamFollower, coming: Iterator[Share | _End]) -> Iterator[Share]:
     for share in coming:
         if isinstance(share, _End):
             feed.pairs_seen = share.pairs

@@ -23,7 +23,9 @@ from segwright.errors import DataError
 from segwright.formats.manifest import is_json, parse_object
 from segwright.formats.palette_repair import Legend
 from segwright.formats.recordio import Record, read_records
-from segwright.storage import HeldBlob
+from segwright.storage import BytesBlob
+
+logger = logging.getLogger(__name__)
 
 FIRST_PAIRS: Final = 64
 FIRST_BYTES: Final = 1 << 26
@@ -33,8 +35,6 @@ _PATIENCE: Final = 1800.0  # seconds until a FIFO that does not appear is given 
 _SAY_AFTER: Final = 10.0
 _LOOK_EVERY: Final = 0.1
 _BUFFER: Final = 1 << 20
-
-_logger = logging.getLogger("segwright")
 
 
 class FifoStream:
@@ -108,7 +108,7 @@ def _opened(path: Path, patience: float, while_waiting: Callable[[], None]) -> I
             if waited > patience:
                 raise DataError(_given_up(path, patience))
             if waited > _SAY_AFTER and not said:
-                _logger.info("waiting for %s", path)
+                logger.info("waiting for %s", path)
                 said = True
         os.set_blocking(descriptor, True)
         stream = os.fdopen(descriptor, "rb", buffering=_BUFFER)
@@ -179,8 +179,8 @@ def _grouped(stream: IO[bytes], path: Path) -> Iterator[Pair]:
         yield Pair(f"{path.name} pair {number}", _held(image, path), _held(rest[0], path), legend=legend)
 
 
-def _held(record: Record, path: Path) -> HeldBlob:
-    return HeldBlob(f"{path} record {record.number} (byte {record.offset})", record.payload)
+def _held(record: Record, path: Path) -> BytesBlob:
+    return BytesBlob(f"{path} record {record.number} (byte {record.offset})", record.payload)
 
 
 def _legend(record: Record, path: Path) -> Legend:

@@ -23,7 +23,7 @@ from segwright.data.manifests import read_lines, referred
 from segwright.errors import DataError, UserError
 from segwright.formats.manifest import Attributes, ManifestLine
 from segwright.formats.recordio import write_record
-from segwright.storage import Place
+from segwright.storage import Location
 
 _HALF_A_HEADER: Final = 4  # bytes
 
@@ -35,7 +35,7 @@ Served = Callable[[str, int], None]
 class _Channel:
     """One manifest and what is written of each of its lines."""
 
-    manifest: Place
+    manifest: Location
     lines: Sequence[ManifestLine]
     names: Attributes
     with_metadata: bool
@@ -51,7 +51,7 @@ class _Channel:
 
 
 def serve(
-    manifests: Mapping[Side, Place],
+    manifests: Mapping[Side, Location],
     folder: Path,
     *,
     attributes: Sequence[str] | None = None,
@@ -89,7 +89,7 @@ def serve(
         raise failures[0]
 
 
-def _open(manifest: Place, attributes: Sequence[str] | None) -> _Channel:
+def _open(manifest: Location, attributes: Sequence[str] | None) -> _Channel:
     lines, names = read_lines(manifest, attributes)
     return _Channel(manifest, lines, names, with_metadata=attributes is not None and len(attributes) == 3)
 

@@ -15,12 +15,12 @@ from segwright.errors import DataError
 from segwright.formats.manifest import is_json, parse_object
 from segwright.formats.palette_repair import Legend
 from segwright.formats.recordio import index_records, join_parts
-from segwright.storage import Cache, PartsBlob, Place
+from segwright.storage import Cache, FileRangesBlob, Location
 
 RECORD_SUFFIX: Final = ".rec"
 
 
-def record_pairs(file: Place, kept_masks: Cache | None = None) -> Pairing:
+def record_pairs(file: Location, kept_masks: Cache | None = None) -> Pairing:
     """List the pairs of a RecordIO file on this machine; a pair's key is its number, from 0.
 
     Raises DataError for a file that is damaged, empty, or holds no whole pairs.
@@ -35,7 +35,8 @@ def record_pairs(file: Place, kept_masks: Cache | None = None) -> Pairing:
     if not records:
         raise DataError(f"{file} holds no records; it should hold images and masks in turns.")
     blobs = [
-        PartsBlob(file, f"{file} record {number}", tuple(parts), join_parts) for number, parts in enumerate(records)
+        FileRangesBlob(file, f"{file} record {number}", tuple(parts), join_parts)
+        for number, parts in enumerate(records)
     ]
     width = 3 if len(blobs) > 2 and is_json(blobs[2].read()) else 2
     if len(blobs) % width:
@@ -58,5 +59,5 @@ def record_pairs(file: Place, kept_masks: Cache | None = None) -> Pairing:
     )
 
 
-def _legend(metadata: PartsBlob) -> Legend:
+def _legend(metadata: FileRangesBlob) -> Legend:
     return legend_of(parse_object(metadata.read(), metadata.name), metadata.name)

@@ -14,7 +14,7 @@ Anything = TypeVar("Anything")
 
 
 @dataclass(frozen=True)
-class Visit(Generic[Anything]):
+class SampleIndex(Generic[Anything]):
     """One look at one pair."""
 
     epoch: int
@@ -25,12 +25,12 @@ class Visit(Generic[Anything]):
     """False for a stand-in that keeps a process without a pair in step: its mask is all ignore."""
 
 
-def share_of(batch: Sequence[Visit[Anything]], rank: int, world_size: int) -> list[Visit[Anything]]:
+def share_of(batch: Sequence[SampleIndex[Anything]], rank: int, world_size: int) -> list[SampleIndex[Anything]]:
     """The part of a global batch that one process takes; a stand-in where there is none for it."""
     return list(batch[rank::world_size]) or [replace(batch[0], counted=False)]
 
 
-class EpochSampler(Sampler[list[Visit[Anything]]]):
+class EpochSampler(Sampler[list[SampleIndex[Anything]]]):
     """The order of an epoch, cut into global batches, of which this process takes its share.
 
     All epochs lie on one line of visits, and each pair is visited once in a line's stretch of `count`. Where the
@@ -62,7 +62,7 @@ class EpochSampler(Sampler[list[Visit[Anything]]]):
         """How many visits the epoch still has, over all processes."""
         return len(self.places())
 
-    def __iter__(self) -> Iterator[list[Visit[Anything]]]:
+    def __iter__(self) -> Iterator[list[SampleIndex[Anything]]]:
         orders: dict[int, list[int]] = {}
         start, stop = self.places().start, self.places().stop
         for first in range(start, stop, self.batch_size):
@@ -76,9 +76,9 @@ class EpochSampler(Sampler[list[Visit[Anything]]]):
             start, stop = (place // self.batch_size * self.batch_size for place in (start, stop))
         return range(min(start + self.skip * self.batch_size, stop), stop)
 
-    def _visit(self, place: int, orders: dict[int, list[int]]) -> Visit[Anything]:
+    def _visit(self, place: int, orders: dict[int, list[int]]) -> SampleIndex[Anything]:
         epoch, index = divmod(place, self.count)
         if epoch not in orders:
             orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
         number = orders[epoch][index]
-        return Visit(epoch, number, self.pairs[number])
+        return SampleIndex(epoch, number, self.pairs[number])

@@ -54,7 +54,7 @@ class Crop:
         return max(min(self.height // self.scaled_height, self.width // self.scaled_width), 1)
 
 
-def draw_crop(rng: np.random.Generator, height: int, width: int, base_size: int, crop_size: int) -> Crop:
+def random_crop(rng: np.random.Generator, height: int, width: int, base_size: int, crop_size: int) -> Crop:
     """Draw a random crop of a picture of `height` x `width` pixels.
 
     Mirrored with probability 0.5; the long side uniform over the whole numbers from base_size / 2 to 2
@@ -69,7 +69,7 @@ def draw_crop(rng: np.random.Generator, height: int, width: int, base_size: int,
     return Crop(height, width, scaled_height, scaled_width, top, left, crop_size, mirrored, blur)
 
 
-def still_crop(height: int, width: int, base_size: int, crop_size: int) -> Crop:
+def fixed_crop(height: int, width: int, base_size: int, crop_size: int) -> Crop:
     """The crop without chance: the long side is base_size, the position central, neither mirrored nor
     blurred.
     """
@@ -79,7 +79,7 @@ def still_crop(height: int, width: int, base_size: int, crop_size: int) -> Crop:
     return Crop(height, width, scaled_height, scaled_width, top, left, crop_size)
 
 
-def validation_crop(height: int, width: int, crop_size: int) -> Crop:
+def center_crop(height: int, width: int, crop_size: int) -> Crop:
     """The crop that GluonCV scores in validation: the short side becomes crop_size, the position is central."""
     if width > height:
         scaled_height, scaled_width = crop_size, width * crop_size // height

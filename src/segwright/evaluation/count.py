@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segwright.checks.stream import Passing
+from segwright.checks.stream import StreamCheck
 from segwright.data.pairs import Pair, read_pair
-from segwright.data.transforms import apply_crop, validation_crop
+from segwright.data.transforms import apply_crop, center_crop
 from segwright.errors import DataError
 from segwright.evaluation.metrics import ConfusionMatrix
-from segwright.formats.images import RGB, PixelForm, Pixels
+from segwright.formats.images import RGB, PixelFormat, Pixels
 from segwright.inference.logits import image_mask
 from segwright.labels import LabelMap
 from segwright.networks import SegmentationNetwork
@@ -28,8 +28,8 @@ def count_pairs(
     precision: torch.dtype = torch.float32,
     crop_size: int | None = None,
     *,
-    form: PixelForm = RGB,
-    passing: Passing | None = None,
+    form: PixelFormat = RGB,
+    passing: StreamCheck | None = None,
     skipped: list[str] | None = None,
 ) -> ConfusionMatrix:
     """Predict every image and count its pixels against its mask.
@@ -45,7 +45,7 @@ def count_pairs(
     for image, mask in _read_ahead(pairs, _Reader(label_map, form, passing, [] if skipped is None else skipped)):
         if crop_size is not None:
             height, width = mask.shape
-            image, mask = apply_crop(validation_crop(height, width, crop_size), image, mask)
+            image, mask = apply_crop(center_crop(height, width, crop_size), image, mask)
         matrix.update(mask, image_mask(network, image, device=device, precision=precision))
         after_each()
     return matrix
@@ -56,8 +56,8 @@ class _Reader:
     """How pairs are read; `passing` judges those that nobody has seen before."""
 
     label_map: LabelMap
-    form: PixelForm
-    passing: Passing | None
+    form: PixelFormat
+    passing: StreamCheck | None
     skipped: list[str]
 
     def __call__(self, pair: Pair) -> tuple[Pixels, NDArray[np.uint8]] | None:

@@ -1,11 +1,12 @@
 """A bundle against folders of images and masks: the command `evaluate`."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from segwright.checks.channel import check_pairs
-from segwright.checks.pixel_statistics import FormWish
-from segwright.console import LOGGER, progress, table
+from segwright.checks.pixel_statistics import RequestedFormat
+from segwright.console import progress, table
 from segwright.data.channels import LIST_SUFFIXES, list_pairs
 from segwright.errors import DataError, LabelError
 from segwright.evaluation.count import count_pairs
@@ -13,13 +14,15 @@ from segwright.evaluation.metrics import Scores
 from segwright.inference.model import load
 from segwright.labels import LabelMap
 from segwright.standard_streams import OUTPUT
-from segwright.storage import Place, as_place
+from segwright.storage import Location, parse_location
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
     bundle: Path | str,
-    images: Place | str,
-    masks: Place | str | None = None,
+    images: Location | str,
+    masks: Location | str | None = None,
     *,
     label_map: Path | str | None = None,
     attributes: Sequence[str] | None = None,
@@ -37,10 +40,10 @@ def evaluate(
     """
     model = load(bundle, device, precision_dtype)
     rule = _read(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
-    LOGGER.info(f"label map: {rule.to_json()}")
-    if masks is not None and as_place(images).suffix.lower() in LIST_SUFFIXES:
+    logger.info(f"label map: {rule.to_json()}")
+    if masks is not None and parse_location(images).suffix.lower() in LIST_SUFFIXES:
         raise DataError(f"{images} has its masks with it: leave --masks out.")
-    pairing = list_pairs(as_place(images), None if masks is None else as_place(masks), attributes)
+    pairing = list_pairs(parse_location(images), None if masks is None else parse_location(masks), attributes)
     classes = model.description.network.num_classes
     with progress("checking", len(pairing.pairs)) as advance:
         report = check_pairs(
@@ -48,7 +51,7 @@ def evaluate(
             rule,
             classes,
             channel="evaluation",
-            wish=FormWish.exactly(model.form),
+            wish=RequestedFormat.exactly(model.form),
             strict=strict,
             progress=lambda *_: advance(1, "pairs"),
         )

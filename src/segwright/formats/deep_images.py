@@ -18,7 +18,7 @@ from segwright.errors import DataError
 from segwright.formats.no_data import listed_numbers, no_data_in_image
 from segwright.formats.notes import Note
 from segwright.formats.pillow import load_picture, open_picture
-from segwright.formats.pixel_form import PixelForm, Pixels
+from segwright.formats.pixel_form import PixelFormat, Pixels
 from segwright.formats.tiff import PALETTE, WHITE_IS_ZERO, Tiff
 
 _EXACT: Final = 1 << 24  # whole numbers up to here are exact in float32
@@ -39,7 +39,7 @@ class BandPicture:
 
     height: int
     width: int
-    form: PixelForm
+    form: PixelFormat
     has_opacity: bool
     read: Callable[[], NDArray[Any]]
     no_data: float | None = None
@@ -118,7 +118,7 @@ def open_deep_png(data: bytes, name: str) -> BandPicture:
         pixels |= _unpacked(data, name, f"{picture.mode};16L")
         return pixels
 
-    return BandPicture(picture.height, picture.width, PixelForm(3 if has_colour else 1, 16), has_opacity, read)
+    return BandPicture(picture.height, picture.width, PixelFormat(3 if has_colour else 1, 16), has_opacity, read)
 
 
 def open_tiff(tiff: Tiff) -> BandPicture:
@@ -132,7 +132,7 @@ def open_tiff(tiff: Tiff) -> BandPicture:
         raise DataError(
             f"{tiff.name} holds indices into a palette, of an unusual kind: save it as RGB, or without a palette."
         )
-    tiff.refuse_numbers("Images", _CURE)
+    tiff.check_numbers("Images", _CURE)
     numbers = layout.numbers or "uint"
     bits = 32 if numbers == "float" else layout.bits[0]
 
@@ -143,7 +143,7 @@ def open_tiff(tiff: Tiff) -> BandPicture:
     return BandPicture(
         layout.height,
         layout.width,
-        PixelForm(tiff.samples - tiff.has_opacity, bits, numbers=numbers),
+        PixelFormat(tiff.samples - tiff.has_opacity, bits, numbers=numbers),
         tiff.has_opacity,
         read,
         tiff.no_data,

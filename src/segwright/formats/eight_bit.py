@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from segwright.formats.deep_images import looks_like_a_band
 from segwright.formats.notes import Note
 from segwright.formats.pillow import load_picture
-from segwright.formats.pixel_form import RGB, PixelForm
+from segwright.formats.pixel_form import RGB, PixelFormat
 from segwright.formats.tiff import Tiff
 
 EIGHT_BIT_MODES: Final = frozenset(
@@ -35,7 +35,7 @@ class EightBitPicture:
     name: str
     tiff: Tiff | None = None
 
-    form: ClassVar[PixelForm] = RGB
+    form: ClassVar[PixelFormat] = RGB
     no_data: ClassVar[None] = None
 
     @property

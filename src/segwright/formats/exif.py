@@ -28,7 +28,7 @@ _FLIP_CODES: Final = {(1,): 1, (0, 1): -1, (0,): 0}
 _OPENCV_BANDS: Final = (3, 4)  # OpenCV turns these ten times as fast as numpy; more bands it does not exchange
 
 
-def noted_orientation(data: bytes, container: str | None) -> int:
+def exif_orientation(data: bytes, container: str | None) -> int:
     """Orientation of a picture, 1 to 8, where 1 is upright and what counts when nothing legible is noted.
 
     `container` is what `signatures.sniff` says of `data`.
@@ -48,7 +48,7 @@ def noted_orientation(data: bytes, container: str | None) -> int:
     return entry.value if entry is not None and 1 <= entry.value <= 8 else 1
 
 
-def turned_size(height: int, width: int, orientation: int) -> tuple[int, int]:
+def transposed_size(height: int, width: int, orientation: int) -> tuple[int, int]:
     """Height and width after `turned`."""
     return (width, height) if orientation >= 5 else (height, width)
 

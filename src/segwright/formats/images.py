@@ -20,12 +20,12 @@ from segwright.errors import DataError
 from segwright.formats.deep_images import open_deep_png, open_tiff
 from segwright.formats.disguises import has_changed_line_ends
 from segwright.formats.eight_bit import EIGHT_BIT_MODES, EightBitPicture
-from segwright.formats.exif import noted_orientation, turned, turned_size
+from segwright.formats.exif import exif_orientation, transposed_size, turned
 from segwright.formats.file_types import check_size, sniff
 from segwright.formats.notes import Note
 from segwright.formats.pillow import open_picture, stored_bits
 from segwright.formats.pixel_form import RGB as RGB
-from segwright.formats.pixel_form import PixelForm as PixelForm
+from segwright.formats.pixel_form import PixelFormat as PixelFormat
 from segwright.formats.pixel_form import Pixels as Pixels
 from segwright.formats.tiff import Tiff
 
@@ -52,7 +52,7 @@ class ImageFacts:
 
     height: int
     width: int
-    form: PixelForm
+    form: PixelFormat
     orientation: int
     notes: tuple[Note, ...] = ()
     """What is dropped or assumed in the natural form."""
@@ -60,7 +60,7 @@ class ImageFacts:
     """The number that stands for no data, if a tag of a TIFF of bands says so."""
 
 
-def decode_image(data: bytes, name: str, form: PixelForm = RGB) -> Pixels:
+def decode_image(data: bytes, name: str, form: PixelFormat = RGB) -> Pixels:
     """Pixels of one picture: [H, W, bands] of `form.dtype`.
 
     8-bit pictures are given as RGB, as grey (Pillow's L; for JPEG the stored luma, which is the same but for
@@ -72,15 +72,17 @@ def decode_image(data: bytes, name: str, form: PixelForm = RGB) -> Pixels:
     return decode_reduced(data, name, form, largest=1)[0]
 
 
-def decode_noted_image(data: bytes, name: str, form: PixelForm) -> tuple[Pixels, tuple[Note, ...]]:
+def decode_noted_image(data: bytes, name: str, form: PixelFormat) -> tuple[Pixels, tuple[Note, ...]]:
     """As `decode_image`, with what is dropped or assumed."""
     if sniff(data) == "JPEG":
         return decode_image(data, name, form), ()
     pixels, notes = _opened_as(data, name, form).noted_pixels(form.bands)
-    return turned(pixels, noted_orientation(data, sniff(data)) if form.upright else 1), notes
+    return turned(pixels, exif_orientation(data, sniff(data)) if form.upright else 1), notes
 
 
-def decode_reduced(data: bytes, name: str, form: PixelForm, largest: int, *, spare: bool = False) -> tuple[Pixels, int]:
+def decode_reduced(
+    data: bytes, name: str, form: PixelFormat, largest: int, *, spare: bool = False
+) -> tuple[Pixels, int]:
     """As `decode_image`, but a JPEG at 1/f of its size: pixels [ceil(H / f), ceil(W / f), bands], and f.
 
     f is the largest of 1, 2, 4, 8 up to `largest`. It is 1 for all else: other formats, JPEGs that libjpeg-turbo does
@@ -90,7 +92,7 @@ def decode_reduced(data: bytes, name: str, form: PixelForm, largest: int, *, spa
     `spare` allows RGB a fourth band without meaning, where that costs nothing: OpenCV works faster on four.
     """
     container = sniff(data)
-    orientation = noted_orientation(data, container) if form.upright else 1
+    orientation = exif_orientation(data, container) if form.upright else 1
     decoded = None
     if container == "JPEG":
         decoded = _decode_jpeg(data, name, form, largest, whole=orientation > 1, spare=spare)
@@ -106,16 +108,16 @@ def verify_image(data: bytes, name: str, upright: bool = False) -> ImageFacts:
     that `decode_image` refuses in any form.
     """
     container = sniff(data)
-    orientation = noted_orientation(data, container)
+    orientation = exif_orientation(data, container)
     size = _verify_jpeg(data, name) if container == "JPEG" else None
-    form = PixelForm(upright=upright)
+    form = PixelFormat(upright=upright)
     notes, no_data = tuple[Note, ...](), None
     if size is None:
         picture = _open(data, name)
         notes, no_data = picture.check(), picture.no_data
         size = picture.height, picture.width
         form = replace(picture.form, upright=upright)
-    height, width = turned_size(*size, orientation) if upright else size
+    height, width = transposed_size(*size, orientation) if upright else size
     return ImageFacts(height, width, form, orientation, notes, no_data)
 
 
@@ -129,7 +131,7 @@ def image_size(data: bytes, name: str, upright: bool = False) -> tuple[int, int]
     if size is None:
         picture = _open(data, name)
         size = picture.height, picture.width
-    return turned_size(*size, noted_orientation(data, container)) if upright else size
+    return transposed_size(*size, exif_orientation(data, container)) if upright else size
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 92) -> bytes:
@@ -152,7 +154,7 @@ class _Picture(Protocol):
     @property
     def width(self) -> int: ...
     @property
-    def form(self) -> PixelForm: ...
+    def form(self) -> PixelFormat: ...
     @property
     def no_data(self) -> float | None: ...
     def offers(self, bands: int) -> bool: ...
@@ -174,7 +176,7 @@ def _open(data: bytes, name: str) -> _Picture:
     return EightBitPicture(picture, name, tiff)
 
 
-def _opened_as(data: bytes, name: str, form: PixelForm) -> _Picture:
+def _opened_as(data: bytes, name: str, form: PixelFormat) -> _Picture:
     """Open whatever is no JPEG for libjpeg-turbo; DataError where it cannot have the form."""
     picture = _open(data, name)
     natural = picture.form
@@ -187,7 +189,7 @@ def _opened_as(data: bytes, name: str, form: PixelForm) -> _Picture:
 
 
 def _decode_jpeg(
-    data: bytes, name: str, form: PixelForm, largest: int, *, whole: bool, spare: bool
+    data: bytes, name: str, form: PixelFormat, largest: int, *, whole: bool, spare: bool
 ) -> tuple[NDArray[np.uint8], int] | None:
     """Pixels by libjpeg-turbo and the divisor of their size, or None where Pillow has to judge.
 
@@ -205,7 +207,7 @@ def _decode_jpeg(
         # libjpeg-turbo takes the smallest of its scales, eighths, that gives at least this size.
         pixels = simplejpeg.decode_jpeg(data, colorspace=colours, min_height=height, min_width=width)
     except ValueError as error:
-        _refuse_damaged(error, name)
+        _check_damaged(error, name)
         return None
     return np.asarray(pixels), factor
 
@@ -228,12 +230,12 @@ def _verify_jpeg(data: bytes, name: str) -> tuple[int, int] | None:
     try:
         simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1)
     except ValueError as error:
-        _refuse_damaged(error, name)
+        _check_damaged(error, name)
         return None
     return size
 
 
-def _refuse_damaged(error: ValueError, name: str) -> None:
+def _check_damaged(error: ValueError, name: str) -> None:
     """Raise DataError where libjpeg-turbo found pixels damaged, over which Pillow would pass in silence."""
     complaint = str(error)
     if complaint.startswith(_DAMAGE) and "extraneous bytes" not in complaint:

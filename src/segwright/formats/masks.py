@@ -68,7 +68,7 @@ def decode_noted_mask(data: bytes, name: str) -> tuple[MaskArray, tuple[Note, ..
     if tiff is None:
         return class_numbers(stored, None, name)
     numbers, notes = class_numbers(stored, tiff.no_data, name)
-    pages = _refuse_unlike_pages(tiff)
+    pages = _check_unlike_pages(tiff)
     return numbers, (Note("pages", pages), *notes) if pages > 1 else notes
 
 
@@ -187,11 +187,11 @@ def _is_for_pillow(tiff: Tiff) -> bool:
 
 def _one_channel(tiff: Tiff) -> NDArray[Any]:
     """The numbers [H, W] of a TIFF, without opacity."""
-    tiff.refuse_numbers("Masks", _CURE[0].lower() + _CURE[1:])
+    tiff.check_numbers("Masks", _CURE[0].lower() + _CURE[1:])
     return _equal_channels(tiff.read()[..., : tiff.samples - tiff.has_opacity], tiff.name)
 
 
-def _refuse_unlike_pages(tiff: Tiff) -> int:
+def _check_unlike_pages(tiff: Tiff) -> int:
     """How many pages a mask has, of which the first counts; DataError where one shows anything else."""
     pages = tiff.count_pages()
     if pages > 1 and tiff.decodes:
@@ -220,7 +220,7 @@ def class_numbers(stored: NDArray[Any], tag: float | None, name: str) -> tuple[M
     gaps = no_data_in_mask(stored, tag)
     known = stored if gaps is None else np.where(gaps, 0, stored)
     known = known.astype(np.float32) if known.dtype == np.float16 else known  # which ends at 65504
-    _refuse_numbers(known, name)
+    _check_numbers(known, name)
     if gaps is None:
         fitting: MaskArray = known.astype(np.uint16, copy=False)
         return known.astype(np.uint8) if stored.dtype.itemsize == 1 else fitting, tuple(notes)
@@ -230,7 +230,7 @@ def class_numbers(stored: NDArray[Any], tag: float | None, name: str) -> tuple[M
     return numbers, tuple(notes)
 
 
-def _refuse_numbers(known: NDArray[Any], name: str) -> None:
+def _check_numbers(known: NDArray[Any], name: str) -> None:
     """Raise DataError for a number that is no class number."""
     wrong = (known < 0) | (known > HIGHEST_PIXEL)
     if known.dtype.kind == "f":

@@ -21,7 +21,7 @@ _IN_WORDS: Final[dict[Numbers, str]] = {"uint": "", "int": " (signed)", "float":
 
 
 @dataclass(frozen=True)
-class PixelForm:
+class PixelFormat:
     """Bands, bits a band and the kind of numbers in the files, and whether EXIF orientation is applied.
 
     Floating-point numbers of any size count as 32 bits.
@@ -55,4 +55,4 @@ class PixelForm:
         return f"{counted(self.bands, 'band')} of {self.bit_depth} bits{_IN_WORDS[self.numbers]}"
 
 
-RGB: Final = PixelForm()
+RGB: Final = PixelFormat()

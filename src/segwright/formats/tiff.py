@@ -183,7 +183,7 @@ class Tiff:
         """Whether `read` knows its compression; Pillow knows others."""
         return self.layout.compression in (_COMPRESSIONS if _HAS_IMAGECODECS else _PLAIN_COMPRESSIONS)
 
-    def refuse_numbers(self, what: str, cure: str) -> None:
+    def check_numbers(self, what: str, cure: str) -> None:
         """Raise DataError where the numbers are of no type that is read; `what` is to have others, `cure` says how."""
         layout = self.layout
         if layout.has_readable_numbers and layout.depth == 1:

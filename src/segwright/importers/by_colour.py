@@ -12,7 +12,7 @@ from segwright.errors import DataError
 from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
 from segwright.formats.file_types import sniff
 from segwright.formats.images import decode_image
-from segwright.importers.dataset import Canvas, Drawn, MismatchError, refuse_other_size
+from segwright.importers.dataset import Canvas, Drawn, MismatchError, check_same_size
 from segwright.storage import Blob
 
 _FEW: Final = 8  # unknown colours that may be classes; mixing makes more
@@ -29,7 +29,7 @@ def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str, 
     if sniff(data) in ("JPEG", "WebP"):
         raise DataError(f"{mask.name} is a {sniff(data)} file, whose compression changes colours: export masks as PNG.")
     pixels = np.asarray(decode_image(data, mask.name), np.uint8)
-    refuse_other_size(pixels.shape[:2], canvas, mask.name)
+    check_same_size(pixels.shape[:2], canvas, mask.name)
     classes = table.classes(pixels)
     unknown = classes == UNKNOWN
     if unknown.any():

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from segwright.formats.masks import decode_mask
-from segwright.importers.dataset import Canvas, Drawn, MismatchError, refuse_other_size
+from segwright.importers.dataset import Canvas, Drawn, MismatchError, check_same_size
 from segwright.storage import Blob
 
 
@@ -18,7 +18,7 @@ def draw_by_number(mask: Blob, canvas: Canvas, classes: Mapping[int, int], cure:
     Raises MismatchError for a mask of another size, and for a number that `classes` lacks, with the `cure`.
     """
     numbers = decode_mask(mask.read(), mask.name)
-    refuse_other_size(numbers.shape, canvas, mask.name)
+    check_same_size(numbers.shape, canvas, mask.name)
     present: list[int] = np.unique(numbers).tolist()
     if strange := [number for number in present if number not in classes]:
         count = (numbers == strange[0]).sum()

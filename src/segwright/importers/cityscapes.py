@@ -6,13 +6,13 @@ instances and polygons.
 Source: cityscapesScripts, `helpers/labels.py`.
 """
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.importers.by_number import draw_by_number
 from segwright.importers.dataset import (
@@ -27,6 +27,8 @@ from segwright.importers.dataset import (
 from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 _CLASSES: Final = (
     (7, "road", (128, 64, 128)), (8, "sidewalk", (244, 35, 232)), (11, "building", (70, 70, 70)),
@@ -69,7 +71,7 @@ def read_cityscapes(source: Path, images_folder: Path | None = None) -> Imported
             f"None of the {len(images)} images has a mask such as {_stem(source, next(iter(images)))}_labelIds.png."
         )
     if missing:
-        LOGGER.warning(f"{len(missing)} images have no mask and are left out: {listed(missing)}")
+        logger.warning(f"{len(missing)} images have no mask and are left out: {listed(missing)}")
     pairs = [
         ImportedPair(
             f"{image.parent.name}/{image.name}",

@@ -6,6 +6,7 @@ annotations, captions, key points and lists of results.
 Source: https://cocodataset.org/#format-data, "Object Detection".
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.importers.coco_categories import Category, class_names
 from segwright.importers.coco_regions import Annotation, Identity, annotated_frame, draw_annotations
@@ -26,13 +26,15 @@ from segwright.importers.dataset import (
     ImportedData,
     ImportedPair,
     Split,
+    check_same_size,
     is_trace,
-    refuse_other_size,
 )
 from segwright.importers.json_models import read_document, readable
 from segwright.importers.pictures import find_images, stated_parts
 from segwright.storage import open_blob
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 
 class _Image(BaseModel):
@@ -119,7 +121,7 @@ def _annotation_files(source: Path) -> list[tuple[Path, Split | None]]:
         )
     kept = [path for path, _ in chosen]
     if others := [str(path.relative_to(source)) for path in found if path not in kept]:
-        LOGGER.info(f"{', '.join(others)} not used, being neither for training nor for validation")
+        logger.info(f"{', '.join(others)} not used, being neither for training nor for validation")
     return chosen
 
 
@@ -154,7 +156,7 @@ def _read(path: Path, split: Split | None) -> _Source:
     images, bad_images = readable(_Image, content.images, "images")
     annotations, bad_annotations = readable(Annotation, content.annotations, "annotations")
     for problem in filter(None, (bad_images, bad_annotations)):
-        LOGGER.warning(f"{path}: {problem}")
+        logger.warning(f"{path}: {problem}")
     if not images:
         raise DataError(f"{path} names no images. {bad_images}".rstrip())
     images = _of_one_id(path, "image", images, lambda image: image.file_name)
@@ -176,14 +178,14 @@ def _of_one_id(path: Path, what: str, entries: Sequence[_Entry], name: Callable[
                 f"{what} needs an id of its own."
             )
     if len(found) < len(entries):
-        LOGGER.warning(f"{path}: {len(entries) - len(found)} entries repeat the {what} of another and are left out")
+        logger.warning(f"{path}: {len(entries) - len(found)} entries repeat the {what} of another and are left out")
     return list(found.values())
 
 
 def _tell_unknown(path: Path, what: str, identities: Sequence[int | str]) -> None:
     if identities:
         shown = listed([f"{identity!r}" for identity in dict.fromkeys(identities)])
-        LOGGER.warning(
+        logger.warning(
             f"{path}: annotations whose {what} is not listed, left out: {len(identities)} ({what}_id {shown})"
         )
 
@@ -198,13 +200,13 @@ def _pairs(source: _Source, given: Path | None, numbers: Mapping[str, int]) -> I
     for image in source.images:
         entries["/".join(stated_parts(image.file_name))].append(image)
     if repeated := [name for name, images in entries.items() if len(images) > 1]:
-        LOGGER.warning(
+        logger.warning(
             f"{source.path}: {len(repeated)} images are listed twice, and are drawn once: {listed(repeated)}"
         )
     found = find_images(entries, _folders(source.path, given), given, str(source.path))
     annotations = {name: [one for image in entries[name] for one in grouped[image.id]] for name in found}
     if empty := sum(not each for each in annotations.values()):
-        LOGGER.info(f"{source.path}: {empty} of {len(found)} images have no annotation and are all background")
+        logger.info(f"{source.path}: {empty} of {len(found)} images have no annotation and are all background")
     for name, picture in found.items():
         image, marks = entries[name][0], annotations[name]
         draw = partial(_draw, image, marks, classes, f"{source.path}, image {image.file_name}")
@@ -235,5 +237,5 @@ def _draw(
 ) -> Drawn:
     stated = image.stated_size(canvas)
     if stated not in (canvas.size, canvas.upright_size):
-        refuse_other_size(stated, canvas, f"what {where} describes")
+        check_same_size(stated, canvas, f"what {where} describes")
     return draw_annotations(annotations, classes, canvas.labelled_size)

@@ -4,16 +4,18 @@ Knows that class 0 is background, and that some tools list a category that only 
 images and annotations.
 """
 
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from segwright.console import LOGGER
 from segwright.importers.classes import BACKGROUND, class_name
 from segwright.importers.coco_regions import Identity
 from segwright.importers.dataset import checked_names
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 
 class Category(BaseModel):
@@ -46,9 +48,9 @@ def class_names(categories: Sequence[Category], used: Collection[str], where: st
     idle = [name for name in names if name not in used and name != BACKGROUND]
     groups = [name for name in idle if name.casefold() in parents]
     if len(groups) == 1:
-        LOGGER.info(f"the category {groups[0]} only groups others and is left out")
+        logger.info(f"the category {groups[0]} only groups others and is left out")
     elif groups:
-        LOGGER.info(f"the categories {listed(groups)} only group others and are left out")
+        logger.info(f"the categories {listed(groups)} only group others and are left out")
     if others := [name for name in idle if name not in groups]:
-        LOGGER.info(f"no annotation is of {listed(others)}: such categories stay classes")
+        logger.info(f"no annotation is of {listed(others)}: such categories stay classes")
     return checked_names([name for name in names if name not in groups], f"{where}, background and categories")

@@ -57,7 +57,7 @@ def read_colour_table(text: str, name: str) -> ColourClasses:
     entries = list(_json_entries(text, name) if text.lstrip().startswith("{") else _lines(text, name))
     named = [(word, colour) for word, colour in entries if not is_ignored(word)]
     names = checked_names(dict.fromkeys(word for word, _ in named), name)
-    _refuse_shared_colours(entries, name)
+    _check_shared_colours(entries, name)
     classes = {colour: IGNORE if is_ignored(word) else names.index(word) for word, colour in entries}
     first = dict(reversed(named))
     palette = np.array([first[word] for word in names], np.uint8)
@@ -115,7 +115,7 @@ def _colour(numbers: Sequence[str | int], where: str) -> Colour:
     return red, green, blue
 
 
-def _refuse_shared_colours(entries: Sequence[tuple[str, Colour]], name: str) -> None:
+def _check_shared_colours(entries: Sequence[tuple[str, Colour]], name: str) -> None:
     owners: dict[Colour, str] = {}
     for word, colour in entries:
         owner = owners.setdefault(colour, word)

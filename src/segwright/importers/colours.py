@@ -3,18 +3,20 @@
 Knows how masks are named beside their images. Refuses to know how tables and colours are read.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePath
 
-from segwright.console import LOGGER
 from segwright.data.folders import list_images
 from segwright.errors import DataError
 from segwright.importers.by_colour import draw_by_colour
 from segwright.importers.colour_tables import read_colour_table
 from segwright.importers.dataset import ImportedData, ImportedPair, mask_frame, read_text
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 
 def read_colours(images: Path, masks: Path, table: Path) -> ImportedData:
@@ -55,4 +57,4 @@ def _added_word(images: Collection[str], masks: Collection[str]) -> str:
 
 def _tell_unpaired(what: str, keys: Collection[str], folder: Path) -> None:
     if keys:
-        LOGGER.warning(f"{folder}: {len(keys)} {what} and are left out: {listed(sorted(keys))}")
+        logger.warning(f"{folder}: {len(keys)} {what} and are left out: {listed(sorted(keys))}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segwright import labels
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError, LabelError
-from segwright.formats.exif import turned, turned_size
+from segwright.formats.exif import transposed_size, turned
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.storage import Blob, open_blob
 
@@ -52,7 +52,7 @@ class Canvas:
     @property
     def upright_size(self) -> tuple[int, int]:
         """(height, width) as programs show it that obey the rotation."""
-        return turned_size(self.height, self.width, self.orientation)
+        return transposed_size(self.height, self.width, self.orientation)
 
     @property
     def labelled_size(self) -> tuple[int, int]:
@@ -184,7 +184,7 @@ def mask_frame(mask: Blob, canvas: Canvas) -> Frame | None:
     return canvas.frame_of_size(image_size(mask.read(), mask.name))
 
 
-def refuse_other_size(size: tuple[int, ...], canvas: Canvas, what: str) -> None:
+def check_same_size(size: tuple[int, ...], canvas: Canvas, what: str) -> None:
     """Raise MismatchError when what belongs to an image is of another size (height, width) than the pixels over which
     its labels lie.
     """

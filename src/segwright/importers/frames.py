@@ -4,14 +4,16 @@ Knows that one tool treats all images of a data set alike, so that what some lab
 nothing. Refuses to know how labels prove it.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from segwright.console import LOGGER
 from segwright.importers.dataset import Frame
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 _FLAG: Final = "--apply-exif-orientation"
 _SHAPES: Final[dict[Frame, str]] = {"shown": "programs show them", "stored": "their pixels are stored"}
@@ -63,6 +65,6 @@ def tell_turned(images: Sequence[TurnedImage], common: Frame, total: int, said: 
                 f"{other}. Train without {_FLAG}."
             )
         names = sorted(image.name for image in found)
-        LOGGER.warning(
+        logger.warning(
             f"{len(found)} of {total} images are noted as turned by the camera (EXIF): {listed(names)}. {why}"
         )

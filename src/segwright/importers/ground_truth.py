@@ -6,6 +6,7 @@ whose palette disagrees with their colour map: `formats.legend` does.
 Source: SageMaker's contract, section 2.3.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.console import LOGGER
 from segwright.data.manifests import referred
 from segwright.errors import DataError
 from segwright.formats.manifest import (
@@ -31,15 +31,17 @@ from segwright.importers.dataset import (
     Drawn,
     ImportedData,
     ImportedPair,
+    check_same_size,
     checked_names,
     mask_frame,
-    refuse_other_size,
 )
 from segwright.importers.pictures import FoundImage, below_common_folder, find_images
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
-from segwright.storage import Blob, as_place, open_blob
+from segwright.storage import Blob, open_blob, parse_location
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 REPAIRED: Final = "masks whose palette disagrees with internal-color-map or is missing, read by their colours"
 UNNAMED: Final = "pixels of indices or colours that internal-color-map does not name, ignored"
@@ -58,7 +60,7 @@ def read_ground_truth(source: str, attributes: Sequence[str] | None, given: Path
     failed, are left out with a warning. Raises DataError for a manifest that cannot be read, without masks, or
     without a colour map for a mask.
     """
-    place = as_place(source)
+    place = parse_location(source)
     lines = read_manifest(open_blob(place).read(), source)
     labelled = [line for line in lines if _may_have_mask(line, attributes)]
     if not labelled:
@@ -98,7 +100,7 @@ def _may_have_mask(line: ManifestLine, attributes: Sequence[str] | None) -> bool
 def _tell_left_out(lines: Sequence[ManifestLine], labelled: Sequence[ManifestLine], source: str) -> None:
     numbers = sorted({line.number for line in lines} - {line.number for line in labelled})
     if numbers:
-        LOGGER.warning(
+        logger.warning(
             f"{source}: {len(numbers)} of {len(lines)} lines have no mask, because their labelling failed or is not "
             f"done; they are left out: {listed(numbers, 5)}"
         )
@@ -142,7 +144,7 @@ def _palette(maps: Iterable[ColourMap], classes: Mapping[str, int]) -> NDArray[n
 def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawn:
     legend = tuple((index, entry.colour) for index, entry in colours.items() if entry.colour is not None)
     indices, repaired = decode_with_legend(blob.read(), blob.name, legend)
-    refuse_other_size(indices.shape, canvas, blob.name)
+    check_same_size(indices.shape, canvas, blob.name)
     table = np.full(1 << 16, IGNORE, np.uint8)
     for index, entry in colours.items():
         table[index] = classes[entry.name]

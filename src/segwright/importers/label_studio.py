@@ -9,6 +9,7 @@ Source: https://labelstud.io/guide/export, "Label Studio JSON format of annotate
 
 import base64
 import binascii
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +19,6 @@ from urllib.parse import unquote
 
 import pydantic_core
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.importers.classes import Classes, after_background
@@ -27,8 +27,10 @@ from segwright.importers.drawing import Drawing
 from segwright.importers.label_studio_masks import MaskFile, draw_masks, file_name_part, read_mask_names
 from segwright.importers.label_studio_regions import Regions, draw_regions, read_regions
 from segwright.importers.pictures import FoundImage, below_common_folder, find_images, stated_parts
-from segwright.storage import files_below, open_blob
+from segwright.storage import open_blob, walk_files
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 _RESOLVED: Final = "/resolve/?fileuri="  # Label Studio's address of a file in a cloud, which follows as base64
 
@@ -76,7 +78,7 @@ def read_label_studio(source: Path, images: Path | None, masks: Path | None) -> 
         raise DataError(f"{source} holds no region with a label: there is nothing to learn.")
     classes = after_background(labels, f"{source}, labels")
     if empty := sum(not task.regions.labels and not task.masks for task in tasks):
-        LOGGER.info(f"{source}: {empty} of {len(tasks)} annotations hold no region and are all background")
+        logger.info(f"{source}: {empty} of {len(tasks)} annotations hold no region and are all background")
     paths = below_common_folder([found[task.image].name for task in tasks])
     pairs = [
         ImportedPair(path, found[task.image].image, partial(_draw, task, classes), frame=partial(_frame, task))
@@ -89,7 +91,7 @@ def _documents(source: Path) -> Iterator[tuple[str, Any]]:
     """The file itself; or those of a folder: *.json, and files without an ending, as they are stored in the cloud."""
     blobs = [open_blob(source)]
     if source.is_dir():
-        found = [(path, blob) for path, blob in files_below(source, is_trace)]
+        found = [(path, blob) for path, blob in walk_files(source, is_trace)]
         blobs = [blob for path, blob in found if path.suffix.lower() == ".json"]
         blobs = blobs or [blob for path, blob in found if not path.suffix]
     if not blobs:
@@ -182,7 +184,7 @@ def _tell(counts: _Counts, source: Path) -> None:
         (counts.several, "tasks have several annotations: the one marked as ground truth counts, else the first"),
     ):
         if tasks:
-            LOGGER.warning(f"{source}: {len(tasks)} {what}, for example task {listed(tasks)}")
+            logger.warning(f"{source}: {len(tasks)} {what}, for example task {listed(tasks)}")
 
 
 def _with_run_lengths(tasks: Sequence[_Task], source: Path) -> list[_Task]:
@@ -194,7 +196,7 @@ def _with_run_lengths(tasks: Sequence[_Task], source: Path) -> list[_Task]:
     what = f'regions of the brush have no run lengths ("rle"), for example those of task {missing[0].identity}'
     if len(missing) == len(tasks):
         raise DataError(f"{source}: {what}, so their pixels are not in the file. {cure}.")
-    LOGGER.warning(f"{source}: {len(missing)} tasks are left out, because {what}. {cure}.")
+    logger.warning(f"{source}: {len(missing)} tasks are left out, because {what}. {cure}.")
     return [task for task in tasks if not task.regions.brushes_without_rle]
 
 
@@ -224,7 +226,7 @@ def _with_masks(tasks: Sequence[_Task], folder: Path) -> list[_Task]:
         (list(found), "tasks have masks, but are not in the file, and are left out"),
     ):
         if names:
-            LOGGER.warning(f"{folder}: {len(names)} {what}, for example task {listed(names)}")
+            logger.warning(f"{folder}: {len(names)} {what}, for example task {listed(names)}")
     if not merged:
         raise DataError(f"{folder} holds no mask of a task of the file: both have to come from the same project.")
     return merged
@@ -235,7 +237,7 @@ def _one_for_each_image(tasks: Sequence[_Task], files: Mapping[str, FoundImage])
     first: dict[str, _Task] = {}
     repeated = [task.identity for task in tasks if first.setdefault(files[task.image].name, task) is not task]
     if repeated:
-        LOGGER.warning(
+        logger.warning(
             f"{len(repeated)} tasks are of an image that an earlier one labels, and are left out, for example task "
             f"{listed(repeated)}"
         )

@@ -6,6 +6,7 @@ smaller lies over the larger, since the names do not tell their order. Refuses t
 Source: label-studio-converter, `brush.py` (`save_brush_images_from_annotation`).
 """
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.formats.masks import decode_mask
-from segwright.importers.dataset import Canvas, is_trace, refuse_other_size
+from segwright.importers.dataset import Canvas, check_same_size, is_trace
 from segwright.importers.drawing import Drawing
-from segwright.storage import Blob, files_below
+from segwright.storage import Blob, walk_files
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 OVERLAP: Final = "pixels in several masks, of which the smaller counts"
 
@@ -45,7 +47,7 @@ def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, st
     """
     found: dict[str, list[MaskFile]] = {}
     others: list[str] = []
-    for path, blob in files_below(folder, is_trace):
+    for path, blob in walk_files(folder, is_trace):
         if path.suffix.lower() != ".png":
             continue
         match = _NAME.fullmatch(path.stem)
@@ -61,7 +63,7 @@ def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, st
             "task-3-annotation-7-by-1-tag-tree-0.png: unpack its export Brush labels to PNG there."
         )
     if others:
-        LOGGER.warning(
+        logger.warning(
             f"{len(others)} files in {folder} are not named as Label Studio names masks and are left out: "
             f"{listed(others)}"
         )
@@ -90,7 +92,7 @@ def draw_masks(drawing: Drawing, files: Sequence[MaskFile], numbers: Mapping[str
     overlap = 0
     for file in sorted(files, key=lambda file: -areas[file]):  # read again: all masks of a picture take much memory
         inside = _read(file.blob)
-        refuse_other_size(inside.shape, canvas, file.blob.name)
+        check_same_size(inside.shape, canvas, file.blob.name)
         number = numbers[file.label]
         overlap += int(((drawing.mask[inside] != number) & (drawing.mask[inside] != 0)).sum())
         with drawing.leaving_out():

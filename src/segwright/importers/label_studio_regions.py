@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, PositiveInt, ValidationError
 
 from segwright.errors import DataError
-from segwright.formats.images import PixelForm, decode_image
+from segwright.formats.images import PixelFormat, decode_image
 from segwright.formats.rle_pack import decode_rle_pack
-from segwright.importers.dataset import Canvas, MismatchError, refuse_other_size
+from segwright.importers.dataset import Canvas, MismatchError, check_same_size
 from segwright.importers.drawing import Drawing, left_out
 from segwright.importers.json_models import from_base64
 from segwright.importers.polygons import Points, ShapeError, ellipse, outline, rectangle
@@ -162,7 +162,7 @@ def draw_regions(drawing: Drawing, regions: Sequence[Region], values: Mapping[st
             if value.rle is None and value.bit_mask is None:
                 drawing.fill([_outline(value, canvas)], number)
                 continue
-            refuse_other_size(region.size or canvas.labelled_size, canvas, f"a brush region of {region.label}")
+            check_same_size(region.size or canvas.labelled_size, canvas, f"a brush region of {region.label}")
             try:
                 inside = (
                     _brushed(value.rle, canvas) if value.rle is not None else _bit_mask(value.bit_mask or "", canvas)
@@ -182,8 +182,8 @@ def _brushed(rle: bytes, canvas: Canvas) -> NDArray[np.bool_]:
 
 def _bit_mask(address: str, canvas: Canvas) -> NDArray[np.bool_]:
     """The pixels of a PNG in a data URL that are not fully transparent."""
-    pixels = decode_image(from_base64(address, "imageDataURL"), "imageDataURL", PixelForm(bands=4))
-    refuse_other_size(pixels.shape[:2], canvas, "a bit mask")
+    pixels = decode_image(from_base64(address, "imageDataURL"), "imageDataURL", PixelFormat(bands=4))
+    check_same_size(pixels.shape[:2], canvas, "a bit mask")
     return pixels[..., 3] > 0
 
 

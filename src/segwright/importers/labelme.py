@@ -8,6 +8,7 @@ Source: labelme, `_label_file.py` and `examples/semantic_segmentation/labelme2vo
 """
 
 import difflib
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from typing import Annotated, Any, Final
 import numpy as np
 from pydantic import BaseModel, Field
 
-from segwright.console import LOGGER
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.importers.classes import is_background
@@ -28,11 +28,11 @@ from segwright.importers.dataset import (
     Frame,
     ImportedData,
     ImportedPair,
+    check_same_size,
     checked_names,
     is_there,
     is_trace,
     read_text,
-    refuse_other_size,
 )
 from segwright.importers.drawing import Drawing
 from segwright.importers.json_models import from_base64, read_document
@@ -40,8 +40,10 @@ from segwright.importers.labelme_shapes import Shape
 from segwright.importers.pictures import ImageFinder
 from segwright.importers.polygons import ShapeError
 from segwright.labels import IGNORE, parse_class_names
-from segwright.storage import Blob, files_below, open_blob
+from segwright.storage import Blob, open_blob, walk_files
 from segwright.wording import listed, sentences
+
+logger = logging.getLogger(__name__)
 
 BACKGROUND: Final = "_background_"
 IGNORED: Final = "__ignore__"
@@ -103,7 +105,7 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
     that cannot be read and those without an image are left out with a warning. Raises DataError where none is left,
     and LabelError for labels that `class_names` lacks.
     """
-    files = [(path, blob) for path, blob in files_below(source, is_trace) if path.suffix.lower() == ".json"]
+    files = [(path, blob) for path, blob in walk_files(source, is_trace) if path.suffix.lower() == ".json"]
     finder = ImageFinder(images, everywhere=True) if images else None
     found, others, problems = [], [], []
     for path, blob in files:
@@ -116,12 +118,12 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
     if not found and not problems:
         raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.")
     if others:
-        LOGGER.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {listed(others)}")
+        logger.warning(f"{len(others)} JSON files are not LabelMe's and are left out: {listed(others)}")
     if problems:
         what = f"{len(problems)} of {len(found) + len(problems)} label files cannot be used: {sentences(problems)}"
         if not found:
             raise DataError(what)
-        LOGGER.warning(f"{what} They are left out.")
+        logger.warning(f"{what} They are left out.")
     _tell_shared_images(found)
     _tell_unlabelled(source, found)
     names = _class_names(found, source, class_names)
@@ -186,15 +188,15 @@ def _tell_shared_images(items: Sequence[_Item]) -> None:
     for item in items:
         owners[item.image.name].append(item.file.name)
     if shared := [" and ".join(files) for files in owners.values() if len(files) > 1]:
-        LOGGER.warning(f"label files of the same image, each of which becomes a pair: {listed(shared, separator='; ')}")
+        logger.warning(f"label files of the same image, each of which becomes a pair: {listed(shared, separator='; ')}")
 
 
 def _tell_unlabelled(source: Path, items: Sequence[_Item]) -> None:
     """Count the images that lie among the label files and belong to none."""
     labelled = {item.image.name for item in items}
-    images = [blob.name for path, blob in files_below(source, is_trace) if path.suffix.lower() in IMAGE_SUFFIXES]
+    images = [blob.name for path, blob in walk_files(source, is_trace) if path.suffix.lower() in IMAGE_SUFFIXES]
     if others := [name for name in images if name not in labelled]:
-        LOGGER.info(f"{len(others)} images in {source} belong to no label file and are left out: {listed(others)}")
+        logger.info(f"{len(others)} images in {source} belong to no label file and are left out: {listed(others)}")
 
 
 def _ending(image: Blob) -> str:
@@ -211,7 +213,7 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
     listed = parse_class_names(read_text(given), str(given))
     names = checked_names([name for name in listed if name != IGNORED], str(given))
     if not any(map(is_background, names)):
-        LOGGER.info(f"{given} names no {BACKGROUND}: pixels without a shape are ignored")
+        logger.info(f"{given} names no {BACKGROUND}: pixels without a shape are ignored")
     for label, owner in sorted(owners.items()):
         if label not in names and not is_background(label):
             near = difflib.get_close_matches(label, names, 1)
@@ -238,7 +240,7 @@ def _draw(blob: Blob, values: Mapping[str, int], background: int, canvas: Canvas
     content = _read(blob)
     stated = content.stated_size(canvas)
     if stated not in (canvas.size, canvas.upright_size):
-        refuse_other_size(stated, canvas, f"what {blob.name} describes")
+        check_same_size(stated, canvas, f"what {blob.name} describes")
     drawing = Drawing(canvas.labelled_size, background)
     if unreadable := len(content.entries) - len(content.shapes):
         drawing.leave_out(UNREADABLE, unreadable)

@@ -3,6 +3,7 @@
 Knows folders and file names. Refuses to open an image, and to guess between two of one name.
 """
 
+import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -13,13 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
-from segwright.console import LOGGER
 from segwright.data.file_words import fold
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.importers.dataset import MARKER, is_there, is_trace, without_ending
-from segwright.storage import Blob, files_below, open_blob
+from segwright.storage import Blob, open_blob, walk_files
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 _ENOUGH: Final = 1000  # images that tell in which folder the others lie
 _LOCAL_FILES: Final = "/local-files/?d="  # Label Studio's address of a file on its own disk
@@ -80,7 +82,7 @@ def images_below(folder: Path) -> list[PurePosixPath]:
     """The paths of the images below a folder, but for those that were imported before. Raises DataError where it
     cannot be read.
     """
-    found = files_below(folder, lambda below: is_trace(below) or is_there(folder / below / MARKER))
+    found = walk_files(folder, lambda below: is_trace(below) or is_there(folder / below / MARKER))
     return [path for path, _ in found if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
@@ -109,7 +111,7 @@ def find_images(
     files = Counter(picture.image.name for picture in found.values() if picture)
     kept = {path: picture for path, picture in found.items() if picture and files[picture.image.name] == 1}
     if shared := [path for path, picture in found.items() if picture and path not in kept]:
-        LOGGER.warning(
+        logger.warning(
             f"{origin}: {len(shared)} of {len(found)} images have a namesake, and only one file for both is there; "
             f"they are left out: {listed(shared)}"
         )
@@ -122,7 +124,7 @@ def find_images(
             f"{places}. Give their folder with --images DIR."
         )
     if missing:
-        LOGGER.warning(
+        logger.warning(
             f"{origin}: {len(missing)} of {len(found)} images are not there and are left out: {listed(missing)}; "
             f"looked for in {places}. If they lie elsewhere, give their folder with --images DIR."
         )

@@ -9,6 +9,7 @@ Source: the evaluation pages of Kaggle's Data Science Bowl 2018, Airbus, Severst
 
 import csv
 import io
+import logging
 import re
 import sys
 from collections import Counter, defaultdict
@@ -18,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.importers.classes import Classes, after_background
@@ -28,8 +28,8 @@ from segwright.importers.dataset import (
     Frame,
     ImportedData,
     ImportedPair,
+    check_same_size,
     read_text,
-    refuse_other_size,
 )
 from segwright.importers.pictures import (
     FoundImage,
@@ -41,6 +41,8 @@ from segwright.importers.pictures import (
 from segwright.importers.pixel_runs import OverlapError, Runs, draw_runs, guess_order, parse_runs
 from segwright.storage import Blob
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 RunOrder = Literal["columns", "rows"]
 
@@ -109,7 +111,7 @@ def read_rle_csv(source: Path, images: Path | None, order: RunOrder | None) -> I
     labels = sorted({row.label for row in rows if row.label}, key=_number_first)
     classes = after_background(labels, f"{source}, classes")
     if columns.label is None and not columns.joined:
-        LOGGER.info(f"{source} has no column of classes: all objects are of one class, called {OBJECT}")
+        logger.info(f"{source} has no column of classes: all objects are of one class, called {OBJECT}")
     rule = _settle(rows, found, columns, order, source)
     _tell_images(folder, found, by_image, source)
     paths = below_common_folder([picture.name for picture in found.values()])
@@ -188,7 +190,7 @@ def _rows(body: Sequence[tuple[int, list[str]]], columns: _Columns, source: Path
     if len(faults) == len(body) or overlapping > several:
         raise DataError(f"{source}: {len(faults)} of its {len(body)} rows cannot be read. {faults[0]}")
     if faults:
-        LOGGER.warning(f"{source}: {len(faults)} of {len(body)} rows cannot be read and are left out: {faults[0]}")
+        logger.warning(f"{source}: {len(faults)} of {len(body)} rows cannot be read and are left out: {faults[0]}")
 
 
 def _row(line: int, row: Sequence[str], columns: _Columns) -> _Row:
@@ -240,12 +242,12 @@ def _tell_images(
 ) -> None:
     used = {picture.name for picture in found.values()}
     if others := [str(path) for path in images_below(folder) if path.as_posix() not in used]:
-        LOGGER.warning(
+        logger.warning(
             f"{len(others)} images have no row in {source} and are left out: {listed(others)}. What shows no object "
             "needs a row without run lengths."
         )
     if empty := sum(all(row.runs is None for row in by_image[image]) for image in found):
-        LOGGER.info(f"{source}: {empty} of {len(found)} images have no object and are all background")
+        logger.info(f"{source}: {empty} of {len(found)} images have no object and are all background")
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ def _settle(
         if order is not None
         else f"; if masks look scrambled or mirrored, give --rle-order {'columns' if chosen else 'rows'}"
     )
-    LOGGER.info(f"{source}: runs go {way}, {why}, and pixels count from {first}{other}")
+    logger.info(f"{source}: runs go {way}, {why}, and pixels count from {first}{other}")
     return _Rule(chosen, first)
 
 
@@ -312,7 +314,7 @@ def _frame(rows: Sequence[_Row], canvas: Canvas) -> Frame | None:
 
 
 def _draw(rows: Sequence[_Row], classes: Classes, rule: _Rule, source: Path, canvas: Canvas) -> Drawn:
-    refuse_other_size(_stated_size(rows, canvas), canvas, f"what {source}, line {rows[0].line} describes")
+    check_same_size(_stated_size(rows, canvas), canvas, f"what {source}, line {rows[0].line} describes")
     filled = [(classes.numbers[row.label], row.runs, row.line) for row in rows if row.runs is not None]
     size = canvas.labelled_size
     mask = draw_runs(filled, size, along_rows=rule.along_rows, first=rule.first, where=str(source))

@@ -24,7 +24,7 @@ from segwright.importers.split import divide
 from segwright.importers.voc import read_voc
 from segwright.importers.write import write_channels
 from segwright.importers.yolo import read_yolo
-from segwright.storage import directory_aside, refuse_unwritable_folder, write_json
+from segwright.storage import atomic_directory, check_writable_folder, write_json
 
 ImportFormat = Literal[
     "ground-truth", "voc", "coco", "labelme", "cityscapes", "colours", "yolo", "label-studio", "rle-csv"
@@ -96,9 +96,9 @@ def import_data(
     is not to be overwritten, or holds anything but an earlier import.
     """
     options = options or FormatOptions()
-    _refuse_other_options(kind, options)
-    refuse_unwritable_folder(output)
-    with directory_aside(output, overwrite, MARKER) as folder:
+    _check_other_options(kind, options)
+    check_writable_folder(output)
+    with atomic_directory(output, overwrite, MARKER) as folder:
         data = _read(kind, source, options)
         division = divide(data, validation, validation_list, seed)
         train, validating = write_channels(folder, data, division, labelled)
@@ -154,7 +154,7 @@ def _existing(source: str) -> Path:
     return path
 
 
-def _refuse_other_options(kind: ImportFormat, options: FormatOptions) -> None:
+def _check_other_options(kind: ImportFormat, options: FormatOptions) -> None:
     """Raise UserError for a format that is none, for options that it does not take, and for what is not there."""
     if kind not in _TAKES:
         raise UserError(f"There is no format {kind}; there are {', '.join(get_args(ImportFormat))}.")

@@ -5,6 +5,7 @@ order in which files are found.
 """
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from segwright.console import LOGGER
 from segwright.errors import DataError, UserError
 from segwright.importers.dataset import ImportedData, ImportedPair, read_text, without_ending
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SHARE: Final = 0.2
 
@@ -39,7 +41,7 @@ def divide(data: ImportedData, share: float | None, listed: Path | None, seed: i
     share, DataError for lines that name no pair, for a side without pairs, and for two pairs of one name.
     """
     pairs = sorted(data.pairs, key=lambda pair: (pair.key, pair.split or ""))
-    _refuse_bad_wishes(share, listed, seed)
+    _check_bad_wishes(share, listed, seed)
     if listed:
         chosen = _named_in(listed, pairs)
         how = f"by the list {listed}"
@@ -52,13 +54,13 @@ def divide(data: ImportedData, share: float | None, listed: Path | None, seed: i
         how = f"drawn by seed {seed}"
     train = tuple(pair for index, pair in enumerate(pairs) if index not in chosen)
     validation = tuple(pair for index, pair in enumerate(pairs) if index in chosen)
-    _refuse_empty(train, validation, how)
+    _check_empty(train, validation, how)
     for side in (train, validation):
-        _refuse_same_keys(side)
+        _check_same_keys(side)
     return Division(train, validation, how)
 
 
-def _refuse_bad_wishes(share: float | None, listed: Path | None, seed: int) -> None:
+def _check_bad_wishes(share: float | None, listed: Path | None, seed: int) -> None:
     if share is not None and listed:
         raise UserError("--validation and --validation-list were both given: a list leaves nothing to draw. Give one.")
     if share is not None and not 0 < share < 1:
@@ -72,7 +74,7 @@ def _on_a_side(pairs: Sequence[ImportedPair], divided_by: str) -> list[ImportedP
     found = [pair for pair in pairs if pair.split]
     if others := [pair.name for pair in pairs if not pair.split]:
         shown = listed(others, separator="; ")
-        LOGGER.warning(f"{len(others)} pairs are on neither side by {divided_by} and are left out: {shown}")
+        logger.warning(f"{len(others)} pairs are on neither side by {divided_by} and are left out: {shown}")
     return found
 
 
@@ -114,7 +116,7 @@ def _lookup(line: str, by_path: dict[str, set[int]], by_file: dict[str, set[int]
     return by_path.get(name) or by_file.get(name) or set()
 
 
-def _refuse_empty(train: Sequence[ImportedPair], validation: Sequence[ImportedPair], how: str) -> None:
+def _check_empty(train: Sequence[ImportedPair], validation: Sequence[ImportedPair], how: str) -> None:
     if train and validation:
         return
     empty = "to validate with" if train else "to train on"
@@ -124,7 +126,7 @@ def _refuse_empty(train: Sequence[ImportedPair], validation: Sequence[ImportedPa
     )
 
 
-def _refuse_same_keys(pairs: Sequence[ImportedPair]) -> None:
+def _check_same_keys(pairs: Sequence[ImportedPair]) -> None:
     for one, other in pairwise(pairs):
         if one.key == other.key:
             raise DataError(

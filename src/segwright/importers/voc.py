@@ -7,6 +7,7 @@ and colours are read.
 Source: PASCAL VOC 2012 development kit, section 4.3 and `VOClabelcolormap.m`.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -15,7 +16,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.console import LOGGER
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
@@ -38,8 +38,10 @@ from segwright.importers.dataset import (
     without_ending,
 )
 from segwright.labels import IGNORE, parse_class_names
-from segwright.storage import Blob, files_below
+from segwright.storage import Blob, walk_files
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 CLASS_NAMES: Final = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -68,11 +70,11 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
         )
     pairing = find_pairs(pictures, _mask_folder(root))
     if pairing.unpaired_masks:
-        LOGGER.warning(
+        logger.warning(
             f"{len(pairing.unpaired_masks)} masks have no image and are left out: {listed(pairing.unpaired_masks)}"
         )
     if pairing.unpaired_images:
-        LOGGER.info(f"{len(pairing.unpaired_images)} images have no mask and are left out")
+        logger.info(f"{len(pairing.unpaired_images)} images have no mask and are left out")
     names, palette, draw = _classes(root)
     lists = _lists(root / "ImageSets" / "Segmentation")
     splits = _splits(lists, pairing.pairs)
@@ -118,7 +120,7 @@ def _mask_folder(root: Path) -> Path:
     with_masks = [
         folder
         for folder in folders
-        if any(path.suffix.lower() in MASK_SUFFIXES for path, _ in files_below(folder, is_trace))
+        if any(path.suffix.lower() in MASK_SUFFIXES for path, _ in walk_files(folder, is_trace))
     ]
     return (with_masks or folders)[0]
 
@@ -137,7 +139,7 @@ def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Callable[[
             [name for name in parse_class_names(read_text(listed), str(listed)) if name != _NO_CLASS], str(listed)
         )
     else:
-        LOGGER.info(f"{root} has no labelmap.txt: its classes are taken to be background and the twenty of Pascal VOC")
+        logger.info(f"{root} has no labelmap.txt: its classes are taken to be background and the twenty of Pascal VOC")
     palette = voc_colours(len(names))
     return names, palette, partial(_draw, palette=palette)
 
@@ -166,7 +168,7 @@ def _splits(lists: Mapping[Path, Split], pairs: Sequence[Pair]) -> dict[str, Spl
         what = f"{len(unknown)} lines have no image with a mask: {listed(unknown, separator='; ')}"
         if not splits:
             raise DataError(f"{what}. Correct the lists, or move them away to have pairs drawn.")
-        LOGGER.warning(f"{what}; they are left out")
+        logger.warning(f"{what}; they are left out")
     return {key: split for key, (split, _) in splits.items()}
 
 

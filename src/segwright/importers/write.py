@@ -3,6 +3,7 @@
 Knows folders, files and threads; each thread holds one pair. Refuses to know formats and how pairs were divided.
 """
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.console import LOGGER, progress
+from segwright.console import progress
 from segwright.errors import DataError, UserError
 from segwright.formats.file_types import sniff
 from segwright.formats.images import IMAGE_SUFFIXES, verify_image
@@ -27,6 +28,8 @@ from segwright.palettes import default_palette
 from segwright.resources import available_cores
 from segwright.storage import path_below, write_json
 from segwright.wording import listed, sentences
+
+logger = logging.getLogger(__name__)
 
 _FEWEST_THREADS: Final = 8  # references of a manifest lead to S3, which answers slowly but to many at once
 _ENDINGS: Final = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}
@@ -65,7 +68,7 @@ def write_channels(
     tell_turned([job.turned for job in turned if job.turned and not job.problem], common, len(jobs), labelled)
     _tell_left_out(done)
     _tell_remarks(done)
-    _refuse_nothing_to_learn(done)
+    _check_nothing_to_learn(done)
     _write_label_maps(folder / "label_map", data.class_names)
     written = Counter(job.channel for job in done if not job.problem)
     return written["train"], written["validation"]
@@ -155,7 +158,7 @@ def _tell_left_out(jobs: Sequence[_Job]) -> None:
     for channel in ("train", "validation"):
         if all(job.problem for job in jobs if job.channel == channel):
             raise DataError(f"No pair is left for {channel}. {what}")
-    LOGGER.warning(what)
+    logger.warning(what)
 
 
 def _tell_remarks(jobs: Sequence[_Job]) -> None:
@@ -167,10 +170,10 @@ def _tell_remarks(jobs: Sequence[_Job]) -> None:
         for remark in job.remarks:
             names[remark].append(job.pair.name)
     for remark, count in counts.items():
-        LOGGER.warning(f"{remark}: {count:,} (in {listed(names[remark])})")
+        logger.warning(f"{remark}: {count:,} (in {listed(names[remark])})")
 
 
-def _refuse_nothing_to_learn(jobs: Sequence[_Job]) -> None:
+def _check_nothing_to_learn(jobs: Sequence[_Job]) -> None:
     """Raise DataError where masks are drawings and none shows a shape, and where all pixels are ignored."""
     drawn = [job.drawn_shapes for job in jobs if job.drawn_shapes is not None]
     if drawn and not any(drawn):

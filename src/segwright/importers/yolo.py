@@ -7,12 +7,12 @@ lines (`yolo_labels`), and refuses sets of boxes.
 Source: https://docs.ultralytics.com/datasets/segment.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.importers.classes import after_background
 from segwright.importers.dataset import Canvas, Drawn, ImportedData, ImportedPair
@@ -21,6 +21,8 @@ from segwright.importers.yolo_dataset import YoloDataset, read_yolo_dataset
 from segwright.importers.yolo_labels import draw_labels, label_lines
 from segwright.importers.yolo_pictures import YoloPicture, find_pictures
 from segwright.storage import open_blob
+
+logger = logging.getLogger(__name__)
 
 
 def read_yolo(source: Path, images: Path | None) -> ImportedData:
@@ -38,11 +40,11 @@ def read_yolo(source: Path, images: Path | None) -> ImportedData:
             "it is looked for in a folder labels beside images, or beside the picture."
         )
     if len(files) < len(pictures):
-        LOGGER.warning(
+        logger.warning(
             f"{len(pictures) - len(files)} of {len(pictures)} pictures have no label file and are all background, for "
             f"example {next(picture.image for picture in pictures if picture.labels is None)}"
         )
-    _refuse_no_polygons(files, dataset)
+    _check_no_polygons(files, dataset)
     names = dataset.names or _numbered_names(files, dataset)
     classes = after_background(names.values(), f"{dataset.place}, names")
     values = {number: classes.numbers[name] for number, name in names.items()}
@@ -54,7 +56,7 @@ def read_yolo(source: Path, images: Path | None) -> ImportedData:
     return ImportedData(tuple(pairs), classes.names, divided_by=divided_by, frame="shown")
 
 
-def _refuse_no_polygons(files: Sequence[Path], dataset: YoloDataset) -> None:
+def _check_no_polygons(files: Sequence[Path], dataset: YoloDataset) -> None:
     """Raise DataError where no label file has an outline, by what they have."""
     kinds: Counter[str] = Counter()
     for file in files:
@@ -86,7 +88,7 @@ def _numbered_names(files: Sequence[Path], dataset: YoloDataset) -> dict[int, st
     used = {
         line.class_number for file in files for line in label_lines(open_blob(file).read()) if line.points is not None
     }
-    LOGGER.warning(
+    logger.warning(
         f"{dataset.place}: nothing names the classes (names in data.yaml, or classes.txt), so they are called by their "
         "numbers"
     )

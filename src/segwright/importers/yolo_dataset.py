@@ -7,6 +7,7 @@ aliases are refused.
 Source: https://docs.ultralytics.com/datasets/segment; CVAT, "Ultralytics YOLO".
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,10 +15,11 @@ from typing import Any, Final
 
 import yaml
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.importers.dataset import Split, is_there, read_text
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 _SPLITS: Final[dict[str, Split]] = {"train": "train", "val": "validation", "valid": "validation"}
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
@@ -107,7 +109,7 @@ def _splits(content: Mapping[str, Any]) -> dict[Split, tuple[str, ...]]:
         if entries:
             found.setdefault(split, entries)
     if _text(content.get("test")) or isinstance(content.get("test"), list):
-        LOGGER.info("test is not used: it is for judging the model that has been trained")
+        logger.info("test is not used: it is for judging the model that has been trained")
     return found
 
 

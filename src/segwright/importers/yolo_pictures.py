@@ -6,19 +6,21 @@ none lies so, a label file of the picture's name counts, wherever it is. Refuses
 Source: https://docs.ultralytics.com/datasets/segment.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from segwright.console import LOGGER
 from segwright.errors import DataError
 from segwright.importers.dataset import Split, is_there, is_trace, read_text
 from segwright.importers.pictures import ImageFinder, images_below
 from segwright.importers.yolo_dataset import YoloDataset, locate
-from segwright.storage import files_below
+from segwright.storage import walk_files
 from segwright.wording import listed
+
+logger = logging.getLogger(__name__)
 
 _NO_LABELS: Final = ("classes.txt", "labels.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt")
 
@@ -73,7 +75,7 @@ class _Search:
 
     def labelled(self, folder: Path, split: Split | None) -> Iterator[YoloPicture]:
         """The pictures of the label files below a folder, looked for among the images that were given."""
-        for path, _ in files_below(folder, is_trace):
+        for path, _ in walk_files(folder, is_trace):
             if path.suffix.lower() == ".txt" and path.name not in _NO_LABELS:
                 found = self._given(str(path.with_suffix("")))
                 if found is not None:
@@ -94,7 +96,7 @@ class _Search:
             (self.missing, "pictures are not there and are left out; point to their folder with --images DIR"),
         ):
             if names:
-                LOGGER.warning(f"{self.dataset.place}: {len(names)} {what}: {listed(names)}")
+                logger.warning(f"{self.dataset.place}: {len(names)} {what}: {listed(names)}")
 
 
 def find_pictures(dataset: YoloDataset, images: Path | None) -> list[YoloPicture]:
@@ -124,12 +126,12 @@ def find_pictures(dataset: YoloDataset, images: Path | None) -> list[YoloPicture
 
 def _by_name(pictures: Sequence[YoloPicture], dataset: YoloDataset) -> list[YoloPicture]:
     """The pictures with the one label file below the data set that has their name, told where there are such."""
-    texts = [path for path, _ in files_below(dataset.root, is_trace) if path.suffix.lower() == ".txt"]
+    texts = [path for path, _ in walk_files(dataset.root, is_trace) if path.suffix.lower() == ".txt"]
     counts = Counter(path.stem for path in texts)
     images = Counter(picture.image.stem for picture in pictures)
     unique = {path.stem: dataset.root / path for path in texts if counts[path.stem] == images[path.stem] == 1}
     if unique:
-        LOGGER.info(
+        logger.info(
             f"{dataset.place}: no label file lies in a folder labels beside images, or beside its picture: "
             f"{len(unique)} are taken by their names, for example {next(iter(unique.values()))}"
         )

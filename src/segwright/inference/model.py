@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from segwright.bundle import Description, load_network
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import DataError
-from segwright.formats.images import PixelForm, Pixels
+from segwright.formats.images import PixelFormat, Pixels
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
-from segwright.mxnet import find_model, is_original, read_original
+from segwright.mxnet import find_model, is_mxnet_model, read_original
 from segwright.networks import SegmentationNetwork
 
 
@@ -36,7 +36,7 @@ class Model:
         return self.description.class_names
 
     @property
-    def form(self) -> PixelForm:
+    def form(self) -> PixelFormat:
         """What the pixels of images have to be."""
         return self.description.form
 
@@ -81,7 +81,7 @@ def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "
     there.
     """
     path = find_model(Path(bundle))
-    description, network = read_original(path) if is_original(path) else load_network(path)
+    description, network = read_original(path) if is_mxnet_model(path) else load_network(path)
     place = choose_device(device)
     limit_threads()
     return Model(description, network, place, choose_precision(precision_dtype, place))

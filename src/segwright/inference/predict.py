@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from segwright.checks.image_orientation import count_orientations
 from segwright.checks.pixel_notes import NotedFile, describe_notes
-from segwright.console import LOGGER, progress
+from segwright.console import progress
 from segwright.data.folders import list_images
 from segwright.errors import DataError, OutputExistsError, UserError
-from segwright.formats.exif import noted_orientation
+from segwright.formats.exif import exif_orientation
 from segwright.formats.file_types import sniff
 from segwright.formats.images import Pixels, decode_noted_image, encode_png
 from segwright.formats.masks import encode_mask
@@ -26,16 +26,18 @@ from segwright.formats.notes import Note
 from segwright.inference.model import Model, load
 from segwright.storage import (
     Blob,
-    Place,
-    as_place,
+    Location,
+    atomic_file,
+    check_replaceable,
+    check_writable_folder,
+    parse_location,
     path_below,
-    refuse_existing,
-    refuse_unwritable_folder,
-    write_aside,
     write_bytes,
 )
 from segwright.visualization import displayable
 from segwright.visualization import overlay as draw_overlay
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ def predict_files(
     file or, at the end, when some could not be predicted.
     """
     output = Path(output)
-    refuse_existing(output, overwrite)
-    refuse_unwritable_folder(output)
+    check_replaceable(output, overwrite)
+    check_writable_folder(output)
     outputs = Outputs(overlay, probabilities)
-    images = _images([as_place(path) for path in inputs], output)
-    _refuse_collisions(images, outputs)
+    images = _images([parse_location(path) for path in inputs], output)
+    _check_collisions(images, outputs)
     model = load(bundle, device, precision_dtype)
     failed = []
     turned = list[tuple[str, int]]()
@@ -87,15 +89,15 @@ def predict_files(
                     turned.append((blob.name, orientation))
                 noted += [NotedFile(blob.name, note) for note in notes]
             except UserError as error:
-                LOGGER.warning(str(error))
+                logger.warning(str(error))
                 failed.append(blob)
             advance(1, "images")
     for finding in describe_notes(noted, "image", len(images), "predict"):
-        LOGGER.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
-    LOGGER.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
+        logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
+    logger.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
     if turned:
         read = "turned upright" if model.form.upright else "read as stored, without turning"
-        LOGGER.info(f"{count_orientations(turned, len(images))}: {read}, and so are the masks")
+        logger.info(f"{count_orientations(turned, len(images))}: {read}, and so are the masks")
     if failed:
         raise DataError(f"{len(failed)} of {len(images)} images could not be predicted; the warnings above name them")
 
@@ -123,10 +125,10 @@ def _predict_one(model: Model, blob: Blob, files: Mapping[str, Path], outputs: O
     write_bytes(files[".png"], encode_mask(mask, model.palette))
     if outputs.overlay:
         write_bytes(files[".overlay.png"], encode_png(draw_overlay(displayable(image), mask, model.palette)))
-    return noted_orientation(data, sniff(data)), notes
+    return exif_orientation(data, sniff(data)), notes
 
 
-def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:
+def _images(inputs: Sequence[Location], output: Path) -> list[tuple[str, Blob]]:
     """List the pictures, without those that an earlier run left in an output folder below an input folder."""
     place = output.resolve()
     if place in {path.resolve() for path in inputs if isinstance(path, Path)}:
@@ -136,7 +138,7 @@ def _images(inputs: Sequence[Place], output: Path) -> list[tuple[str, Blob]]:
     return list_images(inputs, without=place)
 
 
-def _refuse_collisions(images: Sequence[tuple[str, Blob]], outputs: Outputs) -> None:
+def _check_collisions(images: Sequence[tuple[str, Blob]], outputs: Outputs) -> None:
     """Raise DataError where two images would write the same file, or one a file where another needs a folder."""
     written: dict[str, str] = {}
     for stem, blob in images:
@@ -160,7 +162,7 @@ def _write_probabilities(model: Model, image: Pixels, file: Path) -> NDArray[np.
     """Write the probabilities part by part, never all of them in memory; return the mask that they make."""
     mask = np.empty(image.shape[:2], np.uint8)
     shape = (len(model.class_names), *mask.shape)
-    with write_aside(file) as temporary:
+    with atomic_file(file) as temporary:
         probabilities = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         for block in model.blocks(image):
             probabilities[:, block.rows, block.columns] = block.logits.softmax(0).cpu().numpy()

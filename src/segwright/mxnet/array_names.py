@@ -56,7 +56,7 @@ def structural_names(names: Sequence[str]) -> list[str]:
     networks.
     """
     plain = [_EXPORTED.sub("", name) for name in names]
-    _refuse_repeated([name for name in plain if name])
+    _check_repeated([name for name in plain if name])
     return plain if any("." in name for name in plain) else _named_by_order(plain)
 
 
@@ -106,7 +106,7 @@ def _normed(convolution: str, norm: str) -> Iterator[str]:
     yield from (f"{norm}.{array}" for array in _NORM)
 
 
-def _refuse_repeated(names: Sequence[str]) -> None:
+def _check_repeated(names: Sequence[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise BundleError(f"there is more than one array called {repeated[0]!r}.")
@@ -123,7 +123,7 @@ def _named_by_order(names: Sequence[str]) -> list[str]:
         )
     structural = dict(zip(_made_in_order(names), known, strict=True))
     for place, name in structural.items():
-        _refuse_other_kind(names[place], name)
+        _check_other_kind(names[place], name)
     return [structural[place] for place in range(len(names))]
 
 
@@ -153,7 +153,7 @@ def _order_in_layer(found: re.Match[str]) -> tuple[int, ...]:
     return int(found["number"]), int(found["kind"] != "conv"), arrays.index(found["array"])
 
 
-def _refuse_other_kind(given: str, structural: str) -> None:
+def _check_other_kind(given: str, structural: str) -> None:
     array = structural.rpartition(".")[2]
     if given and not given.endswith(f"_{array}"):
         raise BundleError(

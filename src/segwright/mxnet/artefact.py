@@ -11,16 +11,18 @@ Knows names, and how a file of weights begins. Refuses to know what is in the fi
 Source: SageMaker's contract, section 7.1.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from segwright.bundle import DESCRIPTION
-from segwright.console import LOGGER
 from segwright.errors import BundleError
 from segwright.mxnet.params_file import FILE_MAGIC
-from segwright.storage import names_in, visible
+from segwright.storage import describe_folder, visible
+
+logger = logging.getLogger(__name__)
 
 BEST: Final = "model_best.params"
 LAST: Final = "model_algo-1"
@@ -44,7 +46,7 @@ class OriginalFiles:
         return self.source if self.source == str(file) else f"{self.source}/{file.name}"
 
 
-def is_original(folder: Path) -> bool:
+def is_mxnet_model(folder: Path) -> bool:
     """Whether a folder holds a model of the original algorithm: its weights, or a lone .params file, and no bundle."""
     return not (folder / DESCRIPTION).exists() and _weights(folder) is not None
 
@@ -61,14 +63,14 @@ def model_in(folder: Path) -> Path | None:
         if not inner or len(levels) > _DEEPEST:
             break
         levels.append(inner)
-    return found or next(filter(None, (_only(list(filter(is_original, level)), folder) for level in levels)), None)
+    return found or next(filter(None, (_only(list(filter(is_mxnet_model, level)), folder) for level in levels)), None)
 
 
 def find_model(path: Path) -> Path:
     """Where the model is that a user means by `path`: there, or in the only folder below it with one, which is told."""
     found = (model_in(path) if path.is_dir() else None) or path
     if found != path:
-        LOGGER.info("%s: the model is in the folder %s", path, found.relative_to(path))
+        logger.info("%s: the model is in the folder %s", path, found.relative_to(path))
     return found
 
 
@@ -106,7 +108,7 @@ def find_files(path: Path, source: str) -> OriginalFiles:
     if weights is None:
         raise BundleError(
             f"{source} holds no model of SageMaker's original algorithm: neither {BEST} nor {LAST} nor a single "
-            f".params file. What is there: {names_in(path)}."
+            f".params file. What is there: {describe_folder(path)}."
         )
     settings = path / HYPERPARAMETERS
     return OriginalFiles(source, *weights, settings if settings.is_file() else None)

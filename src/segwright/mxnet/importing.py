@@ -3,18 +3,20 @@
 Knows folders, archives and files of weights. Refuses to know what is in the files.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from segwright.bundle import BundleWriter, Description, State, host_copy
-from segwright.console import LOGGER
 from segwright.errors import BundleError
 from segwright.mxnet.artefact import OriginalFiles, find_files, is_params, model_in
 from segwright.mxnet.reading import describe, read_network, read_state
 from segwright.networks import SegmentationNetwork
 from segwright.storage import MAX_UNPACKED, unpack_archive
+
+logger = logging.getLogger(__name__)
 
 
 def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Description:
@@ -43,7 +45,7 @@ def _last(files: OriginalFiles, network: SegmentationNetwork) -> State | None:
     try:
         return read_state(files.last, files.name(files.last), network)
     except BundleError as error:
-        LOGGER.warning(f"{error} The best weights stand in for the last ones.")
+        logger.warning(f"{error} The best weights stand in for the last ones.")
         return None
 
 
@@ -71,6 +73,6 @@ def _archive_unpacked(source: Path) -> Iterator[Path]:
 def _tell(files: OriginalFiles, description: Description, last: str) -> None:
     network = description.network
     head = "with an auxiliary head" if network.auxiliary else "without auxiliary head"
-    LOGGER.info(f"{files.source}: {network.algorithm} on {network.backbone}, {network.num_classes} classes, {head}")
+    logger.info(f"{files.source}: {network.algorithm} on {network.backbone}, {network.num_classes} classes, {head}")
     settings = "no settings" if files.hyperparameters is None else f"settings {files.hyperparameters.name}"
-    LOGGER.info(f"best weights {files.best.name}, last weights {last}, {settings}")
+    logger.info(f"best weights {files.best.name}, last weights {last}, {settings}")

@@ -111,7 +111,7 @@ def _read_shape(reader: _Reader, what: str) -> tuple[int, ...] | None:
     """The lengths of an array, or None where the file keeps a place for an array that was never filled."""
     magic = reader.integer("I", f"the beginning of {what}")
     if magic in (_V2, _V3):
-        _refuse_sparse(reader, what)
+        _check_sparse(reader, what)
         dimensions, lengths = reader.integer("i", f"the shape of {what}"), "q"
     elif magic == _V1:
         dimensions, lengths = reader.integer("I", f"the shape of {what}"), "q"
@@ -127,7 +127,7 @@ def _read_shape(reader: _Reader, what: str) -> tuple[int, ...] | None:
     return shape
 
 
-def _refuse_sparse(reader: _Reader, what: str) -> None:
+def _check_sparse(reader: _Reader, what: str) -> None:
     storage = reader.integer("i", f"the storage type of {what}")
     if storage:
         kind = _STORAGE.get(storage, f"unknown, {storage}")

@@ -5,6 +5,7 @@ settings say. Refuses to know archives and what is written.
 """
 
 import json
+import logging
 import mmap
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segwright.bundle import Description, describe_classes, versions
-from segwright.console import LOGGER
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names
@@ -24,6 +24,8 @@ from segwright.mxnet.params_file import NamedArray, read_params
 from segwright.mxnet.state_dict import describe_gluoncv, state_dict_from_gluoncv
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from segwright.palettes import default_palette
+
+logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -107,7 +109,7 @@ def _state(arrays: Arrays, network: SegmentationNetwork, name: str) -> dict[str,
         raise BundleError(f"{name}: {error}") from error
     spoilt = [each for each, values in arrays.items() if not np.isfinite(values).all()]
     if spoilt:
-        LOGGER.warning(
+        logger.warning(
             f"{name}: {len(spoilt)} of {len(arrays)} arrays hold NaN or infinite numbers, {spoilt[0]} for example: the "
             "training had failed, and masks will be wrong."
         )
@@ -120,7 +122,7 @@ def _settings(files: OriginalFiles, spec: NetworkSpec) -> Hyperparameters:
     facts = {"algorithm": spec.algorithm, "backbone": spec.backbone, "num_classes": str(spec.num_classes)}
     for name, fact in facts.items():
         if given.get(name, fact) != fact:
-            LOGGER.warning(
+            logger.warning(
                 f"{files.source}: the settings say {name} {given[name]}, but the weights are of a network with {fact}; "
                 "the weights count."
             )
@@ -128,7 +130,7 @@ def _settings(files: OriginalFiles, spec: NetworkSpec) -> Hyperparameters:
     try:
         return Hyperparameters.from_strings({**given, **facts})
     except HyperparameterError as error:
-        LOGGER.warning(f"{files.source}: the settings of the training are left out: {error}")
+        logger.warning(f"{files.source}: the settings of the training are left out: {error}")
         return Hyperparameters.from_strings(facts)
 
 
@@ -140,10 +142,10 @@ def _read_strings(files: OriginalFiles) -> dict[str, str]:
     try:
         document = json.loads(files.hyperparameters.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        LOGGER.warning(f"{name} is left out, because it cannot be read: {getattr(error, 'strerror', None) or error}")
+        logger.warning(f"{name} is left out, because it cannot be read: {getattr(error, 'strerror', None) or error}")
         return {}
     if not isinstance(document, dict):
-        LOGGER.warning(f"{name} is left out, because it holds no settings by name")
+        logger.warning(f"{name} is left out, because it holds no settings by name")
         return {}
     strings = {key.removeprefix("_"): str(value).strip('" ') for key, value in document.items() if value is not None}
     return {key: text for key, text in strings.items() if key in Hyperparameters.model_fields}

@@ -22,6 +22,8 @@ from segwright.errors import HyperparameterError
 from segwright.networks.depthwise import with_fast_depthwise
 from segwright.networks.torchvision_schemas import timm
 
+logger = logging.getLogger(__name__)
+
 SAGEMAKER_BACKBONES = {"resnet-50": "resnet50s.gluon_in1k", "resnet-101": "resnet101s.gluon_in1k"}
 """SageMaker's names of backbones, and the timm models that hold the very weights GluonCV used."""
 
@@ -34,8 +36,6 @@ _SIZE_OPTIONS: tuple[dict[str, bool], ...] = (
     {"strict_img_size": False},
 )
 _FAILURES = (TypeError, ValueError, AssertionError, RuntimeError, NotImplementedError, IndexError, KeyError)
-
-_log = logging.getLogger("segwright")
 
 
 class Backbone(nn.Module):
@@ -161,7 +161,7 @@ def _ways(output_stride: int) -> Iterator[dict[str, Any]]:
 
 def _say_stride(backbone: str, wanted: int, achieved: int) -> None:
     if achieved != wanted:
-        _log.info(
+        logger.info(
             "The backbone %s cannot give output stride %d; its nearest, %d, is used.",
             backbone,
             wanted,

@@ -23,7 +23,7 @@ from segwright.networks.spec import NetworkSpec
 from segwright.networks.torchvision_schemas import timm
 from segwright.networks.weights import load_local, load_published
 
-_log = logging.getLogger("segwright")
+logger = logging.getLogger(__name__)
 
 
 class SegmentationNetwork(nn.Module):
@@ -83,7 +83,7 @@ class SegmentationNetwork(nn.Module):
             auxiliary = self.auxiliary_head(before_last) if self.auxiliary_head is not None else None
         if norms and not self._said_single_values:
             self._said_single_values = True
-            _log.info("A batch of one leaves a BatchNorm one value per channel: it uses its running statistics.")
+            logger.info("A batch of one leaves a BatchNorm one value per channel: it uses its running statistics.")
         full = resize(main.float(), (height, width))
         return full, None if auxiliary is None else resize(auxiliary.float(), (height, width))
 

@@ -22,9 +22,9 @@ from segwright.networks.backbone import Backbone, BackbonePlan, timm_name
 from segwright.networks.torchvision_schemas import timm
 from segwright.wording import listed
 
-_PYTORCH_SUFFIXES = (".pth", ".pt", ".bin")
+logger = logging.getLogger(__name__)
 
-_log = logging.getLogger("segwright")
+_PYTORCH_SUFFIXES = (".pth", ".pt", ".bin")
 
 
 def check_backbone(backbone: str, weights: Path | None) -> None:
@@ -34,7 +34,7 @@ def check_backbone(backbone: str, weights: Path | None) -> None:
     """
     timm_name(backbone)
     if weights is not None:
-        _refuse_missing(weights)
+        _check_missing(weights)
 
 
 def load_published(plan: BackbonePlan) -> Backbone:
@@ -47,7 +47,7 @@ def load_published(plan: BackbonePlan) -> Backbone:
             f"backbone: no weights are published for {plan.timm_name!r}. Give a file of your own with "
             "--backbone-weights FILE, or start from random weights with --no-use-pretrained-model."
         )
-    _log.info("Fetching the ImageNet weights of %s, unless the Hugging Face cache holds them.", plan.timm_name)
+    logger.info("Fetching the ImageNet weights of %s, unless the Hugging Face cache holds them.", plan.timm_name)
     try:
         with _without_remarks():
             return plan.build(pretrained=True)
@@ -79,7 +79,7 @@ def load_local(plan: BackbonePlan, path: Path) -> Backbone:
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
     """The named arrays in a file; nothing else is unpickled. Raises UserError where that cannot be done."""
-    _refuse_missing(path)
+    _check_missing(path)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return _read_safetensors(path)
@@ -165,6 +165,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _refuse_missing(path: Path) -> None:
+def _check_missing(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file of backbone weights.")

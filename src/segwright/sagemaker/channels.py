@@ -5,32 +5,34 @@ Knows which channels a job may have, and in which modes. Refuses to know what li
 Source: SageMaker's contract, sections 1.1, 1.4 and 2.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from segwright.console import LOGGER
 from segwright.data.channels import LIST_SUFFIXES, SIDES, Channels
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError
 from segwright.sagemaker.job import ChannelConfig
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
+
+logger = logging.getLogger(__name__)
 
 _INPUTS: Final = tuple(name for name in CHANNELS if name != "model")
 
 
-def locate_channels(tree: Tree, configs: Mapping[str, ChannelConfig]) -> Channels:
+def locate_channels(tree: Paths, configs: Mapping[str, ChannelConfig]) -> Channels:
     """Where the inputs of the job lie. Raises DataError for channels that are missing or come in a way that cannot be.
 
     The label map of one side is never used for the other: SageMaker's are independent.
     """
     unknown = [name for name in configs if name not in CHANNELS]
     if unknown:
-        LOGGER.warning(f"Channels that nobody asked for are not read: {', '.join(unknown)}.")
-    _refuse_missing(tree, configs)
-    _refuse_unreadable_modes(configs)
+        logger.warning(f"Channels that nobody asked for are not read: {', '.join(unknown)}.")
+    _check_missing(tree, configs)
+    _check_unreadable_modes(configs)
     pipe = configs["train"].mode == "Pipe"
     used = [name for name in _INPUTS if name in configs and not (pipe and name.endswith("_annotation"))]
-    _refuse_undelivered(tree, [name for name in used if configs[name].mode != "Pipe"])
+    _check_undelivered(tree, [name for name in used if configs[name].mode != "Pipe"])
     return Channels.locate(
         None,
         **{name: tree.channel(name) for name in used},  # type: ignore[arg-type]
@@ -43,10 +45,10 @@ def tell_absent_label_maps(channels: Channels) -> None:
     """Warn of the sides whose pixel values are taken as classes, as the original does."""
     absent = [side for side in SIDES if channels.label_map_file(side) is None]
     if absent:
-        LOGGER.warning(f"Label maps are not given for {' and '.join(absent)}: defaults are used.")
+        logger.warning(f"Label maps are not given for {' and '.join(absent)}: defaults are used.")
 
 
-def _refuse_missing(tree: Tree, configs: Mapping[str, ChannelConfig]) -> None:
+def _check_missing(tree: Paths, configs: Mapping[str, ChannelConfig]) -> None:
     missing: list[str] = [side for side in SIDES if side not in configs]
     if not any(configs[side].mode == "Pipe" for side in SIDES if side in configs):
         alone = [side for side in SIDES if not _has_list(tree, side)]
@@ -59,7 +61,7 @@ def _refuse_missing(tree: Tree, configs: Mapping[str, ChannelConfig]) -> None:
         )
 
 
-def _refuse_undelivered(tree: Tree, names: Sequence[str]) -> None:
+def _check_undelivered(tree: Paths, names: Sequence[str]) -> None:
     absent = [f"{name} ({tree.channel(name)})" for name in names if not tree.channel(name).exists()]
     if absent:
         raise DataError(
@@ -68,13 +70,13 @@ def _refuse_undelivered(tree: Tree, names: Sequence[str]) -> None:
         )
 
 
-def _has_list(tree: Tree, side: str) -> bool:
+def _has_list(tree: Paths, side: str) -> bool:
     """Whether a channel holds a manifest or a RecordIO file, which name or hold the masks as well."""
     folder = tree.channel(side)
     return folder.is_dir() and any(file.suffix.lower() in LIST_SUFFIXES for file in folder.iterdir())
 
 
-def _refuse_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
+def _check_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
     modes = {side: configs[side].mode for side in SIDES}
     if "Pipe" in modes.values() and set(modes.values()) != {"Pipe"}:
         raise DataError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from segwright.errors import UserError
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 
 Mode = Literal["File", "FastFile", "Pipe"]
 
@@ -49,16 +49,16 @@ class Job:
         return "model" in self.channels
 
     @classmethod
-    def read(cls, tree: Tree) -> "Job":
+    def read(cls, tree: Paths) -> "Job":
         """Read what the platform wrote. Raises UserError for files that cannot be used, and for several machines."""
         machines = _read(tree, "resourceconfig", "SM_RESOURCE_CONFIG")
         host = str(machines.get("current_host") or tree.environment.get("SM_CURRENT_HOST") or _ONLY_HOST)
-        _refuse_several(machines.get("hosts") or _list(tree, "SM_HOSTS") or [host])
+        _check_several(machines.get("hosts") or _list(tree, "SM_HOSTS") or [host])
         name = tree.environment.get("TRAINING_JOB_ARN") or tree.environment.get("TRAINING_JOB_NAME") or None
         return cls(_hyperparameters(tree), _channels(tree), host, _checkpoints(tree), name)
 
 
-def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:
+def _read(tree: Paths, name: str, variable: str | None = None) -> dict[str, Any]:
     """A JSON file of the platform's, or what a variable of the training toolkit holds in its place."""
     file = tree.configuration(name)
     where = str(file)
@@ -80,7 +80,7 @@ def _read(tree: Tree, name: str, variable: str | None = None) -> dict[str, Any]:
     return content
 
 
-def _list(tree: Tree, variable: str) -> list[Any]:
+def _list(tree: Paths, variable: str) -> list[Any]:
     """The JSON list that a variable of the training toolkit holds; empty without it."""
     text = tree.environment.get(variable) or "[]"
     try:
@@ -92,7 +92,7 @@ def _list(tree: Tree, variable: str) -> list[Any]:
     return content
 
 
-def _hyperparameters(tree: Tree) -> dict[str, str]:
+def _hyperparameters(tree: Paths) -> dict[str, str]:
     """What the platform wrote; where it wrote nothing, the training toolkit's one variable for all, or one for each."""
     given = _read(tree, "hyperparameters", "SM_HPS")
     if not given and not tree.configuration("hyperparameters").exists():
@@ -106,14 +106,14 @@ def as_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _channels(tree: Tree) -> dict[str, ChannelConfig]:
+def _channels(tree: Paths) -> dict[str, ChannelConfig]:
     configured = _read(tree, "inputdataconfig", "SM_INPUT_DATA_CONFIG")
     if not configured:
         return {name: ChannelConfig("File", "None") for name in _channels_there(tree)}
     return {name: _channel(name, entry) for name, entry in configured.items()}
 
 
-def _channels_there(tree: Tree) -> list[str]:
+def _channels_there(tree: Paths) -> list[str]:
     """The channels of a job that says nothing of them: the folders that are there, or those of the training toolkit."""
     folders = sorted(folder.name for folder in tree.data.iterdir() if folder.is_dir()) if tree.data.is_dir() else []
     listed = [str(name) for name in _list(tree, "SM_CHANNELS")]
@@ -130,7 +130,7 @@ def _channel(name: str, entry: object) -> ChannelConfig:
     return ChannelConfig(mode, str(entry.get("RecordWrapperType") or "None"))
 
 
-def _checkpoints(tree: Tree) -> Path | None:
+def _checkpoints(tree: Paths) -> Path | None:
     """The folder that the job names, or the usual one where it is there."""
     usual = tree.root / _CHECKPOINTS
     configured = _read(tree, "checkpointconfig")
@@ -139,7 +139,7 @@ def _checkpoints(tree: Tree) -> Path | None:
     return usual if usual.is_dir() else None
 
 
-def _refuse_several(hosts: object) -> None:
+def _check_several(hosts: object) -> None:
     if not isinstance(hosts, list):
         raise UserError(f"resourceconfig.json: hosts is {hosts!r}, but has to be a list of the names of machines.")
     if len(hosts) > 1:

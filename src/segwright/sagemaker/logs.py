@@ -1,8 +1,8 @@
 """The language of the log: the lines of the original, word for word, because dashboards, tuning jobs and people's
 scripts read them.
 
-Knows the forms of the lines. `JobTeller` says in them what happens in a training; what the package logs besides gets
-the same prefix, and is kept from looking like a metric. Everything goes to standard output.
+Knows the forms of the lines. `SageMakerReporter` says in them what happens in a training; what the package logs besides
+gets the same prefix, and is kept from looking like a metric. Everything goes to standard output.
 
 Source: SageMaker's contract, section 4.1.
 """
@@ -24,8 +24,8 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker.words import in_words_of_a_job
 from segwright.standard_streams import LOG
-from segwright.training.checkpoint_state import Progress
-from segwright.training.reporter import EpochResult, Teller, TellImages, TellStep
+from segwright.training.checkpoint_state import TrainProgress
+from segwright.training.reporter import EpochResult, Reporter, TellImages, TellStep
 from segwright.training.train_step import EpochSums, StepFigures
 
 _METRIC: Final = {"metric": True}
@@ -57,7 +57,7 @@ def set_up_logging() -> None:
     LOGGER.propagate = False
 
 
-class JobTeller(Teller):
+class SageMakerReporter(Reporter):
     """Tells SageMaker what happens in a training."""
 
     def __init__(self, host: str, gpus: int, began: float) -> None:
@@ -68,7 +68,7 @@ class JobTeller(Teller):
         self._setup: float | None = None
         self._epoch_began = began
 
-    def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: Progress) -> None:
+    def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: TrainProgress) -> None:
         """Devices and schedule, and counters that stand where an earlier run has left them."""
         self._every, self._batch = settings.logging_frequency, settings.validation_mini_batch_size
         _say(f"Number of GPUs being used: {self._gpus}")
@@ -133,7 +133,7 @@ class JobTeller(Teller):
         where = {"epoch": result.epoch, "Meta": "training_data_iter"}
         self._metrics(self._counters.as_metrics(), self._epoch_began, time.time(), where)
 
-    def ends(self, reached: Progress, model: Path) -> None:
+    def ends(self, reached: TrainProgress, model: Path) -> None:
         """The last lines."""
         _say(f"Serializing model to {model / LAST}")
         _say("Test data is not provided.")
@@ -173,7 +173,7 @@ class _Counters:
         self.epochs: list[tuple[int, int]] = []
 
     @classmethod
-    def after(cls, reached: Progress) -> "_Counters":
+    def after(cls, reached: TrainProgress) -> "_Counters":
         """As they stand after the epochs that are `reached`."""
         counters = cls()
         updates = 0

@@ -6,21 +6,23 @@ models. Refuses to know what a training makes of it.
 Source: SageMaker's contract, section 1.5.
 """
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Final
 
 from segwright.bundle import DESCRIPTION
-from segwright.console import LOGGER
 from segwright.errors import BundleError
-from segwright.mxnet import import_model, is_original, model_in
-from segwright.sagemaker.paths import Tree
-from segwright.storage import MAX_UNPACKED, names_in, unpack_archive, visible
+from segwright.mxnet import import_model, is_mxnet_model, model_in
+from segwright.sagemaker.paths import Paths
+from segwright.storage import MAX_UNPACKED, describe_folder, unpack_archive, visible
+
+logger = logging.getLogger(__name__)
 
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
 
 
-def unpack_earlier_model(tree: Tree) -> None:
+def unpack_earlier_model(tree: Paths) -> None:
     """Make what the channel `model` holds a bundle at `tree.earlier_model`.
 
     Raises BundleError for a channel that holds no model, UserError for an archive that cannot be unpacked safely.
@@ -34,8 +36,8 @@ def unpack_earlier_model(tree: Tree) -> None:
         unpacked.mkdir()
         unpack_archive(found, unpacked, limit=MAX_UNPACKED)
         found = _model_in(unpacked, found)
-    if is_original(found):
-        LOGGER.info(f"The channel model holds a model of the original algorithm: {source}")
+    if is_mxnet_model(found):
+        logger.info(f"The channel model holds a model of the original algorithm: {source}")
         import_model(found, bundle)
     else:
         bundle.symlink_to(found.resolve())
@@ -64,7 +66,7 @@ def _model_in(folder: Path, source: Path) -> Path:
     found = model_in(folder)
     if found is None:
         raise BundleError(
-            f"The channel model: {source} holds {names_in(folder)}, but no model of Segwright ({DESCRIPTION}) or of "
-            "the original algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
+            f"The channel model: {source} holds {describe_folder(folder)}, but no model of Segwright ({DESCRIPTION}) "
+            "or of the original algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
         )
     return found

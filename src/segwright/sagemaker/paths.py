@@ -18,14 +18,14 @@ ML: Final = PurePosixPath("/opt/ml")
 
 
 @dataclass(frozen=True)
-class Tree:
+class Paths:
     """The folders and files of one container."""
 
     root: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Tree":
+    def from_environment(cls, environment: Mapping[str, str]) -> "Paths":
         """The tree that a container's environment names."""
         return cls(Path(environment.get(ROOT_VARIABLE) or ML), environment)
 

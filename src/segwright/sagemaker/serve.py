@@ -6,26 +6,28 @@ does.
 Source: SageMaker's contract, sections 6.2 to 6.4.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
-from segwright.console import LOGGER
 from segwright.errors import UserError
 from segwright.sagemaker.logs import set_up_logging
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from segwright.serving import ServingSettings, serve
+
+logger = logging.getLogger(__name__)
 
 _PORT: Final = 8080
 _EVERYWHERE: Final = "0.0.0.0"  # the platform's proxy comes from outside of the container
 _SHOWN: Final = 100  # characters of a value in a message
 
 
-def serve_tree(tree: Tree) -> None:
+def serve_tree(tree: Paths) -> None:
     """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
     environment = tree.environment
     set_up_logging()
     settings = ServingSettings.from_environment(environment)
-    LOGGER.setLevel(settings.log_level)
+    logger.setLevel(settings.log_level)
     several = environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true"
     serve(
         None if several else tree.model,

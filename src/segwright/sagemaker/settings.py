@@ -5,12 +5,14 @@ Knows SageMaker's spelling. Refuses to know what they mean.
 Source: SageMaker's contract, sections 3 and 7.1.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from segwright.console import LOGGER
 from segwright.hyperparameters import UNDERSCORED, Hyperparameters
 from segwright.sagemaker.job import as_text
+
+logger = logging.getLogger(__name__)
 
 _RECIPE: Final = "sagemaker"
 _REQUIRED: Final = ("num_classes", "num_training_samples")
@@ -26,14 +28,14 @@ def read_settings(strings: Mapping[str, str]) -> Hyperparameters:
 
 def tell_settings(strings: Mapping[str, str], settings: Hyperparameters) -> None:
     """Log defaults, what the job gave, and what follows from both."""
-    LOGGER.info(f"Reading default configuration: {as_strings(Hyperparameters(recipe=_RECIPE).model_dump())}")
-    LOGGER.info(f"Merging with provided configuration: {dict(strings)}")
+    logger.info(f"Reading default configuration: {as_strings(Hyperparameters(recipe=_RECIPE).model_dump())}")
+    logger.info(f"Merging with provided configuration: {dict(strings)}")
     missing = [name for name in _REQUIRED if getattr(settings, name) is None]
     if missing:
-        LOGGER.warning(
+        logger.warning(
             f"{' and '.join(missing)}, which the original requires, are not given: the data have to show it."
         )
-    LOGGER.info(f"Final configuration: {as_strings(settings.model_dump())}")
+    logger.info(f"Final configuration: {as_strings(settings.model_dump())}")
 
 
 def as_strings(values: Mapping[str, Any]) -> dict[str, str]:

@@ -17,21 +17,22 @@ from typing import Final
 import torch
 
 from segwright.bundle import DESCRIPTION, read_description
-from segwright.console import LOGGER
 from segwright.errors import UserError
 from segwright.interruption import StopRequest
 from segwright.sagemaker.channels import locate_channels, tell_absent_label_maps
 from segwright.sagemaker.job import Job
 from segwright.sagemaker.launcher import is_first, launch, rank
-from segwright.sagemaker.logs import JobTeller, set_up_logging
+from segwright.sagemaker.logs import SageMakerReporter, set_up_logging
 from segwright.sagemaker.model_channel import unpack_earlier_model
-from segwright.sagemaker.paths import Tree
+from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.settings import as_strings, read_settings, tell_settings
 from segwright.sagemaker.termination import GRACE, not_overdue
 from segwright.sagemaker.words import in_words_of_a_job
 from segwright.storage import write_bytes, write_json
 from segwright.training.last_resort import write_fallback
 from segwright.training.run import CHECKPOINT_EVERY, train
+
+logger = logging.getLogger(__name__)
 
 SUCCESS: Final = 0
 ALGORITHM_ERROR: Final = 1
@@ -42,7 +43,7 @@ _METRICS: Final = "metrics.jsonl"
 _GRACE_OF_SEVERAL: Final = GRACE - 10.0  # seconds; then this process makes a model of what they have left
 
 
-def run_training(tree: Tree, stop: StopRequest) -> int:
+def run_training(tree: Paths, stop: StopRequest) -> int:
     """Run the job that a tree describes, and return the exit status; a failure is written where SageMaker reads it.
 
     A wish to `stop` ends it with a usable model and success: the platform knows that it has stopped the job.
@@ -51,17 +52,17 @@ def run_training(tree: Tree, stop: StopRequest) -> int:
     if is_first():
         _forget_failure(tree)
     else:
-        LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
+        logger.setLevel(logging.ERROR)  # What the first process says need not be said again.
     return _ended(tree, lambda: _run_or_stop(tree, stop))
 
 
-def end_stopped(tree: Tree) -> int:
+def end_stopped(tree: Paths) -> int:
     """End a job that was told to stop and has not: its model is made of what is on the disk."""
-    LOGGER.warning("The training does not stop by itself.")
+    logger.warning("The training does not stop by itself.")
     return _ended(tree, lambda: _stopped(tree))
 
 
-def _ended(tree: Tree, work: Callable[[], int]) -> int:
+def _ended(tree: Paths, work: Callable[[], int]) -> int:
     """Do some work and return its exit status; where it fails, say why, and return the status that says so."""
     try:
         return work()
@@ -75,7 +76,7 @@ def _ended(tree: Tree, work: Callable[[], int]) -> int:
         return _break_off(tree, error)
 
 
-def _run_or_stop(tree: Tree, stop: StopRequest) -> int:
+def _run_or_stop(tree: Paths, stop: StopRequest) -> int:
     try:
         return _run(tree, stop)
     except KeyboardInterrupt:
@@ -85,11 +86,11 @@ def _run_or_stop(tree: Tree, stop: StopRequest) -> int:
     except Exception:
         if not stop.made:
             raise
-        LOGGER.error(traceback.format_exc().rstrip())
+        logger.error(traceback.format_exc().rstrip())
         return _stopped(tree)  # That it has failed at the end matters less than its model.
 
 
-def _run(tree: Tree, stop: StopRequest) -> int:
+def _run(tree: Paths, stop: StopRequest) -> int:
     began = time.time()
     job = Job.read(tree)
     settings = read_settings(job.hyperparameters)
@@ -100,7 +101,7 @@ def _run(tree: Tree, stop: StopRequest) -> int:
         return _launched(tree, launch(_COMMAND, gpus, stop, _GRACE_OF_SEVERAL), stop)
     tell_settings(job.hyperparameters, settings)
     where = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
-    LOGGER.info(f"Checkpoint loading and saving are {where}")
+    logger.info(f"Checkpoint loading and saving are {where}")
     channels = locate_channels(tree, job.channels)
     tell_absent_label_maps(channels)
     if is_first():
@@ -117,20 +118,20 @@ def _run(tree: Tree, stop: StopRequest) -> int:
         resume=True,
         in_place=True,
         stop=stop,
-        teller=JobTeller(job.host, gpus, began),
+        reporter=SageMakerReporter(job.host, gpus, began),
         job=job.name,
     )
     _finish(tree)
     return SUCCESS
 
 
-def _clear_model_folder(tree: Tree) -> None:
+def _clear_model_folder(tree: Paths) -> None:
     """Remove what a killed process has half written, or it would travel with the model."""
     for left in tree.model.glob(".*.partial*"):
         left.unlink()
 
 
-def _launched(tree: Tree, status: int, stop: StopRequest) -> int:
+def _launched(tree: Paths, status: int, stop: StopRequest) -> int:
     """What the status of several processes means for the job."""
     if status == SUCCESS or (stop.made and status != CLIENT_ERROR):
         _forget_failure(tree)  # Processes that another has left alone complain.
@@ -138,13 +139,13 @@ def _launched(tree: Tree, status: int, stop: StopRequest) -> int:
     if status > 0:
         return status
     sentence = f"a training process was killed by signal {-status}, as the system does when memory is short"
-    LOGGER.error(sentence)
+    logger.error(sentence)
     _forget_failure(tree)  # What the others said follows from this.
     _write_failure(tree, f"AlgorithmError: {sentence}")
     return ALGORITHM_ERROR
 
 
-def _finish(tree: Tree) -> None:
+def _finish(tree: Paths) -> None:
     """Add to the model what the original has in its own, and copy the curves to where no model need be unpacked."""
     if not is_first():
         return
@@ -153,10 +154,10 @@ def _finish(tree: Tree) -> None:
         write_json(tree.model / "hyperparams.json", final)
         write_bytes(tree.output_data / _METRICS, (tree.model / _METRICS).read_bytes())
     except OSError as error:  # The model is there, and a failure would keep the platform from fetching it.
-        LOGGER.warning(f"{error.filename}: {error.strerror}; the job ends without this file")
+        logger.warning(f"{error.filename}: {error.strerror}; the job ends without this file")
 
 
-def _stopped(tree: Tree) -> int:
+def _stopped(tree: Paths) -> int:
     """End a job that was told to stop, with the model that it has saved, or else one made of what is known."""
     if not is_first():
         return SUCCESS
@@ -169,20 +170,20 @@ def _stopped(tree: Tree) -> int:
         write_fallback(channels, tree.model, settings, start, job.checkpoints, job.name)
     if (tree.model / DESCRIPTION).is_file():
         _finish(tree)
-        LOGGER.info(f"Stopped; the model is in {tree.model}")
+        logger.info(f"Stopped; the model is in {tree.model}")
     return SUCCESS
 
 
-def _refuse(tree: Tree, sentence: str) -> int:
+def _refuse(tree: Paths, sentence: str) -> int:
     """End a job that its owner has to mend."""
-    LOGGER.error(sentence)
+    logger.error(sentence)
     _write_failure(tree, f"ClientError: {in_words_of_a_job(sentence)}")
     return CLIENT_ERROR
 
 
-def _break_off(tree: Tree, error: Exception) -> int:
+def _break_off(tree: Paths, error: Exception) -> int:
     """End a job that we have to mend: the traceback is for the log only."""
-    LOGGER.error(traceback.format_exc().rstrip())
+    logger.error(traceback.format_exc().rstrip())
     _write_failure(tree, f"AlgorithmError: {_cause(error)}. The log holds the traceback.")
     return ALGORITHM_ERROR
 
@@ -194,15 +195,15 @@ def _cause(error: Exception) -> str:
     return (others[-1] if from_loader else f"{type(error).__name__}: {first}").rstrip(": .")
 
 
-def _write_failure(tree: Tree, reason: str) -> None:
+def _write_failure(tree: Paths, reason: str) -> None:
     """Keep the first reason: what other processes say follows from it. The platform reads 1,024 characters of it."""
     try:
         if not tree.failure.exists():
             write_bytes(tree.failure, reason.encode(errors="backslashreplace"))
     except OSError as error:
-        LOGGER.error(f"{error.filename}: {error.strerror}; the reason stands in this log only")
+        logger.error(f"{error.filename}: {error.strerror}; the reason stands in this log only")
 
 
-def _forget_failure(tree: Tree) -> None:
+def _forget_failure(tree: Paths) -> None:
     with suppress(OSError):
         tree.failure.unlink(missing_ok=True)

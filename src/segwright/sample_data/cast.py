@@ -18,7 +18,7 @@ from segwright.sample_data.people import Person, draw_looks, draw_person
 from segwright.sample_data.plants import draw_tree
 from segwright.sample_data.stage import Stage
 from segwright.sample_data.street import Street
-from segwright.sample_data.vehicles import MODELS, Model, Place, draw_paint, draw_vehicle
+from segwright.sample_data.vehicles import MODELS, Location, Model, draw_paint, draw_vehicle
 
 _PERSON_PIXELS = 42.0  # least height
 _VEHICLE_PIXELS = 28.0
@@ -130,7 +130,7 @@ def _vehicle(stage: Stage, street: Street, model: Model, keep: int) -> Actor | N
             x, heading = side * kerb, float(rng.choice((0.0, np.pi)))
         case _:
             x, heading = rng.uniform(-street.edge, street.edge), side * np.pi / 2
-    place = Place(x, z, heading + rng.normal(0, 0.05))
+    place = Location(x, z, heading + rng.normal(0, 0.05))
     size = np.array([model.width / 2, model.height, model.length / 2])
     return _actor(stage, place.turn(_CUBE * size), partial(draw_vehicle, stage, model, place, draw_paint(rng)))
 

@@ -20,7 +20,7 @@ from segwright.formats.masks import encode_mask
 from segwright.labels import IGNORE
 from segwright.resources import available_cores
 from segwright.sample_data import CLASS_NAMES, draw_scene
-from segwright.storage import directory_aside, write_bytes, write_json
+from segwright.storage import atomic_directory, write_bytes, write_json
 
 FEWEST_IMAGES: Final = 3
 SMALLEST_SIDE: Final = 64
@@ -68,8 +68,8 @@ def write_sample(
     pictures drawn and wanted. Raises UserError for numbers and sizes that make no data set, OutputExistsError
     when `directory` exists and is not to be overwritten, or holds anything but an earlier sample.
     """
-    _refuse_bad_wishes(images, width, height, seed)
-    with directory_aside(directory, overwrite, _MARKER) as folder:
+    _check_bad_wishes(images, width, height, seed)
+    with atomic_directory(directory, overwrite, _MARKER) as folder:
         splits = _split(images)
         for split in dict.fromkeys(splits):
             (folder / split).mkdir()
@@ -81,7 +81,7 @@ def write_sample(
         write_bytes(folder / "README.txt", _README.format(**wishes).encode())
 
 
-def _refuse_bad_wishes(images: int, width: int, height: int, seed: int) -> None:
+def _check_bad_wishes(images: int, width: int, height: int, seed: int) -> None:
     if images < FEWEST_IMAGES:
         raise UserError(
             f"A sample of {images} images cannot be split into train, validation and test. "

@@ -28,7 +28,7 @@ _CARGO: Colour = (226, 224, 216)
 _FACES = ("front", "rear", "left", "right", "top")
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a vehicle is on the ground, in metres, and its heading in radians: 0 away from the camera."""
 
     x: float
@@ -192,7 +192,7 @@ MODELS: tuple[Model, ...] = (
 )
 
 
-def draw_vehicle(stage: Stage, model: Model, place: Place, paint: Colour) -> None:
+def draw_vehicle(stage: Stage, model: Model, place: Location, paint: Colour) -> None:
     """Draw a model painted in a colour."""
     surfaces: list[Surface] = []
     for part in sorted(model.parts, key=lambda part: _order(part, place.heading)):
@@ -204,7 +204,7 @@ def draw_vehicle(stage: Stage, model: Model, place: Place, paint: Colour) -> Non
     stage.canvas.figure(map(Shape, pixels, lit, [surface.solid for surface in surfaces]), Label.VEHICLE)
 
 
-def _part(stage: Stage, part: Part, place: Place, colour: Colour) -> Iterator[Surface]:
+def _part(stage: Stage, part: Part, place: Location, colour: Colour) -> Iterator[Surface]:
     """The faces of a part that the camera sees, each with the details on it."""
     faces = place.turn(_corners(part))
     normals = np.cross(faces[:, 3] - faces[:, 0], faces[:, 1] - faces[:, 0])
@@ -248,7 +248,7 @@ def _corners(part: Part) -> Points:
     return np.array(faces)
 
 
-def _wheels(stage: Stage, model: Model, place: Place) -> Iterator[Surface]:
+def _wheels(stage: Stage, model: Model, place: Location) -> Iterator[Surface]:
     """Tyres and rims on the side that the camera sees."""
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     ring = np.column_stack([np.zeros(12), np.sin(angles), np.cos(angles)]) * model.wheel

@@ -46,7 +46,7 @@ _NUMBER: Final = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 @dataclass(frozen=True)
-class AnswerForm:
+class ResponseFormat:
     """The form of one answer."""
 
     content_type: str = RECORDIO
@@ -72,7 +72,7 @@ class _Range:
     quality: float = 1.0
 
 
-def choose_form(accept: str, default: AnswerForm) -> AnswerForm:
+def negotiate(accept: str, default: ResponseFormat) -> ResponseFormat:
     """The form that a header asks for most; `default` where it is empty or leaves the choice (`*/*`).
 
     Equally wanted ones go by their order; the parameters of a wildcard are those of the type that it becomes. Raises
@@ -143,7 +143,7 @@ def _kinds(kind: str, named: Collection[str], first: str) -> list[str]:
     ]
 
 
-def _form(kind: str, given: Sequence[tuple[str, str]]) -> AnswerForm:
+def _form(kind: str, given: Sequence[tuple[str, str]]) -> ResponseFormat:
     """The form of an offered type with the parameters given to it."""
     parameters = dict(given)
     for name, value in given:
@@ -153,7 +153,7 @@ def _form(kind: str, given: Sequence[tuple[str, str]]) -> AnswerForm:
         twice = next(name for name in names if names.count(name) > 1)
         raise NotAcceptableError(f"Accept: {kind} takes {twice} once, not several times.")
     if kind in (RECORDIO, RECORDIO_SHORT):
-        return AnswerForm(kind)
+        return ResponseFormat(kind)
     output = parameters.get("output", "mask")
     dtype = parameters.get("dtype", _DTYPES[output][0])
     if dtype not in _DTYPES[output]:
@@ -161,7 +161,7 @@ def _form(kind: str, given: Sequence[tuple[str, str]]) -> AnswerForm:
         raise NotAcceptableError(f"Accept: {kind} with output={output} takes dtype={fitting}, not {_short(dtype)}.")
     if output == "probabilities" and "on_error" in parameters:
         raise NotAcceptableError(f"Accept: {kind} with output={output} takes no on_error; it goes with output=mask.")
-    return AnswerForm(
+    return ResponseFormat(
         kind,
         probabilities=output == "probabilities",
         dtype=dtype,

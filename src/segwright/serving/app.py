@@ -7,6 +7,7 @@ Source: SageMaker's contract, sections 5.4 and 6.2 to 6.4.
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,14 +22,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from segwright.console import LOGGER
 from segwright.inference import Model
 from segwright.serving.content_encoding import Body, content_codings
-from segwright.serving.inference_pool import Scorer
+from segwright.serving.inference_pool import InferencePool
 from segwright.serving.invocations import Invocations, refusal
-from segwright.serving.middleware import ReadOut
-from segwright.serving.multi_model import ModelShelf
+from segwright.serving.middleware import DrainRequestBody
+from segwright.serving.multi_model import ModelStore
 from segwright.serving.requests import read_body
+
+logger = logging.getLogger(__name__)
 
 EXECUTION_PARAMETERS: Final = {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 10}
 """What the original announces to batch transform."""
@@ -40,13 +42,13 @@ _SHOWN: Final = 200  # characters of a path in a message
 
 
 @dataclass
-class ModelSlot:
+class ModelHolder:
     """The place of the one model of a server, empty while it is loaded."""
 
     model: Model | None = None
 
 
-def single_model_app(slot: ModelSlot, scorer: Scorer, invocations: Invocations) -> Starlette:
+def single_model_app(slot: ModelHolder, scorer: InferencePool, invocations: Invocations) -> Starlette:
     """The application that serves the model in a slot."""
 
     async def invoke(request: Request) -> Response:
@@ -57,7 +59,7 @@ def single_model_app(slot: ModelSlot, scorer: Scorer, invocations: Invocations) 
     return _app([Route("/invocations", invoke, methods=["POST"])], scorer, lambda: slot.model is not None)
 
 
-def multi_model_app(shelf: ModelShelf, scorer: Scorer, invocations: Invocations) -> Starlette:
+def multi_model_app(shelf: ModelStore, scorer: InferencePool, invocations: Invocations) -> Starlette:
     """The application that loads, lists, serves and unloads the models of a shelf."""
 
     async def load(request: Request) -> Response:
@@ -90,7 +92,7 @@ def multi_model_app(shelf: ModelShelf, scorer: Scorer, invocations: Invocations)
     return _app(routes, scorer, lambda: True)
 
 
-def _app(routes: Sequence[Route], scorer: Scorer, ready: Callable[[], bool]) -> Starlette:
+def _app(routes: Sequence[Route], scorer: InferencePool, ready: Callable[[], bool]) -> Starlette:
     async def ping(_: Request) -> Response:
         return Response(status_code=200 if ready() and not scorer.broken else 503)
 
@@ -111,7 +113,7 @@ def _app(routes: Sequence[Route], scorer: Scorer, ready: Callable[[], bool]) -> 
     return Starlette(
         routes=[*known, _Elsewhere(known)],
         exception_handlers={HTTPException: refuse, ClientDisconnect: hung_up, Exception: refuse},
-        middleware=[Middleware(_LastWord), Middleware(ReadOut)],
+        middleware=[Middleware(ShutdownMiddleware), Middleware(DrainRequestBody)],
     )
 
 
@@ -144,7 +146,7 @@ def _spelled(route: Route) -> str:
     return f"{method} {route.path.replace('{name}', 'NAME')}"
 
 
-class _LastWord:
+class ShutdownMiddleware:
     """What a request gets that still runs when the server cannot wait any longer."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -163,7 +165,7 @@ class _LastWord:
             await self._app(scope, receive, note)
         except asyncio.CancelledError:
             if begun:
-                LOGGER.warning("the server ends in the middle of an answer")
+                logger.warning("the server ends in the middle of an answer")
                 return
             going = HTTPException(503, "The server is about to end: send the request again, to another one or later.")
             await refusal(Request(scope), going)(scope, receive, send)

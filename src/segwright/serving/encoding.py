@@ -21,7 +21,7 @@ from segwright.formats.masks import encode_mask
 from segwright.formats.record_protobuf import Record, encode_record
 from segwright.formats.recordio import MAX_RECORD, write_whole_record
 from segwright.formats.rle import compress_counts, encode_regions
-from segwright.serving.accept import JSON, NPY, PNG, AnswerForm
+from segwright.serving.accept import JSON, NPY, PNG, ResponseFormat
 
 LARGEST_ARRAY: Final = 1 << 30
 """Bytes of probabilities in one answer at most."""
@@ -30,14 +30,14 @@ _LARGEST_RECORD: Final = MAX_RECORD - 1024  # leaves room for the names around t
 _GZIP_LEVEL: Final = 1  # masks shrink nearly as far as with higher ones, in a fraction of the time
 
 
-def excess(form: AnswerForm, shape: Sequence[int]) -> tuple[int, int] | None:
+def excess(form: ResponseFormat, shape: Sequence[int]) -> tuple[int, int] | None:
     """Bytes of an array [C, H, W] or [H, W] and the most that the form holds, where it is too large; else None."""
     size = math.prod(shape) * np.dtype(form.dtype).itemsize
     largest = LARGEST_ARRAY if form.content_type == NPY else _LARGEST_RECORD
     return (size, largest) if form.probabilities and size > largest else None
 
 
-def encode(result: NDArray[Any], form: AnswerForm, classes: Sequence[ClassDescription]) -> bytes:
+def encode(result: NDArray[Any], form: ResponseFormat, classes: Sequence[ClassDescription]) -> bytes:
     """The body of an answer. `result` is float [C, H, W] or uint8 [H, W], as the form says.
 
     RecordIO is one record in one part (flag 0), a Record of `target`, float32 of all probabilities, and `shape`, int32

@@ -6,6 +6,7 @@ Refuses to know HTTP beyond the status of what is refused.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +20,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from torch import Tensor
 
-from segwright.console import LOGGER
 from segwright.formats.images import Pixels
 from segwright.inference import Model
-from segwright.serving.accept import AnswerForm
+from segwright.serving.accept import ResponseFormat
 from segwright.serving.content_encoding import Body
 from segwright.serving.encoding import encode, excess
 from segwright.serving.requests import decode, unknown_mask
+
+logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 64
 """Requests that are under way at most beside those in threads; beyond, clients are asked to come again."""
@@ -49,7 +51,7 @@ class _Ticket:
             raise _AbandonedError
 
 
-class Scorer:
+class InferencePool:
     """Threads that make answers, shared by all models of a server."""
 
     def __init__(self, workers: int) -> None:
@@ -79,7 +81,7 @@ class Scorer:
         self,
         loan: AbstractContextManager[Model],
         body: Body,
-        form: AnswerForm,
+        form: ResponseFormat,
         gone: Coroutine[Any, Any, None],
         deadline: float,
     ) -> bytes:
@@ -114,7 +116,7 @@ class Scorer:
         """Take no more work, and drop what has not begun."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _work(self, loan: AbstractContextManager[Model], body: Body, form: AnswerForm) -> bytes:
+    async def _work(self, loan: AbstractContextManager[Model], body: Body, form: ResponseFormat) -> bytes:
         """Wait for a thread, and for what it does; where cancelled, until it has noticed."""
         ticket = _Ticket()
         with loan as model:
@@ -130,13 +132,13 @@ class Scorer:
                     raise
                 return done.result()
 
-    def _answer(self, model: Model, body: Body, form: AnswerForm, ticket: _Ticket) -> bytes:
+    def _answer(self, model: Model, body: Body, form: ResponseFormat, ticket: _Ticket) -> bytes:
         """Decode, compute and encode, in a thread."""
         try:
             return encode(self._result(model, body, form, ticket), form, model.description.classes)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
-                LOGGER.warning(f"out of memory: {error}")
+                logger.warning(f"out of memory: {error}")
                 raise HTTPException(
                     507,
                     "Memory does not suffice for this image: send it smaller, ask for class numbers instead of "
@@ -145,7 +147,7 @@ class Scorer:
             self.broken = self.broken or isinstance(error, torch.AcceleratorError)
             raise
 
-    def _result(self, model: Model, body: Body, form: AnswerForm, ticket: _Ticket) -> NDArray[Any]:
+    def _result(self, model: Model, body: Body, form: ResponseFormat, ticket: _Ticket) -> NDArray[Any]:
         """Class numbers or probabilities of the image in a body."""
         data = body.decoded()
         try:
@@ -153,7 +155,7 @@ class Scorer:
         except HTTPException as error:
             if not form.empty_on_error:
                 raise
-            LOGGER.warning(f"answered with a mask of 255 everywhere: {error.detail}")
+            logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
             return unknown_mask(data, model.form)
         with self._computing:
             return _compute(model, image, form, ticket)
@@ -166,7 +168,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's words on a CPU
 
 
-def _compute(model: Model, image: Pixels, form: AnswerForm, ticket: _Ticket) -> NDArray[Any]:
+def _compute(model: Model, image: Pixels, form: ResponseFormat, ticket: _Ticket) -> NDArray[Any]:
     """Class numbers, uint8 [H, W], or probabilities, float [C, H, W]; looks up between blocks."""
     size = image.shape[:2]
     shape = (len(model.class_names), *size) if form.probabilities else size

@@ -17,15 +17,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from segwright.console import LOGGER, plain
+from segwright.console import plain
 from segwright.inference import Model
-from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
+from segwright.serving.accept import NotAcceptableError, ResponseFormat, negotiate
 from segwright.serving.content_encoding import Body, content_codings
-from segwright.serving.inference_pool import Scorer
+from segwright.serving.inference_pool import InferencePool
 from segwright.serving.requests import check_content_type, read_body
-from segwright.serving.responses import HeldResponse
+from segwright.serving.responses import SlotResponse
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import LOG
+
+logger = logging.getLogger(__name__)
 
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 _TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
@@ -36,7 +38,7 @@ _SMALLER: Final = "send a smaller or more compressed image, or raise SAGEMAKER_M
 class Invocations:
     """Answers requests for masks with whatever model it is given."""
 
-    def __init__(self, scorer: Scorer, settings: ServingSettings) -> None:
+    def __init__(self, scorer: InferencePool, settings: ServingSettings) -> None:
         self._scorer, self._settings = scorer, settings
 
     async def answer(self, request: Request, loan: AbstractContextManager[Model]) -> Response:
@@ -55,11 +57,11 @@ class Invocations:
             answer = await self._scorer.score(loan, body, form, _gone(request), deadline)
             print(f"#metrics {json.dumps(_metrics(start, time.time()))}", file=LOG, flush=True)
             headers = {"Content-Type": form.content_type, **echoed(request)}
-            return HeldResponse(answer, place.pop_all(), self._settings.timeout, headers)
+            return SlotResponse(answer, place.pop_all(), self._settings.timeout, headers)
 
-    def _form(self, request: Request) -> AnswerForm:
+    def _form(self, request: Request) -> ResponseFormat:
         try:
-            return choose_form(", ".join(request.headers.getlist("accept")), self._settings.default_form)
+            return negotiate(", ".join(request.headers.getlist("accept")), self._settings.default_form)
         except NotAcceptableError as error:
             raise HTTPException(406, str(error)) from error
 
@@ -71,7 +73,7 @@ def refusal(request: Request, error: Exception) -> Response:
         target = request.headers.get(_TARGET_MODEL, "")
         what = " ".join(filter(None, (request.method, request.url.path[:_SHOWN], target)))
         line = " ".join(f"{status} for {what}: {sentence}".split())  # a path may hold line feeds
-        LOGGER.log(logging.INFO if status < 500 else logging.WARNING, line)
+        logger.log(logging.INFO if status < 500 else logging.WARNING, line)
         headers = {**(error.headers or {}), **echoed(request)}
     else:
         status, headers = 500, {"Connection": "close", **echoed(request)}  # uvicorn closes it after a traceback

@@ -15,7 +15,7 @@ _MOST: Final = 64 << 20  # bytes that are read on; whoever sends more may lose t
 _LONGEST: Final = 5.0  # seconds
 
 
-class ReadOut:
+class DrainRequestBody:
     """Reads the rest of a request, within bounds, before an answer begins."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from segwright.errors import UserError
 from segwright.inference import Model
-from segwright.mxnet import is_original, model_in, size_in_memory
+from segwright.mxnet import is_mxnet_model, model_in, size_in_memory
 from segwright.serving.inference_pool import is_out_of_memory
 from segwright.serving.resources import available_memory, return_freed_memory
 from segwright.storage import leads_below
@@ -44,7 +44,7 @@ class _Entry:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class ModelShelf:
+class ModelStore:
     """The models of a multi-model endpoint. Lives on the event loop's thread; raises HTTPException."""
 
     def __init__(self, root: Path, load: Load, device: torch.device, locate: Callable[[str], Path] = Path) -> None:
@@ -150,7 +150,7 @@ class ModelShelf:
 def _weights(directory: Path) -> int:
     """Bytes of the weights of a model in memory."""
     directory = model_in(directory) or directory
-    if is_original(directory):
+    if is_mxnet_model(directory):
         return size_in_memory(directory)  # in which float16 takes half of it
     return max((file.stat().st_size for file in directory.rglob("*") if file.is_file()), default=0)
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from segwright.errors import DataError, TooLargeError
 from segwright.formats.disguises import recognise
-from segwright.formats.images import PixelForm, Pixels, decode_image, image_size
+from segwright.formats.images import PixelFormat, Pixels, decode_image, image_size
 from segwright.labels import IGNORE
 
 _ALLOWED: Final = ("image/jpeg", "image/png", "image/*", "application/x-image", "application/octet-stream")
@@ -76,7 +76,7 @@ async def read_body(request: Request, largest: int, deadline: float, smaller: st
     return b"".join(chunks)
 
 
-def decode(body: bytes, form: PixelForm) -> Pixels:
+def decode(body: bytes, form: PixelFormat) -> Pixels:
     """The pixels of a body, [H, W, bands] in the form that a model takes.
 
     Raises HTTPException 400 for an empty or damaged body and for a picture of another form, 413 for one that has more
@@ -95,7 +95,7 @@ def decode(body: bytes, form: PixelForm) -> Pixels:
         raise HTTPException(400, f"{wrong}; send one whole {_files(form)} image of {form}.") from error
 
 
-def unknown_mask(body: bytes, form: PixelForm) -> NDArray[np.uint8]:
+def unknown_mask(body: bytes, form: PixelFormat) -> NDArray[np.uint8]:
     """A mask of 255 everywhere, uint8 [H, W], for a body that cannot be decoded: of the size that its header tells, or
     else 1 x 1.
     """
@@ -106,7 +106,7 @@ def unknown_mask(body: bytes, form: PixelForm) -> NDArray[np.uint8]:
     return np.full(size, IGNORE, np.uint8)
 
 
-def _files(form: PixelForm) -> str:
+def _files(form: PixelFormat) -> str:
     """The kinds of files that hold pictures of a form."""
     if form.bands > 4 or form.dtype == np.float32:
         return "TIFF"

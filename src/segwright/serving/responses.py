@@ -4,6 +4,7 @@ Knows that clients may read slowly, or not at all, and how long that is borne. R
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
@@ -11,12 +12,13 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from segwright.console import LOGGER
+logger = logging.getLogger(__name__)
+
 
 _PIECE: Final = 1 << 20  # bytes; a whole answer at once would keep the event loop from all others while it is copied
 
 
-class HeldResponse(Response):
+class SlotResponse(Response):
     """An answer that is sent bit by bit, and holds something until all of it but the last MiB has been taken, the
     client hangs up, or `seconds` are over, after which the connection is closed.
     """
@@ -32,7 +34,7 @@ class HeldResponse(Response):
                 async with asyncio.timeout(self._seconds):
                     await self._send(send)
             except TimeoutError:  # an answer that breaks off makes the server close the connection
-                LOGGER.warning(f"an answer of {len(self.body):,} bytes was not taken within {self._seconds:g} s")
+                logger.warning(f"an answer of {len(self.body):,} bytes was not taken within {self._seconds:g} s")
 
     async def _send(self, send: Send) -> None:
         # The server returns from each call when the piece before it has been taken, or nobody is there any more.

@@ -21,19 +21,20 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from segwright.console import LOGGER
 from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
 from segwright.inference import Model, load
 from segwright.interruption import release_termination
-from segwright.serving.app import ModelSlot, multi_model_app, single_model_app
+from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
 from segwright.serving.cross_origin import allow_origins, parse_origin
-from segwright.serving.inference_pool import Scorer
+from segwright.serving.inference_pool import InferencePool
 from segwright.serving.invocations import Invocations
-from segwright.serving.multi_model import ModelShelf
+from segwright.serving.multi_model import ModelStore
 from segwright.serving.resources import allow_many_files
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import finish_streams
+
+logger = logging.getLogger(__name__)
 
 _DRAINING: Final = 25  # seconds for running requests after SIGTERM; SageMaker sends SIGKILL after 30
 _BACKLOG: Final = 128  # connections that the system accepts before the server sees them
@@ -68,23 +69,23 @@ def serve(
     allow_many_files()
     place = choose_device(device)
     load_here = partial(load, device=device, precision_dtype=precision_dtype)
-    with _listen(host, port) as listener, closing(Scorer(settings.workers)) as scorer:
+    with _listen(host, port) as listener, closing(InferencePool(settings.workers)) as scorer:
         limit_threads(settings.workers)
         invocations = Invocations(scorer, settings)
         if model is not None:
-            slot = ModelSlot()
+            slot = ModelHolder()
             server = _server(allow_origins(single_model_app(slot, scorer, invocations), origins))
             _fill_and_run(slot, partial(load_here, model), _greeting(model, listener), server, listener)
         elif models_root is not None:
-            LOGGER.info(f"serving models from below {models_root} on {_address(listener)}")
-            shelf = ModelShelf(models_root, load_here, place, locate_model)
+            logger.info(f"serving models from below {models_root} on {_address(listener)}")
+            shelf = ModelStore(models_root, load_here, place, locate_model)
             _run(_server(allow_origins(multi_model_app(shelf, scorer, invocations), origins)), listener)
         else:
             raise ValueError("serve takes a model or a root of models")
 
 
 def _fill_and_run(
-    slot: ModelSlot, load_model: Callable[[], Model], greeting: str, server: uvicorn.Server, listener: socket.socket
+    slot: ModelHolder, load_model: Callable[[], Model], greeting: str, server: uvicorn.Server, listener: socket.socket
 ) -> None:
     """Run the server and load its model meanwhile; one that cannot be loaded ends the server."""
     failures: list[BaseException] = []
@@ -93,7 +94,7 @@ def _fill_and_run(
         try:
             slot.model = load_model()
             for line in greeting.splitlines():
-                LOGGER.info(line)
+                logger.info(line)
         except BaseException as error:
             failures.append(error)
             server.should_exit = True

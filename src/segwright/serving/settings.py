@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from segwright.errors import UserError
-from segwright.serving.accept import AnswerForm, NotAcceptableError, choose_form
+from segwright.serving.accept import NotAcceptableError, ResponseFormat, negotiate
 
 _MEBIBYTE: Final = 1 << 20
 _LARGEST_PAYLOAD: Final = 1024
@@ -33,7 +33,7 @@ class ServingSettings:
     """Seconds from the headers of a request until its answer is there, upload and waiting included: what an
     asynchronous endpoint waits at most. The client has as long again to take the answer. A real-time endpoint hangs up
     after 60, upon which the request is dropped anyway."""
-    default_form: AnswerForm = field(default_factory=AnswerForm)
+    default_form: ResponseFormat = field(default_factory=ResponseFormat)
     """The answer where Accept leaves the choice."""
     max_payload: int = _LARGEST_PAYLOAD * _MEBIBYTE
     """Bytes that a request may have."""
@@ -73,10 +73,10 @@ def _decimal(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
-def _default_form(given: Mapping[str, str]) -> AnswerForm:
+def _default_form(given: Mapping[str, str]) -> ResponseFormat:
     name = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
     try:
-        return choose_form(given.get(name, ""), AnswerForm())
+        return negotiate(given.get(name, ""), ResponseFormat())
     except NotAcceptableError as error:
         raise UserError(f"{name} cannot be used: {error}") from None
 

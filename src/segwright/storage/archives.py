@@ -37,7 +37,7 @@ def unpack_archive(archive: Path, folder: Path, *, limit: int) -> None:
         with _opened(archive, limit) as stream, tarfile.open(fileobj=stream, mode="r:") as members:
             total = 0
             for number, member in enumerate(members):
-                _refuse_unsafe(member, archive, folder)
+                _check_unsafe(member, archive, folder)
                 total += member.size
                 if total > limit or number >= MAX_MEMBERS:
                     raise _too_large(archive, limit)
@@ -98,7 +98,7 @@ def _opened(archive: Path, limit: int) -> Iterator[_Bounded]:
             yield _Bounded(unpacked, archive, limit)
 
 
-def _refuse_unsafe(member: tarfile.TarInfo, archive: Path, folder: Path) -> None:
+def _check_unsafe(member: tarfile.TarInfo, archive: Path, folder: Path) -> None:
     try:
         if member.issparse() or not (member.isfile() or member.isdir()):
             raise UserError("it is a link, a device or another thing that is neither file nor folder.")

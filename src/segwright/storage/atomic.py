@@ -16,7 +16,7 @@ from segwright.errors import OutputExistsError, UserError
 
 
 @contextmanager
-def write_aside(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write a file to; it is named `path` when the block succeeds.
 
     The folder is made where it is missing, the bytes are on the disk before the name changes, and a file that
@@ -39,7 +39,7 @@ def write_aside(path: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` aside."""
-    with write_aside(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_bytes(data)
 
 
@@ -50,7 +50,7 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def refuse_existing(path: Path, overwrite: bool, marker: str | None = None) -> None:
+def check_replaceable(path: Path, overwrite: bool, marker: str | None = None) -> None:
     """Raise OutputExistsError when `path` exists and may not be overwritten; an empty folder may always be
     used.
 
@@ -68,15 +68,15 @@ def refuse_existing(path: Path, overwrite: bool, marker: str | None = None) -> N
         )
 
 
-def refuse_unwritable_file(path: Path) -> None:
+def check_writable_file(path: Path) -> None:
     """Raise UserError when no file can be written to `path`; makes the folders above it."""
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the path of a file to write.")
     _try_to_write(path.resolve().parent, path)
 
 
-def refuse_unwritable_folder(path: Path) -> None:
-    """Raise UserError when `directory_aside` could not write to `path`; makes the folders above it."""
+def check_writable_folder(path: Path) -> None:
+    """Raise UserError when `atomic_directory` could not write to `path`; makes the folders above it."""
     target = path.resolve()
     if target.is_file():
         raise UserError(f"{path} is a file; give the path of a folder to write.")
@@ -96,16 +96,16 @@ def _try_to_write(folder: Path, output: Path) -> None:
 
 
 @contextmanager
-def directory_aside(path: Path, overwrite: bool, marker: str) -> Iterator[Path]:
+def atomic_directory(path: Path, overwrite: bool, marker: str) -> Iterator[Path]:
     """Yield a temporary folder to fill; what it holds is at `path` when the block succeeds.
 
     Where `path` does not exist, the temporary folder lies beside it and takes its name. Where it exists, the
     temporary folder lies in it and the contents are exchanged: the folder itself may be a mount point or the
     current directory, which cannot be renamed. When anything fails (Ctrl-C included) the temporary folder is
     removed and the old contents are there again; an OSError that names no file, or one in the temporary folder,
-    names `path` instead. Raises OutputExistsError as `refuse_existing` does, before the block is entered.
+    names `path` instead. Raises OutputExistsError as `check_replaceable` does, before the block is entered.
     """
-    refuse_existing(path, overwrite, marker)
+    check_replaceable(path, overwrite, marker)
     target = path.resolve()
     exists = target.is_dir()
     temporary = _hidden_name(target if exists else target.parent)

@@ -59,7 +59,7 @@ class FileBlob:
 
 
 @dataclass(frozen=True)
-class PartsBlob:
+class FileRangesBlob:
     """Pieces of a file, (offset, length) in bytes each, put together by `join`."""
 
     path: Path
@@ -89,7 +89,7 @@ class PartsBlob:
 
 
 @dataclass(frozen=True)
-class HeldBlob:
+class BytesBlob:
     """Bytes in memory, from a stream for example."""
 
     name: str

@@ -20,7 +20,7 @@ Skipped = Callable[[PurePosixPath], bool]
 
 
 @dataclass(frozen=True)
-class S3Place:
+class S3Location:
     """A bucket and a key or prefix in it, without slashes at its ends."""
 
     bucket: str
@@ -28,10 +28,10 @@ class S3Place:
     cache: Cache | None = None
     """Where objects that are read from it are kept on the disk, if anywhere."""
 
-    def __truediv__(self, name: str) -> "S3Place":
-        return S3Place(self.bucket, f"{self.key}/{name}" if self.key else name, self.cache)
+    def __truediv__(self, name: str) -> "S3Location":
+        return S3Location(self.bucket, f"{self.key}/{name}" if self.key else name, self.cache)
 
-    def beside(self, path: str) -> "S3Place":
+    def beside(self, path: str) -> "S3Location":
         """What a relative path names that stands in this object; `.` and `..` are followed, doubled slashes stay.
 
         Raises DataError for a path that leads out of the bucket.
@@ -44,7 +44,7 @@ class S3Place:
                 parts.pop()
             elif part != ".":
                 parts.append(part)
-        return S3Place(self.bucket, "/".join(parts), self.cache)
+        return S3Location(self.bucket, "/".join(parts), self.cache)
 
     def __str__(self) -> str:
         return f"{_SCHEME}{self.bucket}/{self.key}"
@@ -60,30 +60,30 @@ class S3Place:
         return PurePosixPath(self.name).suffix
 
 
-Place = Path | S3Place
+Location = Path | S3Location
 
 
-def as_place(text: str | Path | S3Place, cache: Cache | None = None) -> Place:
+def parse_location(text: str | Path | S3Location, cache: Cache | None = None) -> Location:
     """The place that a path or an address names, whose objects `cache` keeps, if given.
 
     Raises DataError for an `s3://` address without a bucket.
     """
-    if isinstance(text, S3Place):
+    if isinstance(text, S3Location):
         return replace(text, cache=cache or text.cache)
     if not str(text).startswith(_SCHEME):
         return Path(text)
     bucket, key = _bucket_and_key(str(text))
-    return S3Place(bucket, key.strip("/"), cache)
+    return S3Location(bucket, key.strip("/"), cache)
 
 
-def open_blob(place: str | Place, cache: Cache | None = None) -> Blob:
+def open_blob(place: str | Location, cache: Cache | None = None) -> Blob:
     """The bytes of one file or object; nothing is read yet. An address is taken at its word: `s3://b//x` is not
     `s3://b/x`. An object is kept in `cache` only with a tag, for which `with_tags` asks.
     """
     if isinstance(place, str) and place.startswith(_SCHEME):
         return S3Blob(*_bucket_and_key(place), cache=cache)
-    found = as_place(place, cache)
-    return S3Blob(found.bucket, found.key, cache=found.cache) if isinstance(found, S3Place) else FileBlob(found)
+    found = parse_location(place, cache)
+    return S3Blob(found.bucket, found.key, cache=found.cache) if isinstance(found, S3Location) else FileBlob(found)
 
 
 def _bucket_and_key(address: str) -> tuple[str, str]:
@@ -93,22 +93,22 @@ def _bucket_and_key(address: str) -> tuple[str, str]:
     return bucket, key
 
 
-def is_folder(place: Place) -> bool:
+def is_folder(place: Location) -> bool:
     """Whether there is a folder, or an object below the prefix."""
-    if isinstance(place, S3Place):
+    if isinstance(place, S3Location):
         return next(list_objects(place.bucket, _prefix(place)), None) is not None
     return place.is_dir()
 
 
-def is_file(place: Place) -> bool:
+def is_file(place: Location) -> bool:
     """Whether there is a file, or an object of just this key."""
-    if isinstance(place, S3Place):
+    if isinstance(place, S3Location):
         first = next(list_objects(place.bucket, place.key), None)  # keys come sorted, so its own would be first
         return first is not None and first.key == place.key
     return place.is_file()
 
 
-def files_below(place: Place, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
+def walk_files(place: Location, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
     """The files below a place in a fixed order, each with its path from there.
 
     Hidden names (a dot first) and traces of Macs are left out, and so is everything below a folder, given by its path
@@ -117,13 +117,13 @@ def files_below(place: Place, skipped: Skipped) -> Iterator[tuple[PurePosixPath,
     below a folder of outputs: `path_below` judges that. Raises DataError for a place that is no folder or cannot be
     read.
     """
-    if isinstance(place, S3Place):
+    if isinstance(place, S3Location):
         yield from _objects_below(place, skipped)
     else:
         yield from _local_files(place, skipped)
 
 
-def _objects_below(place: S3Place, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
+def _objects_below(place: S3Location, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
     prefix = _prefix(place)
     known: dict[PurePosixPath, bool] = {}
     for blob in list_objects(place.bucket, prefix, place.cache):
@@ -169,11 +169,11 @@ def visible(folder: Path) -> list[Path]:
     return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(_HIDDEN)]
 
 
-def names_in(folder: Path) -> str:
+def describe_folder(folder: Path) -> str:
     """The first names in a folder, for a message that says what is there."""
     return ", ".join(sorted(entry.name for entry in folder.iterdir())[:_NAMED]) or "nothing"
 
 
-def _prefix(place: S3Place) -> str:
+def _prefix(place: S3Location) -> str:
     """What keys below the place begin with: a slash at the end, since `train` is not `train_annotation`."""
     return f"{place.key}/" if place.key else ""

@@ -5,6 +5,7 @@ place in the epoch, scores, early stopping, and the generators that dropout draw
 needs no place here: it is drawn from (seed, epoch, pair). Knows what counts; refuses to know files.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor
 
 from segwright.bundle import Description, State, host_copy
-from segwright.console import LOGGER
 from segwright.data.channels import Side
 from segwright.training.checkpoints import Checkpoint
 from segwright.training.early_stopping import EarlyStopping
 from segwright.training.streams import StreamIdentity
-from segwright.training.train_step import EpochSums, Trainer
+from segwright.training.train_step import EpochSums, TrainState
+
+logger = logging.getLogger(__name__)
 
 _NETWORK: Final = "network."
 _BEST: Final = "best."
@@ -34,7 +36,7 @@ _WITHOUT_EFFECT: Final = frozenset(["workers", "logging_frequency", "use_pretrai
 
 
 @dataclass
-class Progress:
+class TrainProgress:
     """How far a training has come."""
 
     stopping: EarlyStopping
@@ -64,7 +66,7 @@ class Progress:
     """The training job that this is, where a platform names it."""
 
 
-def capture(trainer: Trainer, progress: Progress, description: Description) -> Checkpoint | None:
+def to_checkpoint(trainer: TrainState, progress: TrainProgress, description: Description) -> Checkpoint | None:
     """Put a training, which `description` describes, into a checkpoint; all processes call it together, and the first
     one gets it.
     """
@@ -106,7 +108,9 @@ def weights_in(checkpoint: Checkpoint) -> tuple[State, State | None]:
     return _without(_NETWORK, checkpoint.tensors), _without(_BEST, checkpoint.tensors) or None
 
 
-def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint, description: Description) -> None:
+def load_checkpoint(
+    trainer: TrainState, progress: TrainProgress, checkpoint: Checkpoint, description: Description
+) -> None:
     """Make a training what it was when `checkpoint`, which holds this description, was captured.
 
     Circumstances that have changed are told.
@@ -130,7 +134,7 @@ def restore(trainer: Trainer, progress: Progress, checkpoint: Checkpoint, descri
     progress.started_from = description.started_from
     progress.stream_pairs = facts["stream_pairs"]
     progress.streams = _streams(progress.streams, checkpoint)
-    progress.stopping.restore(facts["stopping"])
+    progress.stopping.load_state(facts["stopping"])
     _set_generators(trainer.device, _without(f"{_GENERATOR}{trainer.processes.rank}.", tensors))
 
 
@@ -151,7 +155,7 @@ def _streams(now: Iterable[Side], checkpoint: Checkpoint) -> dict[Side, StreamId
     }
 
 
-def _tell_differences(then: Mapping[str, Any], trainer: Trainer) -> None:
+def _tell_differences(then: Mapping[str, Any], trainer: TrainState) -> None:
     now = {**trainer.settings.model_dump(mode="json"), **_circumstances(trainer)}
     changed = [
         f"{name} {then.get(name)} -> {value}"
@@ -159,13 +163,13 @@ def _tell_differences(then: Mapping[str, Any], trainer: Trainer) -> None:
         if then.get(name) != value and name not in _WITHOUT_EFFECT
     ]
     if changed:
-        LOGGER.warning(
+        logger.warning(
             f"resumed under other circumstances ({', '.join(changed)}): the result will differ from that of an "
             "undisturbed training"
         )
 
 
-def _circumstances(trainer: Trainer) -> dict[str, Any]:
+def _circumstances(trainer: TrainState) -> dict[str, Any]:
     """What the bits of a result depend on, beside settings and data."""
     return {
         "device": trainer.device.type,
@@ -178,14 +182,14 @@ def _circumstances(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _optimizer_tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+def _optimizer_tensors(trainer: TrainState) -> Iterator[tuple[str, Tensor]]:
     for index, parameter in enumerate(_parameters(trainer)):
         for key, value in trainer.optimizer.state.get(parameter, {}).items():
             if value is not None:
                 yield f"{_OPTIMIZER}{index}.{key}", value
 
 
-def _fill_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+def _fill_optimizer(trainer: TrainState, tensors: Mapping[str, Tensor]) -> None:
     """Give the optimizer its state back, laid out in memory as it was, so that updates take the same instructions."""
     parameters = _parameters(trainer)
     for name, tensor in tensors.items():
@@ -195,7 +199,7 @@ def _fill_optimizer(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
         trainer.optimizer.state[parameter][key] = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
 
 
-def _parameters(trainer: Trainer) -> list[Tensor]:
+def _parameters(trainer: TrainState) -> list[Tensor]:
     return [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
 
 

@@ -7,6 +7,7 @@ one before it used. Knows files. Refuses to know what is kept in them.
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from segwright.console import LOGGER
 from segwright.errors import OutputExistsError, UserError
-from segwright.storage import refuse_unwritable_folder, write_bytes
+from segwright.storage import check_writable_folder, write_bytes
+
+logger = logging.getLogger(__name__)
 
 KEPT: Final = 2
 """Checkpoints that stay on the disk: the newest, and one to fall back on."""
@@ -58,7 +60,7 @@ class CheckpointFolder:
             try:
                 return _read(file)
             except (ValueError, SafetensorError) as error:
-                LOGGER.warning(f"{file} is damaged ({error}) and passed over")
+                logger.warning(f"{file} is damaged ({error}) and passed over")
                 self._to_replace.append(file)
             except OSError as error:
                 raise UserError(f"the checkpoint {file} cannot be read: {error.strerror}") from error
@@ -78,7 +80,7 @@ class CheckpointFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is no folder; name one for checkpoints with --checkpoints.")
         try:
-            refuse_unwritable_folder(self.path)
+            check_writable_folder(self.path)
         except UserError as error:
             raise UserError(f"No checkpoints: {error} --checkpoints names another folder for them.") from error
 

@@ -7,26 +7,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from segwright.checks.prepare import PreparedData
-from segwright.checks.stream import Passing
+from segwright.checks.stream import StreamCheck
 from segwright.data.channels import Side
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.training.distributed import Processes
+from segwright.training.distributed import Distributed
 from segwright.training.stream_setup import Feeds
-from segwright.training.train_step import Trainer
+from segwright.training.train_step import TrainState
 
 
 @dataclass(frozen=True)
-class Supply:
+class TrainingData:
     """The data of a training as one process gets them; `feeds` is empty where channels are no streams."""
 
     data: PreparedData
     feeds: Feeds
     strict: bool = False
 
-    def loader(self, trainer: Trainer, counted: int | None) -> TrainingLoader:
+    def loader(self, trainer: TrainState, counted: int | None) -> TrainingLoader:
         """The batches that this process learns from; `counted` says how many pairs a stream held before, if known."""
         settings, processes, data = trainer.settings, trainer.processes, self.data
         loading = LoaderSettings(
@@ -45,7 +45,7 @@ class Supply:
         expected = counted or settings.num_training_samples or 0
         return stream_loader(feed, expected, data.train_map, _crops(settings), loading, self._passing("train"))
 
-    def validation_share(self, processes: Processes, epoch: int) -> tuple[Iterable[Pair], int, Passing | None]:
+    def validation_share(self, processes: Distributed, epoch: int) -> tuple[Iterable[Pair], int, StreamCheck | None]:
         """The validation pairs of this process, how many they are (0: unknown), and what they have to be, if unseen."""
         feed = self.feeds.get("validation")
         if feed is None:
@@ -54,8 +54,8 @@ class Supply:
         coming = (visit.pair for visits in feed.batches(epoch) for visit in visits if visit.counted)
         return coming, (feed.pairs_seen or 0) // processes.world_size, self._passing("validation")
 
-    def _passing(self, side: Side) -> Passing:
-        return Passing(side, self.data.num_classes, self.data.form, self.strict)
+    def _passing(self, side: Side) -> StreamCheck:
+        return StreamCheck(side, self.data.num_classes, self.data.form, self.strict)
 
 
 def _crops(settings: Hyperparameters) -> CropSettings:

@@ -13,7 +13,7 @@ from segwright.data.channels import SIDES
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec
-from segwright.training.checkpoint_state import CHECKPOINT_VERSION, Progress
+from segwright.training.checkpoint_state import CHECKPOINT_VERSION, TrainProgress
 from segwright.training.checkpoints import START_ANEW, Checkpoint
 from segwright.training.initialization import Former, follow
 
@@ -25,7 +25,9 @@ _IMAGES: Final = ("bands", "apply_exif_orientation")
 _STREAM: Final = "a stream"
 
 
-def describe(network: NetworkSpec, settings: Hyperparameters, data: PreparedData, progress: Progress) -> Description:
+def describe(
+    network: NetworkSpec, settings: Hyperparameters, data: PreparedData, progress: TrainProgress
+) -> Description:
     """What a training is of, and how far it has come."""
     last = None if progress.sums.batches else progress.last  # Within an epoch the weights have moved on.
     return Description(
@@ -73,7 +75,7 @@ def _same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return bool(began) and began == other.get("first_pairs") and len(prints - {""}) < 2
 
 
-def refuse_another(checkpoint: Checkpoint, now: Description, settings: Hyperparameters) -> None:
+def check_another(checkpoint: Checkpoint, now: Description, settings: Hyperparameters) -> None:
     """Raise UserError when a checkpoint is not one of the training that is described, with these settings.
 
     Of streams it is only known here that they are some: `training.streams` compares them.
@@ -81,7 +83,7 @@ def refuse_another(checkpoint: Checkpoint, now: Description, settings: Hyperpara
     facts, then = checkpoint.facts, description_in(checkpoint)
     asked = {name: getattr(settings, name) for name in (*_FIXED, *_IMAGES)}
     given = {name: value for name, value in asked.items() if value is not None}
-    _refuse_difference({**_identity(then), **_fixed(then)}, {**_identity(now), **given})
+    _check_difference({**_identity(then), **_fixed(then)}, {**_identity(now), **given})
     reached = facts["epoch"] + bool(facts["sums"]["batches"])
     if settings.epochs < reached:
         raise UserError(
@@ -89,15 +91,15 @@ def refuse_another(checkpoint: Checkpoint, now: Description, settings: Hyperpara
         )
 
 
-def refuse_another_network(checkpoint: Checkpoint, settings: Hyperparameters) -> None:
+def check_network_unchanged(checkpoint: Checkpoint, settings: Hyperparameters) -> None:
     """Raise UserError when settings, as far as they are given, ask for another network than a checkpoint is of."""
     then = description_in(checkpoint)
     settings = follow(settings, then.network)
     asked = {name: getattr(settings, name) for name in (*_NETWORK, *_IMAGES)}
-    _refuse_difference(_identity(then), {name: value for name, value in asked.items() if value is not None})
+    _check_difference(_identity(then), {name: value for name, value in asked.items() if value is not None})
 
 
-def _refuse_difference(had: Mapping[str, Any], has: Mapping[str, Any]) -> None:
+def _check_difference(had: Mapping[str, Any], has: Mapping[str, Any]) -> None:
     for name, value in has.items():
         if had[name] != value:
             what = name.replace("_", " ")
@@ -130,7 +132,7 @@ def _fixed(description: Description) -> Mapping[str, Any]:
     return {name: description.hyperparameters.get(name) for name in _FIXED}
 
 
-def _with_streams(data: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+def _with_streams(data: Mapping[str, Any], progress: TrainProgress) -> dict[str, Any]:
     """Data reports with what is known of their streams."""
     known = {str(side): identity.to_json() for side, identity in progress.streams.items()}
     return {side: {**report, **known.get(side, {})} for side, report in data.items()}

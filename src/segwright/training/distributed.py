@@ -16,9 +16,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segwright.console import LOGGER
 from segwright.errors import UserError
-from segwright.interruption import Interruption
+from segwright.interruption import StopRequested
+
+logger = logging.getLogger(__name__)
 
 Anything = TypeVar("Anything")
 
@@ -31,7 +32,7 @@ _PATIENCE: Final = timedelta(hours=4)  # The others wait while the first process
 
 
 @dataclass(frozen=True)
-class Processes:
+class Distributed:
     """Which process this is, and of how many."""
 
     rank: int = 0
@@ -71,12 +72,12 @@ class Processes:
         if self.first:
             try:
                 box[0] = compute()
-            except (UserError, Interruption) as error:
+            except (UserError, StopRequested) as error:
                 box[0] = error
         dist.broadcast_object_list(box)
         if isinstance(box[0], UserError):
             raise box[0] if self.first else SystemExit(2)
-        if isinstance(box[0], Interruption):
+        if isinstance(box[0], StopRequested):
             raise box[0]
         return cast(Anything, box[0])
 
@@ -108,19 +109,19 @@ class Processes:
 
 
 @contextmanager
-def join_processes() -> Iterator[Processes]:
+def join_processes() -> Iterator[Distributed]:
     """Join the processes that `torchrun` describes in the environment, if it does."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
-        yield Processes()
+        yield Distributed()
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
     _kept.append(dist.group.WORLD)
     if dist.get_rank():
-        LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
+        logger.setLevel(logging.ERROR)  # What the first process says need not be said again.
     try:
         local = int(os.environ["LOCAL_RANK"]), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
-        yield Processes(dist.get_rank(), *local)
+        yield Distributed(dist.get_rank(), *local)
     finally:
         dist.destroy_process_group()

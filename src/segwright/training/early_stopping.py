@@ -18,7 +18,7 @@ class EarlyStopping:
         """What it has counted so far, as values that JSON can hold."""
         return {"best": self._best, "without_gain": self._without_gain}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
         self._best, self._without_gain = state["best"], state["without_gain"]
 

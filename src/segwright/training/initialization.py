@@ -3,6 +3,7 @@
 Knows bundles, networks and class names. Refuses to know data, epochs and checkpoints.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Literal
 import torch
 
 from segwright.bundle import load_network
-from segwright.console import LOGGER
 from segwright.errors import HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import numbered_names
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, timm_name
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def follow(settings: Hyperparameters, network: NetworkSpec) -> Hyperparameters:
     return settings.model_copy(update={name: value for name, value in usual.items() if name not in given})
 
 
-def refuse_other_network(settings: Hyperparameters, network: NetworkSpec) -> None:
+def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:
     """Raise HyperparameterError when a training that starts from a bundle's `network` asks for another one, or for
     backbone weights from a file as well.
     """
@@ -160,7 +162,7 @@ def _tell(names: Sequence[str], trained_names: Sequence[str], rows: dict[int, in
     new = [name for index, name in enumerate(names) if index not in rows]
     dropped = [name for index, name in enumerate(trained_names) if index not in rows.values()]
     parts = [(f"kept {way}", kept), ("new", new), ("left behind", dropped)]
-    LOGGER.info(
+    logger.info(
         "starting from a trained model; its classes: "
         + "; ".join(f"{what}: {', '.join(some)}" for what, some in parts if some)
     )

@@ -4,13 +4,13 @@ weights that it starts from.
 Knows the arguments of `run.train`, and reads no picture. Refuses to know why it was stopped.
 """
 
+import logging
 from pathlib import Path
 
 import torch
 
 from segwright.bundle import BundleWriter, Description, describe_classes, host_copy, read_description, versions
 from segwright.checks.prepare import settle_classes
-from segwright.console import LOGGER
 from segwright.data.channels import Channels
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
@@ -19,8 +19,10 @@ from segwright.networks import SegmentationNetwork
 from segwright.palettes import default_palette
 from segwright.training.checkpoint_state import is_of_job, weights_in
 from segwright.training.checkpoints import CheckpointFolder
-from segwright.training.description import description_in, former_of, refuse_another_network
-from segwright.training.initialization import ImageSpec, follow, refuse_other_network, start_network
+from segwright.training.description import check_network_unchanged, description_in, former_of
+from segwright.training.initialization import ImageSpec, check_same_network, follow, start_network
+
+logger = logging.getLogger(__name__)
 
 
 def write_fallback(
@@ -40,25 +42,25 @@ def write_fallback(
     checkpoint = CheckpointFolder(checkpoints).newest() if checkpoints else None
     own = None if checkpoint is None else is_of_job(checkpoint, job)
     if checkpoint is not None and own is False:
-        LOGGER.warning(
+        logger.warning(
             f"the newest checkpoint is of another job ({checkpoint.facts['job']}): whether that had the same data was "
             "not seen before the stop, so its model is not taken"
         )
     elif checkpoint is not None:
-        refuse_another_network(checkpoint, settings)
+        check_network_unchanged(checkpoint, settings)
         last, best = weights_in(checkpoint)
         writer.save(description_in(checkpoint), last=last, best=best or last, records=checkpoint.facts["records"])
         unseen = "" if own else "; whether that is of the same data was not seen before the stop"
-        LOGGER.warning(f"stopped before a model was written: {output} holds that of the newest checkpoint{unseen}")
+        logger.warning(f"stopped before a model was written: {output} holds that of the newest checkpoint{unseen}")
         return
     try:
         description, network = _start(channels, settings, start)
     except UserError as error:
-        LOGGER.warning(f"stopped before a model was written, and there is none: {error}")
+        logger.warning(f"stopped before a model was written, and there is none: {error}")
         return
     state = host_copy(network)
     writer.save(description, last=state, best=state, records=[])
-    LOGGER.warning(f"stopped before a model was written: {output} holds the weights that training starts from")
+    logger.warning(f"stopped before a model was written: {output} holds the weights that training starts from")
 
 
 def _start(
@@ -68,7 +70,7 @@ def _start(
     former = former_of(read_description(start)) if start else None
     if former:
         settings = follow(settings, former.network)
-        refuse_other_network(settings, former.network)
+        check_same_network(settings, former.network)
     classes = settle_classes(channels, settings.num_classes, usual_names=former.class_names if former else None)
     if classes.count is None:
         raise UserError("nothing but the masks says how many classes there are")

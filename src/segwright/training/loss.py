@@ -20,7 +20,7 @@ _RAREST_SHARE: Final = 1e-4
 _TAKEN_BACK: Final = 0.5  # of what class weights do to the logits; benchmarks/README.md has the figures
 
 
-class SummedLosses(nn.Module):
+class LossModule(nn.Module):
     """A network and the losses of its heads as one module, so that gradients can be averaged around both.
 
     The sums are not divided here: the number of labelled pixels of the whole batch, over all processes and all
@@ -84,7 +84,7 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Weighing:
+class LossScale:
     """By what the sums of main and auxiliary head are multiplied; both then add up over processes."""
 
     gradient: tuple[float, float]
@@ -94,7 +94,7 @@ class Weighing:
     """What the figure is the mean over."""
 
 
-def weigh(settings: Hyperparameters, share: Pixels, batch: Pixels) -> Weighing:
+def loss_scale(settings: Hyperparameters, share: Pixels, batch: Pixels) -> LossScale:
     """Weigh the losses of one process's `share` of a global `batch`.
 
     mean: gradient and figure are those of the mean over the labelled pixels of the global batch, the auxiliary
@@ -102,12 +102,12 @@ def weigh(settings: Hyperparameters, share: Pixels, batch: Pixels) -> Weighing:
     (device) by itself, the auxiliary head's at full weight whatever `aux_weight` is, divided by `mini_batch_size`
     once more; the figure is the mean over all pixels, to which ignored ones add 0, with `aux_weight`.
 
-    Source of gluoncv: `MixSoftmaxCrossEntropyLoss` and `Trainer.step`, as section 3 of its description has them.
+    Source of gluoncv: `MixSoftmaxCrossEntropyLoss` and `TrainState.step`, as section 3 of its description has them.
     """
     if settings.update_rule == "gluoncv":
         step = 1 / (max(share.labelled, 1) * settings.mini_batch_size)
         mean = 1 / max(batch.all, 1)
-        return Weighing((step, step), (mean, settings.aux_weight * mean), batch.all)
+        return LossScale((step, step), (mean, settings.aux_weight * mean), batch.all)
     mean = 1 / max(batch.labelled, 1)
     weights = (mean, settings.aux_weight * mean)
-    return Weighing(weights, weights, batch.labelled)
+    return LossScale(weights, weights, batch.labelled)

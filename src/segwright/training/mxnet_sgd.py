@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-class RateInMomentum(torch.optim.Optimizer):
+class MXNetSGD(torch.optim.Optimizer):
     """m <- momentum m - lr (gradient + weight_decay w); w <- w + m.
 
     Source: MXNet 1.9, `sgd_mom_update`; spec of GluonCV's training, section 3. The state of a parameter is its

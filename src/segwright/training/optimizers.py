@@ -10,7 +10,7 @@ from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import SegmentationNetwork
-from segwright.training.mxnet_sgd import RateInMomentum
+from segwright.training.mxnet_sgd import MXNetSGD
 
 
 def make_optimizer(network: SegmentationNetwork, settings: Hyperparameters) -> Optimizer:
@@ -25,7 +25,7 @@ def make_optimizer(network: SegmentationNetwork, settings: Hyperparameters) -> O
     rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
     match settings.optimizer:
         case "sgd" if settings.update_rule == "gluoncv":
-            return RateInMomentum(groups, lr=rate, momentum=momentum, weight_decay=decay)
+            return MXNetSGD(groups, lr=rate, momentum=momentum, weight_decay=decay)
         case "sgd":
             return SGD(groups, lr=rate, momentum=momentum, weight_decay=decay)
         case "nag":

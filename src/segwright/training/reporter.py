@@ -1,9 +1,10 @@
 """What a training tells its reader: how it begins, advice, and what happens in each epoch. Decides nothing.
 
-Sentences that every reader gets are logged. What happens again and again goes to a `Teller`, because a person at a
+Sentences that every reader gets are logged. What happens again and again goes to a `Reporter`, because a person at a
 terminal and SageMaker's log want it in different words.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from typing import Final
 
 from segwright.checks.advice import RARE
 from segwright.checks.prepare import PreparedData
-from segwright.console import LOGGER, progress
+from segwright.console import progress
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT, output_may_fail
-from segwright.training.checkpoint_state import Progress
-from segwright.training.train_step import EpochSums, StepFigures, Trainer
+from segwright.training.checkpoint_state import TrainProgress
+from segwright.training.train_step import EpochSums, StepFigures, TrainState
+
+logger = logging.getLogger(__name__)
 
 FEW_UPDATES: Final = 500
 """With fewer updates than that, even from pretrained weights, thin and rare things are not learnt."""
@@ -47,10 +50,10 @@ class EpochResult:
     """That their validation took."""
 
 
-class Teller:
+class Reporter:
     """Hears what happens in a training, and keeps it to itself: for all processes but the first one."""
 
-    def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: Progress) -> None:
+    def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: TrainProgress) -> None:
         """Training is about to begin, or to go on from what is `reached`."""
 
     @contextmanager
@@ -72,11 +75,11 @@ class Teller:
     def kept(self, result: EpochResult, model: Path) -> None:
         """What an epoch has brought is on the disk, in the bundle at `model`."""
 
-    def ends(self, reached: Progress, model: Path) -> None:
+    def ends(self, reached: TrainProgress, model: Path) -> None:
         """All is done; the bundle is at `model`."""
 
 
-class ConsoleTeller(Teller):
+class ConsoleReporter(Reporter):
     """Tells people: bars and a table of classes on a terminal, plain lines elsewhere."""
 
     def __init__(self, every: int) -> None:
@@ -104,42 +107,42 @@ class ConsoleTeller(Teller):
         speed = f"{title}: loss {result.sums.mean_loss:.4f}, {result.sums.images_per_second:.1f} images/s"
         best = " (best so far)" if result.improved else ""
         if OUTPUT.isatty():
-            LOGGER.info(speed)
+            logger.info(speed)
             with output_may_fail():
                 show(scores, f"{title}, validation{best}")
             return
-        LOGGER.info(
+        logger.info(
             f"{speed}; validation mean IoU {scores.mean_iou:.4f}{best}, pixel accuracy {scores.pixel_accuracy:.4f}"
         )
         classes = (f"{entry.name} {entry.iou:.3f}" for entry in scores.per_class if entry.iou is not None)
-        LOGGER.info(f"  IoU: {', '.join(classes)}")
+        logger.info(f"  IoU: {', '.join(classes)}")
 
-    def ends(self, reached: Progress, model: Path) -> None:
+    def ends(self, reached: TrainProgress, model: Path) -> None:
         """What has come out, and where it is."""
         if reached.best:
             mean_iou, epoch = reached.best["mean_iou"], reached.best["epoch"]
-            LOGGER.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}; the model is in {model}")
+            logger.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}; the model is in {model}")
 
 
 def log_recipe(settings: Hyperparameters) -> None:
     """Name the recipe in force, and what was overridden."""
     changes = ", ".join(f"{name} {value}" for name, value in settings.changes().items())
-    LOGGER.info(f"recipe {settings.recipe}" + (f", but {changes}" if changes else ""))
+    logger.info(f"recipe {settings.recipe}" + (f", but {changes}" if changes else ""))
 
 
-def log_start(trainer: Trainer, samples: int, updates_per_epoch: int) -> None:
+def log_start(trainer: TrainState, samples: int, updates_per_epoch: int) -> None:
     """Say what is trained, on what, and how long."""
     settings, spec = trainer.settings, trainer.network.spec
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     factor = settings.head_rate_factor
     heads = f", heads {factor:g} times that" if factor != 1 else ""
     crop = settings.validation_crop_size
-    LOGGER.info(
+    logger.info(
         f"training {spec.algorithm} on {spec.backbone}: {parameters:,} parameters, {spec.num_classes} classes, "
         f"output stride {spec.output_stride}, crops of {settings.training_crop_size} pixels; "
         f"{trainer.device.type} x {trainer.processes.world_size}, {str(trainer.precision).removeprefix('torch.')}"
     )
-    LOGGER.info(
+    logger.info(
         f"{settings.epochs} epochs of {samples} pairs in {updates_per_epoch} updates, {settings.optimizer} at "
         f"{settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; validation scores "
         + (f"crops of {crop} pixels from the centres, as the original does" if crop else "whole images")
@@ -151,19 +154,19 @@ def log_advice(settings: Hyperparameters, data: PreparedData, updates_per_epoch:
     updates = settings.epochs * updates_per_epoch
     if updates < FEW_UPDATES:
         epochs = -(-FEW_UPDATES // updates_per_epoch)
-        LOGGER.warning(
+        logger.warning(
             f"{updates} updates in all are few to learn from: a small set needs more epochs; --epochs {epochs} makes "
             f"at least {FEW_UPDATES}"
         )
     shares = data.train.histogram / max(data.train.histogram.sum(), 1)
     rare = [name for name, share in zip(data.class_names, shares, strict=True) if 0 < share * len(shares) < RARE]
     if rare and settings.class_weights == "none":
-        LOGGER.warning(f"few pixels are labelled {', '.join(rare)}: --class-weights auto makes them count for more")
+        logger.warning(f"few pixels are labelled {', '.join(rare)}: --class-weights auto makes them count for more")
 
 
-def log_resumption(trainer: Trainer, reached: Progress) -> None:
+def log_resumption(trainer: TrainState, reached: TrainProgress) -> None:
     """Say where a resumed training goes on."""
     if reached.finished:
-        LOGGER.info(f"the training ended after epoch {reached.epoch}: nothing is left to train")
+        logger.info(f"the training ended after epoch {reached.epoch}: nothing is left to train")
     elif trainer.updates:
-        LOGGER.info(f"going on after {trainer.updates} updates, in epoch {reached.epoch + 1}")
+        logger.info(f"going on after {trainer.updates} updates, in epoch {reached.epoch + 1}")

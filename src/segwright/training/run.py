@@ -4,6 +4,7 @@ Refuses to know epochs (loop.py), steps (epoch.py), scores (evaluation) and what
 """
 
 import functools
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -12,29 +13,30 @@ from torch import Tensor
 
 from segwright.allocator import keep_freed_memory
 from segwright.bundle import DESCRIPTION, BundleWriter, read_description
-from segwright.checks.pixel_statistics import FormWish
+from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.prepare import PreparedData, Streams, prepare, settle_classes
-from segwright.console import LOGGER
 from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.interruption import Interruption, StopRequest, stop_on_signals
-from segwright.mxnet import find_model, is_original
+from segwright.interruption import StopRequest, StopRequested, stop_on_signals
+from segwright.mxnet import find_model, is_mxnet_model
 from segwright.networks import check_backbone
-from segwright.training.checkpoint_state import Progress, is_of_job, restore
+from segwright.training.checkpoint_state import TrainProgress, is_of_job, load_checkpoint
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
-from segwright.training.data_loaders import Supply
-from segwright.training.description import describe, description_in, former_of, is_of, refuse_another
+from segwright.training.data_loaders import TrainingData
+from segwright.training.description import check_another, describe, description_in, former_of, is_of
 from segwright.training.distributed import join_processes
 from segwright.training.early_stopping import EarlyStopping
-from segwright.training.initialization import Former, ImageSpec, follow, refuse_other_network, start_network
+from segwright.training.initialization import Former, ImageSpec, check_same_network, follow, start_network
 from segwright.training.loss import balancing_weights
-from segwright.training.reporter import ConsoleTeller, Teller, log_recipe
+from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe
 from segwright.training.stream_setup import open_feeds, open_streams
 from segwright.training.streams import StreamIdentity, compare_streams
-from segwright.training.train_step import Trainer
-from segwright.training.trainer import Loop, Outputs
+from segwright.training.train_step import TrainState
+from segwright.training.trainer import Outputs, Trainer
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY: Final = 600.0
 """Seconds from one checkpoint within an epoch to the next, unless told otherwise."""
@@ -55,7 +57,7 @@ def train(
     overwrite: bool = False,
     in_place: bool = False,
     stop: StopRequest | None = None,
-    teller: Teller | None = None,
+    reporter: Reporter | None = None,
     job: str | None = None,
 ) -> None:
     """Train a network on the four channels and leave a bundle at `output`.
@@ -65,7 +67,7 @@ def train(
     there are none); with `resume` the training goes on from the newest, or starts anew where there is none. `in_place`
     says that `output` is a folder made for this training alone, which is filled whatever an earlier process left in it.
     Started by `torchrun`, all its processes train together and the first one writes. `stop` is a wish to stop that may
-    have been made already; `teller` is told what happens. `job` names the training job where a platform has jobs, whose
+    have been made already; `reporter` is told what happens. `job` names the training job where a platform has jobs, whose
     checkpoints are of its own data even where a stream cannot show it.
 
     Raises a UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C or
@@ -87,7 +89,7 @@ def train(
         former = processes.first_computes(functools.partial(_former, checkpoint, start))
         settings = follow(settings, former.network) if former else settings
         if former and checkpoint is None:
-            refuse_other_network(settings, former.network)
+            check_same_network(settings, former.network)
         check_backbone(settings.backbone, settings.backbone_weights)
         names, usual = Path(class_names) if class_names else None, former.class_names if former else None
         classes = processes.first_computes(lambda: settle_classes(channels, settings.num_classes, names, usual))
@@ -105,15 +107,15 @@ def train(
                     while_reading=stop.check,
                 )
             )
-        except Interruption:
+        except StopRequested:
             raise KeyboardInterrupt from None
         settings = _counted(settings, data)
         torch.manual_seed(settings.seed)
         network = start_network(settings, data.class_names, _images(data), start, former, blank=checkpoint is not None)
         torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
         weights = _class_weights(settings, data)
-        trainer = Trainer(network, settings, processes, place, precision, weights)
-        progress = Progress(
+        trainer = TrainState(network, settings, processes, place, precision, weights)
+        progress = TrainProgress(
             EarlyStopping(settings),
             started_from=str(start) if start else None,
             streams={side: StreamIdentity.begin(stream.begun) for side, stream in streams.items()},
@@ -123,20 +125,20 @@ def train(
             _resume(trainer, data, progress, checkpoint, streams, stop)
             checkpoint = None  # it holds all weights once more
             if start and progress.started_from != str(start):
-                LOGGER.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
+                logger.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
         with (
             stop_on_signals(stop),
             open_feeds(channels, streams, settings, processes, progress.streams, stop.check) as feeds,
         ):
             outputs = Outputs(writer, folder, checkpoint_every or 0)
-            teller = teller or ConsoleTeller(settings.logging_frequency)
-            Loop(trainer, Supply(data, feeds, strict), progress, outputs, stop, teller).run()
+            reporter = reporter or ConsoleReporter(settings.logging_frequency)
+            Trainer(trainer, TrainingData(data, feeds, strict), progress, outputs, stop, reporter).run()
 
 
 def _resume(
-    trainer: Trainer,
+    trainer: TrainState,
     data: PreparedData,
-    progress: Progress,
+    progress: TrainProgress,
     checkpoint: Checkpoint,
     streams: Streams,
     stop: StopRequest,
@@ -145,8 +147,8 @@ def _resume(
     a wish to stop while streams are compared.
     """
     now, processes = describe(trainer.network.spec, trainer.settings, data, progress), trainer.processes
-    processes.first_computes(functools.partial(refuse_another, checkpoint, now, trainer.settings))
-    restore(trainer, progress, checkpoint, description_in(checkpoint))
+    processes.first_computes(functools.partial(check_another, checkpoint, now, trainer.settings))
+    load_checkpoint(trainer, progress, checkpoint, description_in(checkpoint))
     if data.train.complete:
         return
     try:
@@ -158,7 +160,7 @@ def _resume(
             same_job=bool(is_of_job(checkpoint, progress.job)),
             while_reading=stop.check if processes.world_size == 1 else lambda: None,  # several stop only together
         )
-    except Interruption:
+    except StopRequested:
         raise KeyboardInterrupt from None
 
 
@@ -185,7 +187,7 @@ def _outputs(
     writer = BundleWriter(output, overwrite, goes_on=goes_on)
     if resume:
         where = "no usable checkpoint: the training starts anew" if checkpoint is None else "resuming"
-        LOGGER.info(f"{folder.path}: {where}")
+        logger.info(f"{folder.path}: {where}")
     return checkpoint, writer
 
 
@@ -195,7 +197,7 @@ def _former(checkpoint: Checkpoint | None, start: Path | None) -> Former | None:
         return former_of(description_in(checkpoint))
     if start is None:
         return None
-    if is_original(start):
+    if is_mxnet_model(start):
         raise BundleError(
             f"{start} is a model of SageMaker's original algorithm: make a bundle of it with "
             f"`segwright import-model {start} BUNDLE`, and start the training --from BUNDLE"
@@ -208,12 +210,12 @@ def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
     return (bundle / DESCRIPTION).is_file() and is_of(checkpoint, read_description(bundle))
 
 
-def _wish(settings: Hyperparameters, former: Former | None) -> FormWish:
+def _wish(settings: Hyperparameters, former: Former | None) -> RequestedFormat:
     """What is settled about the images' pixels before they are seen: all, where a network is there already."""
     if former is None:
-        return FormWish(settings.bands, upright=settings.apply_exif_orientation)
+        return RequestedFormat(settings.bands, upright=settings.apply_exif_orientation)
     network = former.network
-    return FormWish(network.bands, network.bit_depth, network.upright, network.numbers)
+    return RequestedFormat(network.bands, network.bit_depth, network.upright, network.numbers)
 
 
 def _images(data: PreparedData) -> ImageSpec:
@@ -249,12 +251,12 @@ def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
             "num_training_samples. After the first epoch the true number is used."
         )
     if settings.num_training_samples not in (None, samples):
-        LOGGER.warning(
+        logger.warning(
             f"num_training_samples is {settings.num_training_samples}, but there are {samples} training pairs: "
             f"the schedule follows the {samples}"
         )
     if settings.mini_batch_size > samples:
-        LOGGER.info(
+        logger.info(
             f"mini_batch_size is {settings.mini_batch_size}, but there are {samples} pairs: a batch holds them all"
         )
     return settings.model_copy(

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from segwright.checks.prepare import Streams
 from segwright.data.channels import SIDES, Channels, Side
-from segwright.data.pipe_batches import Feed, HostFeed, LinkedFeed
+from segwright.data.pipe_batches import BatchStream, StreamFollower, StreamReader
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.distributed import Processes
+from segwright.training.distributed import Distributed
 from segwright.training.streams import StreamIdentity
 
-Feeds = dict[Side, Feed]
+Feeds = dict[Side, BatchStream]
 
 
-def open_streams(channels: Channels, processes: Processes) -> Streams:
+def open_streams(channels: Channels, processes: Distributed) -> Streams:
     """The streams of the channels, in the one process of each machine that may read them; nothing is read yet."""
     if processes.local_rank:
         return {}
@@ -34,7 +34,7 @@ def open_feeds(
     channels: Channels,
     streams: Streams,
     settings: Hyperparameters,
-    processes: Processes,
+    processes: Distributed,
     known: Mapping[Side, StreamIdentity],
     while_waiting: Callable[[], None],
 ) -> Iterator[Feeds]:
@@ -59,7 +59,7 @@ def _connected(
     folder: Path,
     streams: Streams,
     settings: Hyperparameters,
-    processes: Processes,
+    processes: Distributed,
     known: Mapping[Side, StreamIdentity],
     opened: ExitStack,
 ) -> Feeds:
@@ -68,7 +68,7 @@ def _connected(
     listener = opened.enter_context(Listener(str(folder / "stream"), "AF_UNIX")) if leads else None
     addresses = processes.gather(str(folder / "stream"))  # the one of each machine's reader counts
     if listener is None:
-        return {side: LinkedFeed(_call(addresses, side, processes, opened)) for side in SIDES}
+        return {side: StreamFollower(_call(addresses, side, processes, opened)) for side in SIDES}
     links: dict[Side, dict[int, Connection]] = {side: {} for side in SIDES}
     for _ in range(len(SIDES) * (processes.local_world_size - 1)):
         connection = opened.enter_context(listener.accept())
@@ -80,7 +80,7 @@ def _connected(
     }
 
 
-def _call(addresses: Sequence[str], side: Side, processes: Processes, opened: ExitStack) -> Connection:
+def _call(addresses: Sequence[str], side: Side, processes: Distributed, opened: ExitStack) -> Connection:
     """Connect with the reader of this machine and say who calls."""
     connection = opened.enter_context(Client(addresses[processes.rank - processes.local_rank], "AF_UNIX"))
     connection.send((side, processes.rank))
@@ -91,11 +91,11 @@ def _feed(
     side: Side,
     streams: Streams,
     settings: Hyperparameters,
-    processes: Processes,
+    processes: Distributed,
     known: Mapping[Side, StreamIdentity],
-) -> HostFeed:
+) -> StreamReader:
     """The reader of one stream: training pairs in shuffled batches, validation pairs one for each process."""
-    reader = HostFeed(
+    reader = StreamReader(
         streams[side],
         processes.world_size,
         rank=processes.rank,

@@ -5,6 +5,7 @@ step, all pairs after a pass. What cannot be shown to be the same never ends a t
 something else. Refuses to know FIFOs and how digests are made.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +15,14 @@ import torch
 from torch import Tensor
 
 from segwright.checks.prepare import Streams
-from segwright.console import LOGGER
 from segwright.data.channels import SIDES, Side
 from segwright.data.pairs import Pair
 from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.errors import UserError
 from segwright.training.checkpoints import START_ANEW
-from segwright.training.distributed import Processes
+from segwright.training.distributed import Distributed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -83,7 +85,7 @@ class StreamIdentity:
                 side, f"it {held}; in this pass of {len(seen)}, {gone} of them are missing, {new} are new"
             )
         if differs:
-            LOGGER.warning(
+            logger.warning(
                 f"{side}: this pass held {len(seen)} pairs, {new} of which were not in the pass before, and {gone} of "
                 "those are missing: a resumed training cannot check that it gets the same stream."
             )
@@ -108,7 +110,7 @@ def other_stream(side: Side, why: str) -> UserError:
 def compare_streams(
     streams: Streams,
     known: dict[Side, StreamIdentity],
-    processes: Processes,
+    processes: Distributed,
     *,
     finished: bool,
     same_job: bool,
@@ -153,9 +155,9 @@ def _leave_it_open(side: Side, known: StreamIdentity, first: Sequence[Pair], fin
             f"({strangers[0].image.name} with its mask, ...)",
         )
     if finished:
-        LOGGER.info(f"{side}: the checkpoint is complete; reading the stream once to see whether it is the same data")
+        logger.info(f"{side}: the checkpoint is complete; reading the stream once to see whether it is the same data")
     elif strangers:
-        LOGGER.info(
+        logger.info(
             f"{side}: the checkpoint was written before a pass had ended; reading the stream once to see whether it is "
             "the same data"
         )
@@ -171,7 +173,7 @@ def _tell_unknown(side: Side, known: StreamIdentity, refused: bool) -> None:
             f"--resume: nothing is left to train. {side}: {sentence}. Give more epochs to go on with this stream; or "
             f"{START_ANEW}"
         )
-    LOGGER.warning(f"{side}: {sentence}; the training goes on with it")
+    logger.warning(f"{side}: {sentence}; the training goes on with it")
 
 
 def _read_through(side: Side, streams: Streams, known: StreamIdentity, while_reading: Callable[[], None]) -> None:
@@ -183,4 +185,4 @@ def _read_through(side: Side, streams: Streams, known: StreamIdentity, while_rea
         known.check_pair(side, pair, digest)
         digests.append(digest)
     known.end_pass(side, PairDigests.of(digests, complete=True))
-    LOGGER.info(f"{side}: the stream holds the same {len(digests)} pairs as the checkpoint's")
+    logger.info(f"{side}: the stream holds the same {len(digests)} pairs as the checkpoint's")

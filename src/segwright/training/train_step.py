@@ -3,6 +3,7 @@
 Knows the arithmetic of a step. Refuses to know files, validation and what is saved.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,16 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segwright.console import LOGGER
 from segwright.data.loader import Batch
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
-from segwright.training.distributed import Processes
-from segwright.training.loss import Pixels, SummedLosses, Weighing, weigh
+from segwright.training.distributed import Distributed
+from segwright.training.loss import LossModule, LossScale, Pixels, loss_scale
 from segwright.training.optimizers import make_optimizer, set_rate
 from segwright.training.schedules import learning_rate
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,14 @@ class EpochSums:
         return self.loss / max(self.pixels, 1)
 
 
-class Trainer:
+class TrainState:
     """A network with all that an update changes: weights, optimizer, loss scale, number of updates."""
 
     def __init__(
         self,
         network: SegmentationNetwork,
         settings: Hyperparameters,
-        processes: Processes,
+        processes: Distributed,
         device: torch.device,
         precision: torch.dtype,
         class_weights: Tensor | None = None,
@@ -87,7 +89,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.updates = 0
-        self._losses = processes.averaging(SummedLosses(self.network, class_weights).to(device), device)
+        self._losses = processes.averaging(LossModule(self.network, class_weights).to(device), device)
 
     def epoch(
         self,
@@ -124,17 +126,17 @@ class Trainer:
         images = batch.images.to(self.device, non_blocking=True)
         masks = batch.masks.to(self.device, non_blocking=True).long()
         share, whole, pictures = self._count(masks, len(batch.keys))
-        weighing = weigh(self.settings, share, whole)
+        weighing = loss_scale(self.settings, share, whole)
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         mean = float(self.processes.sum(self._add_gradients(images, masks, weighing)))
-        self._refuse_divergence(mean, batch, rate)
+        self._check_divergence(mean, batch, rate)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.updates += 1
         return StepFigures(mean, rate, weighing.pixels, pictures)
 
-    def _add_gradients(self, images: Tensor, masks: Tensor, weighing: Weighing) -> Tensor:
+    def _add_gradients(self, images: Tensor, masks: Tensor, weighing: LossScale) -> Tensor:
         """Add up the gradients of all parts of this process's share; return its part of the mean loss."""
         gradient = torch.tensor(weighing.gradient, device=self.device)
         figure = torch.tensor(weighing.figure, device=self.device)
@@ -163,7 +165,7 @@ class Trainer:
             all_pictures,
         )
 
-    def _refuse_divergence(self, loss: float, batch: Batch, rate: float) -> None:
+    def _check_divergence(self, loss: float, batch: Batch, rate: float) -> None:
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss became {loss} at update {self.updates + 1} (learning rate {rate:.6g}; pictures "
@@ -172,7 +174,7 @@ class Trainer:
             )
 
 
-def _synchronise(network: SegmentationNetwork, processes: Processes, device: torch.device, accumulation: int) -> None:
+def _synchronise(network: SegmentationNetwork, processes: Distributed, device: torch.device, accumulation: int) -> None:
     """Share batch statistics between processes, where there are several and PyTorch can do it."""
     if device.type == "cuda" and processes.world_size > 1:
         if accumulation > 1:
@@ -181,4 +183,4 @@ def _synchronise(network: SegmentationNetwork, processes: Processes, device: tor
             )
         network.synchronise_batch_norms()
     elif processes.first:
-        LOGGER.info("syncbn has no effect here: it takes several processes on GPUs")
+        logger.info("syncbn has no effect here: it takes several processes on GPUs")

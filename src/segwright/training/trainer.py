@@ -4,6 +4,7 @@ Knows the order of things within and between epochs. Refuses to know the arithme
 (evaluation), and what a checkpoint holds (state.py).
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,18 +13,19 @@ from typing import Final
 import torch
 
 from segwright.bundle import BundleWriter, Description, host_copy
-from segwright.console import LOGGER
 from segwright.data.channels import Side
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
-from segwright.interruption import Interruption, StopRequest
-from segwright.training.checkpoint_state import Progress, capture
+from segwright.interruption import StopRequest, StopRequested
+from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
-from segwright.training.data_loaders import Supply
+from segwright.training.data_loaders import TrainingData
 from segwright.training.description import describe
-from segwright.training.reporter import EpochResult, Teller, log_advice, log_resumption, log_start
+from segwright.training.reporter import EpochResult, Reporter, log_advice, log_resumption, log_start
 from segwright.training.schedules import updates_per_epoch
-from segwright.training.train_step import EpochSums, StepFigures, Trainer
+from segwright.training.train_step import EpochSums, StepFigures, TrainState
+
+logger = logging.getLogger(__name__)
 
 _SKIPPED_TOLD: Final = 20
 
@@ -39,16 +41,22 @@ class Outputs:
     """Seconds."""
 
 
-class Loop:
+class Trainer:
     """The epochs of one training, from where `reached` says it is to its end."""
 
     def __init__(
-        self, trainer: Trainer, supply: Supply, reached: Progress, outputs: Outputs, stop: StopRequest, teller: Teller
+        self,
+        trainer: TrainState,
+        supply: TrainingData,
+        reached: TrainProgress,
+        outputs: Outputs,
+        stop: StopRequest,
+        reporter: Reporter,
     ) -> None:
         self.trainer, self.supply, self.data = trainer, supply, supply.data
         self.reached, self.outputs, self.stop = reached, outputs, stop
         self.settings, self.processes = trainer.settings, trainer.processes
-        self.teller = teller if self.processes.first else Teller()
+        self.reporter = reporter if self.processes.first else Reporter()
         self.loader = supply.loader(trainer, reached.stream_pairs)
         self.updates_per_epoch = updates_per_epoch(self.settings, self.loader.count)
         self._checkpoint_time = time.monotonic()
@@ -61,7 +69,7 @@ class Loop:
             self._write(host_copy(self.trainer.network))
         else:
             log_advice(self.settings, self.data, self.updates_per_epoch)
-        self.teller.begins(self.settings, self.updates_per_epoch, self.reached)
+        self.reporter.begins(self.settings, self.updates_per_epoch, self.reached)
         try:
             self._epochs()
         except torch.OutOfMemoryError as error:
@@ -69,14 +77,14 @@ class Loop:
                 "the device has too little memory: try --accumulation 2 (or 4, 8), a smaller --crop-size, "
                 f"--output-stride 16, or --precision-dtype auto ({str(error).splitlines()[0]})"
             ) from error
-        self.teller.ends(self.reached, self.outputs.writer.path)
+        self.reporter.ends(self.reached, self.outputs.writer.path)
 
     def _epochs(self) -> None:
         """All that are left; where somebody wishes to stop, what is learnt is saved."""
         try:
             while not self.reached.finished:
                 self._epoch()
-        except Interruption:
+        except StopRequested:
             self._save_interrupted()
             raise KeyboardInterrupt from None
 
@@ -84,7 +92,7 @@ class Loop:
         self._look_up()  # Nothing need be trained for somebody who wishes to stop already.
         self._train()
         if not self.reached.trained_told:
-            self.teller.trained(self.reached.epoch, self.reached.sums)
+            self.reporter.trained(self.reached.epoch, self.reached.sums)
             self.reached.trained_told = True
         start = time.monotonic()
         scores, images = self._validate()
@@ -93,7 +101,7 @@ class Loop:
     def _train(self) -> None:
         epoch, sums = self.reached.epoch, self.reached.sums
         visits = self.loader.visits(epoch, sums.batches)
-        with self.teller.training(epoch, self.settings.epochs, visits) as tell:
+        with self.reporter.training(epoch, self.settings.epochs, visits) as tell:
 
             def after_step(step: StepFigures) -> None:
                 tell(step, sums)
@@ -124,16 +132,16 @@ class Loop:
         told = [sentence for share in self.processes.gather(skipped) for sentence in share]
         skipped.clear()
         for sentence in told[:_SKIPPED_TOLD]:
-            LOGGER.warning(f"skipped: {sentence}")
+            logger.warning(f"skipped: {sentence}")
         if told:
-            LOGGER.warning(f"{channel}: {len(told)} pairs of the stream were skipped in epoch {self.reached.epoch + 1}")
+            logger.warning(f"{channel}: {len(told)} pairs of the stream were skipped in epoch {self.reached.epoch + 1}")
 
     def _recount(self) -> None:
         """Let the schedule follow the true number of pairs, which a stream tells only when it ends."""
         self.reached.stream_pairs = self.loader.count
         true = updates_per_epoch(self.settings, max(self.loader.count, self.settings.mini_batch_size))
         if true != self.updates_per_epoch:
-            LOGGER.warning(
+            logger.warning(
                 f"the stream held {self.loader.count} pairs, not {self.settings.num_training_samples}: the schedule "
                 f"follows them from here, {true} updates an epoch"
             )
@@ -146,7 +154,7 @@ class Loop:
         skipped: list[str] = []
         images = 0
         together = self.processes.world_size  # Images of which this process has looked at one.
-        with self.teller.validating(self.reached.epoch, known * together) as tell:
+        with self.reporter.validating(self.reached.epoch, known * together) as tell:
 
             def after_each() -> None:
                 nonlocal images
@@ -170,7 +178,7 @@ class Loop:
                 )
             except UserError as error:
                 failure = error
-            except Interruption:
+            except StopRequested:
                 pass  # All stop together, below: the others may be waiting there already.
             self.processes.fail_together(failure)
             self._look_up()
@@ -209,13 +217,13 @@ class Loop:
         reached.finished = self._is_last(scores)
         reached.sums, reached.trained_told = EpochSums(), False
         self._checkpoint()
-        self.teller.validated(result)  # After the checkpoint: a killed process would tell it a second time.
+        self.reporter.validated(result)  # After the checkpoint: a killed process would tell it a second time.
         self._write(state)
-        self.teller.kept(result, self.outputs.writer.path)
+        self.reporter.kept(result, self.outputs.writer.path)
 
     def _is_last(self, scores: Scores) -> bool:
         if self.reached.stopping.ends(self.reached.epoch - 1, scores.mean_iou):
-            LOGGER.info(f"stopped early after epoch {self.reached.epoch}: the mean IoU no longer grows")
+            logger.info(f"stopped early after epoch {self.reached.epoch}: the mean IoU no longer grows")
             return True
         return self.reached.epoch >= self.settings.epochs
 
@@ -224,11 +232,11 @@ class Loop:
         advice = "; --resume goes on training" if self._checkpoint() else ""
         writer = self.outputs.writer
         if self.processes.first and writer.keeps_older:
-            LOGGER.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model it held{advice}")
+            logger.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model it held{advice}")
         elif self.processes.first:
             self._write(host_copy(self.trainer.network))
             kind = "its best epoch's weights" if self.reached.best else "the weights as they are, not validated"
-            LOGGER.warning(f"interrupted: {writer.path} holds a usable model ({kind}){advice}")
+            logger.warning(f"interrupted: {writer.path} holds a usable model ({kind}){advice}")
 
     def _look_up(self) -> None:
         """Between two steps: write a checkpoint where one is due, and stop where that was asked for, all together."""
@@ -249,14 +257,14 @@ class Loop:
         for side, feed in self.supply.feeds.items():
             if (seen := feed.seen) is not None:
                 self.reached.streams[side].note(seen)
-        checkpoint = capture(self.trainer, self.reached, self._description())
+        checkpoint = to_checkpoint(self.trainer, self.reached, self._description())
         self._checkpoint_time = time.monotonic()
         if checkpoint is None:
             return False
         try:
             self.outputs.checkpoints.save(checkpoint)
         except UserError as error:
-            LOGGER.warning(f"{error}; the training goes on without it")
+            logger.warning(f"{error}; the training goes on without it")
             return False
         return True
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.checks.findings import Examined
+from segwright.checks.findings import ChannelStatistics
 
 TICKS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Shares, in percent, that the scale of `log_length` names."""
@@ -38,7 +38,7 @@ def share_words(percent: float) -> str:
     return f"{percent:.3f} %" if percent < 0.1 else f"{percent:.2f} %" if percent < 10 else f"{percent:.1f} %"
 
 
-def presence_strip(channel: Examined, index: int, colour: NDArray[np.uint8]) -> str:
+def presence_strip(channel: ChannelStatistics, index: int, colour: NDArray[np.uint8]) -> str:
     """One class over all pictures from left to right, as a data URI of a PNG, one pixel high.
 
     A column is a picture, or a group of neighbours where there are many. It is the more opaque the larger the

@@ -1,18 +1,21 @@
 """What `segwright inspect` does: a survey, told as a table, as JSON and as a page."""
 
+import logging
 from pathlib import Path
 from typing import Final
 
-from segwright.checks.findings import Examined, plain
+from segwright.checks.findings import ChannelStatistics, plain
 from segwright.checks.report.page import render
-from segwright.checks.report.survey import Survey, sizes, survey
-from segwright.console import LOGGER, table
+from segwright.checks.report.survey import Inspection, sizes, survey
+from segwright.console import table
 from segwright.data.channels import Channels
 from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT
-from segwright.storage import refuse_existing, refuse_unwritable_file, write_bytes, write_json
+from segwright.storage import check_replaceable, check_writable_file, write_bytes, write_json
 from segwright.wording import counted
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PAGE: Final = Path("segwright-inspect.html")
 
@@ -26,7 +29,7 @@ def inspect(
     class_names: Path | None = None,
     strict: bool = False,
     overwrite: bool = False,
-) -> Survey:
+) -> Inspection:
     """Look at the data as a training with `settings` would, and tell all that is wrong or remarkable.
 
     Prints a table and the findings, and writes the page `html` (left out, `segwright-inspect.html` in the current
@@ -36,17 +39,17 @@ def inspect(
     """
     for given in (html, json):
         if given:
-            refuse_existing(given, overwrite)
+            check_replaceable(given, overwrite)
     html = html or DEFAULT_PAGE
     for output in (html, json):
         if output:
-            refuse_unwritable_file(output)
+            check_writable_file(output)
     found = survey(channels, settings or Hyperparameters(), class_names=class_names, strict=strict)
     if json:
         write_json(json, found.to_json())
     write_bytes(html, render(found).encode())
     show(found)
-    LOGGER.info(f"the same with pictures: {html}")
+    logger.info(f"the same with pictures: {html}")
     if found.refused:
         count = found.count("error")
         raise DataError(
@@ -56,7 +59,7 @@ def inspect(
     return found
 
 
-def show(survey: Survey) -> None:
+def show(survey: Inspection) -> None:
     """Print the classes, a line for each channel, and a line for each finding."""
     if survey.class_names:
         rows = [
@@ -70,12 +73,12 @@ def show(survey: Survey) -> None:
         print(f"{finding.severity}: {finding}", file=OUTPUT, flush=True)
 
 
-def _share(channel: Examined, index: int) -> tuple[str, str]:
+def _share(channel: ChannelStatistics, index: int) -> tuple[str, str]:
     pixels = int(channel.histogram[index])
     return f"{pixels:,}", f"{100 * pixels / max(int(channel.histogram.sum()), 1):.2f}"
 
 
-def _summary(channel: Examined, left_out: int) -> str:
+def _summary(channel: ChannelStatistics, left_out: int) -> str:
     by_size = sizes(channel)
     if not by_size:
         return f"{channel.channel}: no pairs, {left_out} left out"

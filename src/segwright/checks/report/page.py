@@ -14,10 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from segwright import __version__
-from segwright.checks.findings import SEVERITIES, Examined, Finding, plain
+from segwright.checks.findings import SEVERITIES, ChannelStatistics, Finding, plain
 from segwright.checks.report.charts import TICKS, crop_sketches, log_length, presence_strip, share_words
 from segwright.checks.report.samples import STRANGE, Sample, draw_samples
-from segwright.checks.report.survey import Survey, sizes
+from segwright.checks.report.survey import Inspection, sizes
 from segwright.checks.scan import combine
 from segwright.wording import counted
 
@@ -53,7 +53,7 @@ class _FindingCard:
     samples: tuple[Sample, ...]
 
 
-def render(survey: Survey) -> str:
+def render(survey: Inspection) -> str:
     """The page as HTML text."""
     samples, mentioned = draw_samples(survey)
     counts = {severity: survey.count(severity) for severity in SEVERITIES}
@@ -81,7 +81,7 @@ def render(survey: Survey) -> str:
     )
 
 
-def _strange(survey: Survey) -> bool:
+def _strange(survey: Inspection) -> bool:
     """Whether some pixels have a value that is no class."""
     return any(channel.pixels[:, -1].any() for channel in survey.channels)
 
@@ -104,7 +104,7 @@ def _card(finding: Finding, mentioned: Mapping[str, Sample]) -> _FindingCard:
     return _FindingCard(finding, tuple(mentioned[file] for file in finding.files if file in mentioned))
 
 
-def _facts(survey: Survey, channel: Examined) -> dict[str, Any]:
+def _facts(survey: Inspection, channel: ChannelStatistics) -> dict[str, Any]:
     left_out = survey.left_out[channel.channel]
     return {
         "name": channel.channel,
@@ -120,7 +120,7 @@ def _facts(survey: Survey, channel: Examined) -> dict[str, Any]:
     }
 
 
-def _size_rows(channel: Examined) -> list[dict[str, Any]]:
+def _size_rows(channel: ChannelStatistics) -> list[dict[str, Any]]:
     """The most frequent sizes, and all others in one row."""
     by_size = sizes(channel)
     largest = by_size[0].pairs if by_size else 0
@@ -134,7 +134,7 @@ def _size_row(name: str, pairs: int, largest: int) -> dict[str, Any]:
     return {"name": name, "pairs": pairs, "length": min(100 * pairs / largest, 100)}
 
 
-def _class_rows(survey: Survey) -> list[_ClassRow]:
+def _class_rows(survey: Inspection) -> list[_ClassRow]:
     return [
         _ClassRow(
             f"{index} {name}", _colour(survey.palette[index]), *(_share(survey, one, index) for one in survey.channels)
@@ -143,14 +143,14 @@ def _class_rows(survey: Survey) -> list[_ClassRow]:
     ]
 
 
-def _share(survey: Survey, channel: Examined, index: int) -> _Share:
+def _share(survey: Inspection, channel: ChannelStatistics, index: int) -> _Share:
     pixels = int(channel.histogram[index])
     percent = 100 * pixels / max(int(channel.histogram.sum()), 1)
     strip = presence_strip(channel, index, survey.palette[index]) if channel.readings else ""
     return _Share(log_length(percent), share_words(percent), pixels, int(channel.pictures[index]), strip)
 
 
-def _value_rows(channel: Examined) -> dict[str, Any]:
+def _value_rows(channel: ChannelStatistics) -> dict[str, Any]:
     """The most frequent pixel values of masks whose classes nobody knows."""
     rows: list[dict[str, Any]] = []
     more = 0
@@ -164,7 +164,7 @@ def _value_rows(channel: Examined) -> dict[str, Any]:
     return {"name": channel.channel, "rows": rows, "more": more}
 
 
-def _sketches(survey: Survey) -> list[dict[str, Any]]:
+def _sketches(survey: Inspection) -> list[dict[str, Any]]:
     """The most frequent training picture at three scales, with a crop, in the measures of one drawing."""
     by_size = sizes(survey.train)
     if not by_size:

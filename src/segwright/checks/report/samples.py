@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import Examined, Finding, plain
+from segwright.checks.findings import ChannelStatistics, Finding, plain
 from segwright.checks.image_orientation import fits_either_way
-from segwright.checks.report.survey import Survey
-from segwright.checks.scan import Reading, combine
+from segwright.checks.report.survey import Inspection
+from segwright.checks.scan import PairScan, combine
 from segwright.data.pairs import read_mask
 from segwright.errors import DataError
-from segwright.formats.images import PixelForm, decode_reduced, encode_jpeg
+from segwright.formats.images import PixelFormat, decode_reduced, encode_jpeg
 from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 from segwright.palettes import default_palette
 from segwright.storage import Blob
@@ -65,7 +65,7 @@ class Sample:
         return len(self.image) + len(self.overlay) + len(self.other_way)
 
 
-def draw_samples(survey: Survey) -> tuple[list[Sample], dict[str, Sample]]:
+def draw_samples(survey: Inspection) -> tuple[list[Sample], dict[str, Sample]]:
     """Samples of both channels, and by file name those that findings mention, within a budget of bytes.
 
     Pictures that cannot be read any more are left out.
@@ -86,7 +86,7 @@ def draw_samples(survey: Survey) -> tuple[list[Sample], dict[str, Sample]]:
     return samples, mentioned
 
 
-def choose(channel: Examined, count: int) -> list[int]:
+def choose(channel: ChannelStatistics, count: int) -> list[int]:
     """Up to `count` pictures of a channel, ascending: for each class that is not shown yet, the rarest first, the one
     with the largest share of it; then pictures at even distances.
     """
@@ -103,7 +103,7 @@ def choose(channel: Examined, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def drawing_map(channel: Examined) -> LabelMap:
+def drawing_map(channel: ChannelStatistics) -> LabelMap:
     """The label map to draw a channel with: where nobody knows the classes, each pixel value in a colour of its own."""
     if channel.num_classes or not channel.readings:
         return channel.label_map
@@ -114,13 +114,13 @@ def drawing_map(channel: Examined) -> LabelMap:
     return LabelMap(values=tuple((int(value), place % (HIGHEST_CLASS + 1)) for place, value in enumerate(values)))
 
 
-def _chosen(survey: Survey) -> Iterator[tuple[Examined, Reading]]:
+def _chosen(survey: Inspection) -> Iterator[tuple[ChannelStatistics, PairScan]]:
     for channel, count in zip(survey.channels, (_FROM_TRAIN, _FROM_VALIDATION), strict=True):
         for index in choose(channel, count):
             yield channel, channel.readings[index]
 
 
-def _mentioned(survey: Survey) -> Iterator[tuple[Examined, Reading]]:
+def _mentioned(survey: Inspection) -> Iterator[tuple[ChannelStatistics, PairScan]]:
     """The pictures of some files that findings mention, the gravest findings first."""
     known = {
         plain(name): (channel, reading)
@@ -133,11 +133,11 @@ def _mentioned(survey: Survey) -> Iterator[tuple[Examined, Reading]]:
         yield known[file]
 
 
-def _readable(finding: Finding, known: dict[str, tuple[Examined, Reading]]) -> list[str]:
+def _readable(finding: Finding, known: dict[str, tuple[ChannelStatistics, PairScan]]) -> list[str]:
     return [file for file in finding.files if file in known]
 
 
-def _drawn(survey: Survey, wanted: Iterator[tuple[Examined, Reading]]) -> Iterator[Sample]:
+def _drawn(survey: Inspection, wanted: Iterator[tuple[ChannelStatistics, PairScan]]) -> Iterator[Sample]:
     palette = np.full((IGNORE, 3), STRANGE, np.uint8)
     own = survey.palette if survey.class_names else default_palette(IGNORE)
     palette[: len(own)] = own
@@ -149,7 +149,7 @@ def _drawn(survey: Survey, wanted: Iterator[tuple[Examined, Reading]]) -> Iterat
             continue
 
 
-def _draw(channel: Examined, reading: Reading, label_map: LabelMap, palette: NDArray[np.uint8]) -> Sample:
+def _draw(channel: ChannelStatistics, reading: PairScan, label_map: LabelMap, palette: NDArray[np.uint8]) -> Sample:
     """Draw one picture; raises DataError where its files have become unreadable."""
     pair = reading.pair
     height, width = reading.image_size
@@ -178,7 +178,7 @@ def _draw(channel: Examined, reading: Reading, label_map: LabelMap, palette: NDA
     )
 
 
-def _small(blob: Blob, form: PixelForm, size: tuple[int, int], reduction: int) -> NDArray[np.uint8]:
+def _small(blob: Blob, form: PixelFormat, size: tuple[int, int], reduction: int) -> NDArray[np.uint8]:
     """An image as people can see it, uint8 [H, W, 3], of the given width and height; raises DataError."""
     pixels, _ = decode_reduced(blob.read(), blob.name, form, reduction)
     return np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -16,29 +16,29 @@ from numpy.typing import NDArray
 
 from segwright.checks.advice import absent_classes, remarks
 from segwright.checks.channel import masks_palette
-from segwright.checks.findings import Examined, Finding, Severity, gravest_first, image_names, plain
+from segwright.checks.findings import ChannelStatistics, Finding, Severity, gravest_first, image_names, plain
 from segwright.checks.image_orientation import orientation_finding
 from segwright.checks.label_map_hints import suspicions
 from segwright.checks.mask_palettes import compare_palettes, palette_finding
 from segwright.checks.mask_stretch import check_not_stretched
 from segwright.checks.mask_values import (
+    check_any_labelled,
+    check_class_count,
+    check_class_range,
+    check_sizes_match,
     classes_of,
     infer_num_classes,
-    refuse_all_ignored,
-    refuse_class_count,
-    refuse_different_sizes,
-    refuse_other_classes,
     unmapped_sentence,
 )
 from segwright.checks.pixel_notes import pixel_findings
-from segwright.checks.pixel_statistics import FormWish, settle_form
+from segwright.checks.pixel_statistics import RequestedFormat, settle_form
 from segwright.checks.prepare import Classes, settle_classes
-from segwright.checks.scan import Reading, combine, read_all
+from segwright.checks.scan import PairScan, combine, scan_pairs
 from segwright.console import progress
 from segwright.data.channels import Channels, Side
 from segwright.data.pairs import Pairing
 from segwright.errors import UserError
-from segwright.formats.images import PixelForm
+from segwright.formats.images import PixelFormat
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE, NO_DATA, LabelMap, numbered_names
 from segwright.palettes import default_palette
@@ -56,12 +56,12 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class Inspection:
     """What both channels hold and what is to be said of it."""
 
     source: str
-    train: Examined
-    validation: Examined
+    train: ChannelStatistics
+    validation: ChannelStatistics
     left_out: dict[str, tuple[str, ...]]
     """For each channel a sentence for each file left out."""
     class_names: tuple[str, ...]
@@ -74,7 +74,7 @@ class Survey:
     """Those that a training would have."""
 
     @property
-    def channels(self) -> tuple[Examined, Examined]:
+    def channels(self) -> tuple[ChannelStatistics, ChannelStatistics]:
         """Train and validation."""
         return self.train, self.validation
 
@@ -100,7 +100,7 @@ class Survey:
             "findings": [finding.to_json() for finding in self.findings],
         }
 
-    def _channel(self, channel: Examined) -> dict[str, Any]:
+    def _channel(self, channel: ChannelStatistics) -> dict[str, Any]:
         values, counts = combine(channel.readings) if channel.readings else (np.zeros(0), np.zeros(0))
         return {
             "pairs": len(channel.readings),
@@ -121,7 +121,7 @@ class Survey:
         }
 
 
-def sizes(channel: Examined) -> list[Size]:
+def sizes(channel: ChannelStatistics) -> list[Size]:
     """The sizes of a channel's images, the most frequent first."""
     counted = Counter(reading.image_size for reading in channel.readings)
     return [Size(*size, pairs) for size, pairs in sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))]
@@ -129,7 +129,7 @@ def sizes(channel: Examined) -> list[Size]:
 
 def survey(
     channels: Channels, settings: Hyperparameters, *, class_names: Path | None = None, strict: bool = False
-) -> Survey:
+) -> Inspection:
     """Read both channels and collect all that is to be said of them; nothing that is wrong with them is raised.
 
     The arguments are those of a training with `settings`.
@@ -144,13 +144,13 @@ class _Surveyor:
         self.left_out: dict[str, tuple[str, ...]] = {}
         self._void_is_known = False  # until training masks show that their 255 means void
 
-    def survey(self) -> Survey:
+    def survey(self) -> Inspection:
         settings = self.settings
         classes = self._classes()
-        wish = FormWish(settings.bands, upright=settings.apply_exif_orientation)
+        wish = RequestedFormat(settings.bands, upright=settings.apply_exif_orientation)
         known = classes or _UNKNOWN
         readings, form = self._read("train", wish, known.train_map)
-        exactly = FormWish.exactly(form) if form else wish
+        exactly = RequestedFormat.exactly(form) if form else wish
         validation_readings, _ = self._read("validation", exactly, known.validation_map)
         count = known.count
         if classes:
@@ -159,8 +159,8 @@ class _Surveyor:
             if known.train_map == known.validation_map:
                 self._note(compare_palettes(readings, validation_readings, known.train_map))
         count = count or 0
-        train = Examined("train", readings, known.train_map, count)
-        validation = Examined("validation", validation_readings, known.validation_map, count)
+        train = ChannelStatistics("train", readings, known.train_map, count)
+        validation = ChannelStatistics("validation", validation_readings, known.validation_map, count)
         names = (known.names or numbered_names(count)) if count else ()
         self.findings += absent_classes(train, validation, names)
         self.findings += remarks(
@@ -168,7 +168,7 @@ class _Surveyor:
         )
         if classes:
             self.findings += suspicions(train, validation, declared=classes.count is not None)
-        return Survey(
+        return Inspection(
             source=f"{self.channels.train} and {self.channels.validation}",
             train=train,
             validation=validation,
@@ -198,20 +198,22 @@ class _Surveyor:
         with self._noting("labels"):
             classes = settle_classes(self.channels, self.settings.num_classes, self.class_names)
             if classes.count is not None:
-                refuse_class_count(classes.count, "labels")
+                check_class_count(classes.count, "labels")
                 classes.train_map.check(classes.count)
                 classes.validation_map.check(classes.count)
             return classes
         return None
 
-    def _read(self, side: Side, wish: FormWish, label_map: LabelMap) -> tuple[list[Reading], PixelForm | None]:
+    def _read(
+        self, side: Side, wish: RequestedFormat, label_map: LabelMap
+    ) -> tuple[list[PairScan], PixelFormat | None]:
         """The readable pairs of a channel and the form of their images, if they agree on one."""
         self.left_out[side] = ()
         with self._noting(side):
             pairing = self.channels.pairing(side)
             self._tell_pairing(side, pairing)
             with progress(f"reading {side}", len(pairing.pairs)) as advance:
-                readings, problems = read_all(pairing.pairs, wish, lambda _done, _total: advance(1, "pairs"))
+                readings, problems = scan_pairs(pairing.pairs, wish, lambda _done, _total: advance(1, "pairs"))
             self._tell_left_out(side, "image", pairing.unpaired_images)
             self._tell_left_out(side, "mask", pairing.unpaired_masks)
             self._tell_unreadable(side, problems, not readings)
@@ -219,7 +221,7 @@ class _Surveyor:
             if not readings:
                 return [], None
             with self._noting(side, _misfits(readings)):
-                refuse_different_sizes(readings, side)
+                check_sizes_match(readings, side)
             self._note(orientation_finding(readings, side, upright=wish.upright))
             self._note(palette_finding(readings, label_map, side))
             with self._noting(side):
@@ -270,19 +272,19 @@ class _Surveyor:
         )
 
     def _judge_masks(
-        self, side: Side, readings: Sequence[Reading], label_map: LabelMap, count: int | None
+        self, side: Side, readings: Sequence[PairScan], label_map: LabelMap, count: int | None
     ) -> int | None:
         """Ask the rules for pixel values; returns the number of classes, where it is known or can be inferred."""
         if not readings:
             return count
         values, counts = combine(readings)
         with self._noting(side):
-            refuse_all_ignored(values, label_map, side, void_is_known=self._void_is_known)
+            check_any_labelled(values, label_map, side, void_is_known=self._void_is_known)
             check_not_stretched(readings, label_map, side)
             self._void_is_known |= IGNORE in values[classes_of(values, label_map) < 0]
             count = count or infer_num_classes(readings, values, label_map, side)
             with self._noting(side, _with_values(readings, values[classes_of(values, label_map) >= count])):
-                refuse_other_classes(readings, values, label_map, count, side)
+                check_class_range(readings, values, label_map, count, side)
         unmapped = np.isin(values, label_map.unmapped(values))
         if unmapped.any():
             named = dict(zip(values[unmapped].tolist(), counts[unmapped].tolist(), strict=True))
@@ -298,15 +300,15 @@ class _Surveyor:
         return count
 
 
-def _misfits(readings: Sequence[Reading]) -> tuple[str, ...]:
+def _misfits(readings: Sequence[PairScan]) -> tuple[str, ...]:
     return image_names(reading for reading in readings if reading.image_size != reading.mask_size)
 
 
-def _with_values(readings: Sequence[Reading], wanted: NDArray[np.int64]) -> tuple[str, ...]:
+def _with_values(readings: Sequence[PairScan], wanted: NDArray[np.int64]) -> tuple[str, ...]:
     """The images whose masks hold any of the values, [N]."""
     return image_names(one for one in readings if np.isin(one.values, wanted).any()) if wanted.size else ()
 
 
-def _palette(train: Examined) -> NDArray[np.uint8]:
+def _palette(train: ChannelStatistics) -> NDArray[np.uint8]:
     own = masks_palette(train.readings[0].pair, train.label_map, train.num_classes) if train.readings else None
     return default_palette(train.num_classes) if own is None else own
