@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from segwright.checks.advice import absent_classes, quick_findings
-from segwright.checks.findings import Finding, plain, tell
+from segwright.checks.findings import tell
 from segwright.checks.scan import PairScan
+from segwright.findings import Finding
 from segwright.labels import LabelMap
+from segwright.wording import plain
 from tests.helpers.scans import examined, reading
 
 NAMES = ("sky", "road", "pole", "car")

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from segwright.checks.channel import check_pairs
-from segwright.checks.findings import Finding
 from segwright.checks.image_orientation import Evidence, fits_either_way, orientation_finding
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.report.page import render
@@ -17,6 +16,7 @@ from segwright.checks.report.survey import survey
 from segwright.checks.scan import PairScan, scan_pairs
 from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
+from segwright.findings import Finding
 from segwright.formats.images import RGB
 from segwright.hyperparameters import Hyperparameters
 

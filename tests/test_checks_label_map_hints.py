@@ -3,8 +3,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from segwright.checks.findings import Finding
 from segwright.checks.label_map_hints import suspicions
+from segwright.findings import Finding
 from segwright.labels import LabelMap
 from tests.helpers.scans import examined, reading
 

@@ -333,7 +333,7 @@ def test_sketches_have_the_scales_of_a_training() -> None:
 
 @pytest.mark.parametrize(("more", "last"), [(1, "1 other size"), (2, "2 other sizes")])
 def test_sizes_beyond_the_first_are_one_row(more: int, last: str) -> None:
-    readings = [reading(str(side), {0: 1}, size=(side, side)) for side in range(8, 16 + more)]
+    readings = [reading(str(split), {0: 1}, size=(split, split)) for split in range(8, 16 + more)]
     rows = page._size_rows(examined("train", readings))
     assert [row["name"] for row in (rows[0], rows[-1])] == ["8 x 8", last]
     assert rows[-1]["pairs"] == more

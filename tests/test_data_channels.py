@@ -97,14 +97,14 @@ def test_lists_of_pairs_need_no_folders_of_masks(tmp_path: Path) -> None:
     assert channels.validation == tmp_path / "data/validation/only.jsonl"
 
 
-def beside(root: Path, *references: str, side: str = "train") -> Path:
+def beside(root: Path, *references: str, split: str = "train") -> Path:
     """A channel folder with two images, their masks in a folder, and a manifest that names images so."""
-    touch(root, f"{side}/images/a.jpg", f"{side}/images/b.jpg", f"{side}/masks/a.png", f"{side}/masks/b.png")
+    touch(root, f"{split}/images/a.jpg", f"{split}/images/b.jpg", f"{split}/masks/a.png", f"{split}/masks/b.png")
     lines: list[dict[str, object]] = [
         {"source-ref": reference, "mask-ref": reference.replace("images", "masks").replace("jpg", "png")}
         for reference in references
     ]
-    return write_manifest(root / side / "pairs.manifest", lines)
+    return write_manifest(root / split / "pairs.manifest", lines)
 
 
 def test_a_manifest_beside_its_files_lists_the_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

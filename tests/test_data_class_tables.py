@@ -52,9 +52,9 @@ def test_tables_that_contradict_themselves_or_leave_out_0_are_refused(text: str)
 
 
 def test_the_table_of_both_channels_counts_where_it_fits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for side in ("train", "valid"):
-        (tmp_path / side).mkdir()
-        (tmp_path / side / "_classes.csv").write_text(ROBOFLOW)
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "_classes.csv").write_text(ROBOFLOW)
     places = [(tmp_path / "train",), (tmp_path / "valid",)]
     with caplog.at_level(logging.INFO, "segwright"):
         table = find_class_table(places, None)

@@ -40,9 +40,9 @@ def test_sizes_that_differ_name_both_files(pair: Pair) -> None:
         read_pair(pair, LabelMap.identity())
 
 
-@pytest.mark.parametrize("side", ["image", "mask"])
-def test_a_file_that_went_away_is_named(pair: Pair, side: str) -> None:
-    gone = path_of(pair.image if side == "image" else pair.mask)
+@pytest.mark.parametrize("split", ["image", "mask"])
+def test_a_file_that_went_away_is_named(pair: Pair, split: str) -> None:
+    gone = path_of(pair.image if split == "image" else pair.mask)
     gone.unlink()
     with pytest.raises(DataError, match=gone.name):
         read_pair(pair, LabelMap.identity())

@@ -88,11 +88,11 @@ def test_served_manifests_are_read_as_they_were_written(manifest: Path, tmp_path
         kwargs={"passes": 2, "served": lambda *what: served.append(what)},
     )
     server.start()
-    train, validation = (FifoStream(tmp_path / "pipes" / side, patience=20) for side in ("train", "validation"))
+    train, validation = (FifoStream(tmp_path / "pipes" / split, patience=20) for split in ("train", "validation"))
     orders = [[pair.image.read()[-1] for pair in stream.pairs()] for stream in (train, validation, validation, train)]
     server.join(timeout=20)
     assert orders == [[0, 1, 2, 3, 4]] * 4
-    assert sorted(served) == [(f"{side}_{number}", 10) for side in ("train", "validation") for number in (0, 1)]
+    assert sorted(served) == [(f"{split}_{number}", 10) for split in ("train", "validation") for number in (0, 1)]
     assert list((tmp_path / "pipes").iterdir()) == []
 
 

@@ -117,7 +117,7 @@ def test_image_and_mask_stay_aligned_and_ignore_is_only_padding(crop: Crop) -> N
     # In whole numbers of the pixels that are averaged into one, so that this blurs no edge.
     averaged = (max(crop.height // crop.scaled_height, 1), max(crop.width // crop.scaled_width, 1))
     wide = ((2 * far + 5) / scale for far, scale in zip(reach, scales, strict=True))
-    sides = [math.ceil(side / each) * each for side, each in zip(wide, averaged, strict=True)]
+    sides = [math.ceil(split / each) * each for split, each in zip(wide, averaged, strict=True)]
     mask = patches(crop.height, crop.width, *sides)
     pixels, classes = apply_crop(crop, coloured(mask), mask)
     assert pixels.shape == (crop.size, crop.size, 3) and pixels.dtype == np.uint8

@@ -245,14 +245,14 @@ def test_a_jpeg_smaller_than_a_block_is_not_reduced(size: tuple[int, int]) -> No
 
 def test_scales_of_jpegs_are_told_apart() -> None:
     """libjpeg-turbo knows eighths as scales and goes by the size that is asked for: these must be ours."""
-    for side in range(8, 40):
-        gradient = np.repeat(np.linspace(0, 255, side).astype(np.uint8)[None, :, None], 3, axis=0)
+    for split in range(8, 40):
+        gradient = np.repeat(np.linspace(0, 255, split).astype(np.uint8)[None, :, None], 3, axis=0)
         data = encode_jpeg(np.repeat(gradient, 3, axis=2), quality=100)
         for factor in (2, 4, 8):
             reduced, _ = decode_reduced(data, "x", PixelFormat(1, 8), factor)
-            inside = side // factor
+            inside = split // factor
             expected = gradient[0, : inside * factor, 0].reshape(-1, factor).mean(axis=1)
-            assert np.abs(reduced[0, :inside, 0] - expected).max() < 8, (side, factor)
+            assert np.abs(reduced[0, :inside, 0] - expected).max() < 8, (split, factor)
 
 
 def test_what_libjpeg_does_not_turn_into_rgb_is_not_reduced() -> None:

@@ -119,8 +119,8 @@ def test_two_annotation_files_divide_the_pairs(tmp_path: Path) -> None:
     summary = import_data("coco", str(tmp_path), tmp_path / "out")
     assert summary.divided == "by the two annotation files"
     assert checked(tmp_path / "out").class_names == ("background", "dog", "cat")
-    for side, folder in (("train", "train2017"), ("validation", "val2017")):
-        assert (tmp_path / "out" / side / "0.png").read_bytes() == (tmp_path / folder / "0.png").read_bytes()
+    for split, folder in (("train", "train2017"), ("validation", "val2017")):
+        assert (tmp_path / "out" / split / "0.png").read_bytes() == (tmp_path / folder / "0.png").read_bytes()
 
 
 def test_the_layout_of_roboflow_is_found(tmp_path: Path) -> None:
@@ -422,11 +422,11 @@ def test_a_folder_of_several_files_that_do_not_tell_their_sides_is_refused(tmp_p
 
 
 def test_given_images_lie_in_folders_that_are_called_as_their_files_are(tmp_path: Path) -> None:
-    for side in ("train", "valid"):
-        write(tmp_path / "export", document(GOOD, images=1), f"{side}/_annotations.coco.json", images=0)
-        save_image(tmp_path / "home" / side / "0.png", seed=len(side))
+    for split in ("train", "valid"):
+        write(tmp_path / "export", document(GOOD, images=1), f"{split}/_annotations.coco.json", images=0)
+        save_image(tmp_path / "home" / split / "0.png", seed=len(split))
     options = FormatOptions(images=tmp_path / "home")
     import_data("coco", str(tmp_path / "export"), tmp_path / "out", options=options)
-    for side, folder in (("train", "train"), ("validation", "valid")):
+    for split, folder in (("train", "train"), ("validation", "valid")):
         home = tmp_path / "home" / folder / "0.png"
-        assert (tmp_path / "out" / side / "0.png").read_bytes() == home.read_bytes()
+        assert (tmp_path / "out" / split / "0.png").read_bytes() == home.read_bytes()

@@ -62,8 +62,8 @@ def test_the_output_is_that_of_sagemaker_with_a_map_that_leaves_nothing_to_guess
     }
     for name in images:
         assert (output / name).read_bytes() == (folder / "images" / Path(name).name).read_bytes()
-    for side in ("train", "validation"):
-        assert LabelMap.read(output / "label_map" / f"{side}_label_map.json") == LabelMap(values=((0, 0), (1, 1)))
+    for split in ("train", "validation"):
+        assert LabelMap.read(output / "label_map" / f"{split}_label_map.json") == LabelMap(values=((0, 0), (1, 1)))
     assert read_class_names(output / "label_map" / "class_names.json") == ("Road", "the sky")
 
 

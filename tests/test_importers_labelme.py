@@ -153,7 +153,7 @@ def test_an_image_lies_where_the_path_says_or_in_the_file_itself(folder: Path) -
     output = run(folder)
     assert set(masks(output)) == {"plain", "sub folder/other one", "far", "within"}
     for name in ("far.png", "within.png"):
-        (written,) = (output / side / name for side in ("train", "validation") if (output / side / name).exists())
+        (written,) = (output / split / name for split in ("train", "validation") if (output / split / name).exists())
         assert written.read_bytes() == image
 
 

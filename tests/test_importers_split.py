@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segwright.data.channels import Split
 from segwright.errors import DataError, UserError
-from segwright.importers.dataset import Drawn, ImportedData, ImportedPair, Split, safe_key
+from segwright.importers.dataset import Drawn, ImportedData, ImportedPair, safe_key
 from segwright.importers.split import divide
 from segwright.storage import BytesBlob
 

@@ -286,9 +286,9 @@ def test_any_bytes_are_lines(data: bytes) -> None:
 
 
 def test_roboflows_paths_stay_in_their_folder_though_another_set_lies_beside(tmp_path: Path) -> None:
-    for side in ("train", "valid"):
-        picture(tmp_path / "mine" / side, f"mine_{side}")
-        picture(tmp_path / side, f"other_{side}")
+    for split in ("train", "valid"):
+        picture(tmp_path / "mine" / split, f"mine_{split}")
+        picture(tmp_path / split, f"other_{split}")
     (tmp_path / "mine" / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\nnames: [car]\n")
     import_data("yolo", str(tmp_path / "mine"), tmp_path / "out")
     assert set(masks(tmp_path / "out")) == {"mine_train", "mine_valid"}

@@ -32,12 +32,12 @@ def forward(network: SegmentationNetwork, image: np.typing.NDArray[np.uint8]) ->
 
 
 @given(st.integers(1, 3000), st.integers(300, 900))
-def test_windows_keep_every_pixel_once_and_stay_small(length: int, side: int) -> None:
-    spans = windows(length, side, margin=50)
+def test_windows_keep_every_pixel_once_and_stay_small(length: int, split: int) -> None:
+    spans = windows(length, split, margin=50)
     kept = [pixel for span in spans for pixel in range(span.keep_start, span.keep_stop)]
     assert kept == list(range(length))
     for span in spans:
-        assert span.stop - span.start <= side
+        assert span.stop - span.start <= split
         assert 0 <= span.start <= span.keep_start < span.keep_stop <= span.stop <= length
 
 

@@ -264,8 +264,8 @@ def test_lists_of_pascal_voc_only_name_what_is_there(
     assert "1 lines have no image with a mask: " in caplog.text and "val.txt, line 2: " in caplog.text
     assert {file for file in files(tmp_path / "out") if "label_map" not in file} == {
         *(
-            f"{side}{kind}/{number}.png"
-            for number, side in enumerate(("train", "validation"))
+            f"{split}{kind}/{number}.png"
+            for number, split in enumerate(("train", "validation"))
             for kind in ("", "_annotation")
         ),
         "import.json",

@@ -122,7 +122,7 @@ def test_files_are_found_and_label_maps_not_shared(tmp_path: Path, mode: str) ->
 
 
 def test_pipes_are_found(tmp_path: Path) -> None:
-    channels = located(tmp_path, {side: channel("Pipe", "RecordIO") for side in ("train", "validation")})
+    channels = located(tmp_path, {split: channel("Pipe", "RecordIO") for split in ("train", "validation")})
     assert channels.input_mode == "Pipe" and channels.stream("train").prefix == tmp_path / "input/data/train"
 
 
@@ -144,7 +144,7 @@ def test_pipes_are_found(tmp_path: Path) -> None:
             "train_annotation is in Pipe mode, in which masks come beside their images",
         ),
         (
-            {side: channel("Pipe", "RecordIO") for side in ("train", "validation", "label_map")},
+            {split: channel("Pipe", "RecordIO") for split in ("train", "validation", "label_map")},
             "label_map is in Pipe mode",
         ),
     ],

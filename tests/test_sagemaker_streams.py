@@ -46,20 +46,20 @@ class Jobs:
         shutil.rmtree(root / "checkpoints")
         (self.root / "checkpoints").mkdir(exist_ok=True)
         (root / "checkpoints").symlink_to(self.root / "checkpoints")
-        manifests = {side: self._manifest(pictures, side) for side in ("train", "validation")}
+        manifests = {split: self._manifest(pictures, split) for split in ("train", "validation")}
         options = {"shuffle_seed": seed}
         threading.Thread(target=serve, args=(manifests, root / "input/data"), kwargs=options, daemon=True).start()
         stop = StopRequest()
         stop.made = stopped
         return entry.run_training(Paths(root, variables), stop), root
 
-    def _manifest(self, pictures: int, side: str) -> Path:
+    def _manifest(self, pictures: int, split: str) -> Path:
         folder = self.root / f"pictures{pictures}"
         lines: list[dict[str, object]] = [
-            {"source-ref": f"{side}/{image.name}", "label-ref": f"{side}_annotation/{image.stem}.png"}
-            for image in sorted((folder / side).iterdir())
+            {"source-ref": f"{split}/{image.name}", "label-ref": f"{split}_annotation/{image.stem}.png"}
+            for image in sorted((folder / split).iterdir())
         ]
-        return write_manifest(folder / f"{side}.manifest", lines)
+        return write_manifest(folder / f"{split}.manifest", lines)
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:

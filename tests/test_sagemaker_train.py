@@ -83,14 +83,14 @@ def test_a_pipe_job_reads_its_fifos(tmp_path: Path) -> None:
     data = root / "input/data"
     data.rename(tmp_path / "pictures")
     data.mkdir()
-    for side in ("train", "validation"):
-        pictures = sorted((tmp_path / "pictures" / side).iterdir())
+    for split in ("train", "validation"):
+        pictures = sorted((tmp_path / "pictures" / split).iterdir())
         lines = (
-            json.dumps({"source-ref": f"{side}/{one.name}", "label-ref": f"{side}_annotation/{one.stem}.png"})
+            json.dumps({"source-ref": f"{split}/{one.name}", "label-ref": f"{split}_annotation/{one.stem}.png"})
             for one in pictures
         )
-        (tmp_path / "pictures" / f"{side}.manifest").write_text("\n".join(lines) + "\n")
-    train, validation = (str(tmp_path / "pictures" / f"{side}.manifest") for side in ("train", "validation"))
+        (tmp_path / "pictures" / f"{split}.manifest").write_text("\n".join(lines) + "\n")
+    train, validation = (str(tmp_path / "pictures" / f"{split}.manifest") for split in ("train", "validation"))
     pipe = subprocess.Popen(
         [sys.executable, "-m", "segwright", "pipe", train, str(data), "--validation", validation],
         stderr=subprocess.DEVNULL,

@@ -27,8 +27,8 @@ def many_bands(
 
 
 def rewrite(data: Path, bands: int) -> Path:
-    for side, first in (("train", 0), ("validation", 1000)):
-        for index, file in enumerate(sorted((data / side).iterdir())):
+    for split, first in (("train", 0), ("validation", 1000)):
+        for index, file in enumerate(sorted((data / split).iterdir())):
             image, _ = blocks(first + index)
             file.unlink()
             planes: dict[str, Any] = {"planarconfig": "contig"} if bands > 1 else {}
@@ -71,8 +71,8 @@ def test_other_numbers_are_learnt_and_used(
     channels_folder: Draw, tmp_path: Path, dtype: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = channels_folder(train=12)
-    for side, first in (("train", 0), ("validation", 1000)):
-        for index, file in enumerate(sorted((data / side).iterdir())):
+    for split, first in (("train", 0), ("validation", 1000)):
+        for index, file in enumerate(sorted((data / split).iterdir())):
             file.unlink()
             pixels = as_numbers(blocks(first + index)[0], dtype)
             tifffile.imwrite(file.with_suffix(".tif"), pixels, photometric="minisblack", planarconfig="contig")
@@ -138,8 +138,8 @@ def test_an_orientation_is_honoured_in_training_and_prediction_alike(channels_fo
     data = channels_folder(train=6)
     exif = Image.Exif()
     exif[274] = 6  # shown after a turn by 90 degrees clockwise
-    for side in ("train", "validation"):
-        for file in (data / side).iterdir():
+    for split in ("train", "validation"):
+        for file in (data / split).iterdir():
             with Image.open(file) as picture:
                 picture.load()
             picture.transpose(Image.Transpose.ROTATE_90).save(file, quality=95, exif=exif)

@@ -44,9 +44,9 @@ def lines(channels_folder: Draw) -> dict[str, Lines]:
     """The lines of the manifests of ten training pairs and three validation pairs, and of three more of each."""
     data = channels_folder(train=13, validation=6)
     found: dict[str, Lines] = {}
-    for side in ("train", "validation"):
-        pairs = list_pairs(data / side, data / f"{side}_annotation").pairs
-        found[side] = [{"source-ref": p.image.name, "label-ref": p.mask.name} for p in pairs]
+    for split in ("train", "validation"):
+        pairs = list_pairs(data / split, data / f"{split}_annotation").pairs
+        found[split] = [{"source-ref": p.image.name, "label-ref": p.mask.name} for p in pairs]
     return found
 
 
@@ -74,7 +74,7 @@ class Attempts:
             "train": self.lines["train"][train] if isinstance(train, slice) else train,
             "validation": self.lines["validation"][validation],
         }
-        manifests = {side: write_manifest(self.root / f"{side}{self.number}", chosen[side]) for side in chosen}
+        manifests = {split: write_manifest(self.root / f"{split}{self.number}", chosen[split]) for split in chosen}
         with served(manifests, self.root / f"pipes{self.number}", seed) as channels:
             given = {"num_classes": "3", "num_training_samples": "10", "epochs": "2", **values}
             segwright.train(
@@ -154,9 +154,9 @@ def test_a_finished_training_ends_only_with_its_own_streams(
     assert not attempt.output.exists()
     with caplog.at_level(logging.INFO, "segwright"):
         attempt(seed=5)
-    for side, count in (("train", 10), ("validation", 3)):
-        assert f"{side}: the checkpoint is complete; reading the stream once to see whether" in caplog.text
-        assert f"{side}: {SAME} {count} pairs" in caplog.text
+    for split, count in (("train", 10), ("validation", 3)):
+        assert f"{split}: the checkpoint is complete; reading the stream once to see whether" in caplog.text
+        assert f"{split}: {SAME} {count} pairs" in caplog.text
     assert "nothing is left to train" in caplog.text
     assert_same_weights(attempt.output, lost)
 
@@ -195,9 +195,9 @@ def test_a_stream_that_is_resumed_ends_with_the_same_bits(attempt: Attempts, mon
     attempt()
     assert_same_weights(attempt.output, whole.output)
     known = [read_description(one.output).data for one in (attempt, whole)]
-    for side in ("train", "validation"):
-        assert known[0][side]["fingerprint"] == known[1][side]["fingerprint"] != ""
-        assert known[0][side]["first_pairs"] == known[1][side]["first_pairs"]
+    for split in ("train", "validation"):
+        assert known[0][split]["fingerprint"] == known[1][split]["fingerprint"] != ""
+        assert known[0][split]["first_pairs"] == known[1][split]["first_pairs"]
     assert known[0]["train"]["fingerprint"] != known[0]["validation"]["fingerprint"]
 
 
@@ -262,8 +262,8 @@ def test_a_checkpoint_that_knows_no_stream_ends_nothing_silently(
         attempt(epochs="3")
     with caplog.at_level(logging.WARNING, "segwright"):
         attempt(epochs="3", output=attempt.root / "more")
-    for side in ("train", "validation"):
-        assert f"{side}: the stream of the checkpoint is not described in it" in caplog.text
+    for split in ("train", "validation"):
+        assert f"{split}: the stream of the checkpoint is not described in it" in caplog.text
     assert "the training goes on with it" in caplog.text
     with refused(attempt, OTHER.format("train")):
         attempt(attempt.other, epochs="3", output=attempt.root / "more")
@@ -336,7 +336,7 @@ def test_machines_that_get_parts_of_a_stream_are_told(elsewhere: tuple[int, int]
 
 
 def test_two_processes_compare_their_stream_once(attempt: Attempts, tmp_path: Path) -> None:
-    manifests = {side: write_manifest(tmp_path / side, attempt.lines[side][:8]) for side in ("train", "validation")}
+    manifests = {split: write_manifest(tmp_path / split, attempt.lines[split][:8]) for split in ("train", "validation")}
     other = {**manifests, "train": write_manifest(tmp_path / "other", attempt.lines["train"][8:])}
     with served(manifests, tmp_path / "first", None) as channels:
         given = {"num_classes": "3", "num_training_samples": "8", "epochs": "1", "mini_batch_size": "3"}

@@ -29,10 +29,10 @@ def manifests(channels_folder: Draw, tmp_path: Path) -> Manifests:
     """Manifests of ten training pairs and three validation pairs."""
     data = channels_folder(train=10)
     made = []
-    for side in ("train", "validation"):
-        pairs = list_pairs(data / side, data / f"{side}_annotation").pairs
+    for split in ("train", "validation"):
+        pairs = list_pairs(data / split, data / f"{split}_annotation").pairs
         lines: list[dict[str, object]] = [{"source-ref": p.image.name, "label-ref": p.mask.name} for p in pairs]
-        made.append(write_manifest(tmp_path / f"{side}.manifest", lines))
+        made.append(write_manifest(tmp_path / f"{split}.manifest", lines))
     return made[0], made[1]
 
 

@@ -116,7 +116,7 @@ def _read_record(body: bytes) -> NDArray[np.float32]:
         raise ValueError("the answer has no numbers as its target and shape")
     if shape.shape != (4,) or shape[0] != 1:
         raise ValueError(f"the shape of the answer is {shape.tolist()}, where [1, classes, height, width] is expected")
-    return np.asarray(target.reshape([int(side) for side in shape[1:]]), np.float32)
+    return np.asarray(target.reshape([int(split) for split in shape[1:]]), np.float32)
 
 
 def _read_npy(body: bytes) -> NDArray[Any]:

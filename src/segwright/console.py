@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from segwright.standard_streams import MESSAGES, OUTPUT
+from segwright.wording import plain
 
 Advance = Callable[[int, str], None]
 """Called with the number of units done since the last call and a short text to show beside the bar."""
@@ -41,13 +42,6 @@ class _WarningPrefix(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         text = plain(super().formatMessage(record))
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
-
-
-def plain(text: str) -> str:
-    """The text with all that is not printable as an escape: control characters, halves of characters."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def results_console(width: int | None = None) -> Console:

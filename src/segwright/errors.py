@@ -17,7 +17,15 @@ Any other exception is a fault of Segwright and keeps its traceback. This module
 
 
 class UserError(Exception):
-    """Something the user can mend; the message says what is wrong, where, what is allowed and what to do."""
+    """Something the user can mend; the message says what is wrong, where, what is allowed and what to do.
+
+    The keywords hold the parts that callers look at: `file`, the name of a file or object; `name`, that of a
+    hyperparameter, channel or option; `value`, what it was given.
+    """
+
+    def __init__(self, message: str, *, file: str = "", name: str = "", value: object = None) -> None:
+        super().__init__(message)
+        self.file, self.name, self.value = file, name, value
 
 
 class HyperparameterError(UserError):

@@ -17,3 +17,10 @@ def sentences(items: Sequence[str], most: int = 3) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """A number and what is counted: `1 pair`, `3 pairs`; `many` is for all that does not just get an s."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def plain(text: str) -> str:
+    """The text with all that is not printable as an escape: control characters, halves of characters."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

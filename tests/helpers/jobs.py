@@ -42,14 +42,14 @@ def make_job(root: Path, *, channels: tuple[str, ...] = FOUR, mode: str = "File"
         "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
     }
     ml_tree_from_request(request, root)
-    for side, count, first in (("train", 8, 0), ("validation", 3, 1000)):
-        draw_pairs(root / "input/data", side, count, first)
+    for split, count, first in (("train", 8, 0), ("validation", 3, 1000)):
+        draw_pairs(root / "input/data", split, count, first)
     return root
 
 
-def draw_pairs(data: Path, side: str, count: int, first: int) -> None:
-    """Pictures of `side` and their masks, in their two folders below `data`."""
-    images, masks = data / side, data / f"{side}_annotation"
+def draw_pairs(data: Path, split: str, count: int, first: int) -> None:
+    """Pictures of `split` and their masks, in their two folders below `data`."""
+    images, masks = data / split, data / f"{split}_annotation"
     for folder in (images, masks):
         folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):

@@ -11,11 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import ChannelStatistics, Finding, Severity, gravest_first, image_names
+from segwright.checks.findings import ChannelStatistics, image_names
 from segwright.checks.image_sizes import proportions
 from segwright.checks.label_map_hints import suspicions
 from segwright.checks.mask_values import between_classes
 from segwright.checks.scan import PairScan
+from segwright.findings import Finding, Severity, gravest_first
 from segwright.wording import counted, listed
 
 RARE: Final = 0.2

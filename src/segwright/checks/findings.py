@@ -6,59 +6,22 @@ remarkable is in `remarks`, what looks like a wrong label map is in `suspicions`
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.checks.mask_values import classes_of
 from segwright.checks.scan import PairScan
-from segwright.console import plain as plain
 from segwright.errors import DataError
+from segwright.findings import Finding, gravest_first
 from segwright.labels import LabelMap
 
 logger = logging.getLogger(__name__)
 
-Severity = Literal["error", "warning", "note"]
-
-SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""The gravest first. A training refuses errors, tells warnings when it starts, and does not mention notes."""
-
-_EXAMPLES: Final = 6
 _TOLD: Final = 5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that somebody should know of. All its texts are printable: file names are made harmless here."""
-
-    severity: Severity
-    channel: str
-    """`train`, `validation`, or `labels` for what concerns both."""
-    what: str
-    """What is wrong, and where: a sentence."""
-    cure: str = ""
-    """What to do, where `what` does not say so: a sentence."""
-    files: tuple[str, ...] = ()
-    """Some of the files that are meant."""
-    count: int = 0
-    """How many files are meant; 0 where it is not about files."""
-    label_map: str = ""
-    """The label map that would cure it, ready as JSON."""
-
-    def __post_init__(self) -> None:
-        for name in ("what", "cure"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
-        object.__setattr__(self, "files", tuple(map(plain, self.files[:_EXAMPLES])))
-
-    def __str__(self) -> str:
-        return " ".join(filter(None, (f"{self.channel}: {self.what}", self.cure, self.label_map)))
-
-    def to_json(self) -> dict[str, Any]:
-        """The finding as plain values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +79,6 @@ class ChannelStatistics:
 def image_names(readings: Iterable[PairScan]) -> tuple[str, ...]:
     """The files of images."""
     return tuple(reading.pair.image.name for reading in readings)
-
-
-def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings in the order of their severity."""
-    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def tell_each(*findings: Finding | None) -> None:

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import Finding, Severity, image_names
+from segwright.checks.findings import image_names
 from segwright.checks.scan import PairScan
 from segwright.data.pairs import decode_mask_of
 from segwright.errors import DataError
+from segwright.findings import Finding, Severity
 from segwright.formats.exif import transposed_size, turned
 from segwright.formats.images import decode_reduced
 from segwright.formats.masks import MaskArray

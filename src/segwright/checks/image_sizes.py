@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import ChannelStatistics, Finding, image_names
+from segwright.checks.findings import ChannelStatistics, image_names
+from segwright.findings import Finding
 
 _SCALES: Final = np.linspace(0.5, 2.0, 16)  # what base_size is multiplied by
 _PADDED: Final = 0.25  # of a crop's area, on average

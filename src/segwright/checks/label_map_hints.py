@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import ChannelStatistics, Finding, Severity
+from segwright.checks.findings import ChannelStatistics
 from segwright.checks.mask_stretch import EXPORT_ANEW, Stretch, find_stretch
 from segwright.checks.mask_values import classes_of, is_spread, label_map_place, listed_values
 from segwright.checks.scan import combine
 from segwright.errors import LabelError
+from segwright.findings import Finding, Severity
 from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 
 Values = NDArray[np.int64]

@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import Finding, Severity, image_names
+from segwright.checks.findings import image_names
 from segwright.checks.mask_values import label_map_place
 from segwright.checks.scan import PairScan
+from segwright.findings import Finding, Severity
 from segwright.formats.stored_palette import NO_COLOUR
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, FileBlob

@@ -6,8 +6,8 @@ Knows the notes of `formats.notes` and makes sentences with a count, an example 
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
-from segwright.checks.findings import Finding
 from segwright.checks.scan import PairScan
+from segwright.findings import Finding
 from segwright.formats.notes import Note, NoteKind
 
 Kind = Literal["image", "mask"]

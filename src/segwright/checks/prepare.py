@@ -19,7 +19,7 @@ from segwright.checks.findings import ChannelStatistics, tell, tell_each
 from segwright.checks.mask_palettes import compare_palettes
 from segwright.checks.pixel_statistics import AS_THEY_ARE, RequestedFormat
 from segwright.console import progress
-from segwright.data.channels import Channels, Side, read_names
+from segwright.data.channels import Channels, Split, read_names
 from segwright.data.pairs import Pairing
 from segwright.data.pipe_mode import FifoStream
 from segwright.errors import DataError, LabelError
@@ -30,7 +30,7 @@ from segwright.palettes import default_palette
 
 logger = logging.getLogger(__name__)
 
-Streams = dict[Side, FifoStream]
+Streams = dict[Split, FifoStream]
 
 _USUAL: Final = Hyperparameters()
 
@@ -197,7 +197,7 @@ class _Checks:
 
     def check(
         self,
-        side: Side,
+        split: Split,
         label_map: LabelMap,
         num_classes: int | None,
         wish: RequestedFormat,
@@ -205,11 +205,11 @@ class _Checks:
         void_is_known: bool = False,
     ) -> DataReport:
         self.while_reading()
-        stream = self.streams.get(side)
-        pairing = self.channels.pairing(side) if stream is None else Pairing(stream.first_pairs(self.while_reading))
+        stream = self.streams.get(split)
+        pairing = self.channels.pairing(split) if stream is None else Pairing(stream.first_pairs(self.while_reading))
         if not pairing.pairs:
-            raise DataError(f"{side}: the stream ends before its first pair.")
-        with progress(f"checking {side}", len(pairing.pairs)) as advance:
+            raise DataError(f"{split}: the stream ends before its first pair.")
+        with progress(f"checking {split}", len(pairing.pairs)) as advance:
 
             def after_each(_done: int, _all: int) -> None:
                 advance(1, "pairs")
@@ -219,7 +219,7 @@ class _Checks:
                 pairing,
                 label_map,
                 num_classes,
-                channel=side,
+                channel=split,
                 wish=wish,
                 strict=self.strict,
                 void_is_known=void_is_known,
@@ -228,6 +228,6 @@ class _Checks:
         which = "pairs" if stream is None else "pairs first in the stream"
         form = "" if report.form.is_plain_colour else f" of {report.form}"
         logger.info(
-            f"{side}: {len(report.pairs)} {which}{form}, {report.num_classes} classes, {len(report.left_out)} left out"
+            f"{split}: {len(report.pairs)} {which}{form}, {report.num_classes} classes, {len(report.left_out)} left out"
         )
         return report if stream is None else report.of_a_stream()

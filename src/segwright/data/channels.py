@@ -28,9 +28,9 @@ from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
 
-Side = Literal["train", "validation"]
+Split = Literal["train", "validation"]
 InputMode = Literal["File", "Pipe"]
-SIDES: Final[tuple[Side, Side]] = ("train", "validation")
+SPLITS: Final[tuple[Split, Split]] = ("train", "validation")
 
 LIST_SUFFIXES: Final = (*MANIFEST_SUFFIXES, RECORD_SUFFIX)
 """Endings of files that hold or name images and masks together, so that no folder of masks is needed."""
@@ -97,9 +97,9 @@ class Channels:
             raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_PICTURE_CHANNELS)}.")
         if root is not None:
             found = _looked_up(root, input_mode) | found
-        for side in SIDES:
-            if side in found:
-                found[side] = _list_in(side, found[side], attributes, f"{side}_annotation" in found)
+        for split in SPLITS:
+            if split in found:
+                found[split] = _list_in(split, found[split], attributes, f"{split}_annotation" in found)
         pictures = [name for name in given if given[name] is not None and name != "label_map"]
         if isinstance(root, Path) and not pictures and input_mode == "File" and _missing(found, input_mode):
             found |= _laid_out(root)
@@ -119,31 +119,31 @@ class Channels:
         channels._report_strange_label_files()
         return channels
 
-    def pairing(self, side: Side) -> Pairing:
+    def pairing(self, split: Split) -> Pairing:
         """Find the pairs of a channel that is no stream. Raises DataError where they cannot be found."""
         images, masks = (
-            (self.train, self.train_annotation) if side == "train" else (self.validation, self.validation_annotation)
+            (self.train, self.train_annotation) if split == "train" else (self.validation, self.validation_annotation)
         )
         return list_pairs(images, masks, self.attributes, self.cache, keep_masks=self.keep_masks)
 
-    def stream(self, side: Side) -> FifoStream | None:
+    def stream(self, split: Split) -> FifoStream | None:
         """The stream of a channel in mode `Pipe`, not yet opened; None in mode `File`."""
         if self.input_mode == "File":
             return None
-        place = self.train if side == "train" else self.validation
+        place = self.train if split == "train" else self.validation
         if isinstance(place, S3Location):
             raise DataError(f"{place}: in mode Pipe a channel is a FIFO on this machine.")
         return FifoStream(place)
 
-    def label_map_file(self, side: Side) -> Location | None:
+    def label_map_file(self, split: Split) -> Location | None:
         """The label map of the masks of one side, for validation perhaps the one of the training masks; else None."""
-        place = self._label_file(f"{side}_label_map")
-        shared = place is None and side == "validation" and self.share_label_map
+        place = self._label_file(f"{split}_label_map")
+        shared = place is None and split == "validation" and self.share_label_map
         return self._label_file("train_label_map") if shared else place
 
-    def read_label_map(self, side: Side) -> LabelMap | None:
+    def read_label_map(self, split: Split) -> LabelMap | None:
         """The label map of the masks of one side, or None. Raises LabelError for one that cannot be used."""
-        place = self.label_map_file(side)
+        place = self.label_map_file(split)
         return None if place is None else LabelMap.parse(_text(place), str(place))
 
     def class_names_file(self) -> Location | None:
@@ -230,17 +230,17 @@ def _looked_up(root: Location, mode: InputMode) -> dict[str, Location]:
     """What has the name of a channel below a place: a folder, or a list of pairs."""
     found: dict[str, Location] = {}
     if mode == "Pipe":
-        found = {side: root / side for side in SIDES}
+        found = {split: root / split for split in SPLITS}
         return found | ({"label_map": root / "label_map"} if is_folder(root / "label_map") else {})
     for name in (*_PICTURE_CHANNELS, "label_map"):
-        lists = [root / f"{name}{end}" for end in LIST_SUFFIXES] if name in SIDES else []
+        lists = [root / f"{name}{end}" for end in LIST_SUFFIXES] if name in SPLITS else []
         candidates = [place for place in (root / name, *lists) if is_folder(place) or is_file(place)]
         if candidates:
             found[name] = candidates[0]
     return found
 
 
-def _list_in(side: Side, place: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
+def _list_in(split: Split, place: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
     """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the place.
 
     It is all that the folder holds, or, without a folder of masks, lies beside the files that it names. Raises
@@ -252,7 +252,7 @@ def _list_in(side: Side, place: Location, attributes: Sequence[str] | None, has_
     lists = [file for file in files if file.suffix.lower() in LIST_SUFFIXES]
     if not lists or (len(files) == 1 and not folders):
         return lists[0] if lists else place
-    named, masks = ", ".join(file.name for file in lists), f"{side}_annotation"
+    named, masks = ", ".join(file.name for file in lists), f"{split}_annotation"
     if has_masks:
         logger.info("%s: not used, since the masks are in %s: %s", place, masks, named)
         return place
@@ -264,7 +264,7 @@ def _list_in(side: Side, place: Location, attributes: Sequence[str] | None, has_
     if not _names_files_below(lists[0], attributes, place):
         raise DataError(
             f"{place} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
-            f"{masks}, or leave {named} alone in {side}."
+            f"{masks}, or leave {named} alone in {split}."
         )
     logger.info("%s: the pairs are those that %s lists; what else lies there is not looked for.", place, named)
     return lists[0]

@@ -35,7 +35,7 @@ class Layout:
     @property
     def side_by_side(self) -> list[Path]:
         """Folders that hold images and masks."""
-        sides = [(self.channels[side], self.channels[f"{side}_annotation"]) for side in ("train", "validation")]
+        sides = [(self.channels[split], self.channels[f"{split}_annotation"]) for split in ("train", "validation")]
         return [images for images, masks in sides if images == masks]
 
 
@@ -61,7 +61,7 @@ def find_layout(root: Path) -> Layout | None:
         "validation": validation[0],
         "validation_annotation": validation[1],
     }
-    told = [_told(side, *found) for side, found in (("train", train), ("validation", validation))]
+    told = [_told(split, *found) for split, found in (("train", train), ("validation", validation))]
     unused = [str(folder) for (split, _), found in slots.items() for folder in found if split == "test" != held_out]
     return Layout(channels, "; ".join(told) + (f"; {unused[0]} is not used" if unused else ""))
 
@@ -83,10 +83,10 @@ def undivided(root: Path) -> str:
     )
 
 
-def _told(side: str, images: Path, masks: Path) -> str:
+def _told(split: str, images: Path, masks: Path) -> str:
     if images == masks:
-        return f"{side} is {images}, with images and masks side by side"
-    return f"{side} is {images} with the masks in {masks}"
+        return f"{split} is {images}, with images and masks side by side"
+    return f"{split} is {images} with the masks in {masks}"
 
 
 def _images_and_masks(slots: _Slots, split: str) -> tuple[Path, Path] | None:

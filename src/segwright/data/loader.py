@@ -199,9 +199,9 @@ def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
     """
     if not workers or not _SHARED_MEMORY.is_dir():
         return workers
-    side, form = dataset.crops.crop_size, dataset.form
+    split, form = dataset.crops.crop_size, dataset.form
     share = -(-settings.batch_size // settings.world_size)
-    batch = share * side**2 * (form.bands * form.dtype.itemsize + 1)
+    batch = share * split**2 * (form.bands * form.dtype.itemsize + 1)
     writable = os.access(_SHARED_MEMORY, os.W_OK)
     room = shutil.disk_usage(_SHARED_MEMORY).free // settings.local_world_size if writable else 0
     fitting = min(workers, max((room // batch - _BATCHES_BESIDE) // _BATCHES_AHEAD, 0))
@@ -272,9 +272,9 @@ class _Crops:
             why = self.passing.why_skipped(visit.pair, self.label_map)
         except UserError as refusal:
             return refusal
-        side = self.crops.crop_size
-        image = np.full((side, side, self.form.bands), self.form.padding, self.form.dtype)
-        return _Sample(image, np.full((side, side), IGNORE, np.uint8), None, why if visit.counted else "")
+        split = self.crops.crop_size
+        image = np.full((split, split, self.form.bands), self.form.padding, self.form.dtype)
+        return _Sample(image, np.full((split, split), IGNORE, np.uint8), None, why if visit.counted else "")
 
 
 def _as_dataset(crops: _Crops) -> Dataset[Any]:

@@ -157,7 +157,7 @@ def _match(naming: Naming, images: Sequence[Name], masks: Sequence[Name], flat: 
     same = naming == Naming()
     found = _pair_up(left, lambda entry: (entry.folder, entry.plain)) if same else []
     respelt = _pair_up(left, lambda entry: (fold(entry.folder), entry.core))
-    identities = {folder: folder_identity(folder) for folder in {entry.folder for side in left for entry in side}}
+    identities = {folder: folder_identity(folder) for folder in {entry.folder for split in left for entry in split}}
     across = _pair_up(left, lambda entry: (identities[entry.folder], entry.core))
     if flat:
         across += _pair_up(left, lambda entry: entry.core)
@@ -179,16 +179,16 @@ def _is_flat(names: Sequence[Name]) -> bool:
 def _pair_up(left: list[list[_Entry]], key: Callable[[_Entry], object]) -> list[tuple[int, int]]:
     """Pair what has an equal key, if it is unique on both sides, and take it out of the lists."""
     by_key: tuple[defaultdict[object, list[_Entry]], ...] = (defaultdict(list), defaultdict(list))
-    for index, side in zip(by_key, left, strict=True):
-        for entry in side:
+    for index, split in zip(by_key, left, strict=True):
+        for entry in split:
             index[key(entry)].append(entry)
     images, masks = by_key
     found = [
         (some[0], masks[one][0]) for one, some in images.items() if len(some) == 1 and len(masks.get(one, ())) == 1
     ]
-    for place, side in enumerate(left):
+    for place, split in enumerate(left):
         taken = {pair[place].number for pair in found}
-        left[place] = [entry for entry in side if entry.number not in taken]
+        left[place] = [entry for entry in split if entry.number not in taken]
     return [(image.number, mask.number) for image, mask in found]
 
 

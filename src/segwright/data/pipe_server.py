@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from segwright.data.channels import Side
+from segwright.data.channels import Split
 from segwright.data.manifests import read_lines, referred
 from segwright.errors import DataError, UserError
 from segwright.formats.manifest import Attributes, ManifestLine
@@ -51,7 +51,7 @@ class _Channel:
 
 
 def serve(
-    manifests: Mapping[Side, Location],
+    manifests: Mapping[Split, Location],
     folder: Path,
     *,
     attributes: Sequence[str] | None = None,
@@ -66,25 +66,25 @@ def serve(
     within a record, so that nobody takes it for whole. Raises UserError or OSError for a folder in which no FIFO can
     be made.
     """
-    channels = {side: _open(place, attributes) for side, place in manifests.items()}
+    channels = {split: _open(place, attributes) for split, place in manifests.items()}
     failures: list[Exception] = []
     threads = [
         threading.Thread(
-            target=_serve_channel, args=(channel, folder / side, shuffle_seed, passes, served, failures), daemon=True
+            target=_serve_channel, args=(channel, folder / split, shuffle_seed, passes, served, failures), daemon=True
         )
-        for side, channel in channels.items()
+        for split, channel in channels.items()
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    for side in channels:
-        _remove_fifos(folder, side)  # left behind by a server that was killed
+    for split in channels:
+        _remove_fifos(folder, split)  # left behind by a server that was killed
     try:
         for thread in threads:
             thread.start()
         while not failures and any(thread.is_alive() for thread in threads):
             threads[0 if threads[0].is_alive() else -1].join(0.2)
     finally:
-        for side in channels:
-            _remove_fifos(folder, side)
+        for split in channels:
+            _remove_fifos(folder, split)
     if failures:
         raise failures[0]
 
@@ -148,8 +148,8 @@ def _make_fifo(path: Path) -> None:
         raise UserError(f"{path}: no FIFO can be made there: {error.strerror}. Name another folder.") from error
 
 
-def _remove_fifos(folder: Path, side: str) -> None:
-    for path in folder.glob(f"{side}_*"):
+def _remove_fifos(folder: Path, split: str) -> None:
+    for path in folder.glob(f"{split}_*"):
         with suppress(OSError):
             if stat.S_ISFIFO(path.lstat().st_mode):
                 path.unlink()

@@ -43,7 +43,7 @@ class Crop:
     left: int
     """First column of the crop in the scaled and mirrored picture."""
     size: int
-    """Side of the crop; what lies right of or below the scaled picture is padding."""
+    """Length of a side of the crop; what lies right of or below the scaled picture is padding."""
     mirrored: bool = False
     blur: float = 0.0
     """Standard deviation of the Gaussian blur; 0 for none."""

@@ -199,7 +199,7 @@ def _decode_jpeg(
     if size is None or form.dtype != np.uint8 or form.bands not in _JPEG_COLOURS:
         return None
     factor = _divisor(size, largest, whole)
-    height, width = (-(-side // factor) for side in size)
+    height, width = (-(-split // factor) for split in size)
     colours = _JPEG_COLOURS[form.bands]
     if spare:
         colours = _SPARE.get(colours, colours)
@@ -217,7 +217,7 @@ def _divisor(size: tuple[int, int], largest: int, whole: bool) -> int:
     if max(size) < _JPEG_BLOCK:
         return 1
     factor = 1 << min(max(largest, 1), _JPEG_BLOCK).bit_length() - 1
-    while whole and any(side % factor for side in size):
+    while whole and any(split % factor for split in size):
         factor //= 2
     return factor
 

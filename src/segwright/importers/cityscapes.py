@@ -13,17 +13,10 @@ from typing import Final
 
 import numpy as np
 
+from segwright.data.channels import Split
 from segwright.errors import DataError
 from segwright.importers.by_number import draw_by_number
-from segwright.importers.dataset import (
-    Canvas,
-    Drawn,
-    ImportedData,
-    ImportedPair,
-    Split,
-    is_trace,
-    mask_frame,
-)
+from segwright.importers.dataset import Canvas, Drawn, ImportedData, ImportedPair, is_trace, mask_frame
 from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob
 from segwright.wording import listed

@@ -16,19 +16,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from segwright.data.channels import Split
 from segwright.errors import DataError
 from segwright.importers.coco_categories import Category, class_names
 from segwright.importers.coco_regions import Annotation, Identity, annotated_frame, draw_annotations
-from segwright.importers.dataset import (
-    Canvas,
-    Drawn,
-    Frame,
-    ImportedData,
-    ImportedPair,
-    Split,
-    check_same_size,
-    is_trace,
-)
+from segwright.importers.dataset import Canvas, Drawn, Frame, ImportedData, ImportedPair, check_same_size, is_trace
 from segwright.importers.json_models import read_document, readable
 from segwright.importers.pictures import find_images, stated_parts
 from segwright.storage import open_blob
@@ -106,7 +98,7 @@ def _annotation_files(source: Path) -> list[tuple[Path, Split | None]]:
     if not found:
         raise DataError(f"{source} holds no annotation file (*.json) here or one folder below: give its path.")
     sides = {path: _side(path) for path in found}
-    train, validation = ([path for path in found if sides[path] == side] for side in ("train", "validation"))
+    train, validation = ([path for path in found if sides[path] == split] for split in ("train", "validation"))
     chosen: list[tuple[Path, Split | None]]
     if len(found) == 1:
         chosen = [(found[0], None)]

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright import labels
+from segwright.data.channels import Split
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError, LabelError
 from segwright.formats.exif import transposed_size, turned
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
 from segwright.storage import Blob, open_blob
-
-Split = Literal["train", "validation"]
 
 Frame = Literal["stored", "shown"]
 """Over which pixels the labels of an image lie: those in the file, or those that programs show which obey EXIF."""

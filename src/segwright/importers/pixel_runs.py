@@ -72,7 +72,7 @@ def guess_order(runs: Runs, height: int, width: int) -> Mapping[bool, int]:
     if height == width or len(runs.starts) < 2:
         return {}
     steps, reach = np.diff(runs.starts), np.maximum(runs.lengths[1:], runs.lengths[:-1])
-    fits = {rows: np.abs(steps - side) <= reach for rows, side in ((True, width), (False, height))}
+    fits = {rows: np.abs(steps - split) <= reach for rows, split in ((True, width), (False, height))}
     return Counter({rows: int((fits[rows] & ~fits[not rows]).sum()) for rows in fits})
 
 

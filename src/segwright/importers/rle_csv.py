@@ -209,7 +209,7 @@ def _row(line: int, row: Sequence[str], columns: _Columns) -> _Row:
     if not image or not (label or runs is None):
         raise DataError("it names no image, or no class.")
     sides = [
-        float(side) for side in (cell(columns.height), cell(columns.width)) if re.fullmatch(r"\d{1,6}(\.0*)?", side)
+        float(split) for split in (cell(columns.height), cell(columns.width)) if re.fullmatch(r"\d{1,6}(\.0*)?", split)
     ]
     return _Row(line, image, label, runs, (int(sides[0]), int(sides[1])) if len(sides) == 2 else None)
 

@@ -55,8 +55,8 @@ def divide(data: ImportedData, share: float | None, listed: Path | None, seed: i
     train = tuple(pair for index, pair in enumerate(pairs) if index not in chosen)
     validation = tuple(pair for index, pair in enumerate(pairs) if index in chosen)
     _check_empty(train, validation, how)
-    for side in (train, validation):
-        _check_same_keys(side)
+    for split in (train, validation):
+        _check_same_keys(split)
     return Division(train, validation, how)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.channels import Split
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
@@ -30,7 +31,6 @@ from segwright.importers.dataset import (
     Drawn,
     ImportedData,
     ImportedPair,
-    Split,
     checked_names,
     is_trace,
     mask_frame,
@@ -147,7 +147,7 @@ def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Callable[[
 def _lists(folder: Path) -> dict[Path, Split]:
     """The lists for the two sides; nothing where one of them is missing."""
     files = sorted(path for path in folder.glob("*.txt") if not is_trace(path.relative_to(folder)))
-    lists = {file: side for file in files if (side := _SIDES.get(file.stem.lower()))}
+    lists = {file: split for file in files if (split := _SIDES.get(file.stem.lower()))}
     return lists if len(set(lists.values())) == 2 else {}
 
 

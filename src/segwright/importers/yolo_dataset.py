@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import yaml
 
+from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.importers.dataset import Split, is_there, read_text
+from segwright.importers.dataset import is_there, read_text
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.importers.dataset import Split, is_there, is_trace, read_text
+from segwright.importers.dataset import is_there, is_trace, read_text
 from segwright.importers.pictures import ImageFinder, images_below
 from segwright.importers.yolo_dataset import YoloDataset, locate
 from segwright.storage import walk_files

@@ -44,11 +44,11 @@ class Block:
     logits: Tensor
 
 
-def windows(length: int, side: int, margin: int = _MARGIN) -> list[Span]:
-    """Cut an axis into the fewest spans of at most `side` that overlap by `margin` on either side."""
-    if length <= side:
+def windows(length: int, split: int, margin: int = _MARGIN) -> list[Span]:
+    """Cut an axis into the fewest spans of at most `split` that overlap by `margin` on either side."""
+    if length <= split:
         return [Span(0, length, 0, length)]
-    count = math.ceil(length / (side - 2 * margin))
+    count = math.ceil(length / (split - 2 * margin))
     edges = [round(index * length / count) for index in range(count + 1)]
     return [Span(max(start - margin, 0), min(stop + margin, length), start, stop) for start, stop in pairwise(edges)]
 
@@ -69,8 +69,8 @@ def logit_blocks(
     """
     height, width = image.shape[:2]
     whole = height * width <= pixel_budget
-    side = max(height, width) if whole else max(math.isqrt(pixel_budget), 4 * _MARGIN)
-    for vertical, horizontal in product(windows(height, side), windows(width, side)):
+    split = max(height, width) if whole else max(math.isqrt(pixel_budget), 4 * _MARGIN)
+    for vertical, horizontal in product(windows(height, split), windows(width, split)):
         window = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
         yield from _window_blocks(network, window, vertical, horizontal, device, precision)
 

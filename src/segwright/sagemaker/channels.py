@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from segwright.data.channels import LIST_SUFFIXES, SIDES, Channels
+from segwright.data.channels import LIST_SUFFIXES, SPLITS, Channels
 from segwright.data.folders import CHANNELS
 from segwright.errors import DataError
 from segwright.sagemaker.job import ChannelConfig
@@ -43,16 +43,16 @@ def locate_channels(tree: Paths, configs: Mapping[str, ChannelConfig]) -> Channe
 
 def tell_absent_label_maps(channels: Channels) -> None:
     """Warn of the sides whose pixel values are taken as classes, as the original does."""
-    absent = [side for side in SIDES if channels.label_map_file(side) is None]
+    absent = [split for split in SPLITS if channels.label_map_file(split) is None]
     if absent:
         logger.warning(f"Label maps are not given for {' and '.join(absent)}: defaults are used.")
 
 
 def _check_missing(tree: Paths, configs: Mapping[str, ChannelConfig]) -> None:
-    missing: list[str] = [side for side in SIDES if side not in configs]
-    if not any(configs[side].mode == "Pipe" for side in SIDES if side in configs):
-        alone = [side for side in SIDES if not _has_list(tree, side)]
-        missing += [masks for masks in (f"{side}_annotation" for side in alone) if masks not in configs]
+    missing: list[str] = [split for split in SPLITS if split not in configs]
+    if not any(configs[split].mode == "Pipe" for split in SPLITS if split in configs):
+        alone = [split for split in SPLITS if not _has_list(tree, split)]
+        missing += [masks for masks in (f"{split}_annotation" for split in alone) if masks not in configs]
     if missing:
         raise DataError(
             f"Channels are missing: {', '.join(sorted(missing))}. A job has the channels train, train_annotation, "
@@ -70,20 +70,20 @@ def _check_undelivered(tree: Paths, names: Sequence[str]) -> None:
         )
 
 
-def _has_list(tree: Paths, side: str) -> bool:
+def _has_list(tree: Paths, split: str) -> bool:
     """Whether a channel holds a manifest or a RecordIO file, which name or hold the masks as well."""
-    folder = tree.channel(side)
+    folder = tree.channel(split)
     return folder.is_dir() and any(file.suffix.lower() in LIST_SUFFIXES for file in folder.iterdir())
 
 
 def _check_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
-    modes = {side: configs[side].mode for side in SIDES}
+    modes = {split: configs[split].mode for split in SPLITS}
     if "Pipe" in modes.values() and set(modes.values()) != {"Pipe"}:
         raise DataError(
             f"The channel train comes in mode {modes['train']}, validation in mode {modes['validation']}: give both "
             "TrainingInputMode Pipe, or neither."
         )
-    for name in SIDES:
+    for name in SPLITS:
         config = configs[name]
         if config.mode == "Pipe" and config.wrapper != "RecordIO":
             raise DataError(
@@ -91,7 +91,7 @@ def _check_unreadable_modes(configs: Mapping[str, ChannelConfig]) -> None:
                 "borders. Set RecordWrapperType to RecordIO, S3DataType to AugmentedManifestFile and AttributeNames to "
                 "those of image and mask."
             )
-    piped = [name for name in configs if name in CHANNELS and name not in SIDES and configs[name].mode == "Pipe"]
+    piped = [name for name in configs if name in CHANNELS and name not in SPLITS and configs[name].mode == "Pipe"]
     if piped and piped[0].endswith("_annotation"):
         raise DataError(
             f"The channel {piped[0]} is in Pipe mode, in which masks come beside their images: leave it out and give "

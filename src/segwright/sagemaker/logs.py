@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from segwright.bundle import BEST, LAST
-from segwright.console import LOGGER, plain
+from segwright.console import LOGGER
 from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker.words import in_words_of_a_job
@@ -27,6 +27,7 @@ from segwright.standard_streams import LOG
 from segwright.training.checkpoint_state import TrainProgress
 from segwright.training.reporter import EpochResult, Reporter, TellImages, TellStep
 from segwright.training.train_step import EpochSums, StepFigures
+from segwright.wording import plain
 
 _METRIC: Final = {"metric": True}
 _PHRASES: Final = [one["Regex"].partition(":")[0] for one in (*METRIC_DEFINITIONS, *FURTHER_METRIC_DEFINITIONS)]

@@ -17,7 +17,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from segwright.console import plain
 from segwright.inference import Model
 from segwright.serving.accept import NotAcceptableError, ResponseFormat, negotiate
 from segwright.serving.content_encoding import Body, content_codings
@@ -26,6 +25,7 @@ from segwright.serving.requests import check_content_type, read_body
 from segwright.serving.responses import SlotResponse
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import LOG
+from segwright.wording import plain
 
 logger = logging.getLogger(__name__)
 

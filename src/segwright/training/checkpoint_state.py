@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from segwright.bundle import Description, State, host_copy
-from segwright.data.channels import Side
+from segwright.data.channels import Split
 from segwright.training.checkpoints import Checkpoint
 from segwright.training.early_stopping import EarlyStopping
 from segwright.training.streams import StreamIdentity
@@ -60,7 +60,7 @@ class TrainProgress:
     """The bundle that the first weights came from."""
     stream_pairs: int | None = None
     """How many pairs a pass over the training stream held; None before the first has ended, and for lists."""
-    streams: dict[Side, StreamIdentity] = field(default_factory=dict)
+    streams: dict[Split, StreamIdentity] = field(default_factory=dict)
     """What is known of the streams; empty for lists."""
     job: str | None = None
     """The training job that this is, where a platform names it."""
@@ -82,7 +82,7 @@ def to_checkpoint(trainer: TrainState, progress: TrainProgress, description: Des
             for rank, states in enumerate(generators)
             for name, state in states.items()
         },
-        **{_STREAM + side: identity.to_tensor() for side, identity in progress.streams.items()},
+        **{_STREAM + split: identity.to_tensor() for split, identity in progress.streams.items()},
     }
     facts = {
         "format_version": CHECKPOINT_VERSION,
@@ -97,7 +97,7 @@ def to_checkpoint(trainer: TrainState, progress: TrainProgress, description: Des
         "stopping": progress.stopping.state(),
         "records": progress.records,
         "stream_pairs": progress.stream_pairs,
-        "streams": {side: identity.facts() for side, identity in progress.streams.items()},
+        "streams": {split: identity.facts() for split, identity in progress.streams.items()},
         "job": progress.job,
     }
     return Checkpoint(facts, tensors)
@@ -144,14 +144,14 @@ def is_of_job(checkpoint: Checkpoint, job: str | None) -> bool | None:
     return then == job if then and job else None
 
 
-def _streams(now: Iterable[Side], checkpoint: Checkpoint) -> dict[Side, StreamIdentity]:
+def _streams(now: Iterable[Split], checkpoint: Checkpoint) -> dict[Split, StreamIdentity]:
     """What a checkpoint knows of streams; nothing, where an older Segwright wrote it."""
     known = checkpoint.facts.get("streams", {})
     return {
-        side: StreamIdentity.restored(known[side], checkpoint.tensors[_STREAM + side])
-        if side in known
+        split: StreamIdentity.restored(known[split], checkpoint.tensors[_STREAM + split])
+        if split in known
         else StreamIdentity()
-        for side in now
+        for split in now
     }
 
 

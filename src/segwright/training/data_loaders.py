@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from segwright.checks.prepare import PreparedData
 from segwright.checks.stream import StreamCheck
-from segwright.data.channels import Side
+from segwright.data.channels import Split
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
 from segwright.hyperparameters import Hyperparameters
@@ -54,8 +54,8 @@ class TrainingData:
         coming = (visit.pair for visits in feed.batches(epoch) for visit in visits if visit.counted)
         return coming, (feed.pairs_seen or 0) // processes.world_size, self._passing("validation")
 
-    def _passing(self, side: Side) -> StreamCheck:
-        return StreamCheck(side, self.data.num_classes, self.data.form, self.strict)
+    def _passing(self, split: Split) -> StreamCheck:
+        return StreamCheck(split, self.data.num_classes, self.data.form, self.strict)
 
 
 def _crops(settings: Hyperparameters) -> CropSettings:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from segwright.bundle import Description, describe_classes, versions
 from segwright.checks.prepare import PreparedData
-from segwright.data.channels import SIDES
+from segwright.data.channels import SPLITS
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec
@@ -60,9 +60,9 @@ def former_of(description: Description) -> Former:
 def is_of(checkpoint: Checkpoint, bundle: Description) -> bool:
     """Whether a bundle was written by the training that a checkpoint is of."""
     then = description_in(checkpoint)
-    if not all(bundle.data.get(side) for side in SIDES):  # imported, or written before the data were read
+    if not all(bundle.data.get(split) for split in SPLITS):  # imported, or written before the data were read
         return False
-    same_data = all(_same_data(then.data[side], bundle.data[side]) for side in SIDES)
+    same_data = all(_same_data(then.data[split], bundle.data[split]) for split in SPLITS)
     return same_data and {**_identity(then), **_fixed(then)} == {**_identity(bundle), **_fixed(bundle)}
 
 
@@ -134,5 +134,5 @@ def _fixed(description: Description) -> Mapping[str, Any]:
 
 def _with_streams(data: Mapping[str, Any], progress: TrainProgress) -> dict[str, Any]:
     """Data reports with what is known of their streams."""
-    known = {str(side): identity.to_json() for side, identity in progress.streams.items()}
-    return {side: {**report, **known.get(side, {})} for side, report in data.items()}
+    known = {str(split): identity.to_json() for split, identity in progress.streams.items()}
+    return {split: {**report, **known.get(split, {})} for split, report in data.items()}

@@ -67,8 +67,8 @@ def train(
     there are none); with `resume` the training goes on from the newest, or starts anew where there is none. `in_place`
     says that `output` is a folder made for this training alone, which is filled whatever an earlier process left in it.
     Started by `torchrun`, all its processes train together and the first one writes. `stop` is a wish to stop that may
-    have been made already; `reporter` is told what happens. `job` names the training job where a platform has jobs, whose
-    checkpoints are of its own data even where a stream cannot show it.
+    have been made already; `reporter` is told what happens. `job` names the training job where a platform has jobs,
+    whose checkpoints are of its own data even where a stream cannot show it.
 
     Raises a UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C or
     SIGTERM, when everything learnt so far is saved: nothing, and no bundle, where the data were still read.
@@ -118,7 +118,7 @@ def train(
         progress = TrainProgress(
             EarlyStopping(settings),
             started_from=str(start) if start else None,
-            streams={side: StreamIdentity.begin(stream.begun) for side, stream in streams.items()},
+            streams={split: StreamIdentity.begin(stream.begun) for split, stream in streams.items()},
             job=job,
         )
         if checkpoint is not None:

@@ -12,21 +12,21 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
 from segwright.checks.prepare import Streams
-from segwright.data.channels import SIDES, Channels, Side
+from segwright.data.channels import SPLITS, Channels, Split
 from segwright.data.pipe_batches import BatchStream, StreamFollower, StreamReader
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.distributed import Distributed
 from segwright.training.streams import StreamIdentity
 
-Feeds = dict[Side, BatchStream]
+Feeds = dict[Split, BatchStream]
 
 
 def open_streams(channels: Channels, processes: Distributed) -> Streams:
     """The streams of the channels, in the one process of each machine that may read them; nothing is read yet."""
     if processes.local_rank:
         return {}
-    streams = {side: channels.stream(side) for side in SIDES}
-    return {side: stream for side, stream in streams.items() if stream is not None}
+    streams = {split: channels.stream(split) for split in SPLITS}
+    return {split: stream for split, stream in streams.items() if stream is not None}
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def open_feeds(
     streams: Streams,
     settings: Hyperparameters,
     processes: Distributed,
-    known: Mapping[Side, StreamIdentity],
+    known: Mapping[Split, StreamIdentity],
     while_waiting: Callable[[], None],
 ) -> Iterator[Feeds]:
     """Connect the processes of each machine with the one that reads its streams; nothing in mode `File`.
@@ -47,8 +47,8 @@ def open_feeds(
         yield {}
     elif processes.world_size == 1:
         yield {
-            side: replace(_feed(side, streams, settings, processes, known), while_waiting=while_waiting)
-            for side in SIDES
+            split: replace(_feed(split, streams, settings, processes, known), while_waiting=while_waiting)
+            for split in SPLITS
         }
     else:
         with tempfile.TemporaryDirectory(prefix="segwright-") as folder, ExitStack() as opened:
@@ -60,7 +60,7 @@ def _connected(
     streams: Streams,
     settings: Hyperparameters,
     processes: Distributed,
-    known: Mapping[Side, StreamIdentity],
+    known: Mapping[Split, StreamIdentity],
     opened: ExitStack,
 ) -> Feeds:
     """The feeds of a process whose machine has several; `folder` holds the reader's socket."""
@@ -68,41 +68,41 @@ def _connected(
     listener = opened.enter_context(Listener(str(folder / "stream"), "AF_UNIX")) if leads else None
     addresses = processes.gather(str(folder / "stream"))  # the one of each machine's reader counts
     if listener is None:
-        return {side: StreamFollower(_call(addresses, side, processes, opened)) for side in SIDES}
-    links: dict[Side, dict[int, Connection]] = {side: {} for side in SIDES}
-    for _ in range(len(SIDES) * (processes.local_world_size - 1)):
+        return {split: StreamFollower(_call(addresses, split, processes, opened)) for split in SPLITS}
+    links: dict[Split, dict[int, Connection]] = {split: {} for split in SPLITS}
+    for _ in range(len(SPLITS) * (processes.local_world_size - 1)):
         connection = opened.enter_context(listener.accept())
-        side, rank = connection.recv()
-        links[side][rank] = connection
+        split, rank = connection.recv()
+        links[split][rank] = connection
     return {
-        side: replace(_feed(side, streams, settings, processes, known), others=tuple(links[side].items()))
-        for side in SIDES
+        split: replace(_feed(split, streams, settings, processes, known), others=tuple(links[split].items()))
+        for split in SPLITS
     }
 
 
-def _call(addresses: Sequence[str], side: Side, processes: Distributed, opened: ExitStack) -> Connection:
+def _call(addresses: Sequence[str], split: Split, processes: Distributed, opened: ExitStack) -> Connection:
     """Connect with the reader of this machine and say who calls."""
     connection = opened.enter_context(Client(addresses[processes.rank - processes.local_rank], "AF_UNIX"))
-    connection.send((side, processes.rank))
+    connection.send((split, processes.rank))
     return connection
 
 
 def _feed(
-    side: Side,
+    split: Split,
     streams: Streams,
     settings: Hyperparameters,
     processes: Distributed,
-    known: Mapping[Side, StreamIdentity],
+    known: Mapping[Split, StreamIdentity],
 ) -> StreamReader:
     """The reader of one stream: training pairs in shuffled batches, validation pairs one for each process."""
     reader = StreamReader(
-        streams[side],
+        streams[split],
         processes.world_size,
         rank=processes.rank,
         world_size=processes.world_size,
-        check_pair=partial(known[side].check_pair, side),
+        check_pair=partial(known[split].check_pair, split),
     )
-    if side == "validation":
+    if split == "validation":
         return replace(reader, shuffled=False)
     rollover = settings.last_batch == "rollover"
     return replace(reader, batch_size=settings.mini_batch_size, seed=settings.seed, rollover=rollover)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from segwright.checks.prepare import Streams
-from segwright.data.channels import SIDES, Side
+from segwright.data.channels import SPLITS, Split
 from segwright.data.pairs import Pair
 from segwright.data.stream_identity import PairDigests, pair_digest
 from segwright.errors import UserError
@@ -73,7 +73,7 @@ class StreamIdentity:
         if not self.seen.complete and not self.varies:
             self.seen = self.seen.union(seen)
 
-    def end_pass(self, side: Side, seen: PairDigests) -> None:
+    def end_pass(self, split: Split, seen: PairDigests) -> None:
         """Compare a whole pass with what is known. Raises UserError where a checkpoint tells of other data."""
         if self.varies:
             return
@@ -82,34 +82,36 @@ class StreamIdentity:
         if differs and self.unconfirmed:
             held = f"held {len(self.seen)} pairs" if self.seen.complete else f"had shown {len(self.seen)} pairs"
             raise other_stream(
-                side, f"it {held}; in this pass of {len(seen)}, {gone} of them are missing, {new} are new"
+                split, f"it {held}; in this pass of {len(seen)}, {gone} of them are missing, {new} are new"
             )
         if differs:
             logger.warning(
-                f"{side}: this pass held {len(seen)} pairs, {new} of which were not in the pass before, and {gone} of "
+                f"{split}: this pass held {len(seen)} pairs, {new} of which were not in the pass before, and {gone} of "
                 "those are missing: a resumed training cannot check that it gets the same stream."
             )
             self.varies = True
             return
         self.seen, self.unconfirmed = seen, False
 
-    def check_pair(self, side: Side, pair: Pair, digest: int) -> None:
+    def check_pair(self, split: Split, pair: Pair, digest: int) -> None:
         """Raise UserError for a pair that the stream of the checkpoint did not hold."""
         if self.unconfirmed and self.known and self.seen.complete and digest not in self.seen:
-            raise other_stream(side, f"{pair.image.name} with its mask is not among the {len(self.seen)} pairs it held")
+            raise other_stream(
+                split, f"{pair.image.name} with its mask is not among the {len(self.seen)} pairs it held"
+            )
 
 
-def other_stream(side: Side, why: str) -> UserError:
+def other_stream(split: Split, why: str) -> UserError:
     """The refusal of a stream that is not the checkpoint's."""
     return UserError(
-        f"--resume: the checkpoint is of a training on another stream. {side}: {why}. Give it back what it had; or "
+        f"--resume: the checkpoint is of a training on another stream. {split}: {why}. Give it back what it had; or "
         f"{START_ANEW}"
     )
 
 
 def compare_streams(
     streams: Streams,
-    known: dict[Side, StreamIdentity],
+    known: dict[Split, StreamIdentity],
     processes: Distributed,
     *,
     finished: bool,
@@ -124,65 +126,65 @@ def compare_streams(
     called again and again. Raises UserError for streams that are others, and for a finished training's that cannot be
     shown to be the same.
     """
-    for side in SIDES:
+    for split in SPLITS:
 
-        def first_pairs_leave_it_open(side: Side = side) -> bool:
-            first = streams[side].begun
-            if known[side].known:
-                return _leave_it_open(side, known[side], first, finished)
-            _tell_unknown(side, known[side], finished and not same_job)
-            if not known[side].varies:
-                known[side] = StreamIdentity.begin(first)
+        def first_pairs_leave_it_open(split: Split = split) -> bool:
+            first = streams[split].begun
+            if known[split].known:
+                return _leave_it_open(split, known[split], first, finished)
+            _tell_unknown(split, known[split], finished and not same_job)
+            if not known[split].varies:
+                known[split] = StreamIdentity.begin(first)
             return False
 
         if processes.first_computes(first_pairs_leave_it_open):
             failure = None
             try:
-                if side in streams:
-                    _read_through(side, streams, known[side], while_reading)
+                if split in streams:
+                    _read_through(split, streams, known[split], while_reading)
             except UserError as error:
                 failure = error
             processes.fail_together(failure)
 
 
-def _leave_it_open(side: Side, known: StreamIdentity, first: Sequence[Pair], finished: bool) -> bool:
+def _leave_it_open(split: Split, known: StreamIdentity, first: Sequence[Pair], finished: bool) -> bool:
     """Whether a whole pass has to be read. Raises UserError for first pairs that show another stream."""
     strangers = [pair for pair in first if pair_digest(pair) not in known.seen]
     if strangers and known.seen.complete:
         raise other_stream(
-            side,
+            split,
             f"{len(strangers)} of its first {len(first)} pairs are not among the {len(known.seen)} it held "
             f"({strangers[0].image.name} with its mask, ...)",
         )
     if finished:
-        logger.info(f"{side}: the checkpoint is complete; reading the stream once to see whether it is the same data")
+        logger.info(f"{split}: the checkpoint is complete; reading the stream once to see whether it is the same data")
     elif strangers:
         logger.info(
-            f"{side}: the checkpoint was written before a pass had ended; reading the stream once to see whether it is "
-            "the same data"
+            f"{split}: the checkpoint was written before a pass had ended; reading the stream once to see whether it "
+            "is the same data"
         )
     return finished or bool(strangers)
 
 
-def _tell_unknown(side: Side, known: StreamIdentity, refused: bool) -> None:
+def _tell_unknown(split: Split, known: StreamIdentity, refused: bool) -> None:
     """Say that a stream cannot be compared; raise it where the training would end at once with its old model."""
     why = "held other pairs in each pass" if known.varies else "is not described in it: an older Segwright wrote it"
     sentence = f"the stream of the checkpoint {why}, so this one cannot be compared with it"
     if refused:
         raise UserError(
-            f"--resume: nothing is left to train. {side}: {sentence}. Give more epochs to go on with this stream; or "
+            f"--resume: nothing is left to train. {split}: {sentence}. Give more epochs to go on with this stream; or "
             f"{START_ANEW}"
         )
-    logger.warning(f"{side}: {sentence}; the training goes on with it")
+    logger.warning(f"{split}: {sentence}; the training goes on with it")
 
 
-def _read_through(side: Side, streams: Streams, known: StreamIdentity, while_reading: Callable[[], None]) -> None:
+def _read_through(split: Split, streams: Streams, known: StreamIdentity, while_reading: Callable[[], None]) -> None:
     """Read one pass and compare it with what is known."""
     digests = []
-    for pair in streams[side].pairs():
+    for pair in streams[split].pairs():
         while_reading()
         digest = pair_digest(pair)
-        known.check_pair(side, pair, digest)
+        known.check_pair(split, pair, digest)
         digests.append(digest)
-    known.end_pass(side, PairDigests.of(digests, complete=True))
-    logger.info(f"{side}: the stream holds the same {len(digests)} pairs as the checkpoint's")
+    known.end_pass(split, PairDigests.of(digests, complete=True))
+    logger.info(f"{split}: the stream holds the same {len(digests)} pairs as the checkpoint's")

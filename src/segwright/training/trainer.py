@@ -13,7 +13,7 @@ from typing import Final
 import torch
 
 from segwright.bundle import BundleWriter, Description, host_copy
-from segwright.data.channels import Side
+from segwright.data.channels import Split
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
 from segwright.interruption import StopRequest, StopRequested
@@ -113,18 +113,18 @@ class Trainer:
             self._recount()
             self._tell_skipped("train", self.loader.skipped)
 
-    def _compare_pass(self, side: Side) -> None:
+    def _compare_pass(self, split: Split) -> None:
         """Compare what a pass over a stream has held with what is known of it, in each process that reads it."""
-        seen, failure = self.supply.feeds[side].seen, None
+        seen, failure = self.supply.feeds[split].seen, None
         try:
             if seen is not None:
-                self.reached.streams[side].end_pass(side, seen)
+                self.reached.streams[split].end_pass(split, seen)
         except UserError as error:
             failure = error
         self.processes.fail_together(failure)
         fingerprints = self.processes.gather(seen.fingerprint if seen is not None else None)
         if self.processes.first and len(set(fingerprints) - {None}) > 1:
-            failure = UserError(f"{side}: the machines read different pairs, but each has to get the whole stream")
+            failure = UserError(f"{split}: the machines read different pairs, but each has to get the whole stream")
         self.processes.fail_together(failure)
 
     def _tell_skipped(self, channel: str, skipped: list[str]) -> None:
@@ -254,9 +254,9 @@ class Trainer:
         """Write a checkpoint; where that fails, the training goes on. Return whether it was written."""
         if self.outputs.checkpoints is None:
             return False
-        for side, feed in self.supply.feeds.items():
+        for split, feed in self.supply.feeds.items():
             if (seen := feed.seen) is not None:
-                self.reached.streams[side].note(seen)
+                self.reached.streams[split].note(seen)
         checkpoint = to_checkpoint(self.trainer, self.reached, self._description())
         self._checkpoint_time = time.monotonic()
         if checkpoint is None:

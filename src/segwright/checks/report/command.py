@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from segwright.checks.findings import ChannelStatistics, plain
+from segwright.checks.findings import ChannelStatistics
 from segwright.checks.report.page import render
 from segwright.checks.report.survey import Inspection, sizes, survey
 from segwright.console import table
@@ -13,7 +13,7 @@ from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT
 from segwright.storage import check_replaceable, check_writable_file, write_bytes, write_json
-from segwright.wording import counted
+from segwright.wording import counted, plain
 
 logger = logging.getLogger(__name__)
 

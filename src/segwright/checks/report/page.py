@@ -14,12 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from segwright import __version__
-from segwright.checks.findings import SEVERITIES, ChannelStatistics, Finding, plain
+from segwright.checks.findings import ChannelStatistics
 from segwright.checks.report.charts import TICKS, crop_sketches, log_length, presence_strip, share_words
 from segwright.checks.report.samples import STRANGE, Sample, draw_samples
 from segwright.checks.report.survey import Inspection, sizes
 from segwright.checks.scan import combine
-from segwright.wording import counted
+from segwright.findings import SEVERITIES, Finding
+from segwright.wording import counted, plain
 
 _SIZES_SHOWN: Final = 8
 _VALUES_SHOWN: Final = 24

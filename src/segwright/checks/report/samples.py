@@ -13,17 +13,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import ChannelStatistics, Finding, plain
+from segwright.checks.findings import ChannelStatistics
 from segwright.checks.image_orientation import fits_either_way
 from segwright.checks.report.survey import Inspection
 from segwright.checks.scan import PairScan, combine
 from segwright.data.pairs import read_mask
 from segwright.errors import DataError
+from segwright.findings import Finding
 from segwright.formats.images import PixelFormat, decode_reduced, encode_jpeg
 from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 from segwright.palettes import default_palette
 from segwright.storage import Blob
 from segwright.visualization import displayable, overlay
+from segwright.wording import plain
 
 STRANGE: Final = (255, 0, 255)
 """Colour of pixels whose value is no class."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from segwright.checks.advice import absent_classes, remarks
 from segwright.checks.channel import masks_palette
-from segwright.checks.findings import ChannelStatistics, Finding, Severity, gravest_first, image_names, plain
+from segwright.checks.findings import ChannelStatistics, image_names
 from segwright.checks.image_orientation import orientation_finding
 from segwright.checks.label_map_hints import suspicions
 from segwright.checks.mask_palettes import compare_palettes, palette_finding
@@ -35,14 +35,15 @@ from segwright.checks.pixel_statistics import RequestedFormat, settle_form
 from segwright.checks.prepare import Classes, settle_classes
 from segwright.checks.scan import PairScan, combine, scan_pairs
 from segwright.console import progress
-from segwright.data.channels import Channels, Side
+from segwright.data.channels import Channels, Split
 from segwright.data.pairs import Pairing
 from segwright.errors import UserError
+from segwright.findings import Finding, Severity, gravest_first
 from segwright.formats.images import PixelFormat
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE, NO_DATA, LabelMap, numbered_names
 from segwright.palettes import default_palette
-from segwright.wording import counted, sentences
+from segwright.wording import counted, plain, sentences
 
 _UNKNOWN: Final = Classes(LabelMap.identity(), LabelMap.identity(), None, None)
 
@@ -205,48 +206,48 @@ class _Surveyor:
         return None
 
     def _read(
-        self, side: Side, wish: RequestedFormat, label_map: LabelMap
+        self, split: Split, wish: RequestedFormat, label_map: LabelMap
     ) -> tuple[list[PairScan], PixelFormat | None]:
         """The readable pairs of a channel and the form of their images, if they agree on one."""
-        self.left_out[side] = ()
-        with self._noting(side):
-            pairing = self.channels.pairing(side)
-            self._tell_pairing(side, pairing)
-            with progress(f"reading {side}", len(pairing.pairs)) as advance:
+        self.left_out[split] = ()
+        with self._noting(split):
+            pairing = self.channels.pairing(split)
+            self._tell_pairing(split, pairing)
+            with progress(f"reading {split}", len(pairing.pairs)) as advance:
                 readings, problems = scan_pairs(pairing.pairs, wish, lambda _done, _total: advance(1, "pairs"))
-            self._tell_left_out(side, "image", pairing.unpaired_images)
-            self._tell_left_out(side, "mask", pairing.unpaired_masks)
-            self._tell_unreadable(side, problems, not readings)
-            self.findings += pixel_findings(readings, side)
+            self._tell_left_out(split, "image", pairing.unpaired_images)
+            self._tell_left_out(split, "mask", pairing.unpaired_masks)
+            self._tell_unreadable(split, problems, not readings)
+            self.findings += pixel_findings(readings, split)
             if not readings:
                 return [], None
-            with self._noting(side, _misfits(readings)):
-                check_sizes_match(readings, side)
-            self._note(orientation_finding(readings, side, upright=wish.upright))
-            self._note(palette_finding(readings, label_map, side))
-            with self._noting(side):
-                return readings, settle_form(readings, side)
+            with self._noting(split, _misfits(readings)):
+                check_sizes_match(readings, split)
+            self._note(orientation_finding(readings, split, upright=wish.upright))
+            self._note(palette_finding(readings, label_map, split))
+            with self._noting(split):
+                return readings, settle_form(readings, split)
             return readings, None
         return [], None
 
-    def _tell_pairing(self, side: str, pairing: Pairing) -> None:
+    def _tell_pairing(self, split: str, pairing: Pairing) -> None:
         """What was assumed to pair files, and what lies beside them unread."""
-        self.findings += [Finding("note", side, f"{assumption}.") for assumption in pairing.assumed]
+        self.findings += [Finding("note", split, f"{assumption}.") for assumption in pairing.assumed]
         self.findings += [
-            Finding("warning", side, f"{unread}.", unread.cure, unread.names, len(unread.names))
+            Finding("warning", split, f"{unread}.", unread.cure, unread.names, len(unread.names))
             for unread in pairing.unread
         ]
 
-    def _tell_left_out(self, side: str, kind: str, names: Sequence[str]) -> None:
+    def _tell_left_out(self, split: str, kind: str, names: Sequence[str]) -> None:
         if not names:
             return
         partner = "mask" if kind == "image" else "image"
-        self.left_out[side] += tuple(plain(f"{name} has no {partner}.") for name in names)
+        self.left_out[split] += tuple(plain(f"{name} has no {partner}.") for name in names)
         count = f"{len(names)} {kind}s have" if len(names) > 1 else f"one {kind} has"
         self.findings.append(
             Finding(
                 "error" if self.strict else "warning",
-                side,
+                split,
                 f"{count} no {partner}, for example {names[0]}" + (", which --strict refuses." if self.strict else "."),
                 f"Add the {partner}{'s' if len(names) > 1 else ''}, named as the {kind}, or remove what is alone; a "
                 "training leaves it out.",
@@ -255,16 +256,16 @@ class _Surveyor:
             )
         )
 
-    def _tell_unreadable(self, side: str, problems: Sequence[str], nothing_left: bool) -> None:
+    def _tell_unreadable(self, split: str, problems: Sequence[str], nothing_left: bool) -> None:
         if not problems:
             return
-        self.left_out[side] += tuple(map(plain, problems))
+        self.left_out[split] += tuple(map(plain, problems))
         refused = self.strict or nothing_left
         which = "none of the pairs" if nothing_left else counted(len(problems), "pair")
         self.findings.append(
             Finding(
                 "error" if refused else "warning",
-                side,
+                split,
                 f"{which} {'can' if nothing_left else 'cannot'} be read. {sentences(problems)}",
                 "Mend or remove the files." if refused else "Mend or remove the files; a training leaves them out.",
                 count=len(problems),
@@ -272,27 +273,27 @@ class _Surveyor:
         )
 
     def _judge_masks(
-        self, side: Side, readings: Sequence[PairScan], label_map: LabelMap, count: int | None
+        self, split: Split, readings: Sequence[PairScan], label_map: LabelMap, count: int | None
     ) -> int | None:
         """Ask the rules for pixel values; returns the number of classes, where it is known or can be inferred."""
         if not readings:
             return count
         values, counts = combine(readings)
-        with self._noting(side):
-            check_any_labelled(values, label_map, side, void_is_known=self._void_is_known)
-            check_not_stretched(readings, label_map, side)
+        with self._noting(split):
+            check_any_labelled(values, label_map, split, void_is_known=self._void_is_known)
+            check_not_stretched(readings, label_map, split)
             self._void_is_known |= IGNORE in values[classes_of(values, label_map) < 0]
-            count = count or infer_num_classes(readings, values, label_map, side)
-            with self._noting(side, _with_values(readings, values[classes_of(values, label_map) >= count])):
-                check_class_range(readings, values, label_map, count, side)
+            count = count or infer_num_classes(readings, values, label_map, split)
+            with self._noting(split, _with_values(readings, values[classes_of(values, label_map) >= count])):
+                check_class_range(readings, values, label_map, count, split)
         unmapped = np.isin(values, label_map.unmapped(values))
         if unmapped.any():
             named = dict(zip(values[unmapped].tolist(), counts[unmapped].tolist(), strict=True))
             self.findings.append(
                 Finding(
                     "error" if self.strict else "warning",
-                    side,
-                    unmapped_sentence(named, side).removeprefix(f"{side}: ")
+                    split,
+                    unmapped_sentence(named, split).removeprefix(f"{split}: ")
                     + (", which --strict refuses." if self.strict else "; they are ignored."),
                     "Add them to the map, unless they are to be ignored.",
                 )

@@ -1,0 +1,50 @@
+"""Findings: what a check has to report on data, one each, with the cure."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from segwright.wording import plain
+
+Severity = Literal["error", "warning", "note"]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
+"""The gravest first. A training refuses errors, tells warnings when it starts, and does not mention notes."""
+
+_EXAMPLES: Final = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that somebody should know of. All its texts are printable: file names are made harmless here."""
+
+    severity: Severity
+    channel: str
+    """`train`, `validation`, or `labels` for what concerns both."""
+    what: str
+    """What is wrong, and where: a sentence."""
+    cure: str = ""
+    """What to do, where `what` does not say so: a sentence."""
+    files: tuple[str, ...] = ()
+    """Some of the files that are meant."""
+    count: int = 0
+    """How many files are meant; 0 where it is not about files."""
+    label_map: str = ""
+    """The label map that would cure it, ready as JSON."""
+
+    def __post_init__(self) -> None:
+        for name in ("what", "cure"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        object.__setattr__(self, "files", tuple(map(plain, self.files[:_EXAMPLES])))
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (f"{self.channel}: {self.what}", self.cure, self.label_map)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as plain values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings in the order of their severity."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
