@@ -12,7 +12,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.console import LOGGER
+from segwright.console import PACKAGE_LOGGER
 
 TINY_BACKBONE = "test_resnet"
 
@@ -31,9 +31,9 @@ Draw = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def undisturbed_logging() -> Iterator[None]:
     """Commands that are run within a test set up the package's log, which later tests must not see."""
-    before = (LOGGER.handlers[:], LOGGER.level, LOGGER.propagate)
+    before = (PACKAGE_LOGGER.handlers[:], PACKAGE_LOGGER.level, PACKAGE_LOGGER.propagate)
     yield
-    LOGGER.handlers[:], LOGGER.level, LOGGER.propagate = before
+    PACKAGE_LOGGER.handlers[:], PACKAGE_LOGGER.level, PACKAGE_LOGGER.propagate = before
 
 
 def blocks(seed: int, height: int = 40, width: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

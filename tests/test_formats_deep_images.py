@@ -476,11 +476,11 @@ import sys
 sys.modules["imagecodecs"] = None
 from pathlib import Path
 from segwright.errors import DataError
-from segwright.formats.images import PixelForm, decode_image
-sums = [decode_image(Path(f"{name}.tif").read_bytes(), name, PixelForm(4, 16)).sum() for name in (None, "deflate")]
+from segwright.formats.images import PixelFormat, decode_image
+sums = [decode_image(Path(f"{name}.tif").read_bytes(), name, PixelFormat(4, 16)).sum() for name in (None, "deflate")]
 print(*sums)
 try:
-    decode_image(Path("lzw.tif").read_bytes(), "lzw.tif", PixelForm(4, 16))
+    decode_image(Path("lzw.tif").read_bytes(), "lzw.tif", PixelFormat(4, 16))
 except DataError as error:
     print(error)
 """

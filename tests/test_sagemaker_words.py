@@ -7,7 +7,7 @@ import pytest
 
 import segwright
 from segwright.cli import main
-from segwright.console import LOGGER
+from segwright.console import PACKAGE_LOGGER
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker.logs import set_up_logging
 from segwright.sagemaker.words import in_words_of_a_job
@@ -39,7 +39,7 @@ def test_flags_become_words_of_a_job(flags: str, words: str) -> None:
 def test_no_message_looks_like_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging()
     for name in ("validation mIOU", "pixel_accuracy", "train loss", "train throughput", "validation throughput"):
-        LOGGER.warning("%s", f"left out: /data/{name}: 0.9 .png")
+        PACKAGE_LOGGER.warning("%s", f"left out: /data/{name}: 0.9 .png")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
     assert all(re.match(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d WARNING \d+\] left out: /data/", line) for line in lines)

@@ -12,7 +12,7 @@ import torch
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from segwright.console import LOGGER
+from segwright.console import PACKAGE_LOGGER
 from segwright.formats.images import PixelFormat, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
@@ -188,7 +188,7 @@ def test_a_job_may_ask_for_a_mask_in_place_of_a_refusal(
 ) -> None:
     with pytest.raises(HTTPException):
         score(scorer, FakeModel(), body)
-    monkeypatch.setattr(LOGGER, "propagate", True)
+    monkeypatch.setattr(PACKAGE_LOGGER, "propagate", True)
     mask = pixels(score(scorer, FakeModel(), body, replace(MASK, empty_on_error=True)))
     assert (mask == 255).all() and mask.shape == ((HEIGHT, WIDTH) if len(body) > 10 else (1, 1))
     assert "answered with a mask of 255 everywhere: The " in caplog.text

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 from starlette.types import Message
 
-from segwright.console import LOGGER
+from segwright.console import PACKAGE_LOGGER
 from segwright.serving.responses import SlotResponse
 
 ANSWER = bytes(range(256)) * (10 << 10)  # two and a half MiB
@@ -53,7 +53,7 @@ def test_what_an_answer_holds_is_free_when_it_has_been_taken() -> None:
 def test_a_client_has_so_much_time_to_take_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LOGGER, "propagate", True)
+    monkeypatch.setattr(PACKAGE_LOGGER, "propagate", True)
 
     async def run() -> None:
         held, freed = ExitStack(), asyncio.Event()

@@ -22,7 +22,7 @@ import pytest
 
 from segwright import client as decoder
 from segwright.cli import main
-from segwright.console import LOGGER
+from segwright.console import PACKAGE_LOGGER
 from segwright.inference import load
 from segwright.serving.inference_pool import MOST_WAITING
 from tests.helpers.served import (
@@ -307,8 +307,8 @@ def test_a_model_that_is_none_ends_the_server_with_a_sentence(
     monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "ERROR")
     assert main(["serve", str(tmp_path / "nothing"), "--port", "0", "--device", "cpu"]) == 2
     assert "nothing does not exist" in capsys.readouterr().err
-    assert LOGGER.level == logging.ERROR, "the command sets it"
-    LOGGER.setLevel(logging.INFO)
+    assert PACKAGE_LOGGER.level == logging.ERROR, "the command sets it"
+    PACKAGE_LOGGER.setLevel(logging.INFO)
 
 
 def test_without_the_extra_serve_says_what_to_install(bundle: Path) -> None:

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from segwright.cli import main
-from segwright.console import LOGGER, table
+from segwright.console import PACKAGE_LOGGER, table
 from segwright.standard_streams import LOG, OUTPUT, OutputClosedError, output_may_fail
 from tests.conftest import TINY_BACKBONE, Draw
 
 COMMAND = "import sys; from segwright.cli import main; sys.exit(main(sys.argv[1:]))"
 WORK = """
 import sys
-from segwright.console import LOGGER, set_up_logging
+from segwright.console import PACKAGE_LOGGER, set_up_logging
 from segwright.standard_streams import LOG, finish_streams, prepare_streams
 prepare_streams()
 set_up_logging()
 for step in range(3):
-    LOGGER.warning("step %d", step)
+    PACKAGE_LOGGER.warning("step %d", step)
     print("line", step, file=LOG, flush=True)
 with open(sys.argv[1], "w") as file:
     print("done", file.fileno() > 2, file=file)
@@ -122,7 +122,7 @@ def test_help_is_readable_in_ascii() -> None:
 def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     table("a\x1b[2J", ("class", "IoU"), [("0 \x1b]0;x\x07", "1")])
     assert main(["predict", str(tmp_path / "no\x1b[31m\nmodel"), "a.jpg", "--output", str(tmp_path / "o")]) == 2
-    LOGGER.warning("the file %s", "\x1b[31m\r\nerror: fake")
+    PACKAGE_LOGGER.warning("the file %s", "\x1b[31m\r\nerror: fake")
     shown = capsys.readouterr()
     assert "\x1b" not in shown.out + shown.err and "0 \\x1b]0;x\\x07" in shown.out
     assert shown.err.splitlines()[-1] == "warning: the file \\x1b[31m\\r\\nerror: fake"

@@ -21,7 +21,7 @@ from segwright.wording import plain
 Advance = Callable[[int, str], None]
 """Called with the number of units done since the last call and a short text to show beside the bar."""
 
-LOGGER = logging.getLogger("segwright")
+PACKAGE_LOGGER = logging.getLogger("segwright")
 _messages = Console(file=MESSAGES)
 
 
@@ -33,9 +33,9 @@ def set_up_logging() -> None:
         else logging.StreamHandler(MESSAGES)
     )
     handler.setFormatter(_WarningPrefix())
-    LOGGER.handlers[:] = [handler]
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
+    PACKAGE_LOGGER.handlers[:] = [handler]
+    PACKAGE_LOGGER.setLevel(logging.INFO)
+    PACKAGE_LOGGER.propagate = False
 
 
 class _WarningPrefix(logging.Formatter):
@@ -56,7 +56,7 @@ def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
     On a terminal: one bar with the time left. Elsewhere: one plain line every `every` calls (0: none), because
     a log file is read afterwards and wants few lines. Where messages are switched off, nothing is shown.
     """
-    if not LOGGER.isEnabledFor(logging.INFO):
+    if not PACKAGE_LOGGER.isEnabledFor(logging.INFO):
         yield lambda _done, _text: None
     elif _messages.is_terminal:
         with _bar() as bar:
@@ -102,6 +102,6 @@ def _plain_lines(what: str, total: int, every: int) -> Advance:
         done, calls = done + units, calls + 1
         if every and calls % every == 0:
             left = (time.monotonic() - start) / max(done, 1) * (total - done)
-            LOGGER.info(f"{what}: {done}/{total} {text}, {left:.0f} s left")
+            PACKAGE_LOGGER.info(f"{what}: {done}/{total} {text}, {left:.0f} s left")
 
     return advance

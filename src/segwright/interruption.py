@@ -22,7 +22,7 @@ class StopRequest:
         self.made = False
 
     def check(self) -> None:
-        """Raise Interruption if a stop was requested."""
+        """Raise StopRequested if a stop was requested."""
         if self.made:
             raise StopRequested
 

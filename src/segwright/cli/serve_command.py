@@ -3,16 +3,14 @@
 Knows that its libraries are an extra. Nothing is served here.
 """
 
-import logging
 import os
 from typing import Annotated
 
 from cyclopts import Parameter, validators
 
 from segwright.cli.shared import Bundle, Device, PrecisionDtype, app
+from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 
 @app.command(sort_key=3, usage="Usage: segwright serve BUNDLE [OPTIONS]")
@@ -48,7 +46,7 @@ def serve(
         raise UserError(f"serving needs the package {error.name}: pip install 'segwright[serve]'") from error
 
     settings = ServingSettings.from_environment(os.environ)
-    logger.setLevel(settings.log_level)
+    PACKAGE_LOGGER.setLevel(settings.log_level)
     run(
         bundle,
         host=host,

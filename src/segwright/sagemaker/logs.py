@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from segwright.bundle import BEST, LAST
-from segwright.console import LOGGER
+from segwright.console import PACKAGE_LOGGER
 from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker.words import in_words_of_a_job
@@ -53,9 +53,9 @@ def set_up_logging() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(LOG)
     handler.setFormatter(_Prefix())
-    LOGGER.handlers[:] = [handler]
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
+    PACKAGE_LOGGER.handlers[:] = [handler]
+    PACKAGE_LOGGER.setLevel(logging.INFO)
+    PACKAGE_LOGGER.propagate = False
 
 
 class SageMakerReporter(Reporter):
@@ -142,7 +142,9 @@ class SageMakerReporter(Reporter):
         times = {"setuptime": (self._setup or 0.0) * 1000, "totaltime": (now - self._began) * 1000}
         self._metrics({"epochs": reached.epoch, **times}, self._began, now)
         if reached.best:
-            LOGGER.info(f"best validation mean IoU {reached.best['mean_iou']:.4f} in epoch {reached.best['epoch'] - 1}")
+            PACKAGE_LOGGER.info(
+                f"best validation mean IoU {reached.best['mean_iou']:.4f} in epoch {reached.best['epoch'] - 1}"
+            )
 
     def _progress(self, epoch: int, iterations: int, speed: str) -> None:
         _say(f"#progress_notice. epoch: {epoch}, iterations: {iterations} speed: {speed}")
@@ -217,4 +219,4 @@ class _Pace:
 
 
 def _say(line: str) -> None:
-    LOGGER.info(line, extra=_METRIC)
+    PACKAGE_LOGGER.info(line, extra=_METRIC)

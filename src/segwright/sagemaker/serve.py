@@ -6,16 +6,14 @@ does.
 Source: SageMaker's contract, sections 6.2 to 6.4.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
+from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
 from segwright.sagemaker.logs import set_up_logging
 from segwright.sagemaker.paths import Paths
 from segwright.serving import ServingSettings, serve
-
-logger = logging.getLogger(__name__)
 
 _PORT: Final = 8080
 _EVERYWHERE: Final = "0.0.0.0"  # the platform's proxy comes from outside of the container
@@ -27,7 +25,7 @@ def serve_tree(tree: Paths) -> None:
     environment = tree.environment
     set_up_logging()
     settings = ServingSettings.from_environment(environment)
-    logger.setLevel(settings.log_level)
+    PACKAGE_LOGGER.setLevel(settings.log_level)
     several = environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true"
     serve(
         None if several else tree.model,

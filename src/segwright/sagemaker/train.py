@@ -17,6 +17,7 @@ from typing import Final
 import torch
 
 from segwright.bundle import DESCRIPTION, read_description
+from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
 from segwright.interruption import StopRequest
 from segwright.sagemaker.channels import locate_channels, tell_absent_label_maps
@@ -52,7 +53,7 @@ def run_training(tree: Paths, stop: StopRequest) -> int:
     if is_first():
         _forget_failure(tree)
     else:
-        logger.setLevel(logging.ERROR)  # What the first process says need not be said again.
+        PACKAGE_LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
     return _ended(tree, lambda: _run_or_stop(tree, stop))
 
 

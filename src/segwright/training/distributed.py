@@ -16,10 +16,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
 from segwright.interruption import StopRequested
-
-logger = logging.getLogger(__name__)
 
 Anything = TypeVar("Anything")
 
@@ -63,7 +62,7 @@ class Distributed:
     def first_computes(self, compute: Callable[[], Anything]) -> Anything:
         """Let the first process compute something, and give the result to all.
 
-        A UserError of the first process ends all of them; only the first one tells it. An Interruption is raised in
+        A UserError of the first process ends all of them; only the first one tells it. StopRequested is raised in
         all.
         """
         if self.world_size == 1:
@@ -119,7 +118,7 @@ def join_processes() -> Iterator[Distributed]:
     dist.init_process_group(backend, timeout=_PATIENCE)
     _kept.append(dist.group.WORLD)
     if dist.get_rank():
-        logger.setLevel(logging.ERROR)  # What the first process says need not be said again.
+        PACKAGE_LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
     try:
         local = int(os.environ["LOCAL_RANK"]), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
         yield Distributed(dist.get_rank(), *local)
