@@ -10,24 +10,24 @@ from segwright.errors import OutputExistsError, UserError
 from segwright.formats.images import decode_image
 from segwright.formats.masks import decode_mask, mask_palette
 from segwright.labels import IGNORE, LabelMap, read_class_names
-from segwright.sample_data import CLASS_NAMES, cast, draw_scene
+from segwright.sample_data import CLASS_NAMES, draw_scene
 from segwright.sample_data import dataset as sample
+from segwright.sample_data import scene as drawing
+from segwright.sample_data.canvas import Canvas
 from segwright.sample_data.dataset import write_sample
-from segwright.sample_data.people import Person
-from segwright.sample_data.stage import Stage
-from segwright.sample_data.vehicles import Location, Model
+from segwright.sample_data.objects import Model
 
 VEHICLE, LANE_MARKING = CLASS_NAMES.index("vehicle"), CLASS_NAMES.index("lane marking")
 
-Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Scene = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
-def scene(index: int, width: int = 320, height: int = 240, seed: int = 0) -> Picture:
+def scene(index: int, width: int = 320, height: int = 240, seed: int = 0) -> Scene:
     return draw_scene(np.random.default_rng([seed, index]), width, height)
 
 
 @pytest.fixture(scope="module")
-def scenes() -> list[Picture]:
+def scenes() -> list[Scene]:
     return [scene(index) for index in range(16)]
 
 
@@ -120,12 +120,12 @@ def test_an_earlier_sample_is_replaced_only_when_asked(tmp_path: Path) -> None:
     assert files(folder) == before
     write_sample(folder, images=3, width=64, height=64, seed=1, overwrite=True)
     assert len(list((folder / "train").iterdir())) == 1
-    wishes = json.loads((folder / "sample.json").read_text())
-    assert wishes == {"images": 3, "width": 64, "height": 64, "seed": 1}
+    options = json.loads((folder / "sample.json").read_text())
+    assert options == {"images": 3, "width": 64, "height": 64, "seed": 1}
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> Picture:
+    def fail(*_: object) -> Scene:
         raise RuntimeError("out of paint")
 
     monkeypatch.setattr(sample, "draw_scene", fail)
@@ -156,7 +156,7 @@ def test_progress_counts_to_the_end(tmp_path: Path) -> None:
         (9, 320, 240, -1, "seed must be 0"),
     ],
 )
-def test_bad_wishes_are_refused(tmp_path: Path, images: int, width: int, height: int, seed: int, message: str) -> None:
+def test_bad_options_are_refused(tmp_path: Path, images: int, width: int, height: int, seed: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         write_sample(tmp_path / "data", images, width, height, seed, overwrite=False)
     assert not (tmp_path / "data").exists()
@@ -171,7 +171,7 @@ def test_any_size_can_be_drawn(width: int, height: int) -> None:
         assert set(np.unique(labels)) <= {*range(len(CLASS_NAMES)), IGNORE}
 
 
-def test_every_class_is_in_nearly_every_picture(scenes: list[Picture]) -> None:
+def test_every_class_is_in_nearly_every_picture(scenes: list[Scene]) -> None:
     counts = np.array([np.bincount(labels.ravel(), minlength=256) for _, labels in scenes])
     assert ((counts[:, : len(CLASS_NAMES)] > 100).mean(axis=0) >= 0.85).all()
     shares = counts.sum(axis=0) / counts.sum()
@@ -184,14 +184,14 @@ def test_things_do_not_shrink_with_the_picture(monkeypatch: pytest.MonkeyPatch, 
     people: list[float] = []
     vehicles: list[float] = []
 
-    def measure_person(stage: Stage, person: Person, x: float, z: float) -> None:
-        people.append(person.height * stage.camera.pixels_per_metre(z))
+    def measure_person(canvas: Canvas, x: float, z: float, metres: float) -> None:
+        people.append(metres * canvas.camera.focal / z)
 
-    def measure_vehicle(stage: Stage, model: Model, place: Location, paint: object) -> None:
-        vehicles.append(model.height * stage.camera.pixels_per_metre(place.z))
+    def measure_vehicle(canvas: Canvas, model: Model, x: float, z: float, heading: float) -> None:
+        vehicles.append(model.height * canvas.camera.focal / z)
 
-    monkeypatch.setattr(cast, "draw_person", measure_person)
-    monkeypatch.setattr(cast, "draw_vehicle", measure_vehicle)
+    monkeypatch.setattr(drawing, "draw_person", measure_person)
+    monkeypatch.setattr(drawing, "draw_vehicle", measure_vehicle)
     for index in range(7):
         labels = scene(index, width, height)[1]
         marking = np.pad((labels == LANE_MARKING).astype(np.uint8), 1)
@@ -200,7 +200,7 @@ def test_things_do_not_shrink_with_the_picture(monkeypatch: pytest.MonkeyPatch, 
     assert min(vehicles) >= 27
 
 
-def test_lit_and_coloured_differently_yet_true_to_their_class(scenes: list[Picture]) -> None:
+def test_lit_and_coloured_differently_yet_true_to_their_class(scenes: list[Scene]) -> None:
     def mean_colour(label: int) -> NDArray[np.float64]:
         return np.array([image[labels == label].mean(axis=0) for image, labels in scenes])
 
@@ -210,14 +210,14 @@ def test_lit_and_coloured_differently_yet_true_to_their_class(scenes: list[Pictu
     assert road.mean(axis=1).std() > 8  # day and dusk, dark asphalt and light
 
 
-def test_markings_are_brighter_than_the_road_around_them(scenes: list[Picture]) -> None:
+def test_markings_are_brighter_than_the_road_around_them(scenes: list[Scene]) -> None:
     for image, labels in scenes:
         marking = cv2.erode((labels == LANE_MARKING).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         if marking.sum() > 100:
             assert image[marking].mean() > image[labels == CLASS_NAMES.index("road")].mean() + 15
 
 
-def test_a_thin_border_to_ignore_lies_around_vehicles(scenes: list[Picture]) -> None:
+def test_a_thin_border_to_ignore_lies_around_vehicles(scenes: list[Scene]) -> None:
     for _, labels in scenes:
         vehicle = (labels == VEHICLE).astype(np.uint8)
         ring = (cv2.dilate(vehicle, np.ones((3, 3), np.uint8)) - vehicle).astype(bool)

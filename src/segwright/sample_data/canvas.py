@@ -1,17 +1,13 @@
-"""Where the paint goes: a picture and its mask, side by side, and the camera that turns metres into pixels.
+"""An image and its mask, the camera that projects metres to pixels, and the light.
 
-Knows points, polygons and labels. It refuses to know what is being drawn, and in which light.
-
-The world: x runs to the right from the middle of the road, y up from the ground, z away from the camera, all
-in metres. Everything is drawn from far to near, so that what is nearer covers what is farther.
+World axes: x to the right of the middle of the road, y up from the ground, z away from the camera, in metres. Objects
+are drawn from far to near, so that nearer ones cover farther ones.
 """
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Final
 
 import cv2
 import numpy as np
@@ -23,16 +19,20 @@ Colour = tuple[float, float, float]
 """Red, green and blue, 0 to 255."""
 
 Points = NDArray[np.float64]
-"""[..., 3] metres in the world or [..., 2] pixels in the picture."""
+"""[..., 3] metres in the world or [..., 2] pixels (column, row)."""
 
-NEAREST = 0.6
+Part = tuple[Points, Colour, float]
+"""A polygon [n, 3] in metres, its colour, and where it faces: -1 left, 0 the camera, 1 right."""
+
+NEAREST: Final = 0.6
 """Distance in metres at which everything is cut off in front of the camera."""
 
-_SUBPIXEL_BITS = 4
+_FRACTION_BITS: Final = 4
+_LARGEST_COORDINATE: Final = 200_000  # of fixed-point pixels: OpenCV's 32-bit range with room to spare
 
 
 class Label(IntEnum):
-    """The classes of the sample data, in the order of their class indices."""
+    """The classes, in the order of their indices."""
 
     SKY = 0
     BUILDING = 1
@@ -43,21 +43,33 @@ class Label(IntEnum):
     PERSON = 6
 
 
-class Shape(NamedTuple):
-    """A polygon of a figure in pixels [n, 2]. What is not solid is paint on the rest, not in the mask."""
+@dataclass(frozen=True)
+class Light:
+    """Colours of the sky, tint of lit surfaces, strength of shadows (0 to 1), haze per metre, and where the sun is: -1
+    at the far left to 1 at the far right.
+    """
 
-    outline: Points
-    colour: Colour
-    solid: bool = True
+    zenith: Colour
+    horizon: Colour
+    tint: Colour
+    shadow: float
+    haze: float
+    sun: float = 0.0
+
+    def shade(self, colour: Colour, distance: float, facing: float = 0.0) -> Colour:
+        """A colour in this light, at a distance in metres, on a surface that faces left (-1) to right (1)."""
+        brightness = 1 + 0.45 * self.shadow * facing * self.sun - 0.22 * abs(facing)
+        clear = float(np.exp(-self.haze * distance))
+        lit = clear * brightness * np.multiply(colour, self.tint) + (1 - clear) * np.asarray(self.horizon)
+        return as_colour(lit)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera over the road.
+    """A pinhole camera `eye` metres above the road and `offset` metres beside its middle, looking along it.
 
-    `focal`, `horizon` (row), `centre` (column of the vanishing point) are in pixels, `eye` (height above the
-    ground) and `offset` (from the middle of the road) in metres, `roll` in radians. `bend` (1/m) curves the
-    road: a point at distance z moves sideways by bend * z ** 2.
+    `focal`, `horizon` (row) and `centre` (column of the vanishing point) are in pixels. The road curves sideways by
+    bend * z ** 2 metres.
     """
 
     width: int
@@ -67,97 +79,76 @@ class Camera:
     centre: float
     eye: float
     offset: float
-    roll: float
     bend: float
 
     def project(self, points: ArrayLike) -> Points:
-        """Pixels [..., 2] (column, row) of points [..., 3] in metres."""
-        world = np.asarray(points, dtype=np.float64)
-        z = np.maximum(world[..., 2:], NEAREST)
-        image = (world[..., :2] - (self.offset, self.eye)) * (self.focal / z)
-        image[..., :1] += self.focal * self.bend * z
-        cosine, sine = math.cos(self.roll), math.sin(self.roll)
-        across, down = self.centre - self.width / 2, self.horizon - self.height / 2
-        middle = (
-            cosine * across - sine * down + self.width / 2,
-            sine * across + cosine * down + self.height / 2,
-        )
-        return np.asarray(image @ np.array([[cosine, sine], [sine, -cosine]]) + middle)
-
-    def view(self, distance: float) -> tuple[float, float]:
-        """The x in metres, left and right, where the picture ends at a distance."""
-        middle = self.offset - self.bend * distance**2
-        left, right = -self.centre * distance / self.focal, (self.width - self.centre) * distance / self.focal
-        return (middle + left, middle + right)
-
-    def pixels_per_metre(self, distance: float) -> float:
-        """Length in pixels of an upright metre at a distance."""
-        return self.focal / max(distance, NEAREST)
+        """Pixels [..., 2] of points [..., 3] in metres."""
+        x, y, z = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
+        z = np.maximum(z, NEAREST)
+        columns = self.centre + self.focal * ((x - self.offset) / z + self.bend * z)
+        return np.stack([columns, self.horizon + self.focal * (self.eye - y) / z], axis=-1)
 
     def distance_of(self, metres: float, pixels: float) -> float:
-        """Distance at which a length of so many metres covers so many pixels."""
+        """The distance in metres at which a length covers so many pixels."""
         return self.focal * metres / pixels
 
 
 class Canvas:
-    """A picture uint8 [H, W, 3] and the labels of its pixels, uint8 [H, W]."""
+    """An image, uint8 [H, W, 3], and its mask, uint8 [H, W], drawn together."""
 
-    def __init__(self, width: int, height: int) -> None:
-        self.image: NDArray[np.uint8] = np.zeros((height, width, 3), np.uint8)
-        self.labels: NDArray[np.uint8] = np.full((height, width), Label.SKY, np.uint8)
+    def __init__(self, camera: Camera, light: Light, rng: np.random.Generator) -> None:
+        self.camera, self.light, self.rng = camera, light, rng
+        self.image: NDArray[np.uint8] = np.zeros((camera.height, camera.width, 3), np.uint8)
+        self.mask: NDArray[np.uint8] = np.full((camera.height, camera.width), Label.SKY, np.uint8)
 
-    def paint(self, polygons: Sequence[Points] | Points, colour: Colour) -> None:
-        """Colour polygons [n, 2] that do not overlap each other; the labels stay."""
-        cv2.fillPoly(self.image, fixed_point(polygons), colour, cv2.LINE_AA, _SUBPIXEL_BITS)
+    def fill(self, polygons: Sequence[Points], colour: Colour, label: int | None = None, facing: float = 0.0) -> None:
+        """Colour polygons [n, 3], and label their pixels unless `label` is None."""
+        if len(polygons) == 0:
+            return
+        outlines = [self._pixels(polygon) for polygon in polygons]
+        distance = float(np.mean(polygons[0][:, 2]))
+        shade = self.light.shade(colour, distance, facing)
+        cv2.fillPoly(self.image, outlines, shade, cv2.LINE_AA, _FRACTION_BITS)
+        if label is not None:
+            cv2.fillPoly(self.mask, outlines, (int(label),), cv2.LINE_8, _FRACTION_BITS)
 
-    def fill(self, polygons: Sequence[Points] | Points, colour: Colour, label: int) -> None:
-        """Colour and label polygons [n, 2] that do not overlap each other."""
-        self.paint(polygons, colour)
-        cv2.fillPoly(self.labels, fixed_point(polygons), (int(label),), cv2.LINE_8, _SUBPIXEL_BITS)
+    def draw(self, parts: Sequence[Part], label: int) -> None:
+        """Draw one object, its parts from back to front, with a border of about a pixel to ignore."""
+        outlines = [self._pixels(polygon) for polygon, _, _ in parts]
+        cv2.polylines(self.mask, outlines, True, (IGNORE,), 3, cv2.LINE_8, _FRACTION_BITS)
+        for outline in outlines:  # one by one: where polygons of one call overlap, OpenCV leaves a hole
+            cv2.fillPoly(self.mask, [outline], (int(label),), cv2.LINE_8, _FRACTION_BITS)
+        for outline, (polygon, colour, facing) in zip(outlines, parts, strict=True):
+            shade = self.light.shade(colour, float(polygon[:, 2].mean()), facing)
+            cv2.fillPoly(self.image, [outline], shade, cv2.LINE_AA, _FRACTION_BITS)
 
-    def figure(self, shapes: Iterable[Shape], label: int) -> None:
-        """Draw the shapes of one object, from back to front, with a border of about a pixel to ignore."""
-        shapes = list(shapes)
-        outlines = fixed_point([shape.outline for shape in shapes])
-        solid = [outline for outline, shape in zip(outlines, shapes, strict=True) if shape.solid]
-        cv2.polylines(self.labels, solid, True, (IGNORE,), 3, cv2.LINE_8, _SUBPIXEL_BITS)
-        for outline in solid:
-            cv2.fillPoly(self.labels, [outline], (int(label),), cv2.LINE_8, _SUBPIXEL_BITS)
-        for outline, shape in zip(outlines, shapes, strict=True):
-            cv2.fillPoly(self.image, [outline], shape.colour, cv2.LINE_AA, _SUBPIXEL_BITS)
+    def darken(self, polygons: Sequence[Points], strength: float) -> None:
+        """Cast soft shadows over polygons [n, 3]; `strength` is from 0 to 1."""
+        shadow = np.zeros(self.mask.shape, np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(shadow, [self._pixels(polygon)], (255,), cv2.LINE_AA, _FRACTION_BITS)
+        width = 2 * (self.camera.width // 160) + 1
+        factor = 1 - strength / 255 * cv2.blur(shadow, (width, width))[..., None]
+        self.image[:] = (self.image * factor).astype(np.uint8)
 
-    def darken(self, polygons: Sequence[Points], strength: float, softness: float) -> None:
-        """Cast a shadow over polygons [n, 2]: `strength` 0 to 1, edges blurred by `softness` pixels."""
-        shadow = np.zeros(self.labels.shape, np.uint8)
-        for outline in fixed_point(polygons):
-            cv2.fillPoly(shadow, [outline], (255,), cv2.LINE_AA, _SUBPIXEL_BITS)
-        side = 2 * int(softness) + 1
-        light = cv2.convertScaleAbs(cv2.blur(shadow, (side, side)), alpha=-strength, beta=255)
-        cv2.multiply(self.image, cv2.merge([light] * 3), dst=self.image, scale=1 / 255)
-
-
-def fixed_point(polygons: Sequence[Points] | Points) -> list[NDArray[np.int32]]:
-    """Polygons [n, 2] as OpenCV takes them, in fractions of a pixel, far-away corners kept in its range."""
-    if len(polygons) == 0:
-        return []
-    corners = np.rint(np.concatenate(polygons) * (1 << _SUBPIXEL_BITS))
-    return split(np.clip(corners, -200_000, 200_000).astype(np.int32), polygons)
-
-
-def split(points: NDArray[Any], polygons: Sequence[Points] | Points) -> list[NDArray[Any]]:
-    """Rows of all polygons, one after the other, as one array a polygon."""
-    ends = list(accumulate(len(polygon) for polygon in polygons))
-    return [points[start:end] for start, end in pairwise([0, *ends])]
+    def _pixels(self, polygon: Points) -> NDArray[np.int32]:
+        """A polygon as OpenCV takes it, in fractions of a pixel."""
+        corners = np.rint(self.camera.project(polygon) * (1 << _FRACTION_BITS))
+        return np.clip(corners, -_LARGEST_COORDINATE, _LARGEST_COORDINATE).astype(np.int32)
 
 
-def inset(corners: Points, boxes: ArrayLike) -> Points:
-    """Rectangles [n, 4, 3] on a face [4, 3] (bottom left, bottom right, top right, top left).
+def as_colour(values: ArrayLike) -> Colour:
+    """Three numbers, limited to 0 to 255."""
+    red, green, blue = np.clip(values, 0, 255).tolist()
+    return (red, green, blue)
 
-    `boxes` [n, 4] are left, bottom, right, top as fractions of the face.
-    """
-    left, bottom, right, top = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
-    across = np.stack([left, right, right, left], axis=1)[..., None]
-    upwards = np.stack([bottom, bottom, top, top], axis=1)[..., None]
-    low = corners[0] + across * (corners[1] - corners[0])
-    high = corners[3] + across * (corners[2] - corners[3])
-    return np.asarray(low + upwards * (high - low))
+
+def vary(rng: np.random.Generator, colours: Sequence[Colour], amount: float = 0.12) -> Colour:
+    """One of some colours, its brightness and hue moved by a share of up to `amount`."""
+    factors = (1 + rng.uniform(-amount, amount)) * rng.uniform(1 - amount / 2, 1 + amount / 2, 3)
+    return as_colour(factors * np.asarray(colours[int(rng.integers(len(colours)))]))
+
+
+def mix(first: Colour, second: Colour, share: float) -> Colour:
+    """Between two colours: the first at share 0, the second at 1."""
+    return as_colour((1 - share) * np.asarray(first) + share * np.asarray(second))

@@ -1,8 +1,6 @@
-"""The sample data set: street scenes in SageMaker's folders, ready to train on.
+"""Writes drawn street scenes into SageMaker's folders, ready to train on.
 
-Knows folders, files and label maps; the pictures come from `segwright.sample_data`. The masks are made to
-show what real data need: their pixel values are not class indices, so the label map matters, and some pixels
-are to be ignored.
+Pixel values in the masks are not class indices, so that the label map matters, and some pixels are to be ignored.
 """
 
 from collections.abc import Callable
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segwright.errors import UserError
 from segwright.formats.images import encode_jpeg
@@ -46,10 +43,9 @@ label_map/class_names.json        the names of classes 0, 1, 2, ...
 sample.json                       number and size of the images and the seed, to draw the same again
 
 "Road" is all paved ground, pavements included. 255 in a mask marks pixels that count neither in
-training nor in evaluation: kerbs, lamps, signs, the bonnet of the camera's car, and a thin border
-around everything that stands in the street.
+training nor in evaluation: kerbs, lamps, and a thin border around everything that stands in the street.
 
-The pictures come from a program; they show nobody and no place. Use them for whatever you like.
+A program drew the images; they show nobody and no place. Use them for whatever you like.
 """
 
 
@@ -64,85 +60,59 @@ def write_sample(
 ) -> None:
     """Draw a data set of so many pairs in `directory`: 70 % to train on, 15 % to validate, 15 % to test.
 
-    Picture number i depends on the size, the seed and i alone. `progress` is called with the numbers of
-    pictures drawn and wanted. Raises UserError for numbers and sizes that make no data set, OutputExistsError
-    when `directory` exists and is not to be overwritten, or holds anything but an earlier sample.
+    Image i depends on the size, the seed and i alone. `progress` is called with the numbers of images drawn and wanted.
+    Raises UserError for numbers and sizes that make no data set, OutputExistsError when `directory` exists and is not
+    to be overwritten, or holds anything but an earlier sample.
     """
-    _check_bad_wishes(images, width, height, seed)
+    _check(images, width, height, seed)
+    held_out = max(1, round(0.15 * images))
+    splits = ["train"] * (images - 2 * held_out) + ["validation"] * held_out + ["test"] * held_out
     with atomic_directory(directory, overwrite, _MARKER) as folder:
-        splits = _split(images)
-        for split in dict.fromkeys(splits):
+        for split in ("train", "validation", "test"):
             (folder / split).mkdir()
             (folder / f"{split}_annotation").mkdir()
-        _draw_all(partial(_write_pair, folder, width, height, seed), splits, progress)
-        _write_label_maps(folder / "label_map")
-        wishes = {"images": images, "width": width, "height": height, "seed": seed}
-        write_json(folder / _MARKER, wishes)
-        write_bytes(folder / "README.txt", _README.format(**wishes).encode())
+        with ThreadPoolExecutor(available_cores()) as pool:
+            try:
+                write = partial(_write_pair, folder, width, height, seed)
+                writing = [pool.submit(write, index, split) for index, split in enumerate(splits)]
+                for done, pair in enumerate(as_completed(writing), start=1):
+                    pair.result()
+                    if progress:
+                        progress(done, images)
+            except BaseException:  # Ctrl-C too: images that are not begun are not drawn
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        (folder / "label_map").mkdir()
+        label_map = {"map": {str(index): value for index, value in enumerate(PIXEL_VALUES)}}
+        for split in ("train", "validation"):
+            write_json(folder / "label_map" / f"{split}_label_map.json", label_map)
+        write_json(folder / "label_map" / "class_names.json", list(CLASS_NAMES))
+        options = {"images": images, "width": width, "height": height, "seed": seed}
+        write_json(folder / _MARKER, options)
+        write_bytes(folder / "README.txt", _README.format(**options).encode())
 
 
-def _check_bad_wishes(images: int, width: int, height: int, seed: int) -> None:
+def _check(images: int, width: int, height: int, seed: int) -> None:
     if images < FEWEST_IMAGES:
         raise UserError(
-            f"A sample of {images} images cannot be split into train, validation and test. "
-            f"Ask for {FEWEST_IMAGES} or more."
+            f"A sample of {images} images cannot be split into train, validation and test. Ask for {FEWEST_IMAGES} or "
+            "more."
         )
     if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in (width, height)):
         raise UserError(
-            f"Sample images of {width}x{height} pixels cannot be drawn: both sides must be from "
-            f"{SMALLEST_SIDE} to {LARGEST_SIDE} pixels, for example 320x240."
+            f"Sample images of {width}x{height} pixels cannot be drawn: both sides must be from {SMALLEST_SIDE} to "
+            f"{LARGEST_SIDE} pixels, for example 320x240."
         )
     if seed < 0:
         raise UserError(f"The seed must be 0 or a larger whole number, not {seed}.")
-
-
-def _split(images: int) -> list[str]:
-    """The folder of each picture."""
-    held_out = max(1, round(0.15 * images))
-    return ["train"] * (images - 2 * held_out) + ["validation"] * held_out + ["test"] * held_out
-
-
-def _draw_all(draw: Callable[[int, str], None], splits: list[str], progress: Callable[[int, int], None] | None) -> None:
-    """Draw every picture, on all processors; after a failure or Ctrl-C, those not begun are not."""
-    with ThreadPoolExecutor(available_cores()) as pool:
-        try:
-            drawing = [pool.submit(draw, index, split) for index, split in enumerate(splits)]
-            for done, pair in enumerate(as_completed(drawing), start=1):
-                pair.result()
-                if progress:
-                    progress(done, len(splits))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _write_pair(folder: Path, width: int, height: int, seed: int, index: int, split: str) -> None:
     image, classes = draw_scene(np.random.default_rng([seed, index]), width, height)
     name = f"scene_{index:05d}"
     (folder / split / f"{name}.jpg").write_bytes(encode_jpeg(image))
-    mask = encode_mask(_PIXEL_OF_CLASS[classes], _PALETTE)
-    (folder / f"{split}_annotation" / f"{name}.png").write_bytes(mask)
-
-
-def _write_label_maps(folder: Path) -> None:
-    folder.mkdir()
-    label_map = {"map": {str(index): value for index, value in enumerate(PIXEL_VALUES)}}
-    write_json(folder / "train_label_map.json", label_map)
-    write_json(folder / "validation_label_map.json", label_map)
-    write_json(folder / "class_names.json", list(CLASS_NAMES))
-
-
-def _pixel_of_class() -> NDArray[np.uint8]:
-    table = np.full(256, IGNORE, np.uint8)
-    table[: len(PIXEL_VALUES)] = PIXEL_VALUES
-    return table
-
-
-def _palette() -> NDArray[np.uint8]:
+    values = np.full(256, IGNORE, np.uint8)
+    values[: len(PIXEL_VALUES)] = PIXEL_VALUES
     palette = np.zeros((max(PIXEL_VALUES) + 1, 3), np.uint8)
     palette[list(PIXEL_VALUES)] = _COLOURS
-    return palette
-
-
-_PIXEL_OF_CLASS: Final = _pixel_of_class()
-_PALETTE: Final = _palette()
+    (folder / f"{split}_annotation" / f"{name}.png").write_bytes(encode_mask(values[classes], palette))
