@@ -222,17 +222,12 @@ def test_inspect_checks_hyperparameters_like_a_training(calls: Calls, capsys: py
 
 def test_train_passes_on_how_data_come(calls: Calls, tmp_path: Path) -> None:
     flags = ["--attributes", "source-ref, road-ref", "--input-mode", "Pipe"]
-    cache = ["--cache", str(tmp_path / "c"), "--cache-size", "2", "--cache-masks"]
+    cache = ["--cache", str(tmp_path / "c"), "--cache-size", "2"]
     assert main(["train", "s3://bucket/data", "--output", "out", *flags, *cache]) == 0
     (data, given), _, _ = calls[0][0]
-    assert data == "s3://bucket/data" and given["input_mode"] == "Pipe" and given["keep_masks"]
+    assert data == "s3://bucket/data" and given["input_mode"] == "Pipe"
     assert given["attributes"] == ("source-ref", "road-ref")
     assert given["cache"] == Cache(tmp_path / "c", 2 * 10**9) and (tmp_path / "c").is_dir()
-
-
-def test_masks_are_kept_in_a_cache_only(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
-    message = complaint(capsys, "train", "data", "--output", "out", "--cache-masks")
-    assert message == "--cache-masks keeps decoded masks in --cache, which is missing: name a folder."
 
 
 def test_pipe_serves_one_manifest_as_both_channels(calls: Calls) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segwright.checks.prepare import settle_classes
-from segwright.data.channels import Channels, read_names
+from segwright.data.channels import Channels, Source, read_names
 from segwright.errors import DataError, LabelError
 from segwright.labels import LabelMap
 from tests.helpers.files import touch, write_manifest
@@ -22,12 +22,12 @@ def data(tmp_path: Path) -> Path:
 def test_channels_are_found_below_the_data_folder_or_where_they_are_given(data: Path, tmp_path: Path) -> None:
     channels = Channels.locate(data)
     first, second, third, fourth = (data / name for name in PICTURES)
-    assert channels == Channels(first, second, third, fourth)
+    assert channels == Channels(Source(first, second), Source(third, fourth))
     (data / "label_map").mkdir()
     assert Channels.locate(data).label_map == data / "label_map"
     other = tmp_path / "masks"
     other.mkdir()
-    assert Channels.locate(data, train_annotation=other, validation=None).train_annotation == other
+    assert Channels.locate(data, train_annotation=other, validation=None).train.masks == other
     everywhere = [data / name for name in PICTURES]
     given = Channels.locate(
         None,
@@ -44,8 +44,8 @@ def test_every_missing_channel_is_named_with_its_option(data: Path, tmp_path: Pa
     with pytest.raises(DataError) as error:
         Channels.locate(data, validation=tmp_path / "nowhere", label_map=tmp_path / "map.json")
     message = str(error.value)
-    assert "--train-annotation DIR, --validation DIR, --label-map" in message
-    assert "nowhere" in message and "map.json" in message and "--train DIR" not in message
+    assert message.endswith("give their locations as train_annotation, validation, label_map.")
+    assert "nowhere" in message and "map.json" in message and "train, " not in message
     with pytest.raises(DataError, match="is not a folder"):
         Channels.locate(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no data folder was given"):
@@ -93,8 +93,8 @@ def test_label_maps_of_other_names_are_not_passed_over_in_silence(data: Path, ca
 def test_lists_of_pairs_need_no_folders_of_masks(tmp_path: Path) -> None:
     touch(tmp_path, "data/train.manifest", "data/validation/only.jsonl", "data/notes.txt")
     channels = Channels.locate(tmp_path / "data")
-    assert channels.train == tmp_path / "data/train.manifest" and channels.train_annotation is None
-    assert channels.validation == tmp_path / "data/validation/only.jsonl"
+    assert channels.train == Source(tmp_path / "data/train.manifest")
+    assert channels.validation == Source(tmp_path / "data/validation/only.jsonl")
 
 
 def beside(root: Path, *references: str, split: str = "train") -> Path:
@@ -112,7 +112,7 @@ def test_a_manifest_beside_its_files_lists_the_pairs(tmp_path: Path, caplog: pyt
     touch(tmp_path, "validation.rec")
     with caplog.at_level(logging.INFO, "segwright"):
         channels = Channels.locate(tmp_path)
-    assert channels.train == manifest and channels.train_annotation is None
+    assert channels.train == Source(manifest)
     named = [Path(pair.mask.name).relative_to(tmp_path).as_posix() for pair in channels.pairing("train").pairs]
     assert named == ["train/masks/gone.png", "train/masks/b.png", "train/masks/a.png"]
     assert f"{tmp_path}/train: the pairs are those that pairs.manifest lists" in caplog.text
@@ -121,7 +121,7 @@ def test_a_manifest_beside_its_files_lists_the_pairs(tmp_path: Path, caplog: pyt
 def test_a_manifest_beside_files_that_are_no_pictures_is_used_wherever_it_points(tmp_path: Path) -> None:
     touch(tmp_path, "train/_SUCCESS", "train/readme.txt", "validation.rec")
     manifest = write_manifest(tmp_path / "train/out.jsonl", [{"source-ref": "s3://b/a.jpg", "l-ref": "s3://b/a.png"}])
-    assert Channels.locate(tmp_path).train == manifest
+    assert Channels.locate(tmp_path).train.images == manifest
 
 
 def test_a_folder_of_masks_comes_before_a_manifest_beside_the_images(
@@ -130,7 +130,7 @@ def test_a_folder_of_masks_comes_before_a_manifest_beside_the_images(
     beside(tmp_path, "images/a.jpg")
     touch(tmp_path, "train_annotation/a.png", "validation.rec")
     with caplog.at_level(logging.INFO, "segwright"):
-        assert Channels.locate(tmp_path).train == tmp_path / "train"
+        assert Channels.locate(tmp_path).train.images == tmp_path / "train"
     assert "not used, since the masks are in train_annotation: pairs.manifest" in caplog.text
 
 
@@ -147,13 +147,13 @@ def test_a_manifest_that_names_other_files_or_one_of_several_is_refused(tmp_path
 
 def test_a_folder_of_images_needs_one_of_masks(tmp_path: Path) -> None:
     touch(tmp_path, "train/a.jpg", "validation.rec")
-    with pytest.raises(DataError, match=r"Missing .*: train_annotation\. .*--train-annotation DIR"):
+    with pytest.raises(DataError, match=r"Missing .*: train_annotation\. .*their locations as train_annotation"):
         Channels.locate(tmp_path)
 
 
 def test_pipes_need_not_be_there_yet(tmp_path: Path) -> None:
     channels = Channels.locate(tmp_path, input_mode="Pipe")
-    assert (channels.train, channels.validation) == (tmp_path / "train", tmp_path / "validation")
+    assert (channels.train, channels.validation) == (Source(tmp_path / "train"), Source(tmp_path / "validation"))
     assert channels.stream("train") is not None and channels.label_map is None
     with pytest.raises(DataError, match="FIFO on this machine"):
         Channels.locate(None, train="s3://b/train", validation=tmp_path, input_mode="Pipe").stream("train")
@@ -169,8 +169,8 @@ def test_a_folder_as_roboflow_writes_it_is_a_data_folder(tmp_path: Path, caplog:
     touch(tmp_path, "train/a.jpg", "train/a_mask.png", "valid/b.jpg", "valid/b_mask.png", "test/c.jpg")
     with caplog.at_level(logging.INFO, "segwright"):
         channels = Channels.locate(tmp_path)
-    assert (channels.train, channels.train_annotation) == (tmp_path / "train", tmp_path / "train")
-    assert (channels.validation, channels.validation_annotation) == (tmp_path / "valid", tmp_path / "valid")
+    assert channels.train == Source(tmp_path / "train", tmp_path / "train")
+    assert channels.validation == Source(tmp_path / "valid", tmp_path / "valid")
     assert [Path(pair.mask.name).name for pair in channels.pairing("validation").pairs] == ["b_mask.png"]
     assert "train, with images and masks side by side; validation is" in caplog.text
     assert f"{tmp_path / 'test'} is not used" in caplog.text
@@ -178,7 +178,7 @@ def test_a_folder_as_roboflow_writes_it_is_a_data_folder(tmp_path: Path, caplog:
 
 def test_channels_by_their_own_names_come_before_any_layout(data: Path) -> None:
     (data / "train_masks").mkdir()
-    assert Channels.locate(data).train_annotation == data / "train_annotation"
+    assert Channels.locate(data).train.masks == data / "train_annotation"
 
 
 def test_images_without_masks_beside_them_are_no_layout(tmp_path: Path) -> None:

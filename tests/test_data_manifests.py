@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from segwright.checks.channel import check_pairs
-from segwright.data.channels import list_pairs
+from segwright.data.channels import Source
 from segwright.data.manifests import referred
 from segwright.data.pairs import read_mask
 from segwright.data.recordio_files import record_pairs
@@ -29,7 +29,7 @@ def test_references_are_addresses_or_paths_from_the_manifest(tmp_path: Path) -> 
             {"source-ref": "s3://bucket/c.jpg", "road-ref": str(tmp_path / "c.png")},
         ],
     )
-    first, second = list_pairs(manifest, None).pairs
+    first, second = Source(manifest).pairing().pairs
     assert (first.key, second.key) == ("line 1", "line 2")
     assert first.image == FileBlob(tmp_path / "images/a b.jpg") and first.mask == FileBlob(tmp_path / "masks/a b.png")
     assert second.image == S3Blob("bucket", "c.jpg") and second.mask == FileBlob(tmp_path / "c.png")
@@ -67,10 +67,10 @@ def test_a_path_in_a_manifest_in_s3_does_not_leave_its_bucket() -> None:
 def test_a_line_that_refers_to_nothing_is_named(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.jsonl", [{"source-ref": "a.jpg", "m-ref": "a.png"}, {"source-ref": "b"}])
     with pytest.raises(DataError, match=r"m\.jsonl, line 2"):
-        list_pairs(manifest, None)
+        Source(manifest).pairing()
     write_manifest(tmp_path / "m.jsonl", [{"source-ref": "a.jpg", "m-ref": 7}])
     with pytest.raises(DataError, match="line 1, m-ref"):
-        list_pairs(manifest, None)
+        Source(manifest).pairing()
 
 
 def test_a_palette_that_disagrees_with_the_colour_map_is_believed(
@@ -87,17 +87,17 @@ def test_a_palette_that_disagrees_with_the_colour_map_is_believed(
     }
     metadata = {"internal-color-map": colours}
     line: dict[str, object] = {"source-ref": "a.jpg", "l-ref": "a.png", "l-ref-metadata": metadata}
-    pairing = list_pairs(write_manifest(tmp_path / "m.manifest", [line]), None)
+    pairing = Source(write_manifest(tmp_path / "m.manifest", [line])).pairing()
     assert read_mask(pairing.pairs[0]).tolist() == [[0, 2, 1, 1]]
     corrected = check_pairs(pairing, None, 3, channel="train")
-    plain = list_pairs(write_manifest(tmp_path / "n.manifest", [{"source-ref": "a.jpg", "l-ref": "a.png"}]), None)
+    plain = Source(write_manifest(tmp_path / "n.manifest", [{"source-ref": "a.jpg", "l-ref": "a.png"}])).pairing()
     assert check_pairs(plain, None, 3, channel="train").fingerprint != corrected.fingerprint, "other labels"
     assert "in 1 of 1 masks indices and colours disagree" in caplog.text
 
 
 def test_records_of_a_file_are_read_where_they_lie(channels_folder: Draw, tmp_path: Path) -> None:
     data = channels_folder(train=3)
-    folders = list_pairs(data / "train", data / "train_annotation")
+    folders = Source(data / "train", data / "train_annotation").pairing()
     payloads = [blob.read() for pair in folders.pairs for blob in (pair.image, pair.mask)]
     odd = b"\xff\xd8\xff\x00" + MAGIC.to_bytes(4, "little") + b"rest"
     file = tmp_path / "train.rec"

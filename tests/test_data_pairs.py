@@ -1,19 +1,17 @@
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segwright.data import pairs
-from segwright.data.pairs import Pair, read_crop, read_mask, read_pair
+from segwright.data.pairs import Pair, read_crop, read_pair
 from segwright.data.transforms import apply_crop, fixed_crop
 from segwright.errors import DataError
 from segwright.formats.exif import turned
 from segwright.formats.images import RGB, PixelFormat, encode_jpeg
 from segwright.labels import IGNORE, LabelMap
-from segwright.storage import Blob, BytesBlob, Cache, FileBlob
+from segwright.storage import Blob, BytesBlob, FileBlob
 
 
 def path_of(blob: Blob) -> Path:
@@ -52,21 +50,6 @@ def test_a_class_that_nobody_checked_before_is_refused(pair: Pair) -> None:
     with pytest.raises(DataError, match=r"a_mask\.png holds a class outside 0 to 6"):
         read_pair(pair, LabelMap.identity(), num_classes=7)
     read_pair(pair, LabelMap.identity(), num_classes=10)
-
-
-def test_decoded_masks_are_kept_until_the_file_changes(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keeping = replace(pair, kept_masks=Cache(tmp_path / "cache", 10**6))
-    (tmp_path / "cache").mkdir()
-    first = read_mask(keeping)
-    kept = list((tmp_path / "cache").iterdir())
-    assert len(kept) == 1
-    monkeypatch.setattr(pairs, "decode_mask_of", lambda *_: pytest.fail("it is not decoded again"))
-    assert (read_mask(keeping) == first).all()
-    monkeypatch.undo()
-    Image.new("L", (7, 7)).save(path_of(pair.mask))
-    assert read_mask(keeping).shape == (7, 7) != first.shape
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 400), (643, 397)])

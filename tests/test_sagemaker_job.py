@@ -116,7 +116,7 @@ def located(root: Path, configs: dict[str, dict[str, str]], label_map: bool = Fa
 @pytest.mark.parametrize("mode", ["File", "FastFile"])
 def test_files_are_found_and_label_maps_not_shared(tmp_path: Path, mode: str) -> None:
     channels = located(tmp_path, {name: channel(mode) for name in (*FOUR, "label_map")}, label_map=True)
-    assert channels.train == tmp_path / "input/data/train" and channels.input_mode == "File"
+    assert channels.train.images == tmp_path / "input/data/train" and channels.input_mode == "File"
     assert channels.read_label_map("train").to_json() == {"scale": 3}
     assert channels.read_label_map("validation") is None
 

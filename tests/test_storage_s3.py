@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import segwright
-from segwright.data.channels import Channels, list_pairs
+from segwright.data.channels import Channels, Source
 from segwright.data.loader import CropSettings, LoaderSettings, training_loader
 from segwright.errors import DataError, UserError
 from segwright.labels import LabelMap
@@ -64,7 +64,7 @@ def test_an_object_named_by_a_manifest_is_fetched_anew_when_it_changes(
 
     def read() -> list[bytes]:
         faults.gets, faults.heads = [], 0
-        pairs = list_pairs(manifest, None, cache=cache).pairs
+        pairs = Source(manifest, cache=cache).pairing().pairs
         return [blob.read() for _ in range(3) for pair in pairs for blob in (pair.image, pair.mask)]
 
     assert read() == [b"image", b"mask", b"other image", b"mask"] * 3
@@ -77,7 +77,7 @@ def test_an_object_named_by_a_manifest_is_fetched_anew_when_it_changes(
 
 def test_without_a_cache_nobody_asks_for_tags(bucket: object, faults: Faults, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.manifest", [{"source-ref": f"s3://{BUCKET}/a.jpg", "m-ref": "a.png"}])
-    list_pairs(manifest, None)
+    Source(manifest).pairing()
     assert faults.heads == 0
 
 
@@ -87,7 +87,7 @@ def test_an_object_without_a_tag_is_fetched_each_time(
     manifest = write_manifest(tmp_path / "m.manifest", [{"source-ref": f"s3://{BUCKET}/a.jpg", "m-ref": "a.png"}])
     cache = Cache(tmp_path / "cache", 10**6)
     cache.prepare()
-    (pair,) = list_pairs(manifest, None, cache=cache).pairs  # the object is not there yet
+    (pair,) = Source(manifest, cache=cache).pairing().pairs  # the object is not there yet
     assert f"1, such as s3://{BUCKET}/a.jpg" in caplog.text
     for body in (b"one", b"two"):
         bucket.put_object(Bucket=BUCKET, Key="a.jpg", Body=body)  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ def test_a_local_manifest_uses_the_cache(bucket: object, faults: Faults, tmp_pat
     manifest = write_manifest(tmp_path / "m.manifest", [{"source-ref": f"s3://{BUCKET}/a.jpg", "m-ref": "a.png"}])
     cache = Cache(tmp_path / "cache", 10**6)
     cache.prepare()
-    (pair,) = list_pairs(manifest, None, cache=cache).pairs
+    (pair,) = Source(manifest, cache=cache).pairing().pairs
     assert [pair.image.read() for _ in range(3)] == [b"image"] * 3 and faults.fetched == ["a.jpg"]
 
 
@@ -208,7 +208,7 @@ def test_a_training_on_objects_equals_one_on_files(
     cache = Cache(tmp_path / "cache", 10**9) if cached else None
     if cache:
         cache.prepare()
-    places = (Channels.locate(data), Channels.locate(f"s3://{BUCKET}/set one", cache=cache, keep_masks=cached))
+    places = (Channels.locate(data), Channels.locate(f"s3://{BUCKET}/set one", cache=cache))
     for number, channels in enumerate(places):
         segwright.train(channels, tmp_path / f"model {number}", settings(), device="cpu")
     one, other = (segwright.load(tmp_path / f"model {number}", "cpu") for number in range(2))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import segwright
 from segwright.bundle import LAST, read_description
 from segwright.data import pipe_mode as fifo
-from segwright.data.channels import list_pairs
+from segwright.data.channels import Source
 from segwright.data.pipe_server import serve
 from segwright.data.stream_identity import PairDigests
 from segwright.errors import OutputExistsError, UserError
@@ -45,7 +45,7 @@ def lines(channels_folder: Draw) -> dict[str, Lines]:
     data = channels_folder(train=13, validation=6)
     found: dict[str, Lines] = {}
     for split in ("train", "validation"):
-        pairs = list_pairs(data / split, data / f"{split}_annotation").pairs
+        pairs = Source(data / split, data / f"{split}_annotation").pairing().pairs
         found[split] = [{"source-ref": p.image.name, "label-ref": p.mask.name} for p in pairs]
     return found
 

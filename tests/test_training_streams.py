@@ -13,7 +13,7 @@ from PIL import Image
 
 import segwright
 from segwright.bundle import read_description
-from segwright.data.channels import list_pairs
+from segwright.data.channels import Source
 from segwright.data.pipe_server import serve
 from segwright.errors import DataError, UserError
 from segwright.training.train_step import TrainState
@@ -30,7 +30,7 @@ def manifests(channels_folder: Draw, tmp_path: Path) -> Manifests:
     data = channels_folder(train=10)
     made = []
     for split in ("train", "validation"):
-        pairs = list_pairs(data / split, data / f"{split}_annotation").pairs
+        pairs = Source(data / split, data / f"{split}_annotation").pairing().pairs
         lines: list[dict[str, object]] = [{"source-ref": p.image.name, "label-ref": p.mask.name} for p in pairs]
         made.append(write_manifest(tmp_path / f"{split}.manifest", lines))
     return made[0], made[1]
@@ -61,7 +61,7 @@ def test_a_stream_trains_and_validates_like_folders(manifests: Manifests, tmp_pa
     assert description.data["train"]["complete"] is False and description.data["train"]["pairs"] is None
     assert [record["updates"] for record in records(bundle)] == [3, 6]
     manifest = segwright.Channels.locate(None, train=manifests[0], validation=manifests[1])
-    scores = segwright.evaluate(bundle, manifest.validation, device="cpu")
+    scores = segwright.evaluate(bundle, manifest.validation.images, device="cpu")
     assert scores.mean_iou == pytest.approx(description.metrics["best"]["mean_iou"], abs=1e-9)
 
 

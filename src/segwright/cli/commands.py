@@ -14,7 +14,6 @@ from segwright.cli.shared import (
     Attributes,
     Bundle,
     CacheFolder,
-    CacheMasks,
     CacheSize,
     ChannelFlags,
     ClassNames,
@@ -41,7 +40,6 @@ def train(
     input_mode: InputModeFlag = "File",
     cache: CacheFolder = None,
     cache_size: CacheSize = 10.0,
-    cache_masks: CacheMasks = False,
     start_from: Annotated[
         Path | None,
         Parameter(name="--from", help="A trained model to start from; classes that both know keep what they learnt."),
@@ -83,8 +81,7 @@ def train(
         data,
         **(channels or ChannelFlags()).given(),
         input_mode=input_mode,
-        cache=open_cache(cache, cache_size, cache_masks),
-        keep_masks=cache_masks,
+        cache=open_cache(cache, cache_size),
     )
     run(
         places,

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Group, Parameter, validators
 
 from segwright import __version__
-from segwright.errors import UserError
 from segwright.storage import Cache
 
 CHANNELS = Group(
@@ -86,15 +85,6 @@ CacheSize = Annotated[
     float,
     Parameter(group=CHANNELS, validator=validators.Number(gt=0), help="Gigabytes that --cache may hold."),
 ]
-CacheMasks = Annotated[
-    bool,
-    Parameter(
-        group=CHANNELS,
-        negative=(),
-        show_default=False,
-        help="Keep decoded masks in --cache as well: large masks load faster.",
-    ),
-]
 Device = Annotated[
     Literal["cpu", "cuda", "mps"] | None,
     Parameter(help="Where to compute; left out, the best that is there."),
@@ -117,11 +107,9 @@ Bundle = Annotated[
 ]
 
 
-def open_cache(folder: Path | None, gigabytes: float, masks: bool) -> Cache | None:
-    """The cache that the flags ask for. Raises UserError where it cannot be written, and for masks without a folder."""
+def open_cache(folder: Path | None, gigabytes: float) -> Cache | None:
+    """The cache that the flags ask for. Raises UserError where it cannot be written."""
     if folder is None:
-        if masks:
-            raise UserError("--cache-masks keeps decoded masks in --cache, which is missing: name a folder.")
         return None
     cache = Cache(folder.resolve(), round(gigabytes * 1e9))
     cache.prepare()

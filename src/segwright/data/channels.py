@@ -1,7 +1,4 @@
-"""The inputs of a training job: which channels there are, where they lie, and in what form.
-
-Knows SageMaker's channel names, folders, lists of pairs, streams and label map files. Refuses to know how pairs are
-found in any of them: `folders`, `manifests`, `record_files` and `fifo` do.
+"""The inputs of a training: training and validation pairs, and the label maps of their masks.
 
 Source: SageMaker's contract, sections 1.1, 1.4 and 2.
 """
@@ -33,116 +30,112 @@ InputMode = Literal["File", "Pipe"]
 SPLITS: Final[tuple[Split, Split]] = ("train", "validation")
 
 LIST_SUFFIXES: Final = (*MANIFEST_SUFFIXES, RECORD_SUFFIX)
-"""Endings of files that hold or name images and masks together, so that no folder of masks is needed."""
+"""Endings of files that name or hold images and masks together, so that no folder of masks is needed."""
 
-_PICTURE_CHANNELS: Final = CHANNELS[:4]
+_INPUTS: Final = CHANNELS[:5]  # but for the model
 _LABEL_FILES: Final = ("train_label_map", "validation_label_map", "class_names")
 _LABEL_SUFFIXES: Final = (".json", ".txt")
 
 
 @dataclass(frozen=True)
-class Channels:
-    """Where the inputs of a training job lie: folders, a manifest or RecordIO file with images and masks, or in
-    mode `Pipe` the FIFOs `train_0`, `train_1`, ... The places of masks are None where images come with theirs.
-    """
+class Source:
+    """Where the pairs of one split come from."""
 
-    train: Location
-    train_annotation: Location | None
-    validation: Location
-    validation_annotation: Location | None
+    images: Location
+    """A folder, a manifest or a RecordIO file; in mode `Pipe` the path of the FIFOs without `_0`, `_1`, ..."""
+    masks: Location | None = None
+    """A folder; None where images come with their masks."""
+    attributes: tuple[str, ...] | None = None
+    """The names of image, mask and, if wanted, metadata in a manifest; None: inferred."""
+    cache: Cache | None = None
+    """Keeps objects of S3 on the disk."""
+
+    def pairing(self) -> Pairing:
+        """The pairs. Raises DataError where they cannot be found."""
+        if self.images.suffix.lower() in MANIFEST_SUFFIXES:
+            return manifest_pairs(self.images, self.attributes, self.cache)
+        if self.images.suffix.lower() == RECORD_SUFFIX:
+            return record_pairs(self.images)
+        if self.masks is None:
+            raise DataError(f"{self.images} is a folder of images, so a folder of masks is needed as well.")
+        return find_pairs(self.images, self.masks)
+
+    def stream(self) -> FifoStream:
+        """The stream in mode `Pipe`, not yet opened. Raises DataError for one in S3."""
+        if isinstance(self.images, S3Location):
+            raise DataError(f"{self.images}: in mode Pipe a channel is a FIFO on this machine.")
+        return FifoStream(self.images)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The inputs of a training."""
+
+    train: Source
+    validation: Source
     label_map: Location | None = None
     """A folder, a single file, or None."""
     input_mode: InputMode = "File"
-    attributes: tuple[str, ...] | None = None
-    """The names of image, mask and, if wanted, metadata in manifests; None: worked out."""
-    cache: Cache | None = None
-    """Where objects of S3 are kept on the disk, if anywhere."""
-    keep_masks: bool = False
-    """Whether decoded masks are kept there as well."""
     share_label_map: bool = True
     """Whether validation masks without a label map of their own are read with that of the training masks."""
 
     @classmethod
     def locate(
         cls,
-        data: Location | str | None,
+        data: Location | str | None = None,
         *,
-        train: Location | str | None = None,
-        train_annotation: Location | str | None = None,
-        validation: Location | str | None = None,
-        validation_annotation: Location | str | None = None,
-        label_map: Location | str | None = None,
         input_mode: InputMode = "File",
         attributes: Sequence[str] | None = None,
         cache: Cache | None = None,
-        keep_masks: bool = False,
         share_label_map: bool = True,
+        **locations: Location | str | None,
     ) -> "Channels":
-        """Take each channel from where it was given, else from what has its name below `data`.
+        """Find each channel where it is given, else by its name below `data`, which may be a folder of another tool.
 
-        `cache` keeps objects of S3 and, with `keep_masks`, decoded masks on the disk. With `share_label_map` validation
-        masks without a label map of their own are read with that of the training masks. Raises DataError that names
-        every channel that is missing and the option that can point to it.
+        `locations` may be given for `train`, `train_annotation`, `validation`, `validation_annotation` and `label_map`.
+        `attributes` names image, mask and metadata in manifests; `cache` keeps objects of S3 on the disk. Raises
+        DataError that names every channel that is missing.
         """
+        if unknown := locations.keys() - _INPUTS:
+            raise TypeError(f"no such channel: {', '.join(sorted(unknown))}")
         root = None if data is None else parse_location(data, cache)
-        given = {
-            "train": train,
-            "train_annotation": train_annotation,
-            "validation": validation,
-            "validation_annotation": validation_annotation,
-            "label_map": label_map,
-        }
-        found = {name: parse_location(place, cache) for name, place in given.items() if place is not None}
         if isinstance(root, Path) and not root.is_dir():
-            raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_PICTURE_CHANNELS)}.")
-        if root is not None:
-            found = _looked_up(root, input_mode) | found
+            raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_INPUTS[:4])}.")
+        named = _below(root, input_mode) if root is not None else {}
+        given = {name: parse_location(place, cache) for name, place in locations.items() if place is not None}
+        found = named | given
+        names = tuple(attributes) if attributes else None
         for split in SPLITS:
             if split in found:
-                found[split] = _list_in(split, found[split], attributes, f"{split}_annotation" in found)
-        pictures = [name for name in given if given[name] is not None and name != "label_map"]
-        if isinstance(root, Path) and not pictures and input_mode == "File" and _missing(found, input_mode):
-            found |= _laid_out(root)
-        _check_missing(found, root, input_mode)
-        channels = cls(
-            train=found["train"],
-            train_annotation=found.get("train_annotation"),
-            validation=found["validation"],
-            validation_annotation=found.get("validation_annotation"),
-            label_map=found.get("label_map"),
-            input_mode=input_mode,
-            attributes=tuple(attributes) if attributes else None,
-            cache=cache,
-            keep_masks=keep_masks,
-            share_label_map=share_label_map,
-        )
-        channels._report_strange_label_files()
-        return channels
+                found[split] = _list_in(split, found[split], names, f"{split}_annotation" in found)
+        if isinstance(root, Path) and not given.keys() - {"label_map"} and input_mode == "File" and _missing(found):
+            found |= _from_layout(root)
+        if missing := _missing(found, input_mode):
+            which = ", ".join(f"{name} ({why})" if why else name for name, why in missing.items())
+            hint = undivided(root) if isinstance(root, Path) else ""
+            raise DataError(
+                f"Missing {'because no data folder was given' if root is None else f'below {root}'}: {which}. Put them "
+                f"there, or give their locations as {', '.join(missing)}.{hint}"
+            )
+        train, validation = (Source(found[split], found.get(f"{split}_annotation"), names, cache) for split in SPLITS)
+        _warn_of_unknown_label_files(found.get("label_map"))
+        return cls(train, validation, found.get("label_map"), input_mode, share_label_map)
 
     def pairing(self, split: Split) -> Pairing:
-        """Find the pairs of a channel that is no stream. Raises DataError where they cannot be found."""
-        images, masks = (
-            (self.train, self.train_annotation) if split == "train" else (self.validation, self.validation_annotation)
-        )
-        return list_pairs(images, masks, self.attributes, self.cache, keep_masks=self.keep_masks)
+        """Find the pairs of a split in mode `File`. Raises DataError where they cannot be found."""
+        return self._source(split).pairing()
 
     def stream(self, split: Split) -> FifoStream | None:
-        """The stream of a channel in mode `Pipe`, not yet opened; None in mode `File`."""
-        if self.input_mode == "File":
-            return None
-        place = self.train if split == "train" else self.validation
-        if isinstance(place, S3Location):
-            raise DataError(f"{place}: in mode Pipe a channel is a FIFO on this machine.")
-        return FifoStream(place)
+        """The stream of a split in mode `Pipe`, not yet opened; None in mode `File`."""
+        return self._source(split).stream() if self.input_mode == "Pipe" else None
 
     def label_map_file(self, split: Split) -> Location | None:
-        """The label map of the masks of one side, for validation perhaps the one of the training masks; else None."""
-        place = self._label_file(f"{split}_label_map")
-        shared = place is None and split == "validation" and self.share_label_map
-        return self._label_file("train_label_map") if shared else place
+        """The label map for the masks of a split, or None; validation may share the one for training."""
+        own = self._label_file(f"{split}_label_map")
+        return self._label_file("train_label_map") if own is None and self.share_label_map else own
 
     def read_label_map(self, split: Split) -> LabelMap | None:
-        """The label map of the masks of one side, or None. Raises LabelError for one that cannot be used."""
+        """The label map for the masks of a split, or None. Raises LabelError for one that cannot be used."""
         place = self.label_map_file(split)
         return None if place is None else LabelMap.parse(_text(place), str(place))
 
@@ -151,67 +144,28 @@ class Channels:
         return self._label_file("class_names") if self.label_map and is_folder(self.label_map) else None
 
     def class_table(self, num_classes: int | None) -> ClassTable | None:
-        """The table of classes that a tool wrote beside the masks, where nothing else says what pixel values mean.
+        """The table of classes that a tool wrote beside the masks, or None.
 
-        Raises LabelError where the tables of both sides differ.
+        Raises LabelError where the tables of both splits differ.
         """
-        sides = ((self.train_annotation, self.train), (self.validation_annotation, self.validation))
         folders = [
-            tuple(dict.fromkeys((masks, images, *([masks.parent] if isinstance(masks, Path) else []))))
-            for masks, images in sides
-            if masks is not None
+            tuple(dict.fromkeys((masks, source.images, *([masks.parent] if isinstance(masks, Path) else []))))
+            for source in (self.train, self.validation)
+            if (masks := source.masks) is not None
         ]
         return find_class_table(folders, num_classes)
 
+    def _source(self, split: Split) -> Source:
+        return {"train": self.train, "validation": self.validation}[split]
+
     def _label_file(self, stem: str) -> Location | None:
-        if self.label_map is None:
-            return None
-        if not is_folder(self.label_map):
+        if self.label_map is None or not is_folder(self.label_map):
             return self.label_map
         named = [self.label_map / f"{stem}{end}" for end in _LABEL_SUFFIXES]
         present = [place for place in named if is_file(place)]
         if len(present) > 1:
             raise LabelError(f"{present[0]} and {present[1]} both exist: remove the one that does not count.")
         return present[0] if present else None
-
-    def _report_strange_label_files(self) -> None:
-        """Warn of files in the label map folder whose names mean nothing, which would otherwise go unseen."""
-        if not isinstance(self.label_map, Path) or not self.label_map.is_dir():
-            return
-        strange = [
-            path.name
-            for path in entries(self.label_map)[0]
-            if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
-        ]
-        if strange:
-            logger.warning(
-                "%s: not used: %s; a label map is called train_label_map.json or validation_label_map.json.",
-                self.label_map,
-                listed(strange),
-            )
-
-
-def list_pairs(
-    images: Location,
-    masks: Location | None,
-    attributes: Sequence[str] | None = None,
-    cache: Cache | None = None,
-    *,
-    keep_masks: bool = False,
-) -> Pairing:
-    """The pairs of two folders, of a manifest (.manifest, .jsonl) or of a RecordIO file (.rec).
-
-    `attributes` names image, mask and metadata of a manifest. `cache` keeps objects of S3 that a manifest names and,
-    with `keep_masks`, decoded masks. Raises DataError where pairs cannot be found.
-    """
-    kept_masks = cache if keep_masks else None
-    if images.suffix.lower() in MANIFEST_SUFFIXES:
-        return manifest_pairs(images, attributes, cache, kept_masks)
-    if images.suffix.lower() == RECORD_SUFFIX:
-        return record_pairs(images, kept_masks)
-    if masks is None:
-        raise DataError(f"{images} is a folder of images, so a folder of masks is needed as well.")
-    return find_pairs(images, masks, kept_masks)
 
 
 def read_names(file: Location) -> tuple[str, ...]:
@@ -226,22 +180,21 @@ def _text(place: Location) -> str:
         raise LabelError(f"{place} cannot be read: it is not UTF-8 text") from None
 
 
-def _looked_up(root: Location, mode: InputMode) -> dict[str, Location]:
-    """What has the name of a channel below a place: a folder, or a list of pairs."""
+def _below(root: Location, mode: InputMode) -> dict[str, Location]:
+    """What has the name of a channel below a folder: a folder, a list of pairs, or in mode `Pipe` a FIFO to come."""
     found: dict[str, Location] = {}
-    if mode == "Pipe":
-        found = {split: root / split for split in SPLITS}
-        return found | ({"label_map": root / "label_map"} if is_folder(root / "label_map") else {})
-    for name in (*_PICTURE_CHANNELS, "label_map"):
+    for name in _INPUTS:
         lists = [root / f"{name}{end}" for end in LIST_SUFFIXES] if name in SPLITS else []
-        candidates = [place for place in (root / name, *lists) if is_folder(place) or is_file(place)]
-        if candidates:
-            found[name] = candidates[0]
+        there = [place for place in (root / name, *lists) if is_folder(place) or is_file(place)]
+        if mode == "File" or name == "label_map":
+            found |= {name: there[0]} if there else {}
+        elif name in SPLITS:
+            found[name] = root / name
     return found
 
 
 def _list_in(split: Split, place: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
-    """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the place.
+    """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the folder.
 
     It is all that the folder holds, or, without a folder of masks, lies beside the files that it names. Raises
     DataError where it is unclear which pairs are meant.
@@ -249,7 +202,7 @@ def _list_in(split: Split, place: Location, attributes: Sequence[str] | None, ha
     if not isinstance(place, Path) or not place.is_dir():
         return place
     files, folders = entries(place)
-    lists = [file for file in files if file.suffix.lower() in LIST_SUFFIXES]
+    lists = [file for file in files if _is_list(file)]
     if not lists or (len(files) == 1 and not folders):
         return lists[0] if lists else place
     named, masks = ", ".join(file.name for file in lists), f"{split}_annotation"
@@ -266,13 +219,13 @@ def _list_in(split: Split, place: Location, attributes: Sequence[str] | None, ha
             f"{place} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
             f"{masks}, or leave {named} alone in {split}."
         )
-    logger.info("%s: the pairs are those that %s lists; what else lies there is not looked for.", place, named)
+    logger.info("%s: the pairs are those that %s lists; other files there are not used.", place, named)
     return lists[0]
 
 
 def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Path) -> bool:
     """Whether a list of pairs is of its folder: a RecordIO file, which holds them, or a manifest that names some of the
-    pictures there, if there are any.
+    images there, if there are any.
     """
     if file.suffix.lower() == RECORD_SUFFIX:
         return True
@@ -285,7 +238,7 @@ def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Pat
     return not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
 
 
-def _laid_out(root: Path) -> Mapping[str, Location]:
+def _from_layout(root: Path) -> Mapping[str, Location]:
     """The channels in a folder as other tools write it; nothing where it is none.
 
     Raises DataError where several folders could be one channel, and where nothing beside the images is a mask.
@@ -305,43 +258,40 @@ def _laid_out(root: Path) -> Mapping[str, Location]:
     return layout.channels
 
 
-def _missing(found: Mapping[str, Location], mode: InputMode) -> list[str]:
-    """The channels that were not found, and why, where they were looked for."""
-    return [
-        f"{name} ({_absent(found[name])})" if name in found else name
-        for name in (*_PICTURE_CHANNELS, "label_map")
-        if _is_needed(name, found, mode) and not _is_there(found.get(name), name, mode)
-    ]
+def _missing(found: Mapping[str, Location], mode: InputMode = "File") -> dict[str, str]:
+    """The channels that are needed and not there, with what is wrong with a location that was given.
+
+    Masks are needed where their images lie in a folder, a label map where one was given.
+    """
+    missing = {}
+    for name in _INPUTS:
+        location = found.get(name)
+        images = found.get(name.removesuffix("_annotation"))
+        if name.endswith("_annotation") and (mode == "Pipe" or (images is not None and _is_list(images))):
+            continue
+        if location is None and name != "label_map":
+            missing[name] = ""
+        if location is None or (mode == "Pipe" and name in SPLITS) or is_folder(location):
+            continue
+        if not (is_file(location) and (name == "label_map" or _is_list(location))):
+            exists = isinstance(location, Path) and location.exists()
+            missing[name] = f"{location} {'is not a folder' if exists else 'does not exist'}"
+    return missing
 
 
-def _check_missing(found: Mapping[str, Location], root: Location | None, mode: InputMode) -> None:
-    """Raise DataError when a channel of pictures was not found, or is no folder where it should be."""
-    missing = _missing(found, mode)
-    if not missing:
+def _is_list(location: Location) -> bool:
+    return location.suffix.lower() in LIST_SUFFIXES
+
+
+def _warn_of_unknown_label_files(folder: Location | None) -> None:
+    if not isinstance(folder, Path) or not folder.is_dir():
         return
-    options = ", ".join(f"--{entry.split()[0].replace('_', '-')} DIR" for entry in missing)
-    where = f"below {root}" if root is not None else "because no data folder was given"
-    found_there = undivided(root) if isinstance(root, Path) else ""
-    raise DataError(
-        f"Missing {where}: {', '.join(missing)}. Put them there, or point to them with {options}.{found_there}"
-    )
-
-
-def _is_needed(name: str, found: Mapping[str, Location], mode: InputMode) -> bool:
-    """Label maps are needed where they were named; masks where their images are in a folder."""
-    if name == "label_map":
-        return name in found
-    images = found.get(name.removesuffix("_annotation"))
-    together = mode == "Pipe" or (images is not None and images.suffix.lower() in LIST_SUFFIXES)
-    return not (name.endswith("_annotation") and together)
-
-
-def _is_there(place: Location | None, name: str, mode: InputMode) -> bool:
-    if place is None or (mode == "Pipe" and name != "label_map"):
-        return place is not None
-    may_be_file = name == "label_map" or place.suffix.lower() in LIST_SUFFIXES
-    return is_folder(place) or (may_be_file and is_file(place))
-
-
-def _absent(place: Location) -> str:
-    return f"{place} is not a folder" if isinstance(place, Path) and place.exists() else f"{place} does not exist"
+    unknown = [
+        path.name for path in entries(folder)[0] if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
+    ]
+    if unknown:
+        logger.warning(
+            "%s: not used: %s; a label map is called train_label_map.json or validation_label_map.json.",
+            folder,
+            listed(unknown),
+        )

@@ -21,7 +21,7 @@ from segwright.data.unread import UnreadFiles, find_unread
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
-from segwright.storage import Blob, Cache, FileBlob, Location, S3Location, is_file, open_blob, walk_files
+from segwright.storage import Blob, FileBlob, Location, S3Location, is_file, open_blob, walk_files
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class _File(NamedTuple):
         return str(self.name._replace(ending=""))
 
 
-def find_pairs(images: Location, masks: Location, kept_masks: Cache | None = None) -> Pairing:
+def find_pairs(images: Location, masks: Location) -> Pairing:
     """Pair the images below one folder with the masks below another, or what lies side by side in one.
 
     Files pair by their path below the folder without the ending. What is left pairs by name alone, where sub-folders
@@ -61,7 +61,7 @@ def find_pairs(images: Location, masks: Location, kept_masks: Cache | None = Non
     images, and when nothing pairs.
     """
     if _below(masks, images) == PurePosixPath():
-        return _pairs_in_one(images, kept_masks)
+        return _pairs_in_one(images)
     image_files, mask_files = _files(images, without=_below(masks, images)), _files(masks, _below(images, masks))
     some_images, some_masks = _ending_in(IMAGE_SUFFIXES, image_files), _ending_in(MASK_SUFFIXES, mask_files)
     if not some_images or not some_masks:
@@ -74,10 +74,10 @@ def find_pairs(images: Location, masks: Location, kept_masks: Cache | None = Non
         raise DataError(_nothing_pairs(images, masks, some_images, some_masks))
     pairs = [(some_images[image], some_masks[mask]) for image, mask in match.pairs]
     unread = [find_unread(image_files, some_images), find_unread(mask_files, some_masks)]
-    return _pairing(pairs, some_images, some_masks, match.assumed, unread, kept_masks)
+    return _pairing(pairs, some_images, some_masks, match.assumed, unread)
 
 
-def _pairs_in_one(folder: Location, kept_masks: Cache | None) -> Pairing:
+def _pairs_in_one(folder: Location) -> Pairing:
     """Pair what lies side by side in one folder. What is in no pair counts as an image, if it can be one."""
     all_files = _files(folder)
     files = _ending_in((*IMAGE_SUFFIXES, *MASK_SUFFIXES), all_files)
@@ -90,7 +90,7 @@ def _pairs_in_one(folder: Location, kept_masks: Cache | None) -> Pairing:
     used = {file for pair in pairs for file in pair}
     images = [file for file in files if file not in used and file.path.suffix.lower() in IMAGE_SUFFIXES]
     others = [file for file in files if file not in used and file.path.suffix.lower() not in IMAGE_SUFFIXES]
-    return _pairing(pairs, images, others, match.assumed, [find_unread(all_files, files)], kept_masks)
+    return _pairing(pairs, images, others, match.assumed, [find_unread(all_files, files)])
 
 
 def list_images(paths: Sequence[Location], without: Path | None = None) -> list[tuple[str, Blob]]:
@@ -188,7 +188,6 @@ def _pairing(
     masks: Iterable[_File],
     assumed: tuple[str, ...],
     unread: Iterable[UnreadFiles | None],
-    kept_masks: Cache | None,
 ) -> Pairing:
     """A pairing of some pairs among images and masks. Raises DataError for a mask that is its own image."""
     own = [image for image, mask in pairs if _is_same_file(image.blob, mask.blob)]
@@ -199,7 +198,7 @@ def _pairing(
         )
     used = {file.blob.name for pair in pairs for file in pair}
     return Pairing(
-        pairs=tuple(sorted((Pair(i.key, i.blob, m.blob, kept_masks) for i, m in pairs), key=lambda pair: pair.key)),
+        pairs=tuple(sorted((Pair(i.key, i.blob, m.blob) for i, m in pairs), key=lambda pair: pair.key)),
         unpaired_images=tuple(sorted(file.blob.name for file in images if file.blob.name not in used)),
         unpaired_masks=tuple(sorted(file.blob.name for file in masks if file.blob.name not in used)),
         assumed=assumed,

@@ -285,12 +285,10 @@ def _fetched(visit: SampleIndex[Pair]) -> SampleIndex[Pair] | UserError:
     """The visit with its bytes in memory."""
     pair = visit.pair
     try:
-        held = replace(pair, image=BytesBlob(pair.image.name, pair.image.read()))
-        if pair.kept_masks is None:
-            held = replace(held, mask=BytesBlob(pair.mask.name, pair.mask.read()))
+        image, mask = (BytesBlob(blob.name, blob.read()) for blob in (pair.image, pair.mask))
     except DataError as error:
         return error
-    return replace(visit, pair=held)
+    return replace(visit, pair=replace(pair, image=image, mask=mask))
 
 
 def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:

@@ -27,9 +27,7 @@ logger = logging.getLogger(__name__)
 MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")
 
 
-def manifest_pairs(
-    manifest: Location, attributes: Sequence[str] | None, cache: Cache | None = None, kept_masks: Cache | None = None
-) -> Pairing:
+def manifest_pairs(manifest: Location, attributes: Sequence[str] | None, cache: Cache | None = None) -> Pairing:
     """List the pairs of a manifest; references are S3 addresses or paths from the manifest's folder, here or in S3.
 
     `cache` keeps objects of S3, which are asked for their tags first, so that those that changed are fetched anew. A
@@ -42,13 +40,7 @@ def manifest_pairs(
     width = len(str(lines[-1].number))
     return Pairing(
         tuple(
-            Pair(
-                f"line {line.number:0{width}}",
-                image,
-                mask,
-                kept_masks,
-                _legend(line, names, manifest),
-            )
+            Pair(f"line {line.number:0{width}}", image, mask, _legend(line, names, manifest))
             for line, image, mask in zip(lines, blobs[: len(lines)], blobs[len(lines) :], strict=True)
         )
     )

@@ -3,7 +3,6 @@
 Knows decoders and label maps. Refuses to know where bytes lie, and crops, batches and torch.
 """
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +11,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright import __version__
 from segwright.data.transforms import Crop, apply_crop
 from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
@@ -21,7 +19,7 @@ from segwright.formats.masks import MaskArray, decode_noted_mask
 from segwright.formats.notes import Note
 from segwright.formats.palette_repair import Legend, decode_with_legend
 from segwright.labels import IGNORE, LabelMap
-from segwright.storage import Blob, Cache
+from segwright.storage import Blob
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,6 @@ class Pair:
     key: str
     image: Blob
     mask: Blob
-    kept_masks: Cache | None = None
-    """Where the decoded mask is kept on the disk, if anywhere."""
     legend: Legend = ()
     """The colours of the mask's indices, where somebody told them: they correct a wrong palette."""
 
@@ -88,12 +84,7 @@ def read_crop(
 
 def read_mask(pair: Pair) -> MaskArray:
     """The numbers stored in a pair's mask, [H, W]; raises DataError."""
-    cache = pair.kept_masks
-    if cache is None or not (version := pair.mask.version):  # without one, a mask that changed would go unseen
-        return decode_mask_of(pair, pair.mask.read()).numbers
-    key = f"mask {__version__}\n{pair.mask.name}\n{version}\n{pair.legend}"
-    kept = cache.get(key, lambda: _packed(decode_mask_of(pair, pair.mask.read()).numbers))
-    return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False))
+    return decode_mask_of(pair, pair.mask.read()).numbers
 
 
 class DecodedMask(NamedTuple):
@@ -110,12 +101,6 @@ def decode_mask_of(pair: Pair, data: bytes) -> DecodedMask:
         return DecodedMask(*decode_with_legend(data, pair.mask.name, pair.legend))
     numbers, notes = decode_noted_mask(data, pair.mask.name)
     return DecodedMask(numbers, notes=notes)
-
-
-def _packed(mask: MaskArray) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, mask, allow_pickle=False)
-    return stream.getvalue()
 
 
 def _fitting(pair: Pair, label_map: LabelMap, size: tuple[int, ...], num_classes: int | None) -> NDArray[np.uint8]:

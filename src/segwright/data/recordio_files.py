@@ -15,12 +15,12 @@ from segwright.errors import DataError
 from segwright.formats.manifest import is_json, parse_object
 from segwright.formats.palette_repair import Legend
 from segwright.formats.recordio import index_records, join_parts
-from segwright.storage import Cache, FileRangesBlob, Location
+from segwright.storage import FileRangesBlob, Location
 
 RECORD_SUFFIX: Final = ".rec"
 
 
-def record_pairs(file: Location, kept_masks: Cache | None = None) -> Pairing:
+def record_pairs(file: Location) -> Pairing:
     """List the pairs of a RecordIO file on this machine; a pair's key is its number, from 0.
 
     Raises DataError for a file that is damaged, empty, or holds no whole pairs.
@@ -51,7 +51,6 @@ def record_pairs(file: Location, kept_masks: Cache | None = None) -> Pairing:
                 f"pair {number:0{digits}}",
                 blobs[first],
                 blobs[first + 1],
-                kept_masks,
                 _legend(blobs[first + 2]) if width == 3 else (),
             )
             for number, first in enumerate(range(0, len(blobs), width))

@@ -7,7 +7,7 @@ from pathlib import Path
 from segwright.checks.channel import check_pairs
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.console import progress, table
-from segwright.data.channels import LIST_SUFFIXES, list_pairs
+from segwright.data.channels import LIST_SUFFIXES, Source
 from segwright.errors import DataError, LabelError
 from segwright.evaluation.count import count_pairs
 from segwright.evaluation.metrics import Scores
@@ -43,7 +43,8 @@ def evaluate(
     logger.info(f"label map: {rule.to_json()}")
     if masks is not None and parse_location(images).suffix.lower() in LIST_SUFFIXES:
         raise DataError(f"{images} has its masks with it: leave --masks out.")
-    pairing = list_pairs(parse_location(images), None if masks is None else parse_location(masks), attributes)
+    named = None if attributes is None else tuple(attributes)
+    pairing = Source(parse_location(images), None if masks is None else parse_location(masks), named).pairing()
     classes = model.description.network.num_classes
     with progress("checking", len(pairing.pairs)) as advance:
         report = check_pairs(

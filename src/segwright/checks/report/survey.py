@@ -170,7 +170,7 @@ class _Surveyor:
         if classes:
             self.findings += suspicions(train, validation, declared=classes.count is not None)
         return Inspection(
-            source=f"{self.channels.train} and {self.channels.validation}",
+            source=f"{self.channels.train.images} and {self.channels.validation.images}",
             train=train,
             validation=validation,
             left_out=self.left_out,
