@@ -53,6 +53,7 @@ UNDERSCORED_DEFAULTS: dict[str, Any] = {
 OWN_DEFAULTS: dict[str, Any] = {
     "accumulation": 1,
     "output_stride": 8,
+    "decoder_output_stride": None,
     "backbone_weights": None,
     "seed": 0,
     "padding": "class-0",

@@ -28,15 +28,21 @@ def images_of(batch: int, height: int, width: int, bands: int = 3) -> torch.Tens
     return torch.randint(0, 256, (batch, bands, height, width), dtype=torch.uint8, generator=generator)
 
 
-def tiny(algorithm: Algorithm = "fcn", backbone: str = "test_efficientnet") -> SegmentationNetwork:
+DECODERS = (None, 4, 1)
+
+
+def tiny(
+    algorithm: Algorithm = "fcn", backbone: str = "test_efficientnet", decoder: int | None = None
+) -> SegmentationNetwork:
     torch.manual_seed(1)
-    return build_network(NetworkSpec(algorithm, backbone, num_classes=4))
+    return build_network(NetworkSpec(algorithm, backbone, num_classes=4, decoder_output_stride=decoder))
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_network(algorithm: Algorithm, backbone: str) -> None:
-    network = tiny(algorithm, backbone)
+def test_every_network(algorithm: Algorithm, backbone: str, decoder: int | None) -> None:
+    network = tiny(algorithm, backbone, decoder)
     assert network.spec.output_stride == BACKBONES[backbone]
     is_deterministic_in_any_memory_format(network.eval())
     learns_everywhere(network.train())
@@ -55,14 +61,22 @@ LENGTHS = st.one_of(
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @settings(max_examples=8)
-@given(height=LENGTHS, width=LENGTHS, stride=st.sampled_from([8, 16, 32]))
-@example(height=1, width=1, stride=8)
-@example(height=65, width=97, stride=8)
+@given(
+    height=LENGTHS,
+    width=LENGTHS,
+    stride=st.sampled_from([8, 16, 32]),
+    decoder=st.sampled_from([None, None, 4, 2, 1]),
+)
+@example(height=1, width=1, stride=8, decoder=None)
+@example(height=65, width=97, stride=8, decoder=None)
+@example(height=1, width=1, stride=16, decoder=1)
+@example(height=33, width=65, stride=32, decoder=2)
 @torch.no_grad()
 def test_every_network_takes_any_size(
-    algorithm: Algorithm, backbone: str, height: int, width: int, stride: int
+    algorithm: Algorithm, backbone: str, height: int, width: int, stride: int, decoder: int | None
 ) -> None:
-    network = build_once(NetworkSpec(algorithm, backbone, num_classes=4, output_stride=stride)).eval()
+    spec = NetworkSpec(algorithm, backbone, num_classes=4, output_stride=stride, decoder_output_stride=decoder)
+    network = build_once(spec).eval()
     images = images_of(2, height, width)
     logits, auxiliary = network.forward_with_auxiliary(images)
     assert auxiliary is not None
@@ -70,7 +84,7 @@ def test_every_network_takes_any_size(
     assert logits.dtype == auxiliary.dtype == torch.float32
     assert logits.isfinite().all() and auxiliary.isfinite().all()
     coarse = network.coarse_logits(images)
-    stride = network.spec.output_stride
+    stride = decoder or network.spec.output_stride
     assert coarse.shape == (2, 4, -(-height // stride), -(-width // stride))
     torch.testing.assert_close(resize(coarse, (height, width)), logits)
     torch.testing.assert_close(network(images[1:]), logits[1:], rtol=1e-4, atol=1e-4)
@@ -126,6 +140,23 @@ def can_be_saved_and_rebuilt(network: SegmentationNetwork) -> None:
     assert again.spec == network.spec
     images = images_of(1, 40, 72)
     torch.testing.assert_close(again(images), network(images), rtol=0, atol=0)
+
+
+def test_a_decoder_merges_the_finer_stages_that_a_backbone_has() -> None:
+    networks = {name: tiny("deeplab", name, decoder=1) for name in ("test_resnet", "test_mambaout", "test_vit3")}
+    skips = {name: list(network.decoder.reduce) for name, network in networks.items() if network.decoder is not None}
+    assert skips == {"test_resnet": ["4", "2", "1"], "test_mambaout": ["16", "8", "4", "1"], "test_vit3": ["1"]}
+    names = networks["test_resnet"].classifier_names()
+    assert names[:2] == ["decoder.classifier.1.weight", "decoder.classifier.1.bias"]
+    assert all(networks["test_resnet"].state_dict()[name].shape[0] == 4 for name in names)
+
+
+def test_a_network_with_a_decoder_has_the_arrays_of_one_without_but_for_its_classifier() -> None:
+    plain, refined = (set(tiny(decoder=decoder).state_dict()) for decoder in (None, 2))
+    assert plain - refined == {"head.block.4.weight", "head.block.4.bias"}
+    assert {name.partition(".")[0] for name in refined - plain} == {"backbone", "decoder"} or all(
+        name.startswith("decoder.") for name in refined - plain
+    )
 
 
 def test_without_auxiliary_head() -> None:

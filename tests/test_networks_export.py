@@ -49,10 +49,11 @@ def agrees_everywhere(network: SegmentationNetwork, path: Path) -> None:
         assert np.abs(logits - expected.numpy()).max() / expected.abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("algorithm", ["fcn", "psp", "deeplab"])
-def test_exported_graphs_are_right_at_other_sizes(algorithm: Algorithm, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("algorithm", "decoder"), [("fcn", None), ("psp", None), ("deeplab", None), ("deeplab", 1)])
+def test_exported_graphs_are_right_at_other_sizes(algorithm: Algorithm, decoder: int | None, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = build_network(NetworkSpec(algorithm, "test_efficientnet", num_classes=3, auxiliary=False)).eval()
+    spec = NetworkSpec(algorithm, "test_efficientnet", 3, auxiliary=False, decoder_output_stride=decoder)
+    network = build_network(spec).eval()
     agrees_everywhere(network, tmp_path / "network.onnx")
 
 

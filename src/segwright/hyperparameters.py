@@ -85,6 +85,12 @@ class Hyperparameters(BaseModel):
         description="Input size over feature-map size: 8 is finest and slowest, 32 is coarsest and fastest.",
         json_schema_extra=_NETWORK,
     )
+    decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(parse_whole_number)] = Field(
+        default=None,
+        description="Refine the head's features with the backbone's finer ones down to this stride: 4 makes DeepLabV3 "
+        "a DeepLabV3+, 1 draws the thinnest structures; left out, the original's head as it is.",
+        json_schema_extra=_NETWORK,
+    )
     aux_loss: bool = Field(
         default=True,
         description="Train an auxiliary head on the stage before the last as well.",

@@ -1,10 +1,9 @@
 """Backbones: any timm model that gives feature maps, as a module with one contract whatever the model is.
 
-The contract: normalised images of any height and width in, the feature maps of the last two stages out, NCHW,
-each of ceil(H / stride) x ceil(W / stride). timm's models differ in all of this (some take an output stride
-and some do not, some put channels last, some want a multiple of 32 or one fixed size), so each model is tried
-out when it is built, rather than believed. Which weights go in is the business of
-`segwright.networks.weights`.
+Normalised images of any height and width go in, feature maps come out, NCHW, each of ceil(H / stride) x
+ceil(W / stride): those of the last two stages, before them those of the finer stages that a decoder asks for. timm's
+models differ in all of this (output stride, channels last, a multiple of 32 or one fixed size), so each model is tried
+out when it is built.
 """
 
 import difflib
@@ -41,34 +40,31 @@ _FAILURES = (TypeError, ValueError, AssertionError, RuntimeError, NotImplemented
 class Backbone(nn.Module):
     """A timm feature extractor with the contract of this module's docstring.
 
-    ``channels`` and ``strides`` describe the last two stages, the last one last; ``mean`` and ``std`` are
-    those of the images its published weights were trained on, for values from 0 to 1. Where the model only
-    takes multiples of 32 pixels, images are padded below and on the right (with zeros, the mean colour) and
-    the feature maps cut.
+    ``channels`` and ``strides`` describe the feature maps, the last stage last; ``mean`` and ``std`` are those of the
+    images its published weights were trained on, for values from 0 to 1. Where the model only takes multiples of 32
+    pixels, images are padded below and on the right (with zeros, the mean colour) and the feature maps cut.
     """
 
     def __init__(self, features: Any, multiple: int) -> None:
         super().__init__()
         self.features = with_fast_depthwise(features)
         self.multiple = multiple
-        self.channels = _last_two(features, "channels")
-        self.strides = _last_two(features, "reduction")
+        self.channels: tuple[int, ...] = tuple(features.feature_info.channels())
+        self.strides: tuple[int, ...] = tuple(features.feature_info.reduction())
         self.mean: tuple[float, ...] = tuple(features.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(features.pretrained_cfg["std"])
         self._channels_last = getattr(features, "output_fmt", "NCHW") == "NHWC"
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images [B, bands, H, W] to the feature maps of the stage before last and of the last."""
-        height, width = pixels.shape[-2:]
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised images [B, bands, H, W] to feature maps, the last stage's last."""
         if self.multiple == 1:
-            before_last, last = self._maps(pixels)
-            return before_last, last
-        whole = [_ceil_divide(length, self.multiple) * self.multiple for length in (height, width)]
-        before_last, last = (
-            _pad_or_cut(maps, _ceil_divide(height, stride), _ceil_divide(width, stride))
-            for maps, stride in zip(self._maps(_pad_or_cut(pixels, *whole)), self.strides, strict=True)
-        )
-        return before_last, last
+            return self._maps(pixels)
+        height, width = pixels.shape[-2:]
+        padded = _pad_or_cut(pixels, *strided_size((height, width), self.multiple, self.multiple))
+        return [
+            _pad_or_cut(maps, *strided_size((height, width), stride))
+            for maps, stride in zip(self._maps(padded), self.strides, strict=True)
+        ]
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.features(pixels)
@@ -82,7 +78,7 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def _delivers_at(self, pixels: Tensor) -> bool:
         expected = [
-            (1, channels, *(_ceil_divide(length, stride) for length in pixels.shape[-2:]))
+            (1, channels, *strided_size((pixels.shape[-2], pixels.shape[-1]), stride))
             for channels, stride in zip(self.channels, self.strides, strict=True)
         ]
         try:
@@ -124,16 +120,21 @@ def timm_name(backbone: str) -> str:
     return name
 
 
-def plan_backbone(backbone: str, output_stride: int, bands: int) -> tuple[BackbonePlan, Backbone]:
+def plan_backbone(
+    backbone: str, output_stride: int, bands: int, finest: int | None = None
+) -> tuple[BackbonePlan, Backbone]:
     """Find out how ``backbone`` gives feature maps at the stride nearest to ``output_stride``.
 
-    Returns the plan and the backbone, with random weights, on which it was tried. Raises HyperparameterError
-    for names that do not exist and for models without feature maps that follow the image's size.
+    ``finest`` asks for the maps of finer stages as well, as far as the model has them, down to that stride. Returns the
+    plan and the backbone, with random weights, on which it was tried. Raises HyperparameterError for names that do not
+    exist and for models without feature maps that follow the image's size.
     """
     name = timm_name(backbone)
     for options in _ways(output_stride):
-        arguments = {"in_chans": bands, **options}
+        arguments: dict[str, Any] = {"in_chans": bands, "out_indices": (-2, -1), **options}
         try:
+            if finest is not None:
+                arguments["out_indices"] = _stages_down_to(finest, name, arguments)
             features = _features(name, arguments)
             candidates = [Backbone(features, multiple) for multiple in (1, _MULTIPLE)]
         except _FAILURES:
@@ -149,8 +150,18 @@ def plan_backbone(backbone: str, output_stride: int, bands: int) -> tuple[Backbo
 
 
 def _features(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    features: nn.Module = timm.create_model(name, features_only=True, out_indices=(-2, -1), **arguments)
+    features: nn.Module = timm.create_model(name, features_only=True, **arguments)
     return features
+
+
+def _stages_down_to(finest: int, name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+    """The last two stages of a model, and before them the last stage of each finer stride down to ``finest``."""
+    every = {key: value for key, value in arguments.items() if key != "out_indices"}
+    features: Any = timm.create_model(name, features_only=True, **every)
+    strides: list[int] = features.feature_info.reduction()
+    last = {stride: index for index, stride in enumerate(strides[:-2])}
+    finer = [last[stride] for stride in last if finest <= stride < strides[-1]]
+    return (*finer, len(strides) - 2, len(strides) - 1)
 
 
 def _ways(output_stride: int) -> Iterator[dict[str, Any]]:
@@ -179,11 +190,8 @@ def _pad_or_cut(maps: Tensor, height: int, width: int) -> Tensor:
     return F.pad(maps, (0, width - maps.shape[3], 0, height - maps.shape[2]))
 
 
-def _ceil_divide(length: int, by: int) -> int:
-    # not -(-length // by): exported to ONNX, that rounds towards zero
-    return (length + by - 1) // by
-
-
-def _last_two(features: Any, what: str) -> tuple[int, int]:
-    before_last, last = getattr(features.feature_info, what)()[-2:]
-    return int(before_last), int(last)
+def strided_size(size: tuple[int, int], stride: int, times: int = 1) -> tuple[int, int]:
+    """Height and width of a feature map at ``stride``: ceil(length / stride), ``times`` an own factor."""
+    # not -(-length // stride): exported to ONNX, that rounds towards zero
+    height, width = ((length + stride - 1) // stride * times for length in size)
+    return height, width

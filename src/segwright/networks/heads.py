@@ -30,9 +30,9 @@ class FCNHead(nn.Module):
     Source: Long, Shelhamer, Darrell (2015); GluonCV's ``_FCNHead``.
     """
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, channels: int, num_classes: int | None) -> None:
         super().__init__()
-        self.block = _classifier(channels, _inner_channels(channels), num_classes)
+        self.block = _block(channels, inner_channels("fcn", channels), num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
@@ -46,11 +46,11 @@ class PSPHead(nn.Module):
     Source: Zhao et al. (2017), "Pyramid scene parsing network"; GluonCV's ``_PSPHead``.
     """
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, channels: int, num_classes: int | None) -> None:
         super().__init__()
-        inner = _inner_channels(channels)
-        self.pyramid = nn.ModuleList(_conv_norm_relu(channels, inner, 1) for _ in _PYRAMID_BINS)
-        self.block = _classifier(channels + len(_PYRAMID_BINS) * inner, inner, num_classes)
+        inner = inner_channels("psp", channels)
+        self.pyramid = nn.ModuleList(conv_norm_relu(channels, inner, 1) for _ in _PYRAMID_BINS)
+        self.block = _block(channels + len(_PYRAMID_BINS) * inner, inner, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
@@ -72,19 +72,19 @@ class DeepLabHead(nn.Module):
     segmentation", section 4.1; GluonCV's ``_DeepLabHead``.
     """
 
-    def __init__(self, channels: int, num_classes: int, output_stride: int) -> None:
+    def __init__(self, channels: int, num_classes: int | None, output_stride: int) -> None:
         super().__init__()
         rates = [max(1, rate * 8 // output_stride) for rate in _ATROUS_RATES_AT_STRIDE_8]
         self.branches = nn.ModuleList(
             [
-                _conv_norm_relu(channels, _ASPP_CHANNELS, 1),
-                *(_conv_norm_relu(channels, _ASPP_CHANNELS, 3, dilation=rate) for rate in rates),
+                conv_norm_relu(channels, _ASPP_CHANNELS, 1),
+                *(conv_norm_relu(channels, _ASPP_CHANNELS, 3, dilation=rate) for rate in rates),
             ]
         )
-        self.pooled = _conv_norm_relu(channels, _ASPP_CHANNELS, 1)
-        self.project = _conv_norm_relu((len(rates) + 2) * _ASPP_CHANNELS, _ASPP_CHANNELS, 1)
+        self.pooled = conv_norm_relu(channels, _ASPP_CHANNELS, 1)
+        self.project = conv_norm_relu((len(rates) + 2) * _ASPP_CHANNELS, _ASPP_CHANNELS, 1)
         self.project.append(nn.Dropout(0.5))
-        self.block = _classifier(_ASPP_CHANNELS, _ASPP_CHANNELS, num_classes)
+        self.block = _block(_ASPP_CHANNELS, _ASPP_CHANNELS, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
@@ -96,8 +96,11 @@ class DeepLabHead(nn.Module):
         return logits
 
 
-def build_head(algorithm: Algorithm, channels: int, num_classes: int, output_stride: int) -> nn.Module:
-    """A new main head of ``algorithm`` for feature maps of ``channels`` at ``output_stride``."""
+def build_head(algorithm: Algorithm, channels: int, num_classes: int | None, output_stride: int) -> nn.Module:
+    """A new main head of ``algorithm`` for feature maps of ``channels`` at ``output_stride``.
+
+    Without ``num_classes`` it ends before the class logits, with the features that a decoder refines.
+    """
     match algorithm:
         case "fcn":
             head: nn.Module = FCNHead(channels, num_classes)
@@ -110,20 +113,28 @@ def build_head(algorithm: Algorithm, channels: int, num_classes: int, output_str
     return head
 
 
-def _inner_channels(channels: int) -> int:
-    return max(channels // 4, _LEAST_INNER_CHANNELS)
+def inner_channels(algorithm: Algorithm, channels: int) -> int:
+    """The channels of the features before the class logits of a head for feature maps of ``channels``."""
+    return _ASPP_CHANNELS if algorithm == "deeplab" else max(channels // 4, _LEAST_INNER_CHANNELS)
 
 
-def _conv_norm_relu(channels: int, inner: int, kernel: int, dilation: int = 1) -> nn.Sequential:
+def conv_norm_relu(channels: int, inner: int, kernel: int, dilation: int = 1) -> nn.Sequential:
+    """A convolution that keeps the size, BatchNorm and ReLU."""
     padding = dilation * (kernel // 2)
     convolution = nn.Conv2d(channels, inner, kernel, padding=padding, dilation=dilation, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(convolution, nn.BatchNorm2d(inner), nn.ReLU(inplace=True))
 
 
-def _classifier(channels: int, inner: int, num_classes: int) -> nn.Sequential:
-    last = nn.Conv2d(inner, num_classes, 1)
+def classifier(channels: int, num_classes: int) -> nn.Conv2d:
+    """The last layer of a network: a 1x1 convolution to class logits."""
+    last = nn.Conv2d(channels, num_classes, 1)
     nn.init.normal_(last.weight, std=0.01)
     if last.bias is not None:
         nn.init.zeros_(last.bias)
-    return nn.Sequential(*_conv_norm_relu(channels, inner, 3), nn.Dropout(0.1), last)
+    return last
+
+
+def _block(channels: int, inner: int, num_classes: int | None) -> nn.Sequential:
+    block = conv_norm_relu(channels, inner, 3)
+    return block if num_classes is None else block.extend([nn.Dropout(0.1), classifier(inner, num_classes)])

@@ -1,12 +1,10 @@
-"""The segmentation network: plain pixels in, class logits out; backbone, head, auxiliary head, nothing
-else.
+"""The segmentation network: plain pixels in, class logits out; backbone, head, decoder, auxiliary head.
 
-Normalisation is part of the network, so whoever runs it, or a graph exported from it, hands over plain
-pixels. It knows no files, classes' names or losses.
+Normalisation is part of the network, so that an exported graph takes plain pixels as well.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
@@ -16,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from segwright.networks.backbone import Backbone, plan_backbone
-from segwright.networks.heads import FCNHead, build_head
+from segwright.networks.decoder import Decoder
+from segwright.networks.heads import FCNHead, build_head, inner_channels
 from segwright.networks.pooling import resize
 from segwright.networks.single_values import single_values_allowed
 from segwright.networks.spec import NetworkSpec
@@ -42,8 +41,19 @@ class SegmentationNetwork(nn.Module):
         self.spec = _resolve(spec, backbone)
         self._said_single_values = False
         self.backbone = backbone
-        before_last, last = backbone.channels
-        self.head = build_head(spec.algorithm, last, spec.num_classes, self.spec.output_stride)
+        before_last, last = backbone.channels[-2:]
+        finest, stride = spec.decoder_output_stride, self.spec.output_stride
+        self.head = build_head(spec.algorithm, last, spec.num_classes if finest is None else None, stride)
+        self.decoder = None
+        if finest is not None:
+            self.decoder = Decoder(
+                inner_channels(spec.algorithm, last),
+                dict(zip(backbone.strides[:-1], backbone.channels[:-1], strict=True)),
+                spec.num_classes,
+                bands=spec.bands,
+                output_stride=stride,
+                decoder_output_stride=finest,
+            )
         self.auxiliary_head = FCNHead(before_last, spec.num_classes) if spec.auxiliary else None
         # in units of pixels; not persistent, because the spec holds them
         self.register_buffer("_mean", self._per_band(self.spec.mean), persistent=False)
@@ -69,23 +79,31 @@ class SegmentationNetwork(nn.Module):
 
         They are float32 [B, C, h, w]; `resize` to (H, W), whole or in bands, gives `forward`'s.
         """
-        _, last = self.backbone(self.normalise(images))
-        coarse: Tensor = self.head(last)
-        return coarse.float()
+        pixels = self.normalise(images)
+        return self._main_logits(pixels, self.backbone(pixels)).float()
 
     def logits_of_normalised(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """As `forward_with_auxiliary`, on float images that are normalised already."""
         height, width = pixels.shape[-2:]
         alone = self.training and len(pixels) == 1
         with single_values_allowed(self) if alone else nullcontext(()) as norms:
-            before_last, last = self.backbone(pixels)
-            main = self.head(last)
-            auxiliary = self.auxiliary_head(before_last) if self.auxiliary_head is not None else None
+            maps = self.backbone(pixels)
+            main = self._main_logits(pixels, maps)
+            auxiliary = self.auxiliary_head(maps[-2]) if self.auxiliary_head is not None else None
         if norms and not self._said_single_values:
             self._said_single_values = True
             logger.info("A batch of one leaves a BatchNorm one value per channel: it uses its running statistics.")
         full = resize(main.float(), (height, width))
         return full, None if auxiliary is None else resize(auxiliary.float(), (height, width))
+
+    def _main_logits(self, pixels: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """The main head's logits before the last resize, of normalised pixels and the backbone's maps of them."""
+        features: Tensor = self.head(maps[-1])
+        return (
+            features
+            if self.decoder is None
+            else self.decoder(features, dict(zip(self.backbone.strides, maps, strict=True)), pixels)
+        )
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images [B, bands, H, W] to float32 ones: scaled to 0...1 if they are integers, less the mean, divided by std.
@@ -109,15 +127,15 @@ class SegmentationNetwork(nn.Module):
         return self.backbone.parameters()
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters of both heads, which always start anew."""
-        auxiliary = self.auxiliary_head.parameters() if self.auxiliary_head is not None else ()
-        return chain(self.head.parameters(), auxiliary)
+        """The parameters of heads and decoder, which always start anew."""
+        parts = (self.head, self.decoder, self.auxiliary_head)
+        return chain.from_iterable(part.parameters() for part in parts if part is not None)
 
     def classifier_names(self) -> list[str]:
         """The names of those parameters, weights and biases, that have a row for each class."""
-        heads = [name for name in ("head", "auxiliary_head") if getattr(self, name) is not None]
-        last = {name: len(getattr(self, name).block) - 1 for name in heads}
-        return [f"{name}.block.{last[name]}.{part}" for name in heads for part in ("weight", "bias")]
+        layers = ["head.block.4" if self.decoder is None else "decoder.classifier.1"]
+        layers += ["auxiliary_head.block.4"] if self.auxiliary_head is not None else []
+        return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
 
 
 def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> SegmentationNetwork:
@@ -127,7 +145,7 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Segm
     the path of a local file, or False for random ones. Raises HyperparameterError for backbones that cannot
     be used and UserError for weights that cannot be had.
     """
-    plan, backbone = plan_backbone(spec.backbone, spec.output_stride, spec.bands)
+    plan, backbone = plan_backbone(spec.backbone, spec.output_stride, spec.bands, spec.decoder_output_stride)
     if isinstance(pretrained, Path):
         backbone = load_local(plan, pretrained)
     elif pretrained:

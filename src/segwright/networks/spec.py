@@ -19,7 +19,8 @@ class NetworkSpec:
     images as files hold them: unsigned whole numbers, signed ones, or floating-point ones, whose ``bit_depth`` is 32.
     ``upright`` says that pictures are turned as their camera noted (EXIF) before the network sees them. ``mean`` and
     ``std``, one number a band, normalise unsigned values of 8 and 16 bits scaled to 0...1, all others as they are;
-    ``None`` stands for those of the backbone's pretrained weights.
+    ``None`` stands for those of the backbone's pretrained weights. ``decoder_output_stride`` adds a decoder that
+    refines the head's features down to that stride; ``None`` is the original's head.
     """
 
     algorithm: Algorithm
@@ -33,6 +34,7 @@ class NetworkSpec:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     numbers: Literal["uint", "int", "float"] = "uint"
+    decoder_output_stride: int | None = None
 
     @property
     def takes_floats(self) -> bool:

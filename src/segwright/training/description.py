@@ -20,7 +20,7 @@ from segwright.training.initialization import Former, follow
 _FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
 """Settings that a training cannot change half-way: its state or its place in the epoch would mean something else."""
 
-_NETWORK: Final = ("algorithm", "backbone", "output_stride", "num_classes")
+_NETWORK: Final = ("algorithm", "backbone", "output_stride", "decoder_output_stride", "num_classes")
 _IMAGES: Final = ("bands", "apply_exif_orientation")
 _STREAM: Final = "a stream"
 

@@ -54,6 +54,7 @@ def follow(settings: Hyperparameters, network: NetworkSpec) -> Hyperparameters:
         "algorithm": network.algorithm,
         "backbone": network.backbone,
         "output_stride": network.output_stride,
+        "decoder_output_stride": network.decoder_output_stride,
         "aux_loss": network.auxiliary,
     }
     return settings.model_copy(update={name: value for name, value in usual.items() if name not in given})
@@ -110,6 +111,7 @@ def _spec(settings: Hyperparameters, num_classes: int, images: ImageSpec) -> Net
         backbone=settings.backbone,
         num_classes=num_classes,
         output_stride=settings.output_stride,
+        decoder_output_stride=settings.decoder_output_stride,
         auxiliary=settings.aux_loss,
         **asdict(images),
     )

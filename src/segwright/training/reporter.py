@@ -137,9 +137,10 @@ def log_start(trainer: TrainState, samples: int, updates_per_epoch: int) -> None
     factor = settings.head_rate_factor
     heads = f", heads {factor:g} times that" if factor != 1 else ""
     crop = settings.validation_crop_size
+    decoder = f", refined to {spec.decoder_output_stride}" if spec.decoder_output_stride else ""
     logger.info(
         f"training {spec.algorithm} on {spec.backbone}: {parameters:,} parameters, {spec.num_classes} classes, "
-        f"output stride {spec.output_stride}, crops of {settings.training_crop_size} pixels; "
+        f"output stride {spec.output_stride}{decoder}, crops of {settings.training_crop_size} pixels; "
         f"{trainer.device.type} x {trainer.processes.world_size}, {str(trainer.precision).removeprefix('torch.')}"
     )
     logger.info(
