@@ -135,3 +135,12 @@ def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_backbone_without_published_weights() -> None:
     with pytest.raises(UserError, match=r"no weights are published for 'darknet17'. .*--backbone-weights FILE"):
         build("darknet17", pretrained=True)
+
+
+def test_a_backbone_with_a_decoder_starts_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    arrays = timm.create_model("test_resnet").state_dict()
+    save_file(arrays, file)
+    network = build_network(NetworkSpec("fcn", "test_resnet", 2, decoder_output_stride=2), pretrained=file)
+    name = "layer1.0.conv1.weight"
+    torch.testing.assert_close(network.state_dict()[f"backbone.features.{name}"], arrays[name])

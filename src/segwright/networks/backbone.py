@@ -89,15 +89,17 @@ class Backbone(nn.Module):
 
 @dataclass(frozen=True)
 class BackbonePlan:
-    """How to ask timm for a backbone: its name, ``create_model``'s arguments, the multiple of pixels."""
+    """How to ask timm for a backbone: its name, ``create_model``'s arguments, the stages, the multiple of pixels."""
 
     timm_name: str
     arguments: Mapping[str, Any]
+    stages: tuple[int, ...]
     multiple: int
 
     def build(self, **weights: Any) -> Backbone:
         """A new backbone; ``weights``: arguments of ``timm.create_model`` that say where its weights are."""
-        return Backbone(_features(self.timm_name, {**self.arguments, **weights}), self.multiple)
+        arguments = {"out_indices": self.stages, **self.arguments, **weights}
+        return Backbone(_features(self.timm_name, arguments), self.multiple)
 
 
 def timm_name(backbone: str) -> str:
@@ -131,18 +133,17 @@ def plan_backbone(
     """
     name = timm_name(backbone)
     for options in _ways(output_stride):
-        arguments: dict[str, Any] = {"in_chans": bands, "out_indices": (-2, -1), **options}
+        arguments = {"in_chans": bands, **options}
         try:
-            if finest is not None:
-                arguments["out_indices"] = _stages_down_to(finest, name, arguments)
-            features = _features(name, arguments)
+            stages = (-2, -1) if finest is None else _stages_down_to(finest, name, arguments)
+            features = _features(name, {"out_indices": stages, **arguments})
             candidates = [Backbone(features, multiple) for multiple in (1, _MULTIPLE)]
         except _FAILURES:
             continue
         for candidate in candidates:
             if candidate.eval().delivers(bands):
                 _say_stride(backbone, output_stride, candidate.strides[-1])
-                return BackbonePlan(name, arguments, candidate.multiple), candidate.train()
+                return BackbonePlan(name, arguments, stages, candidate.multiple), candidate.train()
     raise HyperparameterError(
         f"backbone: {backbone!r} cannot be used, because timm gives no feature maps of it that follow the "
         "image's size. Choose another timm model, for example 'resnet-50' or 'tf_efficientnet_lite0'."
@@ -156,8 +157,7 @@ def _features(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 def _stages_down_to(finest: int, name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
     """The last two stages of a model, and before them the last stage of each finer stride down to ``finest``."""
-    every = {key: value for key, value in arguments.items() if key != "out_indices"}
-    features: Any = timm.create_model(name, features_only=True, **every)
+    features: Any = _features(name, arguments)
     strides: list[int] = features.feature_info.reduction()
     last = {stride: index for index, stride in enumerate(strides[:-2])}
     finer = [last[stride] for stride in last if finest <= stride < strides[-1]]
