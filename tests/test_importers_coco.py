@@ -9,7 +9,7 @@ from PIL import Image
 
 from segwright.errors import DataError, LabelError
 from segwright.formats.rle import compress_counts, encode_regions
-from segwright.importers import FormatOptions, import_data
+from segwright.importers import FormatOptions, SplitOptions, import_data
 from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 90, "name": "cat"}]
@@ -146,7 +146,7 @@ def test_names_never_lead_out_of_the_folder_of_images(tmp_path: Path, caplog: py
     content["images"][1]["file_name"] = "../../secret.png"
     with pytest.raises(DataError, match="No pair is left to validate with"):
         import_data("coco", write(tmp_path / "data", content), tmp_path / "out2")
-    assert "1 of 2 images are not there and are left out: secret.png" in caplog.text
+    assert "1 of 2 images left out, not found: secret.png" in caplog.text
 
 
 def test_images_are_found_by_their_names_alone_where_their_folders_are_those_of_another_machine(tmp_path: Path) -> None:
@@ -328,10 +328,10 @@ def test_images_that_are_missing_or_no_pictures_are_left_out(tmp_path: Path, cap
     (tmp_path / "images" / "2.png").write_bytes(b"")
     whole = (tmp_path / "images" / "3.png").read_bytes()
     (tmp_path / "images" / "3.png").write_bytes(whole[: len(whole) // 2])
-    import_data("coco", source, tmp_path / "out", validation=0.4)
+    import_data("coco", source, tmp_path / "out", split=SplitOptions(0.4))
     assert set(masks(tmp_path / "out")) == {"0", "1"}
-    assert "1 of 5 images are not there and are left out: 4.png" in caplog.text
-    assert "2 of 4 pairs cannot be read and are left out" in caplog.text and "2.png is empty" in caplog.text
+    assert "1 of 5 images left out, not found: 4.png" in caplog.text
+    assert "2 of 4 pairs left out, not readable" in caplog.text and "2.png is empty" in caplog.text
 
 
 def test_two_images_that_only_one_file_could_be_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -341,9 +341,7 @@ def test_two_images_that_only_one_file_could_be_are_left_out(tmp_path: Path, cap
     save_image(tmp_path / "images" / "9.png")
     import_data("coco", source, tmp_path / "out")
     assert set(masks(tmp_path / "out")) == {"0", "1"}
-    assert (
-        "2 of 4 images have a namesake, and only one file for both is there; they are left out: a/9.png" in caplog.text
-    )
+    assert "2 of 4 images left out, as only one file is there for several of a name: a/9.png" in caplog.text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

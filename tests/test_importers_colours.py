@@ -8,7 +8,7 @@ from PIL import Image
 
 from segwright.errors import DataError, LabelError, OutputExistsError
 from segwright.formats.masks import decode_mask
-from segwright.importers import FormatOptions, import_data
+from segwright.importers import FormatOptions, SplitOptions, import_data
 from segwright.importers.colour_tables import read_colour_table
 from segwright.importers.voc import CLASS_NAMES
 from segwright.labels import IGNORE, LabelMap, read_class_names
@@ -109,7 +109,7 @@ def test_jpeg_masks_are_left_out_and_refused_where_there_are_no_others(
         (folder / "masks" / f"0 {number}_L.jpg").unlink()
         save_mask(folder / "masks" / f"0 {number}_L.png", painted(halves(0, 1), COLOURS))
     assert set(masks(import_colours(folder))) == {"0 0", "0 1", "0 2"}
-    assert "1 of 4 pairs cannot be read and are left out" in caplog.text
+    assert "1 of 4 pairs left out, not readable" in caplog.text
     assert "0 3_L.jpg is a JPEG file, whose compression changes colours" in caplog.text
 
 
@@ -225,7 +225,7 @@ def test_voc_is_read_by_index_and_divided_by_its_own_lists(tmp_path: Path, caplo
     data = checked(tmp_path / "out")
     assert data.class_names == CLASS_NAMES
     assert data.palette[[1, 15, 20]].tolist() == [[128, 0, 0], [192, 128, 128], [0, 64, 128]]
-    assert "1 pairs are on neither side by the lists train.txt and val.txt and are left out: 2007_1.jpg" in caplog.text
+    assert "by the lists train.txt and val.txt: 1 pair left out, in neither split: 2007_1.jpg" in caplog.text
     assert [pair.key for pair in data.train.pairs] == ["2007_0", "2007_3"]
     assert [pair.key for pair in data.validation.pairs] == ["2007_2"]
     expected = halves(2, 20)
@@ -236,7 +236,7 @@ def test_voc_is_read_by_index_and_divided_by_its_own_lists(tmp_path: Path, caplo
 def test_a_list_of_ones_own_goes_before_vocs(tmp_path: Path) -> None:
     root = voc(tmp_path)
     (tmp_path / "mine.txt").write_text("2007_1\n")
-    import_data("voc", str(root), tmp_path / "out", validation_list=tmp_path / "mine.txt")
+    import_data("voc", str(root), tmp_path / "out", split=SplitOptions(validation_list=tmp_path / "mine.txt"))
     assert names(tmp_path / "out" / "validation") == {"2007_1.jpg"}
     assert len(names(tmp_path / "out" / "train")) == 3
 
@@ -398,7 +398,7 @@ def test_cityscapes_without_images_or_masks_says_what_to_unpack(
     root = cityscapes(tmp_path / "data")
     next((root / "gtFine" / "train" / "aachen").iterdir()).unlink()
     import_data("cityscapes", str(root), tmp_path / "out")
-    assert "1 images have no mask and are left out" in caplog.text
+    assert "1 of 3 images left out" in caplog.text
     for mask in (root / "gtFine").rglob("*.png"):
         mask.unlink()
     with pytest.raises(DataError, match=r"None of the 3 images has a mask such as .*_gtFine_labelIds.png"):

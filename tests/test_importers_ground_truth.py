@@ -179,7 +179,7 @@ def test_pairs_that_cannot_be_read_are_left_out_and_named(
     (tmp_path / "images" / "image 1.jpg").write_bytes(b"no picture")
     import_data("ground-truth", write(tmp_path, lines), tmp_path / "out")
     assert set(masks(tmp_path / "out")) == {"image 0", "image 3"}
-    (warning,) = [message for message in caplog.messages if message.startswith("2 of 4 pairs cannot be read")]
+    (warning,) = [message for message in caplog.messages if message.startswith("2 of 4 pairs left out")]
     assert "2.png cannot be read: No such file" in warning and "image 1.jpg is not a JPEG, PNG" in warning
 
 
@@ -194,7 +194,7 @@ def test_images_of_another_place_are_looked_for_where_one_says(
     found = masks(tmp_path / "out")
     assert set(found) == {"image 1", "image 2", "image 3"}
     assert all((mask == halves(0, 1)).all() for mask in found.values())
-    assert "1 of 4 images are not there and are left out: s3://bucket/job/images/image 0.jpg" in caplog.text
+    assert "1 of 4 images left out, not found: s3://bucket/job/images/image 0.jpg" in caplog.text
 
 
 def test_manifest_images_and_masks_may_lie_in_s3(

@@ -202,7 +202,7 @@ def test_images_that_are_not_there_are_left_out(folder: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         found = run(folder, [task(9, rectangle("car", 0, 0, 50, 50)), *others()])
     assert set(found) == {"8f3a01bc-photo2", "8f3a01bc-photo3"}
-    assert "left out: /data/upload/1/8f3a01bc-photo9.jpg" in caplog.text
+    assert "not found: /data/upload/1/8f3a01bc-photo9.jpg" in caplog.text
     with pytest.raises(DataError, match="--images DIR"):
         run(folder, [task(9, rectangle("car", 0, 0, 50, 50))])
 

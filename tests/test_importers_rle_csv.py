@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_read_and_images_without_rows(folder: Path, caplog: 
         found = run(folder, "id,rle\n" + "\n".join(rows))
     np.testing.assert_array_equal(found["a"], A)
     assert "5 of 8 rows cannot be read and are left out: line 3: '1 2 3' has 3 numbers" in caplog.text
-    assert "1 of 3 images are not there" in caplog.text and "gone" in caplog.text
+    assert "1 of 3 images left out, not found" in caplog.text and "gone" in caplog.text
     assert "2 images have no row" in caplog.text and "images/c.png" in caplog.text
     assert names(folder / "out").isdisjoint({"train/extra.png", "validation/extra.png"})
 

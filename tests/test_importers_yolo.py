@@ -227,7 +227,7 @@ def test_outlines_of_a_turned_photograph_lie_over_the_stored_pixels(
     (folder / "data" / "labels" / "train" / "turned.txt").write_text(outline)
     stored = np.asarray(Image.open(file))[..., 0] > 128
     np.testing.assert_array_equal(run(folder)["turned"] == 1, stored)
-    assert "1 of 4 images are noted as turned" in caplog.text and "--apply-exif-orientation" in caplog.text
+    assert "Images with an EXIF orientation: 1 of 4" in caplog.text and "apply_exif_orientation" in caplog.text
 
 
 @pytest.mark.parametrize(

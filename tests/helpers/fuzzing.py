@@ -45,7 +45,8 @@ from segwright.formats.rle_pack import decode_rle_pack
 from segwright.formats.stored_palette import stored_palette, telling_colours
 from segwright.importers.coco import read_coco
 from segwright.importers.colour_tables import read_colour_table
-from segwright.importers.dataset import Canvas, ImportedData
+from segwright.importers.canvas import Canvas
+from segwright.importers.dataset import ImportedData
 from segwright.importers.label_studio import read_label_studio
 from segwright.importers.labelme import read_labelme
 from segwright.importers.rle_csv import read_rle_csv
@@ -348,10 +349,10 @@ def _parse_coco(data: bytes) -> None:
 def _draw(data: ImportedData) -> None:
     """Draw every mask, over a picture that is stored upright and over one that is not."""
     for pair in data.pairs:
-        for canvas in (Canvas(24, 31), Canvas(31, 24, 6)):
+        for canvas in (Canvas((24, 31)), Canvas((31, 24), 6)):
             with suppress(DataError):
                 framed = replace(canvas, frame=pair.frame(canvas) or "shown")
-                assert pair.draw_mask(framed).mask.shape == framed.labelled_size
+                assert pair.draw_mask(framed).mask.shape == framed.size
 
 
 def _small_mask() -> str:
@@ -425,7 +426,7 @@ def _parse_label_studio(data: bytes) -> None:
     file.write_bytes(data)
     for pair in read_label_studio(file, _pictures_alone(), None).pairs:
         for orientation in (1, 6):
-            pair.draw_mask(Canvas(24, 31, orientation))
+            pair.draw_mask(Canvas((24, 31), orientation))
 
 
 def _yolo() -> list[bytes]:
@@ -446,7 +447,7 @@ def _parse_yolo(data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     for pair in read_yolo(folder / "data.yaml", None).pairs:
-        pair.draw_mask(Canvas(24, 31, 6))
+        pair.draw_mask(Canvas((24, 31), 6))
 
 
 def _rle_csv() -> list[bytes]:
@@ -462,7 +463,7 @@ def _parse_rle_csv(data: bytes) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(data)
     for pair in read_rle_csv(file, _pictures_alone(), None).pairs:
-        pair.draw_mask(Canvas(24, 31))
+        pair.draw_mask(Canvas((24, 31)))
 
 
 def _params() -> list[bytes]:

@@ -1,6 +1,7 @@
-"""The command import-data: its arguments, its help, and the one function that it calls."""
+"""The command import-data: its arguments and its help."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,68 @@ from segwright.cli.shared import Overwrite, app, split_list
 logger = logging.getLogger(__name__)
 
 _SINGLE = Group("Options of single formats", sort_key=2)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SplitFlags:
+    """How pairs are divided."""
+
+    validation: Annotated[
+        float | None,
+        Parameter(
+            help="The share of pairs to validate with, drawn by the seed; left out, the data set's own division "
+            "counts, or else 0.2."
+        ),
+    ] = None
+    validation_list: Annotated[
+        Path | None, Parameter(help="A text file that names the images to validate with, one a line.")
+    ] = None
+    seed: Annotated[int, Parameter(help="The same seed draws the same pairs.")] = 0
+
+
+@Parameter(name="*", group=_SINGLE)
+@dataclass(frozen=True, kw_only=True)
+class FormatFlags:
+    """What single formats take."""
+
+    attributes: Annotated[
+        str | None,
+        Parameter(
+            help="ground-truth: the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. "
+            "Left out, they are worked out."
+        ),
+    ] = None
+    images: Annotated[
+        Path | None,
+        Parameter(
+            help="The folder of images, for every format but colours, if they do not lie where the data set says: "
+            "an image is looked for there by its stated path, then by its name, where that is unique."
+        ),
+    ] = None
+    class_names: Annotated[
+        Path | None, Parameter(help="labelme: the classes in order, a name a line; left out, all labels, sorted.")
+    ] = None
+    masks: Annotated[
+        Path | None,
+        Parameter(
+            help="colours: the folder of colour masks. label-studio: the folder of its export Brush labels to PNG, if "
+            "the JSON has no run lengths."
+        ),
+    ] = None
+    colours: Annotated[
+        Path | None,
+        Parameter(
+            help="colours: their table, a class and its colour a line ('road 128 64 128' or 'road, #804080') or "
+            "JSON. What is called void or ignore is ignored."
+        ),
+    ] = None
+    rle_order: Annotated[
+        Literal["columns", "rows"] | None,
+        Parameter(
+            help="rle-csv: whether pixels are counted down the columns or along the rows; left out, it is worked out."
+        ),
+    ] = None
 
 
 @app.command(sort_key=6, usage="Usage: segwright import-data FORMAT SOURCE --output DIR [OPTIONS]")
@@ -30,17 +93,7 @@ def import_data(
     /,
     *,
     output: Annotated[Path, Parameter(help="The folder that receives train, validation, their masks and label_map.")],
-    validation: Annotated[
-        float | None,
-        Parameter(
-            help="The share of pairs to validate with, drawn by the seed; left out, the data set's own division "
-            "counts, or else 0.2."
-        ),
-    ] = None,
-    validation_list: Annotated[
-        Path | None, Parameter(help="A text file that names the images to validate with, one a line.")
-    ] = None,
-    seed: Annotated[int, Parameter(help="The same seed draws the same pairs.")] = 0,
+    split: SplitFlags | None = None,
     labelled: Annotated[
         Literal["stored", "shown"] | None,
         Parameter(
@@ -48,71 +101,20 @@ def import_data(
             "programs show them; left out, sizes and points tell, or else what is usual for the format."
         ),
     ] = None,
-    attributes: Annotated[
-        str | None,
-        Parameter(
-            group=_SINGLE,
-            help="ground-truth: the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. "
-            "Left out, they are worked out.",
-        ),
-    ] = None,
-    images: Annotated[
-        Path | None,
-        Parameter(
-            group=_SINGLE,
-            help="The folder of images, for every format but colours, if they do not lie where the data set says: "
-            "an image is looked for there by its stated path, then by its name, where that is unique.",
-        ),
-    ] = None,
-    class_names: Annotated[
-        Path | None,
-        Parameter(group=_SINGLE, help="labelme: the classes in order, a name a line; left out, all labels, sorted."),
-    ] = None,
-    masks: Annotated[
-        Path | None,
-        Parameter(
-            group=_SINGLE,
-            help="colours: the folder of colour masks. label-studio: the folder of its export Brush labels to PNG, if "
-            "the JSON has no run lengths.",
-        ),
-    ] = None,
-    colours: Annotated[
-        Path | None,
-        Parameter(
-            group=_SINGLE,
-            help="colours: their table, a class and its colour a line ('road 128 64 128' or 'road, #804080') or "
-            "JSON. What is called void or ignore is ignored.",
-        ),
-    ] = None,
-    rle_order: Annotated[
-        Literal["columns", "rows"] | None,
-        Parameter(
-            group=_SINGLE,
-            help="rle-csv: whether pixels are counted down the columns or along the rows; left out, it is worked out.",
-        ),
-    ] = None,
+    formats: FormatFlags | None = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn another tool's data set into the folders that train expects, with label map and class names."""
-    from segwright.importers import FormatOptions
+    from segwright.importers import FormatOptions, SplitOptions
     from segwright.importers import import_data as run
 
-    options = FormatOptions(
-        attributes=split_list(attributes),
-        images=images,
-        class_names=class_names,
-        masks=masks,
-        colours=colours,
-        rle_order=rle_order,
-    )
+    flags = vars(formats or FormatFlags())
     summary = run(
         kind,
         source,
         output,
-        options=options,
-        validation=validation,
-        validation_list=validation_list,
-        seed=seed,
+        options=FormatOptions(**{**flags, "attributes": split_list(flags["attributes"])}),
+        split=SplitOptions(**vars(split or SplitFlags())),
         labelled=labelled,
         overwrite=overwrite,
     )

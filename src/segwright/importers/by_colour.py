@@ -12,13 +12,14 @@ from segwright.errors import DataError
 from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
 from segwright.formats.file_types import sniff
 from segwright.formats.images import decode_image
-from segwright.importers.dataset import Canvas, Drawn, MismatchError, check_same_size
+from segwright.importers.canvas import Canvas, MismatchError
+from segwright.importers.drawing import Drawing
 from segwright.storage import Blob
 
 _FEW: Final = 8  # unknown colours that may be classes; mixing makes more
 
 
-def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str, cure: str | None = None) -> Drawn:
+def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str, cure: str | None = None) -> Drawing:
     """Read a colour or palette mask by its colours; `origin` is what the table was read from, and `cure` what helps
     where that is no file.
 
@@ -29,12 +30,12 @@ def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str, 
     if sniff(data) in ("JPEG", "WebP"):
         raise DataError(f"{mask.name} is a {sniff(data)} file, whose compression changes colours: export masks as PNG.")
     pixels = np.asarray(decode_image(data, mask.name), np.uint8)
-    check_same_size(pixels.shape[:2], canvas, mask.name)
+    canvas.check_size(pixels.shape[:2], mask.name)
     classes = table.classes(pixels)
     unknown = classes == UNKNOWN
     if unknown.any():
         raise MismatchError(f"{mask.name}: {_unknown_colours(pixels[unknown], table, origin, cure)}")
-    return Drawn(classes)
+    return Drawing(classes)
 
 
 def _unknown_colours(pixels: NDArray[np.uint8], table: ColourTable, origin: str, cure: str | None) -> str:

@@ -18,11 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
+from segwright.importers.canvas import Canvas, Frame
 from segwright.importers.coco_categories import Category, class_names
 from segwright.importers.coco_regions import Annotation, Identity, annotated_frame, draw_annotations
-from segwright.importers.dataset import Canvas, Drawn, Frame, ImportedData, ImportedPair, check_same_size, is_trace
+from segwright.importers.dataset import ImportedData, ImportedPair
+from segwright.importers.drawing import Drawing
+from segwright.importers.images import find_images, stated_parts
 from segwright.importers.json_models import read_document, readable
-from segwright.importers.pictures import find_images, stated_parts
 from segwright.storage import open_blob
 from segwright.wording import listed
 
@@ -39,7 +41,7 @@ class _Image(BaseModel):
 
     def stated_size(self, canvas: Canvas) -> tuple[int, int]:
         """(height, width) as the file says, else as the image's labels lie."""
-        height, width = canvas.labelled_size
+        height, width = canvas.size
         return self.height or height, self.width or width
 
 
@@ -69,7 +71,7 @@ class _Source:
         return {category.class_name for category in self.categories if category.id in identities}
 
 
-def read_coco(source: Path, images: Path | None) -> ImportedData:
+def read_coco(source: Path, images: Path | None = None) -> ImportedData:
     """Read an annotation file, or the one or two in a folder; two divide the pairs where their names say train and
     val.
 
@@ -90,8 +92,10 @@ def _annotation_files(source: Path) -> list[tuple[Path, Split | None]]:
     """The file itself; or those of a folder and its sub-folders, instances_*.json where there are such."""
     if not source.is_dir():
         return [(source, None)]
-    paths = sorted(path for pattern in ("*.json", "*/*.json") for path in source.glob(pattern))
-    paths = [path for path in paths if not is_trace(path.relative_to(source))]
+    paths = sorted(path for pattern in ("[!.]*.json", "[!.]*/[!.]*.json") for path in source.glob(pattern))
+    paths = [
+        path for path in paths if not any(part.startswith((".", "__MAC")) for part in path.relative_to(source).parts)
+    ]
     found = [path for path in paths if path.name.startswith("instances_")] or paths
     if len(found) > 1:
         found = [path for path in found if _is_annotation_file(path)] or found
@@ -226,8 +230,8 @@ def _frame(image: _Image, annotations: Sequence[Annotation], canvas: Canvas) -> 
 
 def _draw(
     image: _Image, annotations: Sequence[Annotation], classes: Mapping[Identity, int], where: str, canvas: Canvas
-) -> Drawn:
+) -> Drawing:
     stated = image.stated_size(canvas)
-    if stated not in (canvas.size, canvas.upright_size):
-        check_same_size(stated, canvas, f"what {where} describes")
-    return draw_annotations(annotations, classes, canvas.labelled_size)
+    if stated not in (canvas.stored, canvas.shown):
+        canvas.check_size(stated, f"what {where} describes")
+    return draw_annotations(annotations, classes, canvas.size)

@@ -10,9 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from segwright.importers.classes import BACKGROUND, class_name
 from segwright.importers.coco_regions import Identity
-from segwright.importers.dataset import checked_names
+from segwright.importers.dataset import BACKGROUND, checked_names, class_name
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)

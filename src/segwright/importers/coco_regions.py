@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 
 from segwright.errors import DataError
 from segwright.formats.rle import decode_rle, decompress_counts
-from segwright.importers.dataset import Canvas, Drawn, Frame
+from segwright.importers.canvas import Canvas, Frame
 from segwright.importers.drawing import Drawing
 from segwright.importers.polygons import Points, ShapeError, area, outline
 
@@ -45,17 +45,17 @@ class Annotation(BaseModel):
 
 def draw_annotations(
     annotations: Sequence[Annotation], classes: Mapping[Identity, int], size: tuple[int, int]
-) -> Drawn:
+) -> Drawing:
     """Draw annotations on a mask of `size` (height, width), the largest first; 0 is where none lies.
 
     What cannot be drawn is left out and counted.
     """
-    drawing = Drawing(size, 0)
+    drawing = Drawing.blank(size, 0)
     regions = [_region(annotation, classes[annotation.category_id], drawing) for annotation in annotations]
     for region in sorted(regions, key=lambda region: -region.area):
         with drawing.leaving_out():
             region.fill(drawing)
-    return drawing.drawn()
+    return drawing
 
 
 def annotated_frame(annotations: Sequence[Annotation], canvas: Canvas) -> Frame | None:
@@ -63,7 +63,7 @@ def annotated_frame(annotations: Sequence[Annotation], canvas: Canvas) -> Frame 
     sizes = [one.segmentation.size for one in annotations if isinstance(one.segmentation, _RunLengths)]
     if frames := [frame for size in sizes if (frame := canvas.frame_of_size(size))]:
         return frames[0]
-    regions = [_region(annotation, 0, Drawing((1, 1), 0)) for annotation in annotations]
+    regions = [_region(annotation, 0, Drawing.blank((1, 1), 0)) for annotation in annotations]
     corners = [points.max(0) for region in regions for points in region.outlines]
     return canvas.frame_of_points(*np.max(corners, axis=0)) if corners else None
 

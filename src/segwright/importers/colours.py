@@ -12,20 +12,23 @@ from pathlib import Path, PurePath
 from segwright.data.folders import list_images
 from segwright.errors import DataError
 from segwright.importers.by_colour import draw_by_colour
+from segwright.importers.canvas import mask_frame
 from segwright.importers.colour_tables import read_colour_table
-from segwright.importers.dataset import ImportedData, ImportedPair, mask_frame, read_text
+from segwright.importers.dataset import ImportedData, ImportedPair
+from segwright.importers.files import read_text
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
 
 
-def read_colours(images: Path, masks: Path, table: Path) -> ImportedData:
+def read_colours(source: Path, masks: Path, colours: Path) -> ImportedData:
     """Pair images and masks by their paths without ending; all masks may add the same word, as in CamVid's
     `01_L.png`.
 
     What has no partner is left out with a warning. Raises DataError where nothing pairs, and for a table that
     cannot be read.
     """
+    images, table = source, colours
     classes = read_colour_table(read_text(table), str(table))
     image_files, mask_files = dict(list_images([images])), dict(list_images([masks]))
     added = _added_word(image_files, mask_files)

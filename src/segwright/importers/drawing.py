@@ -1,31 +1,32 @@
-"""A mask in the making: shapes are drawn one after the other, and those that cannot be are counted.
-
-Knows which shapes are left out and in which words. Refuses to know where shapes come from.
-"""
+"""A mask in the making: shapes are drawn one after the other, and those that cannot be drawn are counted."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.importers.dataset import Drawn
 from segwright.importers.polygons import CUT_OFF, NO_PIXEL, Points, ShapeError, fill_polygon, reaches_beyond
 
 
-def left_out(what: str) -> str:
-    """The remark on shapes that are not drawn; `what` says in the plural what they are."""
-    return f"{what}, left out"
-
-
+@dataclass(eq=False)
 class Drawing:
-    """A mask of one value, uint8 [H, W], on which shapes are drawn."""
+    """A mask, read or drawn, and what happened on the way."""
 
-    def __init__(self, size: tuple[int, int], background: int) -> None:
-        self.mask = np.full(size, background, np.uint8)
-        self.remarks: Counter[str] = Counter()
-        self.shapes = 0
+    mask: NDArray[np.uint8]
+    """Class indices, [H, W] as `Canvas.size`; 255 = ignore."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What was left out or changed, in the plural, and how often; each note of a data set becomes one warning."""
+    shapes: int | None = None
+    """How many shapes were drawn; None for a mask that was read."""
+
+    @classmethod
+    def blank(cls, size: tuple[int, int], background: int) -> Self:
+        """A mask of one value to draw on."""
+        return cls(np.full(size, background, np.uint8), shapes=0)
 
     @contextmanager
     def leaving_out(self) -> Iterator[None]:
@@ -37,15 +38,14 @@ class Drawing:
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Count shapes that are not drawn; `what` says in the plural what they are."""
-        self.remarks[left_out(what)] += count
+        self.notes[left_out(what)] += count
 
     def fill(self, outlines: Sequence[Points], value: int) -> None:
         """Set the pixels inside the outlines of one shape. Raises ShapeError where there are none."""
         if not sum(fill_polygon(self.mask, points, value) for points in outlines):
             raise ShapeError(NO_PIXEL)
-        self.shapes += 1
-        if any(reaches_beyond(points, *self.mask.shape) for points in outlines):
-            self.remarks[CUT_OFF] += 1
+        self.shapes = (self.shapes or 0) + 1
+        self.notes[CUT_OFF] += any(reaches_beyond(points, *self.mask.shape) for points in outlines)
 
     def paste(self, piece: NDArray[np.bool_], left: int, top: int, value: int) -> None:
         """Set the pixels of a piece [h, w] whose first corner lies at (left, top). Raises ShapeError where there are
@@ -53,12 +53,13 @@ class Drawing:
         """
         inside = piece[max(-top, 0) :, max(-left, 0) :]
         target = self.mask[max(top, 0) :, max(left, 0) :]
-        height, width = (min(sides) for sides in zip(inside.shape, target.shape, strict=True))
+        height, width = (min(sizes) for sizes in zip(inside.shape, target.shape, strict=True))
         if not inside[:height, :width].any():
             raise ShapeError(NO_PIXEL)
-        self.shapes += 1
+        self.shapes = (self.shapes or 0) + 1
         target[:height, :width][inside[:height, :width]] = value
 
-    def drawn(self) -> Drawn:
-        """What was drawn."""
-        return Drawn(self.mask, +self.remarks, self.shapes)
+
+def left_out(what: str) -> str:
+    """The note on shapes that are not drawn."""
+    return f"{what}, left out"

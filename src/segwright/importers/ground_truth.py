@@ -7,6 +7,7 @@ Source: SageMaker's contract, section 2.3.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,16 +27,10 @@ from segwright.formats.manifest import (
     read_manifest,
 )
 from segwright.formats.palette_repair import decode_with_legend
-from segwright.importers.dataset import (
-    Canvas,
-    Drawn,
-    ImportedData,
-    ImportedPair,
-    check_same_size,
-    checked_names,
-    mask_frame,
-)
-from segwright.importers.pictures import FoundImage, below_common_folder, find_images
+from segwright.importers.canvas import Canvas, mask_frame
+from segwright.importers.dataset import ImportedData, ImportedPair, checked_names
+from segwright.importers.drawing import Drawing
+from segwright.importers.images import FoundImage, find_images, strip_common_folder
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
 from segwright.storage import Blob, open_blob, parse_location
@@ -52,9 +47,9 @@ ColourMap = Mapping[int, ClassColour]
 """The classes and colours of one line, by index."""
 
 
-def read_ground_truth(source: str, attributes: Sequence[str] | None, given: Path | None = None) -> ImportedData:
+def read_ground_truth(source: str, attributes: Sequence[str] | None = None, images: Path | None = None) -> ImportedData:
     """Read an output manifest here or in S3; its references are `s3://` addresses, or paths from its own folder. Images
-    lie there, or below the folder `given`.
+    lie there, or below the folder `images`.
 
     The colour maps of all lines become one list of classes by their names. Lines without a mask, whose labelling
     failed, are left out with a warning. Raises DataError for a manifest that cannot be read, without masks, or
@@ -72,13 +67,13 @@ def read_ground_truth(source: str, attributes: Sequence[str] | None, given: Path
     _tell_left_out(lines, labelled, source)
     maps = _shared([_colour_map(line, names, source) for line in labelled])
     classes = _classes(maps, source)
-    if given:
+    if images:
         stated = [str(line.attributes[names.image]) for line in labelled]
-        found = find_images(stated, [given], given, source)
+        found = find_images(stated, [images], images, source)
         pictures = [found.get(path) for path in stated]
     else:
-        images = [referred(line, names.image, place) for line in labelled]
-        pictures = list(map(FoundImage, below_common_folder([image.name for image in images]), images))
+        blobs = [referred(line, names.image, place) for line in labelled]
+        pictures = list(map(FoundImage, strip_common_folder([blob.name for blob in blobs]), blobs))
     masks = [referred(line, names.mask, place) for line in labelled]
     pairs = [
         ImportedPair(
@@ -141,13 +136,13 @@ def _palette(maps: Iterable[ColourMap], classes: Mapping[str, int]) -> NDArray[n
     return palette
 
 
-def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawn:
+def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawing:
     legend = tuple((index, entry.colour) for index, entry in colours.items() if entry.colour is not None)
     indices, repaired = decode_with_legend(blob.read(), blob.name, legend)
-    check_same_size(indices.shape, canvas, blob.name)
+    canvas.check_size(indices.shape, blob.name)
     table = np.full(1 << 16, IGNORE, np.uint8)
     for index, entry in colours.items():
         table[index] = classes[entry.name]
     mask = table[indices]
     remarks = {REPAIRED: int(repaired), UNNAMED: int((mask == IGNORE).sum())}
-    return Drawn(mask, {remark: count for remark, count in remarks.items() if count})
+    return Drawing(mask, Counter(remarks))

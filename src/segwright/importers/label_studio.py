@@ -21,13 +21,14 @@ import pydantic_core
 
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.importers.classes import Classes, after_background
-from segwright.importers.dataset import Canvas, Drawn, Frame, ImportedData, ImportedPair, is_trace, mask_frame
+from segwright.importers.canvas import Canvas, Frame, mask_frame
+from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
 from segwright.importers.drawing import Drawing
+from segwright.importers.files import files_below
+from segwright.importers.images import FoundImage, find_images, stated_parts, strip_common_folder
 from segwright.importers.label_studio_masks import MaskFile, draw_masks, file_name_part, read_mask_names
 from segwright.importers.label_studio_regions import Regions, draw_regions, read_regions
-from segwright.importers.pictures import FoundImage, below_common_folder, find_images, stated_parts
-from segwright.storage import open_blob, walk_files
+from segwright.storage import open_blob
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class _Counts:
     imageless: list[str] = field(default_factory=list)
 
 
-def read_label_studio(source: Path, images: Path | None, masks: Path | None) -> ImportedData:
+def read_label_studio(source: Path, images: Path | None = None, masks: Path | None = None) -> ImportedData:
     """Read an export, and with `masks` the brush masks of its regions from files.
 
     Images are looked for by name below `images`, or below the folder of the export. Class 0 is background, the others
@@ -79,7 +80,7 @@ def read_label_studio(source: Path, images: Path | None, masks: Path | None) -> 
     classes = after_background(labels, f"{source}, labels")
     if empty := sum(not task.regions.labels and not task.masks for task in tasks):
         logger.info(f"{source}: {empty} of {len(tasks)} annotations hold no region and are all background")
-    paths = below_common_folder([found[task.image].name for task in tasks])
+    paths = strip_common_folder([found[task.image].name for task in tasks])
     pairs = [
         ImportedPair(path, found[task.image].image, partial(_draw, task, classes), frame=partial(_frame, task))
         for task, path in zip(tasks, paths, strict=True)
@@ -91,7 +92,7 @@ def _documents(source: Path) -> Iterator[tuple[str, Any]]:
     """The file itself; or those of a folder: *.json, and files without an ending, as they are stored in the cloud."""
     blobs = [open_blob(source)]
     if source.is_dir():
-        found = [(path, blob) for path, blob in walk_files(source, is_trace)]
+        found = [(path, blob) for path, blob in files_below(source).items()]
         blobs = [blob for path, blob in found if path.suffix.lower() == ".json"]
         blobs = blobs or [blob for path, blob in found if not path.suffix]
     if not blobs:
@@ -260,9 +261,9 @@ def _frame(task: _Task, canvas: Canvas) -> Frame | None:
     return next(filter(None, (*stated, *masks)), None)
 
 
-def _draw(task: _Task, classes: Classes, canvas: Canvas) -> Drawn:
-    drawing = Drawing(canvas.labelled_size, 0)
-    drawing.remarks.update(task.regions.remarks)
+def _draw(task: _Task, classes: Classes, canvas: Canvas) -> Drawing:
+    drawing = Drawing.blank(canvas.size, 0)
+    drawing.notes.update(task.regions.remarks)
     draw_masks(drawing, task.masks, classes.numbers, canvas)
     draw_regions(drawing, task.regions.drawn, classes.numbers, canvas)
-    return drawing.drawn()
+    return drawing

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from segwright.errors import DataError
 from segwright.formats.masks import decode_mask
-from segwright.importers.dataset import Canvas, check_same_size, is_trace
+from segwright.importers.canvas import Canvas
 from segwright.importers.drawing import Drawing
-from segwright.storage import Blob, walk_files
+from segwright.importers.files import files_below
+from segwright.storage import Blob
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def read_mask_names(folder: Path, tags: Collection[str], joined: Mapping[str, st
     """
     found: dict[str, list[MaskFile]] = {}
     others: list[str] = []
-    for path, blob in walk_files(folder, is_trace):
+    for path, blob in files_below(folder).items():
         if path.suffix.lower() != ".png":
             continue
         match = _NAME.fullmatch(path.stem)
@@ -92,12 +93,12 @@ def draw_masks(drawing: Drawing, files: Sequence[MaskFile], numbers: Mapping[str
     overlap = 0
     for file in sorted(files, key=lambda file: -areas[file]):  # read again: all masks of a picture take much memory
         inside = _read(file.blob)
-        check_same_size(inside.shape, canvas, file.blob.name)
+        canvas.check_size(inside.shape, file.blob.name)
         number = numbers[file.label]
         overlap += int(((drawing.mask[inside] != number) & (drawing.mask[inside] != 0)).sum())
         with drawing.leaving_out():
             drawing.paste(inside, 0, 0, number)
-    drawing.remarks[OVERLAP] += overlap
+    drawing.notes[OVERLAP] += overlap
 
 
 def _read(blob: Blob) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, PositiveInt
 from segwright.errors import DataError
 from segwright.formats.images import PixelFormat, decode_image
 from segwright.formats.rle_pack import decode_rle_pack
-from segwright.importers.dataset import Canvas, MismatchError, check_same_size
+from segwright.importers.canvas import Canvas, MismatchError
 from segwright.importers.drawing import Drawing, left_out
 from segwright.importers.json_models import from_base64
 from segwright.importers.polygons import Points, ShapeError, ellipse, outline, rectangle
@@ -162,7 +162,7 @@ def draw_regions(drawing: Drawing, regions: Sequence[Region], values: Mapping[st
             if value.rle is None and value.bit_mask is None:
                 drawing.fill([_outline(value, canvas)], number)
                 continue
-            check_same_size(region.size or canvas.labelled_size, canvas, f"a brush region of {region.label}")
+            canvas.check_size(region.size or canvas.size, f"a brush region of {region.label}")
             try:
                 inside = (
                     _brushed(value.rle, canvas) if value.rle is not None else _bit_mask(value.bit_mask or "", canvas)
@@ -176,14 +176,14 @@ def draw_regions(drawing: Drawing, regions: Sequence[Region], values: Mapping[st
 
 def _brushed(rle: bytes, canvas: Canvas) -> NDArray[np.bool_]:
     """The pixels of a brush whose opacity, the last of four bands, is not 0."""
-    height, width = canvas.labelled_size
+    height, width = canvas.size
     return decode_rle_pack(rle, height * width * _BANDS).reshape(height, width, _BANDS)[..., 3] > 0
 
 
 def _bit_mask(address: str, canvas: Canvas) -> NDArray[np.bool_]:
     """The pixels of a PNG in a data URL that are not fully transparent."""
     pixels = decode_image(from_base64(address, "imageDataURL"), "imageDataURL", PixelFormat(bands=4))
-    check_same_size(pixels.shape[:2], canvas, "a bit mask")
+    canvas.check_size(pixels.shape[:2], "a bit mask")
     return pixels[..., 3] > 0
 
 
@@ -196,7 +196,7 @@ def _outline(value: _Value, canvas: Canvas) -> Points:
         points = ellipse((x, y), value.radius_x, value.radius_y)
     else:
         points = rectangle((x, y), (x + (value.width or 0), y + (value.height or 0)))
-    per_cent = np.array(canvas.labelled_size[::-1]) / 100
+    per_cent = np.array(canvas.size[::-1]) / 100
     found = points * per_cent
     if not value.rotation:
         return found

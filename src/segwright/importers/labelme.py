@@ -21,31 +21,21 @@ from pydantic import BaseModel, Field
 
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.importers.classes import is_background
-from segwright.importers.dataset import (
-    Canvas,
-    Drawn,
-    Frame,
-    ImportedData,
-    ImportedPair,
-    check_same_size,
-    checked_names,
-    is_there,
-    is_trace,
-    read_text,
-)
+from segwright.importers.canvas import Canvas, Frame
+from segwright.importers.dataset import ImportedData, ImportedPair, checked_names, is_background
 from segwright.importers.drawing import Drawing
+from segwright.importers.files import files_below, is_there, read_text
+from segwright.importers.images import ImageFinder
 from segwright.importers.json_models import from_base64, read_document
 from segwright.importers.labelme_shapes import Shape
-from segwright.importers.pictures import ImageFinder
 from segwright.importers.polygons import ShapeError
 from segwright.labels import IGNORE, parse_class_names
-from segwright.storage import Blob, open_blob, walk_files
+from segwright.storage import Blob, open_blob
 from segwright.wording import listed, sentences
 
 logger = logging.getLogger(__name__)
-
 BACKGROUND: Final = "_background_"
+
 IGNORED: Final = "__ignore__"
 UNREADABLE: Final = "shapes that cannot be read, such as those of points that are no numbers"
 
@@ -64,7 +54,7 @@ class _LabelFile(BaseModel):
 
     def stated_size(self, canvas: Canvas) -> tuple[int, int]:
         """(height, width) as the file says, else as the image's labels lie."""
-        height, width = canvas.labelled_size
+        height, width = canvas.size
         return self.image_height or height, self.image_width or width
 
 
@@ -97,7 +87,7 @@ class _EmbeddedImage:
         return from_base64(_read(self.file).image_data or "", self.name)
 
 
-def read_labelme(source: Path, class_names: Path | None, images: Path | None = None) -> ImportedData:
+def read_labelme(source: Path, class_names: Path | None = None, images: Path | None = None) -> ImportedData:
     """Read all JSON files below a folder. Classes are those of the file `class_names`, else `_background_` and all
     other labels, sorted. Images lie where the files say, or below the folder `images`.
 
@@ -105,7 +95,7 @@ def read_labelme(source: Path, class_names: Path | None, images: Path | None = N
     that cannot be read and those without an image are left out with a warning. Raises DataError where none is left,
     and LabelError for labels that `class_names` lacks.
     """
-    files = [(path, blob) for path, blob in walk_files(source, is_trace) if path.suffix.lower() == ".json"]
+    files = [(path, blob) for path, blob in files_below(source).items() if path.suffix.lower() == ".json"]
     finder = ImageFinder(images, everywhere=True) if images else None
     found, others, problems = [], [], []
     for path, blob in files:
@@ -194,7 +184,7 @@ def _tell_shared_images(items: Sequence[_Item]) -> None:
 def _tell_unlabelled(source: Path, items: Sequence[_Item]) -> None:
     """Count the images that lie among the label files and belong to none."""
     labelled = {item.image.name for item in items}
-    images = [blob.name for path, blob in walk_files(source, is_trace) if path.suffix.lower() in IMAGE_SUFFIXES]
+    images = [blob.name for path, blob in files_below(source).items() if path.suffix.lower() in IMAGE_SUFFIXES]
     if others := [name for name in images if name not in labelled]:
         logger.info(f"{len(others)} images in {source} belong to no label file and are left out: {listed(others)}")
 
@@ -236,16 +226,16 @@ def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
     return stated if stated == "shown" else by_points or stated
 
 
-def _draw(blob: Blob, values: Mapping[str, int], background: int, canvas: Canvas) -> Drawn:
+def _draw(blob: Blob, values: Mapping[str, int], background: int, canvas: Canvas) -> Drawing:
     content = _read(blob)
     stated = content.stated_size(canvas)
-    if stated not in (canvas.size, canvas.upright_size):
-        check_same_size(stated, canvas, f"what {blob.name} describes")
-    drawing = Drawing(canvas.labelled_size, background)
+    if stated not in (canvas.stored, canvas.shown):
+        canvas.check_size(stated, f"what {blob.name} describes")
+    drawing = Drawing.blank(canvas.size, background)
     if unreadable := len(content.entries) - len(content.shapes):
         drawing.leave_out(UNREADABLE, unreadable)
     for shape in content.shapes:
         with drawing.leaving_out():
             shape.check()
             shape.draw(drawing, values[shape.label.strip()])
-    return drawing.drawn()
+    return drawing

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from segwright.importers.dataset import is_trace
-from segwright.storage import open_blob, walk_files
+from segwright.importers.files import files_below
+from segwright.storage import open_blob
 
 _KINDS: Final[tuple[tuple[str, tuple[bytes, ...], str], ...]] = (
     (
@@ -47,7 +47,7 @@ def what_it_is(source: Path, wanted: str) -> str:
 
 
 def _documents(source: Path) -> Iterator[tuple[str, bytes]]:
-    blobs = [(source, open_blob(source))] if source.is_file() else walk_files(source, is_trace)
+    blobs = [(source, open_blob(source))] if source.is_file() else files_below(source).items()
     for path, blob in blobs:
         if path.suffix.lower() in _ENDINGS:
             yield blob.name, blob.read()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.importers.dataset import MismatchError
+from segwright.importers.canvas import MismatchError
 
 _LARGEST: Final = 1 << 40  # no pixel of a picture has such a number
 _LONGEST: Final = 60  # characters of a value in a message

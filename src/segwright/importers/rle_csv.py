@@ -21,23 +21,11 @@ from typing import Final, Literal
 
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, image_size
-from segwright.importers.classes import Classes, after_background
-from segwright.importers.dataset import (
-    Canvas,
-    Drawn,
-    Frame,
-    ImportedData,
-    ImportedPair,
-    check_same_size,
-    read_text,
-)
-from segwright.importers.pictures import (
-    FoundImage,
-    ImageFinder,
-    below_common_folder,
-    find_images,
-    images_below,
-)
+from segwright.importers.canvas import Canvas, Frame
+from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
+from segwright.importers.drawing import Drawing
+from segwright.importers.files import files_below, read_text
+from segwright.importers.images import FoundImage, ImageFinder, find_images, strip_common_folder
 from segwright.importers.pixel_runs import OverlapError, Runs, draw_runs, guess_order, parse_runs
 from segwright.storage import Blob
 from segwright.wording import listed
@@ -90,12 +78,12 @@ class _Columns:
     """Whether competitions with these names count along rows."""
 
 
-def read_rle_csv(source: Path, images: Path | None, order: RunOrder | None) -> ImportedData:
+def read_rle_csv(source: Path, images: Path | None = None, rle_order: RunOrder | None = None) -> ImportedData:
     """Read a table of run lengths; images are looked for by name below `images`, or below the table's folder.
 
     Class 0 is background, the others are the values of the class column, sorted. Runs go down the columns, as in most
-    competitions, unless `order`, the names of the columns or the runs themselves say otherwise. Images without a row
-    are left out. Raises DataError for tables of another form, and where no row has an image.
+    competitions, unless `rle_order`, the columns' names or the runs themselves say otherwise. Images without a row are
+    left out. Raises DataError for tables of another form, and where no row has an image.
     """
     if source.is_dir():
         raise DataError(f"{source} is a folder: give the path of its table, a CSV file.")
@@ -112,9 +100,9 @@ def read_rle_csv(source: Path, images: Path | None, order: RunOrder | None) -> I
     classes = after_background(labels, f"{source}, classes")
     if columns.label is None and not columns.joined:
         logger.info(f"{source} has no column of classes: all objects are of one class, called {OBJECT}")
-    rule = _settle(rows, found, columns, order, source)
+    rule = _settle(rows, found, columns, rle_order, source)
     _tell_images(folder, found, by_image, source)
-    paths = below_common_folder([picture.name for picture in found.values()])
+    paths = strip_common_folder([picture.name for picture in found.values()])
     pairs = [
         ImportedPair(
             path,
@@ -229,7 +217,7 @@ def _by_folder_and_words(folder: Path) -> dict[str, str]:
     these fit one image only.
     """
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for path in images_below(folder):
+    for path in files_below(folder, *IMAGE_SUFFIXES):
         words = path.stem.split("_")
         for parent in path.parts[:-1]:
             for count in range(1, len(words) + 1):
@@ -241,7 +229,7 @@ def _tell_images(
     folder: Path, found: Mapping[str, FoundImage], by_image: Mapping[str, Sequence[_Row]], source: Path
 ) -> None:
     used = {picture.name for picture in found.values()}
-    if others := [str(path) for path in images_below(folder) if path.as_posix() not in used]:
+    if others := [str(path) for path in files_below(folder, *IMAGE_SUFFIXES) if path.as_posix() not in used]:
         logger.warning(
             f"{len(others)} images have no row in {source} and are left out: {listed(others)}. What shows no object "
             "needs a row without run lengths."
@@ -306,16 +294,16 @@ def _certain_size(image: Blob) -> tuple[int, int] | None:
 
 def _stated_size(rows: Sequence[_Row], canvas: Canvas) -> tuple[int, int]:
     """(height, width) as the table says, else as the image's labels lie."""
-    return next((row.size for row in rows if row.size), canvas.labelled_size)
+    return next((row.size for row in rows if row.size), canvas.size)
 
 
 def _frame(rows: Sequence[_Row], canvas: Canvas) -> Frame | None:
     return canvas.frame_of_size(_stated_size(rows, canvas)) if any(row.size for row in rows) else None
 
 
-def _draw(rows: Sequence[_Row], classes: Classes, rule: _Rule, source: Path, canvas: Canvas) -> Drawn:
-    check_same_size(_stated_size(rows, canvas), canvas, f"what {source}, line {rows[0].line} describes")
+def _draw(rows: Sequence[_Row], classes: Classes, rule: _Rule, source: Path, canvas: Canvas) -> Drawing:
+    canvas.check_size(_stated_size(rows, canvas), f"what {source}, line {rows[0].line} describes")
     filled = [(classes.numbers[row.label], row.runs, row.line) for row in rows if row.runs is not None]
-    size = canvas.labelled_size
+    size = canvas.size
     mask = draw_runs(filled, size, along_rows=rule.along_rows, first=rule.first, where=str(source))
-    return Drawn(mask, shapes=len(filled))
+    return Drawing(mask, shapes=len(filled))

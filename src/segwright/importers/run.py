@@ -1,26 +1,26 @@
-"""From another tool's data set to channel folders: which format is read by what, and what it may be told.
+"""Imports a data set of another tool: chooses the reader of its format, divides the pairs and writes them."""
 
-Knows the formats by name. Refuses to know how any is read, divided and written.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from pathlib import Path
 from tarfile import is_tarfile
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal
 from zipfile import is_zipfile
 
 from segwright.errors import DataError, UserError
+from segwright.importers.canvas import Frame
 from segwright.importers.cityscapes import read_cityscapes
 from segwright.importers.coco import read_coco
 from segwright.importers.colours import read_colours
-from segwright.importers.dataset import MARKER, Frame, ImportedData
+from segwright.importers.dataset import ImportedData
+from segwright.importers.files import MARKER
 from segwright.importers.ground_truth import read_ground_truth
 from segwright.importers.label_studio import read_label_studio
 from segwright.importers.labelme import read_labelme
 from segwright.importers.other_tools import what_it_is
 from segwright.importers.rle_csv import RunOrder, read_rle_csv
-from segwright.importers.split import divide
+from segwright.importers.split import SplitOptions, divide
 from segwright.importers.voc import read_voc
 from segwright.importers.write import write_channels
 from segwright.importers.yolo import read_yolo
@@ -30,28 +30,28 @@ ImportFormat = Literal[
     "ground-truth", "voc", "coco", "labelme", "cityscapes", "colours", "yolo", "label-studio", "rle-csv"
 ]
 
-_TAKES: Final[dict[ImportFormat, tuple[str, ...]]] = {
-    "ground-truth": ("attributes", "images"),
-    "voc": ("images",),
-    "coco": ("images",),
-    "labelme": ("class_names", "images"),
-    "cityscapes": ("images",),
-    "colours": ("masks", "colours"),
-    "yolo": ("images",),
-    "label-studio": ("images", "masks"),
-    "rle-csv": ("images", "rle_order"),
+_READERS: Final[dict[ImportFormat, Callable[..., ImportedData]]] = {
+    "ground-truth": read_ground_truth,
+    "voc": read_voc,
+    "coco": read_coco,
+    "labelme": read_labelme,
+    "cityscapes": read_cityscapes,
+    "colours": read_colours,
+    "yolo": read_yolo,
+    "label-studio": read_label_studio,
+    "rle-csv": read_rle_csv,
 }
-"""The options that each format takes; `colours` needs both of its own."""
+"""Each takes the source, and by name those of the `FormatOptions` that its format has."""
 
 
 @dataclass(frozen=True)
 class FormatOptions:
-    """What belongs to single formats only."""
+    """Options that single formats have."""
 
     attributes: Sequence[str] | None = None
-    """ground-truth: the names of image, mask and, if wanted, metadata in the manifest."""
+    """ground-truth: the names of image, mask and, if there is one, metadata in the manifest."""
     images: Path | None = None
-    """The folder of images, for all formats but colours, where they do not lie where the data set says."""
+    """All formats but colours: the folder of images, where they do not lie where the data set says."""
     masks: Path | None = None
     """colours and label-studio: the folder of masks."""
     colours: Path | None = None
@@ -64,14 +64,11 @@ class FormatOptions:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What was written."""
+    """The numbers of pairs in each split, what divided them, in words, and the classes."""
 
     train: int
-    """Pairs to train on."""
     validation: int
-    """Pairs to validate with."""
     divided: str
-    """What divided them, in words."""
     class_names: tuple[str, ...]
 
 
@@ -81,69 +78,49 @@ def import_data(
     output: Path,
     *,
     options: FormatOptions | None = None,
-    validation: float | None = None,
-    validation_list: Path | None = None,
-    seed: int = 0,
+    split: SplitOptions | None = None,
     labelled: Frame | None = None,
     overwrite: bool = False,
 ) -> ImportSummary:
     """Write the data set at `source` to `output` as train, validation, their masks, a label map and class names.
 
-    `validation` is the share of pairs to validate with, `validation_list` a file that names them; without both,
-    the data set's own division counts, else 0.2 is drawn by `seed`. `labelled` says whether images that a camera noted
-    as turned were labelled as they are stored or as programs show them; left out, sizes and points tell. Raises
-    UserError, DataError or LabelError with the place of what cannot be read, OutputExistsError when `output` exists and
-    is not to be overwritten, or holds anything but an earlier import.
+    `labelled` says whether the labels of images with an EXIF orientation lie over the pixels as they are stored or as
+    programs show them; left out, sizes and points decide. Raises UserError, DataError or LabelError with the location
+    of what cannot be read, OutputExistsError when `output` exists and `overwrite` is False, or it holds anything but an
+    earlier import.
     """
-    options = options or FormatOptions()
-    _check_other_options(kind, options)
+    given = {name: value for name, value in vars(options or FormatOptions()).items() if value is not None}
+    _check_options(kind, given)
     check_writable_folder(output)
     with atomic_directory(output, overwrite, MARKER) as folder:
-        data = _read(kind, source, options)
-        division = divide(data, validation, validation_list, seed)
-        train, validating = write_channels(folder, data, division, labelled)
-        summary = ImportSummary(train, validating, division.how, data.class_names)
+        data = _read(kind, source, given)
+        division = divide(data, split or SplitOptions())
+        train, validation = write_channels(folder, data, division, labelled)
         plain = source.encode(errors="backslashreplace").decode()  # file names need not be UTF-8, but JSON is
-        write_json(folder / MARKER, {"format": kind, "source": plain, "pairs": [summary.train, summary.validation]})
-    return summary
+        write_json(folder / MARKER, {"format": kind, "source": plain, "pairs": [train, validation]})
+    return ImportSummary(train, validation, division.how, data.class_names)
 
 
-def _read(kind: ImportFormat, source: str, options: FormatOptions) -> ImportedData:
+def _check_options(kind: ImportFormat, given: dict[str, object]) -> None:
+    """Raise UserError for an unknown format, for options that it lacks or needs, and for paths that do not exist."""
+    if kind not in _READERS:
+        raise UserError(f"There is no format {kind}; there are {', '.join(_READERS)}.")
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, Path) and not value.exists():
+            raise UserError(f"{flag} {value} does not exist.")
+        if name not in signature(_READERS[kind]).parameters:
+            owners = ", ".join(owner for owner, reader in _READERS.items() if name in signature(reader).parameters)
+            raise UserError(f"The format {kind} takes no {flag}, which is for {owners}: leave it out.")
+    _, *others = signature(_READERS[kind]).parameters.values()
+    if any(option.default is Parameter.empty and option.name not in given for option in others):
+        needed = " and ".join(f"--{option.name}" for option in others)
+        raise UserError(f"The format {kind} needs {needed}.")
+
+
+def _read(kind: ImportFormat, source: str, given: dict[str, Any]) -> ImportedData:
     if kind == "ground-truth":
-        return read_ground_truth(source, options.attributes, options.images)
-    path = _existing(source)
-    try:
-        return _read_local(kind, path, options)
-    except DataError as error:
-        raise DataError(f"{error}{what_it_is(path, kind)}") from None
-
-
-def _read_local(kind: ImportFormat, path: Path, options: FormatOptions) -> ImportedData:
-    match kind:
-        case "voc":
-            return read_voc(path, options.images)
-        case "coco":
-            return read_coco(path, options.images)
-        case "labelme":
-            return read_labelme(path, options.class_names, options.images)
-        case "cityscapes":
-            return read_cityscapes(path, options.images)
-        case "colours":
-            if options.masks is None or options.colours is None:
-                raise UserError(
-                    "The format colours needs --masks DIR, the colour masks, and --colours FILE, their table."
-                )
-            return read_colours(path, options.masks, options.colours)
-        case "yolo":
-            return read_yolo(path, options.images)
-        case "label-studio":
-            return read_label_studio(path, options.images, options.masks)
-        case "rle-csv":
-            return read_rle_csv(path, options.images, options.rle_order)
-    raise AssertionError(f"{kind} is read elsewhere")
-
-
-def _existing(source: str) -> Path:
+        return read_ground_truth(source, **given)
     if source.startswith("s3://"):
         raise UserError(f"{source}: only manifests of ground-truth are read from S3; download the data set first.")
     path = Path(source)
@@ -151,19 +128,7 @@ def _existing(source: str) -> Path:
         raise UserError(f"{source} does not exist.")
     if path.is_file() and (is_zipfile(path) or is_tarfile(path)):
         raise UserError(f"{source} is an archive: unpack it, and give what it holds.")
-    return path
-
-
-def _check_other_options(kind: ImportFormat, options: FormatOptions) -> None:
-    """Raise UserError for a format that is none, for options that it does not take, and for what is not there."""
-    if kind not in _TAKES:
-        raise UserError(f"There is no format {kind}; there are {', '.join(get_args(ImportFormat))}.")
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    for name, value in given.items():
-        if isinstance(value, Path) and not value.exists():
-            raise UserError(f"--{name.replace('_', '-')} {value} does not exist.")
-        if name not in _TAKES[kind]:
-            owners = ", ".join(owner for owner, names in _TAKES.items() if name in names)
-            raise UserError(
-                f"The format {kind} takes no --{name.replace('_', '-')}, which is for {owners}: leave it out."
-            )
+    try:
+        return _READERS[kind](path, **given)
+    except DataError as error:
+        raise DataError(f"{error}{what_it_is(path, kind)}") from None

@@ -1,11 +1,6 @@
-"""Which pairs are to train on and which to validate: by a list, by the data set's own word, or drawn by a seed.
-
-Knows names of pairs and nothing else of them. The draw depends on the seed and on the names alone, never on the
-order in which files are found.
-"""
+"""Divides pairs into train and validation: by a list, as the data set does, or drawn by a seed and the names alone."""
 
 import hashlib
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +9,41 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from segwright.errors import DataError, UserError
-from segwright.importers.dataset import ImportedData, ImportedPair, read_text, without_ending
+from segwright.importers.dataset import ImportedData, ImportedPair, without_suffix
+from segwright.importers.files import read_text, warn_left_out
 from segwright.wording import listed
 
-logger = logging.getLogger(__name__)
+_DEFAULT_SHARE: Final = 0.2
 
-DEFAULT_SHARE: Final = 0.2
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How to divide a data set; without a share and a list, as it does itself, or else by a share of 0.2.
+
+    Raises UserError for values out of range, and for both a share and a list.
+    """
+
+    validation: float | None = None
+    """The share of pairs to validate with, more than 0 and less than 1."""
+    validation_list: Path | None = None
+    """A file of the images to validate with, a line each: a path below their folder with or without suffix, or a file
+    name that occurs once.
+    """
+    seed: int = 0
+    """Draws the share."""
+
+    def __post_init__(self) -> None:
+        if self.validation is not None and self.validation_list:
+            raise UserError("--validation and --validation-list exclude each other: a list leaves nothing to draw.")
+        if self.validation is not None and not 0 < self.validation < 1:
+            raise UserError(f"--validation is {self.validation}; it is a share, more than 0 and less than 1.")
+        if self.seed < 0:
+            raise UserError(f"The seed must be 0 or a larger whole number, not {self.seed}.")
 
 
 @dataclass(frozen=True)
 class Division:
-    """The two sides, each sorted by key and neither empty."""
+    """The pairs of both splits, each sorted by key and not empty."""
 
     train: tuple[ImportedPair, ...]
     validation: tuple[ImportedPair, ...]
@@ -32,104 +51,61 @@ class Division:
     """What divided them, in words."""
 
 
-def divide(data: ImportedData, share: float | None, listed: Path | None, seed: int) -> Division:
-    """Divide the pairs: those that the file `listed` names validate; else, without a `share`, as the data set
-    itself says; else `share` of them (0.2 where nothing says anything) is drawn by `seed`.
-
-    A line of the list is an image's path below its folder, with or without its ending, or its file name alone
-    where that occurs once. Raises UserError for shares and seeds that mean nothing and for a list together with a
-    share, DataError for lines that name no pair, for a side without pairs, and for two pairs of one name.
+def divide(data: ImportedData, options: SplitOptions) -> Division:
+    """Divide the pairs. Raises DataError for lines of a list that name no pair or several, for a split without pairs,
+    and for two pairs of a split with one name.
     """
     pairs = sorted(data.pairs, key=lambda pair: (pair.key, pair.split or ""))
-    _check_bad_wishes(share, listed, seed)
-    if listed:
-        chosen = _named_in(listed, pairs)
-        how = f"by the list {listed}"
-    elif share is None and data.divided_by:
-        pairs = _on_a_side(pairs, data.divided_by)
-        chosen = {index for index, pair in enumerate(pairs) if pair.split == "validation"}
+    if options.validation_list:
+        chosen, how = _listed_pairs(options.validation_list, pairs), f"by the list {options.validation_list}"
+    elif options.validation is None and data.divided_by:
         how = f"by {data.divided_by}"
+        warn_left_out(how, "pair", [pair.name for pair in pairs if not pair.split], "in neither split")
+        pairs = [pair for pair in pairs if pair.split]
+        chosen = {index for index, pair in enumerate(pairs) if pair.split == "validation"}
     else:
-        chosen = _drawn(pairs, DEFAULT_SHARE if share is None else share, seed)
-        how = f"drawn by seed {seed}"
+        chosen, how = _drawn(pairs, options), f"drawn by seed {options.seed}"
     train = tuple(pair for index, pair in enumerate(pairs) if index not in chosen)
     validation = tuple(pair for index, pair in enumerate(pairs) if index in chosen)
-    _check_empty(train, validation, how)
-    for split in (train, validation):
-        _check_same_keys(split)
-    return Division(train, validation, how)
-
-
-def _check_bad_wishes(share: float | None, listed: Path | None, seed: int) -> None:
-    if share is not None and listed:
-        raise UserError("--validation and --validation-list were both given: a list leaves nothing to draw. Give one.")
-    if share is not None and not 0 < share < 1:
-        raise UserError(f"--validation is {share}; it is a share of the pairs, more than 0 and less than 1.")
-    if seed < 0:
-        raise UserError(f"The seed must be 0 or a larger whole number, not {seed}.")
-
-
-def _on_a_side(pairs: Sequence[ImportedPair], divided_by: str) -> list[ImportedPair]:
-    """The pairs that the data set itself puts on a side; a warning counts the others."""
-    found = [pair for pair in pairs if pair.split]
-    if others := [pair.name for pair in pairs if not pair.split]:
-        shown = listed(others, separator="; ")
-        logger.warning(f"{len(others)} pairs are on neither side by {divided_by} and are left out: {shown}")
-    return found
-
-
-def _drawn(pairs: Sequence[ImportedPair], share: float, seed: int) -> set[int]:
-    """As many places as the share says, at least one on either side; a pair that is added moves few others."""
-    count = min(max(round(share * len(pairs)), 1), len(pairs) - 1)
-    order = sorted(range(len(pairs)), key=lambda index: _lot(pairs[index].key, seed))
-    return set(order[:count])
-
-
-def _lot(key: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed} {key}".encode()).digest()
-
-
-def _named_in(file: Path, pairs: Sequence[ImportedPair]) -> set[int]:
-    """The places of the pairs that the lines of a file name."""
-    by_path: defaultdict[str, set[int]] = defaultdict(set)
-    by_file: defaultdict[str, set[int]] = defaultdict(set)
-    for index, pair in enumerate(pairs):
-        for name in (pair.name, without_ending(pair.name), pair.key):
-            by_path[name].add(index)
-            by_file[PurePosixPath(name).name].add(index)
-    lines = [(number, line.strip()) for number, line in enumerate(read_text(file).splitlines(), 1)]
-    found = [(number, line, _lookup(line, by_path, by_file)) for number, line in lines if line]
-    unknown = [f"line {number}, {line!r}" for number, line, places in found if not places]
-    if unknown:
+    if not train or not validation:
         raise DataError(
-            f"{file}: {len(unknown)} of {len(found)} lines name no pair: {listed(unknown, separator='; ')}. "
-            "A line is the path of an image below its folder, such as street/01.jpg."
+            f"No pair is left to {'validate with' if train else 'train on'}: {len(train)} to train on, "
+            f"{len(validation)} to validate with, divided {how}. Give more pairs, or divide them with "
+            "--validation-list."
         )
-    unclear = [f"line {number}, {line!r}" for number, line, places in found if len(places) > 1]
-    if unclear:
-        raise DataError(f"{file}: {listed(unclear, separator='; ')}: several images have this name; give their paths.")
-    return {index for _, _, places in found for index in places}
-
-
-def _lookup(line: str, by_path: dict[str, set[int]], by_file: dict[str, set[int]]) -> set[int]:
-    name = line.replace("\\", "/").removeprefix("./")
-    return by_path.get(name) or by_file.get(name) or set()
-
-
-def _check_empty(train: Sequence[ImportedPair], validation: Sequence[ImportedPair], how: str) -> None:
-    if train and validation:
-        return
-    empty = "to validate with" if train else "to train on"
-    raise DataError(
-        f"No pair is left {empty}: {len(train)} to train on, {len(validation)} to validate with, divided {how}. "
-        "Give more pairs, or divide them with --validation-list."
-    )
-
-
-def _check_same_keys(pairs: Sequence[ImportedPair]) -> None:
-    for one, other in pairwise(pairs):
+    for one, other in (*pairwise(train), *pairwise(validation)):
         if one.key == other.key:
             raise DataError(
                 f"{one.image.name} and {other.image.name} would both be called {one.key!r}: rename one of them, or "
                 "keep the one that counts."
             )
+    return Division(train, validation, how)
+
+
+def _drawn(pairs: Sequence[ImportedPair], options: SplitOptions) -> set[int]:
+    """Indices for a share of the pairs, at least one in either split; a pair that is added moves few others."""
+    share = _DEFAULT_SHARE if options.validation is None else options.validation
+    count = min(max(round(share * len(pairs)), 1), len(pairs) - 1)
+    lots = [hashlib.sha256(f"{options.seed} {pair.key}".encode()).digest() for pair in pairs]
+    return set(sorted(range(len(pairs)), key=lots.__getitem__)[:count])
+
+
+def _listed_pairs(file: Path, pairs: Sequence[ImportedPair]) -> set[int]:
+    """The indices of the pairs that the lines of a file name."""
+    by_path: defaultdict[str, set[int]] = defaultdict(set)
+    by_file: defaultdict[str, set[int]] = defaultdict(set)
+    for index, pair in enumerate(pairs):
+        for name in (pair.name, without_suffix(pair.name), pair.key):
+            by_path[name].add(index)
+            by_file[PurePosixPath(name).name].add(index)
+    lines = {f"line {number}, {line.strip()!r}": line for number, line in enumerate(read_text(file).splitlines(), 1)}
+    paths = {where: line.strip().replace("\\", "/").removeprefix("./") for where, line in lines.items() if line.strip()}
+    found = {where: by_path.get(path) or by_file.get(path) or set() for where, path in paths.items()}
+    if unknown := [where for where, indices in found.items() if not indices]:
+        raise DataError(
+            f"{file}: {len(unknown)} of {len(found)} lines name no pair: {listed(unknown, separator='; ')}. "
+            "A line is the path of an image below its folder, such as street/01.jpg."
+        )
+    if unclear := [where for where, indices in found.items() if len(indices) > 1]:
+        raise DataError(f"{file}: {listed(unclear, separator='; ')}: several images have this name; give their paths.")
+    return set().union(*found.values())

@@ -25,20 +25,13 @@ from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES
 from segwright.formats.pillow import open_picture
 from segwright.importers.by_colour import draw_by_colour
 from segwright.importers.by_number import draw_by_number
+from segwright.importers.canvas import Canvas, mask_frame
 from segwright.importers.colour_tables import read_colour_table
-from segwright.importers.dataset import (
-    Canvas,
-    Drawn,
-    ImportedData,
-    ImportedPair,
-    checked_names,
-    is_trace,
-    mask_frame,
-    read_text,
-    without_ending,
-)
+from segwright.importers.dataset import ImportedData, ImportedPair, checked_names, without_suffix
+from segwright.importers.drawing import Drawing
+from segwright.importers.files import files_below, read_text
 from segwright.labels import IGNORE, parse_class_names
-from segwright.storage import Blob, walk_files
+from segwright.storage import Blob
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -103,7 +96,11 @@ def _root(source: Path) -> Path:
         for path in source.glob(f"{depth}/{name}")
         if path.is_dir()
     }
-    found = sorted(folder for folder in folders if not is_trace(folder.relative_to(source)))
+    found = sorted(
+        folder
+        for folder in folders
+        if not any(part.startswith((".", "__MAC")) for part in folder.relative_to(source).parts)
+    )
     if not found:
         boxes = " Its Annotations hold boxes, which have no outlines." if (source / "Annotations").is_dir() else ""
         raise DataError(
@@ -120,12 +117,12 @@ def _mask_folder(root: Path) -> Path:
     with_masks = [
         folder
         for folder in folders
-        if any(path.suffix.lower() in MASK_SUFFIXES for path, _ in walk_files(folder, is_trace))
+        if any(path.suffix.lower() in MASK_SUFFIXES for path, _ in files_below(folder).items())
     ]
     return (with_masks or folders)[0]
 
 
-def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Callable[[Blob, Canvas], Drawn]]:
+def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Callable[[Blob, Canvas], Drawing]]:
     """Names and colours of the classes, and what draws a mask: by labelmap.txt (CVAT), class_names.txt (LabelMe), or
     as VOC's own.
     """
@@ -146,7 +143,11 @@ def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], Callable[[
 
 def _lists(folder: Path) -> dict[Path, Split]:
     """The lists for the two sides; nothing where one of them is missing."""
-    files = sorted(path for path in folder.glob("*.txt") if not is_trace(path.relative_to(folder)))
+    files = sorted(
+        path
+        for path in folder.glob("*.txt")
+        if not any(part.startswith((".", "__MAC")) for part in path.relative_to(folder).parts)
+    )
     lists = {file: split for file in files if (split := _SIDES.get(file.stem.lower()))}
     return lists if len(set(lists.values())) == 2 else {}
 
@@ -186,10 +187,10 @@ def _names(line: str) -> Iterator[str]:
         path = text.replace("\\", "/").removeprefix("./").lstrip("/")
         for name in (path, path.removeprefix("JPEGImages/"), PurePosixPath(path).name):
             yield name
-            yield without_ending(name)
+            yield without_suffix(name)
 
 
-def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawn:
+def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawing:
     """Read a mask of indices, or of VOC's colours where it is an RGB picture."""
     cure = (
         "If your classes are others than Pascal VOC's, put a labelmap.txt beside the folder, with a line such as "

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from segwright.errors import DataError
-from segwright.importers.classes import after_background
-from segwright.importers.dataset import Canvas, Drawn, ImportedData, ImportedPair
-from segwright.importers.pictures import below_common_folder
+from segwright.importers.canvas import Canvas
+from segwright.importers.dataset import ImportedData, ImportedPair, after_background
+from segwright.importers.drawing import Drawing
+from segwright.importers.images import strip_common_folder
 from segwright.importers.yolo_dataset import YoloDataset, read_yolo_dataset
 from segwright.importers.yolo_labels import draw_labels, label_lines
 from segwright.importers.yolo_pictures import YoloPicture, find_pictures
@@ -25,7 +26,7 @@ from segwright.storage import open_blob
 logger = logging.getLogger(__name__)
 
 
-def read_yolo(source: Path, images: Path | None) -> ImportedData:
+def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
     """Read a data.yaml, or a folder with one or with none; `train` and `val` divide the pairs where both have pictures.
 
     Pictures are where the description says, or below `images`. Class 0 is background, the others are `names` in their
@@ -101,11 +102,11 @@ def _names(pictures: Sequence[YoloPicture]) -> list[str]:
     named: dict[int, str] = {}
     for split in dict.fromkeys(picture.split for picture in pictures):
         places = [place for place, picture in enumerate(pictures) if picture.split == split]
-        named |= zip(places, below_common_folder([paths[place] for place in places]), strict=True)
+        named |= zip(places, strip_common_folder([paths[place] for place in places]), strict=True)
     if len({PurePath(name).with_suffix("") for name in named.values()}) < len(named):
-        return below_common_folder(paths)
+        return strip_common_folder(paths)
     return [named[place] for place in range(len(paths))]
 
 
-def _draw(file: Path | None, values: Mapping[int, int], canvas: Canvas) -> Drawn:
-    return draw_labels(open_blob(file).read() if file is not None else b"", values, canvas.labelled_size)
+def _draw(file: Path | None, values: Mapping[int, int], canvas: Canvas) -> Drawing:
+    return draw_labels(open_blob(file).read() if file is not None else b"", values, canvas.size)

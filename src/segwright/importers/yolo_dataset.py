@@ -17,7 +17,7 @@ import yaml
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.importers.dataset import is_there, read_text
+from segwright.importers.files import is_there, read_text
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.importers.dataset import Drawn
 from segwright.importers.drawing import Drawing
 from segwright.importers.polygons import TOO_FEW_POINTS, Points, area, outline
 from segwright.labels import IGNORE
@@ -74,13 +73,13 @@ def _label_line(words: list[str]) -> LabelLine:
     return LabelLine("polygon", number, coordinates.reshape(-1, 2))
 
 
-def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -> Drawn:
+def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -> Drawing:
     """The mask of a label file, of `size` (height, width); what cannot be drawn is left out and counted.
 
     `values` gives the class of each number; 0 is where no outline lies.
     """
     height, width = size
-    drawing = Drawing(size, 0)
+    drawing = Drawing.blank(size, 0)
     found: list[tuple[float, Points, int]] = []
     for line in label_lines(data):
         if line.points is None:
@@ -88,8 +87,8 @@ def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -
             continue
         points = outline((line.points * (width, height)).tolist())
         found.append((area(points), points, values.get(line.class_number, IGNORE)))
-        drawing.remarks[UNNAMED] += line.class_number not in values
+        drawing.notes[UNNAMED] += line.class_number not in values
     for _, points, value in sorted(found, key=lambda entry: -entry[0]):
         with drawing.leaving_out():
             drawing.fill([points], value)
-    return drawing.drawn()
+    return drawing

@@ -15,10 +15,10 @@ from typing import Final
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.importers.dataset import is_there, is_trace, read_text
-from segwright.importers.pictures import ImageFinder, images_below
+from segwright.formats.images import IMAGE_SUFFIXES
+from segwright.importers.files import files_below, is_there, read_text
+from segwright.importers.images import ImageFinder
 from segwright.importers.yolo_dataset import YoloDataset, locate
-from segwright.storage import walk_files
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class _Search:
                 if line.strip():
                     yield from self._listed(line.strip(), place.parent, split)
             return
-        if found := [place / path for path in images_below(place)] if place is not None else []:
+        if found := [place / path for path in files_below(place, *IMAGE_SUFFIXES)] if place is not None else []:
             for image in found:
                 yield YoloPicture(image, _label_file(image), split)
             return
@@ -76,7 +76,7 @@ class _Search:
 
     def labelled(self, folder: Path, split: Split | None) -> Iterator[YoloPicture]:
         """The pictures of the label files below a folder, looked for among the images that were given."""
-        for path, _ in walk_files(folder, is_trace):
+        for path, _ in files_below(folder).items():
             if path.suffix.lower() == ".txt" and path.name not in _NO_LABELS:
                 found = self._given(str(path.with_suffix("")))
                 if found is not None:
@@ -116,7 +116,7 @@ def find_pictures(dataset: YoloDataset, images: Path | None) -> list[YoloPicture
     elif search.images:
         found = list(search.labelled(dataset.root, None))
     else:
-        paths = [dataset.root / path for path in images_below(dataset.root)]
+        paths = [dataset.root / path for path in files_below(dataset.root, *IMAGE_SUFFIXES)]
         found = [YoloPicture(path, _label_file(path)) for path in paths]
     search.tell()
     if not found:
@@ -127,7 +127,7 @@ def find_pictures(dataset: YoloDataset, images: Path | None) -> list[YoloPicture
 
 def _by_name(pictures: Sequence[YoloPicture], dataset: YoloDataset) -> list[YoloPicture]:
     """The pictures with the one label file below the data set that has their name, told where there are such."""
-    texts = [path for path, _ in walk_files(dataset.root, is_trace) if path.suffix.lower() == ".txt"]
+    texts = [path for path, _ in files_below(dataset.root).items() if path.suffix.lower() == ".txt"]
     counts = Counter(path.stem for path in texts)
     images = Counter(picture.image.stem for picture in pictures)
     unique = {path.stem: dataset.root / path for path in texts if counts[path.stem] == images[path.stem] == 1}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segwright.errors import DataError
-from segwright.importers.pictures import ImageFinder, find_images, stated_parts
+from segwright.importers.images import ImageFinder, find_images, stated_parts
 
 PARTS = st.sampled_from(["..", ".", "", "a", "C:", "a.jpg", "..\\x", "\0", "/etc", "é", "~", "x" * 300, "\ud800"])
 
@@ -71,7 +71,7 @@ def test_the_folder_that_holds_most_images_is_taken(folder: Path, caplog: pytest
     stated = ["1.JPG", "1.jpg", "a.jpg", "z.jpg"]
     found = find_images(stated, [folder / "in" / "one", folder / "in" / "two", folder / "in"], None, "list.json")
     assert {name: image.name for name, image in found.items()} == {"1.JPG": "1.JPG"}
-    assert "list.json: 3 of 4 images are not there and are left out: 1.jpg, a.jpg, z.jpg" in caplog.text
+    assert "list.json: 3 of 4 images left out, not found: 1.jpg, a.jpg, z.jpg" in caplog.text
     with pytest.raises(DataError, match=r"none of the 1 images is there, for example z.jpg.*--images DIR"):
         find_images(["z.jpg"], [folder], None, "list.json")
 

@@ -22,7 +22,7 @@ SQUARE = (40, 40)
 LOW = (8, 40, 20, 56)  # left, top, right, bottom: below all rows of the stored landscape
 HIGH = (8, 10, 20, 30)
 RED = (220, 30, 30)
-COUNT = "of {} images are noted as turned by the camera (EXIF)"
+COUNT = "Images with an EXIF orientation: {} of {}"
 Box = tuple[int, int, int, int]
 Export = Callable[[Path, "list[Photo]"], list[str]]
 
@@ -90,7 +90,7 @@ def test_points_outside_of_the_stated_size_are_those_of_the_upright_picture(
     import_data("coco", coco(tmp_path, photos), tmp_path / "out")
     assert_masks_fit(tmp_path / "out", photos)
     (line,) = [message for message in caplog.messages if "EXIF" in message]
-    assert "3 " + COUNT.format(3) in line and "images/0.jpg" in line and "--apply-exif-orientation" in line
+    assert COUNT.format(3, 3) in line and "images/0.jpg" in line and "apply_exif_orientation" in line
 
 
 def test_what_one_picture_proves_holds_for_the_whole_export(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,7 +105,7 @@ def test_what_one_picture_proves_holds_for_the_whole_export(tmp_path: Path, capl
     ]
     import_data("coco", coco(tmp_path, photos), tmp_path / "out")
     assert_masks_fit(tmp_path / "out", photos)
-    assert "5 " + COUNT.format(6) in caplog.text and "sizes or points of 1 prove" in caplog.text
+    assert COUNT.format(5, 6) in caplog.text and "sizes or points of 1 prove" in caplog.text
 
 
 def test_points_that_fit_the_stored_pixels_only_prove_those(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,7 +136,7 @@ def test_where_nothing_tells_the_stored_pixels_count_unless_the_user_knows_bette
     ]
     source = coco(tmp_path, photos, frame)
     import_data("coco", source, tmp_path / "out")
-    assert "3 " + COUNT.format(3) in caplog.text and "import with --labelled shown" in caplog.text
+    assert COUNT.format(3, 3) in caplog.text and "import with --labelled shown" in caplog.text
     if frame == "stored":
         assert_masks_fit(tmp_path / "out", photos)
         return
@@ -176,7 +176,7 @@ def test_labelme_shows_pictures_upright_and_other_programs_give_themselves_away(
     photos = [Photo(tmp_path / "in", "a.jpg", 6, LOW), Photo(tmp_path / "in", "b.jpg", 3, HIGH)]
     import_data("labelme", labelme(tmp_path / "in", photos, frame, stated), tmp_path / "out")
     assert_masks_fit(tmp_path / "out", photos)
-    assert "2 " + COUNT.format(2) in caplog.text
+    assert COUNT.format(2, 2) in caplog.text
 
 
 def test_a_label_file_without_a_size_is_taken_as_labelme_shows_pictures(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_masks_of_upright_size_are_turned_back_and_with_them_those_that_could_be
     kind, source, options = export(tmp_path, photos, "shown")
     import_data(kind, source, tmp_path / "out", options=options)
     assert_masks_fit(tmp_path / "out", photos)
-    assert "3 " + COUNT.format(4) in caplog.text and "sizes or points of 1 prove" in caplog.text
+    assert COUNT.format(3, 4) in caplog.text and "sizes or points of 1 prove" in caplog.text
     kind, source, options = export(tmp_path, photos, "stored")
     import_data(kind, source, tmp_path / "out", options=options, overwrite=True)
     assert_masks_fit(tmp_path / "out", photos)
@@ -257,7 +257,7 @@ def test_masks_that_could_be_either_are_told_of(
     assert_masks_fit(tmp_path / "out", photos)
     caplog.clear()
     import_data(kind, source, tmp_path / "out", options=options, overwrite=True)
-    assert "Nothing tells whether" in caplog.text and "--labelled shown" in caplog.text
+    assert "nothing proves" in caplog.text and "--labelled shown" in caplog.text
 
 
 def test_cityscapes_masks_of_upright_size_are_turned_back(tmp_path: Path) -> None:
