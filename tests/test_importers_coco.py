@@ -106,7 +106,7 @@ def test_boxes_and_stubs_are_left_out_and_counted(tmp_path: Path, caplog: pytest
 def test_images_without_annotations_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "segwright"):
         first_mask(tmp_path, {"segmentation": [box(0, 0, 4, 4)]})
-    assert "1 of 2 images have no annotation and are all background" in caplog.text
+    assert "1 of 2 images without annotations, all background" in caplog.text
 
 
 def test_two_annotation_files_divide_the_pairs(tmp_path: Path) -> None:
@@ -208,24 +208,24 @@ NAN, INFINITE = float("nan"), float("inf")
         ({"segmentation": [[0, 0, 1, 1, 2]]}, "polygons of an odd number of coordinates, left out: 1 (in 0.png)"),
         ({"segmentation": [[0, 0, 1e9, 1, 2, 5]]}, "more than a million pixels away, left out: 1 (in 0.png)"),
         ({"segmentation": [[1, 1, 1, 5, 1, 3]]}, "shapes that cover no pixel, as they have no area or lie outside"),
-        ({"segmentation": [box(90, 90, 95, 95)]}, "lie outside of the picture, left out: 1 (in 0.png)"),
+        ({"segmentation": [box(90, 90, 95, 95)]}, "lie outside of the image, left out: 1 (in 0.png)"),
         ({"segmentation": [[]]}, "polygons of fewer than three points, left out: 1 (in 0.png)"),
         ({"segmentation": {"size": [6, 8], "counts": [40]}}, "run lengths that are damaged or do not fit their image"),
         ({"segmentation": {"size": [6, 8], "counts": "0P"}}, "run lengths that are damaged or do not fit their image"),
         ({"segmentation": {"size": [9, 9], "counts": [81]}}, "do not fit their image, left out: 1 (in 0.png)"),
         (
             {"segmentation": {"size": [6, 8]}},
-            "1 of 3 annotations cannot be read and are left out: annotations.1 is not in the form that was expected: "
+            "1 of 3 annotations left out, not readable: annotations.1 is not in the form that was expected: "
             "segmentation is {'size': [6, 8]}",
         ),
-        ({"segmentation": [["a"]]}, "1 of 3 annotations cannot be read and are left out: annotations.1 is not in"),
-        ({"segmentation": [[0, 0, None, 1, 2, 5]]}, "1 of 3 annotations cannot be read"),
-        ({"segmentation": [[0, 0, NAN, 1, 2, 5]]}, "1 of 3 annotations cannot be read"),
-        ({"segmentation": [[0, 0, INFINITE, 1, 2, 5]]}, "1 of 3 annotations cannot be read"),
-        ({"segmentation": "text"}, "1 of 3 annotations cannot be read"),
-        ({"category_id": None}, "1 of 3 annotations cannot be read"),
-        ({"category_id": 3}, "annotations whose category is not listed, left out: 1 (category_id 3)"),
-        ({"image_id": 33}, "annotations whose image is not listed, left out: 1 (image_id 33)"),
+        ({"segmentation": [["a"]]}, "1 of 3 annotations left out, not readable: annotations.1 is not in"),
+        ({"segmentation": [[0, 0, None, 1, 2, 5]]}, "1 of 3 annotations left out, not readable"),
+        ({"segmentation": [[0, 0, NAN, 1, 2, 5]]}, "1 of 3 annotations left out, not readable"),
+        ({"segmentation": [[0, 0, INFINITE, 1, 2, 5]]}, "1 of 3 annotations left out, not readable"),
+        ({"segmentation": "text"}, "1 of 3 annotations left out, not readable"),
+        ({"category_id": None}, "1 of 3 annotations left out, not readable"),
+        ({"category_id": 3}, "1 of 3 annotations left out, as their category_id is not listed: 3"),
+        ({"image_id": 33}, "1 of 3 annotations left out, as their image_id is not listed: 33"),
     ],
 )
 def test_single_bad_annotations_are_left_out_and_counted(
@@ -240,7 +240,7 @@ def test_single_bad_annotations_are_left_out_and_counted(
 def test_what_reaches_beyond_the_picture_is_cut_off_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = first_mask(tmp_path, {"segmentation": [box(-3, 2, 4, 99)]}, {"segmentation": [box(6, 0, 8.5, 2)]})
     np.testing.assert_array_equal(found, region(0, 2, 4, 6) | region(6, 0, 8, 2))
-    assert "shapes that reach beyond the picture, cut off at its edge: 1 (in 0.png)" in caplog.text
+    assert "shapes that reach beyond the image, cut off at its edge: 1 (in 0.png)" in caplog.text
 
 
 def test_a_set_without_any_outline_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -276,7 +276,7 @@ def test_a_category_that_only_groups_others_is_no_class(tmp_path: Path, caplog: 
         import_data("coco", write(tmp_path, content), tmp_path / "out")
     assert checked(tmp_path / "out").class_names == ("background", "dog", "cat")
     np.testing.assert_array_equal(masks(tmp_path / "out")["1"], region(0, 0, 4, 4) * CAT)
-    assert "the category fishes only groups others and is left out" in caplog.messages
+    assert "categories left out, which only group others: fishes" in caplog.messages
 
 
 def test_groups_of_groups_are_no_classes_and_classes_that_nobody_used_stay(
@@ -293,7 +293,7 @@ def test_groups_of_groups_are_no_classes_and_classes_that_nobody_used_stay(
     with caplog.at_level("INFO", "segwright"):
         import_data("coco", write(tmp_path, content), tmp_path / "out")
     assert checked(tmp_path / "out").class_names == ("background", "dog", "cat", "stone")
-    assert "the categories Animals, pets only group others and are left out" in caplog.messages
+    assert "categories left out, which only group others: Animals, pets" in caplog.messages
     assert "no annotation is of cat, stone: such categories stay classes" in caplog.messages
 
 
@@ -317,9 +317,9 @@ def test_repeated_entries_are_merged_where_they_agree(tmp_path: Path, caplog: py
     content["categories"] = [*CATEGORIES, CATEGORIES[0]]
     import_data("coco", write(tmp_path, content), tmp_path / "out")
     np.testing.assert_array_equal(masks(tmp_path / "out")["0"], region(0, 0, 4, 4) * DOG + region(6, 0, 8, 2) * CAT)
-    assert "1 entries repeat the image of another and are left out" in caplog.text
-    assert "1 entries repeat the category of another and are left out" in caplog.text
-    assert "1 images are listed twice, and are drawn once: 0.png" in caplog.text
+    assert "1 entry left out, repeated: image" in caplog.text
+    assert "1 entry left out, repeated: category" in caplog.text
+    assert "listed more than once, and drawn once: 0.png" in caplog.text
 
 
 def test_images_that_are_missing_or_no_pictures_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -368,7 +368,7 @@ def test_a_byte_order_mark_is_no_obstacle(tmp_path: Path, encoding: str) -> None
         ),
         (
             {"images": [{"id": 0}, 5]},
-            "names no images. 2 of 2 images cannot be read .* images.0 .*file_name is missing",
+            "names no images. 2 of 2 images left out, not readable: images.0 .*file_name is missing",
         ),
         ({"annotations": [{"image_id": 0, "segments_info": []}]}, "panoptic annotations, which are not read"),
         ("[{}]", "is a list of results"),

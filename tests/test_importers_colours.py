@@ -102,15 +102,17 @@ def test_jpeg_masks_are_left_out_and_refused_where_there_are_no_others(
     for number in range(4):
         Image.fromarray(painted(halves(0, 1), COLOURS)).save(folder / "masks" / f"0 {number}_L.jpg")
         (folder / "masks" / f"0 {number}_L.png").unlink()
-    reason = r"0 \d_L.jpg is a JPEG file, whose compression changes colours"
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError, match=r"masks holds no masks but JPEG or WebP files, whose compression changes"):
+        import_colours(folder)
+    for number in range(4):
+        (folder / "masks" / f"0 {number}_L.jpg").rename(folder / "masks" / f"0 {number}_L.png")
+    with pytest.raises(DataError, match=r"0 \d_L.png is a JPEG file, whose compression changes colours"):
         import_colours(folder)
     for number in range(3):
-        (folder / "masks" / f"0 {number}_L.jpg").unlink()
         save_mask(folder / "masks" / f"0 {number}_L.png", painted(halves(0, 1), COLOURS))
     assert set(masks(import_colours(folder))) == {"0 0", "0 1", "0 2"}
     assert "1 of 4 pairs left out, not readable" in caplog.text
-    assert "0 3_L.jpg is a JPEG file, whose compression changes colours" in caplog.text
+    assert "0 3_L.png is a JPEG file, whose compression changes colours" in caplog.text
 
 
 def test_sizes_that_differ_are_refused(folder: Path) -> None:
@@ -123,10 +125,12 @@ def test_sizes_that_differ_are_refused(folder: Path) -> None:
 
 def test_unpaired_files_are_left_out_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_image(folder / "images" / "alone.png")
-    save_mask(folder / "masks" / "lonely_L.png", painted(halves(0, 1), COLOURS))
     assert set(masks(import_colours(folder))) == {"0 0", "0 1", "0 2", "0 3"}
-    assert "1 images have no mask and are left out: alone" in caplog.text
-    assert "1 masks have no image and are left out: lonely_L" in caplog.text
+    assert "1 image left out, without a mask: " in caplog.text and "alone.png" in caplog.text
+    (folder / "images" / "alone.png").unlink()
+    save_mask(folder / "masks" / "lonely_L.png", painted(halves(0, 1), COLOURS))
+    assert set(masks(import_colours(folder, overwrite=True))) == {"0 0", "0 1", "0 2", "0 3"}
+    assert "1 mask left out, without an image: " in caplog.text and "lonely_L.png" in caplog.text
 
 
 def test_nothing_that_pairs_is_an_error(folder: Path) -> None:
@@ -277,10 +281,12 @@ def test_voc_errors_say_where_and_what_to_do(tmp_path: Path) -> None:
         import_data("voc", str(root), tmp_path / "out")
     for name in ("train.txt", "val.txt"):
         (sets / name).write_text("# a list\n\n2007_9\n")
-    with pytest.raises(DataError, match=r"2 lines have no image with a mask: .*train.txt, line 3: '2007_9'"):
+    with pytest.raises(
+        DataError, match=r"No line of the lists names an image with a mask: .*train.txt, line 3: '2007_9'"
+    ):
         import_data("voc", str(root), tmp_path / "out")
     (root / "JPEGImages").rename(tmp_path / "photos")
-    with pytest.raises(DataError, match=r"no folder JPEGImages: give the folder of its images with --images DIR"):
+    with pytest.raises(DataError, match=r"no folder JPEGImages: give the folder of images with --images DIR"):
         import_data("voc", str(root), tmp_path / "out")
     with pytest.raises(DataError, match="holds no folder SegmentationClass"):
         import_data("voc", str(tmp_path / "photos"), tmp_path / "out")
@@ -288,7 +294,7 @@ def test_voc_errors_say_where_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Its Annotations hold boxes, which have no outlines"):
         import_data("voc", str(root), tmp_path / "out")
     for year in ("VOC2007", "VOC2008"):
-        (tmp_path / "VOCdevkit" / year / "SegmentationClass").mkdir(parents=True)
+        save_mask(tmp_path / "VOCdevkit" / year / "SegmentationClass" / "0.png", halves(0, 1))
     with pytest.raises(DataError, match="several data sets"):
         import_data("voc", str(tmp_path), tmp_path / "out")
 
@@ -307,7 +313,10 @@ def test_voc_lists_are_read_as_people_write_them(tmp_path: Path, caplog: pytest.
     assert summary.divided == "by the lists Train.txt and Validation.txt"
     assert names(tmp_path / "out" / "train") == {"2007_0.jpg", "2007_1.jpg"}
     assert names(tmp_path / "out" / "validation") == {"2007_2.jpg", "2007_3.jpg"}
-    assert "1 lines have no image with a mask" in caplog.text and "Train.txt, line 5: '2007_9'" in caplog.text
+    assert (
+        "1 line left out, without an image that has a mask" in caplog.text
+        and "Train.txt, line 5: '2007_9'" in caplog.text
+    )
 
 
 def test_cvats_masks_without_images_take_those_of_another_folder(
@@ -330,7 +339,7 @@ def test_cvats_masks_without_images_take_those_of_another_folder(
     found = masks(tmp_path / "out")
     assert set(found) == {"f0", "f1", "f2"}
     np.testing.assert_array_equal(found["f1"], halves(1, 2))
-    assert "1 masks have no image and are left out" in caplog.text and "f3.png" in caplog.text
+    assert "1 mask left out, without an image" in caplog.text and "f3.png" in caplog.text
 
 
 def test_labelmes_export_to_voc_names_its_classes(tmp_path: Path) -> None:
@@ -354,7 +363,7 @@ def test_where_no_file_names_the_classes_vocs_are_assumed_and_told(
     with caplog.at_level("INFO", "segwright"):
         import_data("voc", str(voc(tmp_path)), tmp_path / "out")
     assert "has no labelmap.txt: its classes are taken to be background and the twenty of Pascal VOC" in caplog.text
-    assert "1 images have no mask and are left out" in caplog.text
+    assert "1 image left out, without a mask" in caplog.text
 
 
 def cityscapes(root: Path, kind: str = "labelIds") -> Path:

@@ -134,7 +134,7 @@ def test_lines_whose_labelling_failed_are_left_out_and_named(
     lines.insert(0, {"source-ref": "images/never.jpg"})
     import_data("ground-truth", write(tmp_path, lines), tmp_path / "out")
     assert len(masks(tmp_path / "out")) == 3
-    assert "2 of 5 lines have no mask" in caplog.text and caplog.text.count("left out: 1, 3") == 1
+    assert "2 of 5 lines left out, without a mask, as labelling failed or is not done: 1, 3" in caplog.text
 
 
 def test_images_of_one_name_keep_their_folders(tmp_path: Path, lines: list[dict[str, Any]]) -> None:

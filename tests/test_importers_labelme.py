@@ -179,7 +179,7 @@ def test_shapes_of_a_turned_photograph_are_turned_back(folder: Path) -> None:
 def test_files_of_other_programs_are_left_out_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "data" / "names.json").write_text('["road"]')
     assert len(masks(run(folder))) == 2
-    assert "1 JSON files are not LabelMe's and are left out" in caplog.text
+    assert "1 JSON file left out, not of LabelMe" in caplog.text
     for file in (folder / "data").rglob("*.json"):
         file.write_text("{}")
     with pytest.raises(DataError, match="holds no JSON files of LabelMe"):
@@ -201,11 +201,11 @@ NAN = float("nan")
         ),
         ({"points": [[1, 1], [1, 4]], "shape_type": "rectangle"}, "shapes that cover no pixel, as they have no area"),
         ({"points": [[3, 3], [3, 3]], "shape_type": "circle"}, "shapes that cover no pixel, as they have no area"),
-        ({"points": [[20, 20], [25, 25]], "shape_type": "rectangle"}, "or lie outside of the picture"),
+        ({"points": [[20, 20], [25, 25]], "shape_type": "rectangle"}, "or lie outside of the image"),
         ({"points": [[0, 0], [1, 1]], "shape_type": "cube"}, "shapes of the unknown type 'cube'"),
         ({"points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": "!"}, "shapes of type mask that cannot be read"),
         ({"points": [[0, 0], [1, 1]], "shape_type": "mask"}, "shapes of type mask that cannot be read"),
-        ({"points": [], "shape_type": "mask"}, "shapes of type mask without two points near the picture"),
+        ({"points": [], "shape_type": "mask"}, "shapes of type mask without two points near the image"),
         ({"points": [[0, 0], [1e9, 1], [2, 2]]}, "points that are no numbers or lie more than a million pixels away"),
         ({"points": [[0, 0], [NAN, 1], [2, 2]]}, "shapes that cannot be read, such as those of points that are no"),
         ({"points": [[0, 0], [None, 1], [2, 2]]}, "shapes that cannot be read"),
@@ -302,7 +302,7 @@ def test_two_label_files_of_an_image_and_images_of_none_are_told(
     with caplog.at_level("INFO", "segwright"):
         run(folder)
     assert "label files of the same image, each of which becomes a pair" in caplog.text
-    assert "1 images in" in caplog.text and "belong to no label file and are left out" in caplog.text
+    assert "1 image left out, without labels: " in caplog.text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
@@ -322,7 +322,7 @@ def test_labels_that_the_class_names_lack_are_refused_with_the_nearest(folder: P
 def test_a_file_that_is_no_json_is_named_and_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "data" / "broken.json").write_text('{"shapes": [], "imagePath": ')
     assert len(masks(run(folder))) == 2
-    assert "1 of 3 label files cannot be used" in caplog.text and "broken.json is not valid JSON" in caplog.text
+    assert "1 of 3 label files left out" in caplog.text and "broken.json is not valid JSON" in caplog.text
 
 
 @pytest.mark.parametrize("word", ["background", "Background", "__background__"])

@@ -147,7 +147,7 @@ def test_via_and_makesense_coco(tmp_path: Path, caplog: pytest.LogCaptureFixture
         "categories": [{"supercategory": "type", "id": 1, "name": "car"}],
     }
     imported("coco", write(tmp_path / "via_export_coco.json", content), tmp_path / "out")
-    assert "1 of 3 annotations cannot be read and are left out: annotations.2" in caplog.text
+    assert "1 of 3 annotations left out, not readable: annotations.2" in caplog.text
 
 
 def test_labelme_5_with_embedded_pictures(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def test_lists_of_pascal_voc_only_name_what_is_there(
     (lists / "train.txt").write_text("0\n")
     (lists / "val.txt").write_text(f"1\n{name}\n")
     import_data("voc", str(tmp_path / "voc"), tmp_path / "out")
-    assert "1 lines have no image with a mask: " in caplog.text and "val.txt, line 2: " in caplog.text
+    assert "1 line left out, without an image that has a mask: " in caplog.text and "val.txt, line 2: " in caplog.text
     assert {file for file in files(tmp_path / "out") if "label_map" not in file} == {
         *(
             f"{split}{kind}/{number}.png"

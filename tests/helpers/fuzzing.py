@@ -43,9 +43,9 @@ from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.rle import compress_counts
 from segwright.formats.rle_pack import decode_rle_pack
 from segwright.formats.stored_palette import stored_palette, telling_colours
+from segwright.importers.canvas import Canvas
 from segwright.importers.coco import read_coco
 from segwright.importers.colour_tables import read_colour_table
-from segwright.importers.canvas import Canvas
 from segwright.importers.dataset import ImportedData
 from segwright.importers.label_studio import read_label_studio
 from segwright.importers.labelme import read_labelme

@@ -1,34 +1,32 @@
 """COCO: one annotation file, or one for training and one for validation, and the images that they name.
 
-Knows the annotation file and where its images lie. Refuses to know how annotations are drawn, and refuses panoptic
-annotations, captions, key points and lists of results.
-
 Source: https://cocodataset.org/#format-data, "Object Detection".
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
 from segwright.importers.canvas import Canvas, Frame
-from segwright.importers.coco_categories import Category, class_names
 from segwright.importers.coco_regions import Annotation, Identity, annotated_frame, draw_annotations
-from segwright.importers.dataset import ImportedData, ImportedPair
+from segwright.importers.dataset import BACKGROUND, ImportedData, ImportedPair, checked_names, class_name
 from segwright.importers.drawing import Drawing
+from segwright.importers.files import files_below, warn_left_out
 from segwright.importers.images import find_images, stated_parts
 from segwright.importers.json_models import read_document, readable
 from segwright.storage import open_blob
-from segwright.wording import listed
+from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
+
+_SPLITS: Final[dict[str, Split | None]] = {"train": "train", "val": "validation", "test": None}
 
 
 class _Image(BaseModel):
@@ -39,36 +37,66 @@ class _Image(BaseModel):
     height: int | None = None
     width: int | None = None
 
-    def stated_size(self, canvas: Canvas) -> tuple[int, int]:
-        """(height, width) as the file says, else as the image's labels lie."""
-        height, width = canvas.size
-        return self.height or height, self.width or width
+    @property
+    def label(self) -> str:
+        return self.file_name
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return (self.height, self.width) if self.height and self.width else None
+
+
+class _Category(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    id: Identity
+    name: str
+    supercategory: Any = None
+
+    @property
+    def label(self) -> str:
+        return class_name(self.name)
 
 
 class _AnnotationFile(BaseModel):
     images: list[Annotated[_Image | Any, Field(union_mode="left_to_right")]]
     annotations: list[Annotated[Annotation | Any, Field(union_mode="left_to_right")]]
-    categories: list[Category]
+    categories: list[_Category]
 
 
-_Entry = TypeVar("_Entry", _Image, Category)
+_Entry = TypeVar("_Entry", _Image, _Category)
 
 
 @dataclass(frozen=True)
-class _Source:
-    """One annotation file, read, and the side of its pairs."""
+class _Part:
+    """What an annotation file holds, as far as it can be read and refers to something."""
 
     path: Path
     split: Split | None
-    images: Sequence[_Image]
+    images: Mapping[Identity, _Image]
     annotations: Sequence[Annotation]
-    categories: Sequence[Category]
+    categories: Mapping[Identity, _Category]
 
-    @property
-    def used(self) -> set[str]:
-        """The names of the categories that have annotations."""
-        identities = {annotation.category_id for annotation in self.annotations}
-        return {category.class_name for category in self.categories if category.id in identities}
+
+@dataclass(frozen=True)
+class _Labels:
+    """The annotations of one image, with the class of each category."""
+
+    image: _Image
+    annotations: Sequence[Annotation]
+    classes: Mapping[Identity, int]
+    origin: Path
+
+    def frame(self, canvas: Canvas) -> Frame | None:
+        """What the stated size proves where it is the shown one, else the annotations: Label Studio states the size of
+        the stored image and draws on the shown one.
+        """
+        shown = self.image.size is not None and canvas.frame_of_size(self.image.size) == "shown"
+        return "shown" if shown else annotated_frame(self.annotations, canvas)
+
+    def draw(self, canvas: Canvas) -> Drawing:
+        canvas.check_stated_size(self.image.size, f"what {self.origin}, image {self.image.file_name} describes")
+        return draw_annotations(self.annotations, self.classes, canvas.size)
 
 
 def read_coco(source: Path, images: Path | None = None) -> ImportedData:
@@ -80,68 +108,54 @@ def read_coco(source: Path, images: Path | None = None) -> ImportedData:
     read or refer to nothing, and images that are not there, are left out with a warning. Raises DataError for files of
     other forms and where no image is left.
     """
-    sources = [_read(path, split) for path, split in _annotation_files(source)]
-    categories = [category for one in sources for category in one.categories]
-    names = class_names(categories, {name for one in sources for name in one.used}, str(source))
-    numbers = {name: number for number, name in enumerate(names)}
-    pairs = [pair for one in sources for pair in _pairs(one, images, numbers)]
-    return ImportedData(tuple(pairs), names, divided_by="the two annotation files" if len(sources) > 1 else None)
+    parts = [_read(path, split) for path, split in _annotation_files(source).items()]
+    categories = [category for part in parts for category in part.categories.values()]
+    used = {part.categories[one.category_id].label for part in parts for one in part.annotations}
+    names = _class_names(categories, used, f"{source}, background and categories")
+    pairs = [pair for part in parts for pair in _pairs(part, images, names)]
+    return ImportedData(tuple(pairs), names, divided_by="the two annotation files" if len(parts) > 1 else None)
 
 
-def _annotation_files(source: Path) -> list[tuple[Path, Split | None]]:
+def _annotation_files(source: Path) -> dict[Path, Split | None]:
     """The file itself; or those of a folder and its sub-folders, instances_*.json where there are such."""
     if not source.is_dir():
-        return [(source, None)]
-    paths = sorted(path for pattern in ("[!.]*.json", "[!.]*/[!.]*.json") for path in source.glob(pattern))
-    paths = [
-        path for path in paths if not any(part.startswith((".", "__MAC")) for part in path.relative_to(source).parts)
-    ]
+        return {source: None}
+    paths = [source / path for path in files_below(source, ".json") if len(path.parts) <= 2]
     found = [path for path in paths if path.name.startswith("instances_")] or paths
     if len(found) > 1:
-        found = [path for path in found if _is_annotation_file(path)] or found
+        found = [path for path in found if _has_annotations(path)] or found
     if not found:
         raise DataError(f"{source} holds no annotation file (*.json) here or one folder below: give its path.")
-    sides = {path: _side(path) for path in found}
-    train, validation = ([path for path in found if sides[path] == split] for split in ("train", "validation"))
-    chosen: list[tuple[Path, Split | None]]
+    words = {path: _split_word(path) for path in found}
+    by_word = {word: [path for path in found if words[path] == word] for word in ("train", "val", "test", "")}
+    chosen: dict[Path, Split | None] = {path: _SPLITS[words[path]] for path in by_word["train"] + by_word["val"]}
     if len(found) == 1:
-        chosen = [(found[0], None)]
-    elif len(train) == len(validation) == 1:
-        chosen = [(train[0], "train"), (validation[0], "validation")]
-    elif len(train) == 1 and all(_is_test(path) for path in found if path not in train):
-        chosen = [(train[0], None)]
-    else:
+        chosen = {found[0]: None}
+    elif len(by_word["train"]) == 1 and len(by_word["test"]) == len(found) - 1:
+        chosen = {by_word["train"][0]: None}
+    elif len(by_word["train"]) != 1 or len(by_word["val"]) != 1:
         raise DataError(
             f"{source} holds {len(found)} files *.json, whose names do not tell one for training and one for "
-            f"validation: {listed([str(path) for path in found])}. Give the path of the one that counts."
+            f"validation: {listed(found)}. Give the path of the one that counts."
         )
-    kept = [path for path, _ in chosen]
-    if others := [str(path.relative_to(source)) for path in found if path not in kept]:
+    if others := [str(path.relative_to(source)) for path in found if path not in chosen]:
         logger.info(f"{', '.join(others)} not used, being neither for training nor for validation")
     return chosen
 
 
-def _is_annotation_file(path: Path) -> bool:
+def _has_annotations(path: Path) -> bool:
     """Whether a file has the lists of images and annotations; what cannot be read is judged later."""
     data = open_blob(path).read()
     return b'"images"' in data and b'"annotations"' in data
 
 
-def _side(path: Path) -> Split | None:
-    """What a file's name says, or that of its folder."""
-    for word in (path.stem.lower(), path.parent.name.lower()):
-        if "train" in word:
-            return "train"
-        if "val" in word:
-            return "validation"
-    return None
+def _split_word(path: Path) -> str:
+    """The split that a file's name says, or that of its folder."""
+    texts = (path.stem.lower(), path.parent.name.lower())
+    return next((word for text in texts for word in _SPLITS if word in text), "")
 
 
-def _is_test(path: Path) -> bool:
-    return "test" in path.stem.lower() or "test" in path.parent.name.lower()
-
-
-def _read(path: Path, split: Split | None) -> _Source:
+def _read(path: Path, split: Split | None) -> _Part:
     """Read an annotation file; what in it cannot be read, or refers to nothing, is left out with a warning."""
     data = open_blob(path).read()
     if b'"segments_info"' in data:
@@ -149,64 +163,73 @@ def _read(path: Path, split: Split | None) -> _Source:
     if data.lstrip().startswith(b"["):
         raise DataError(f"{path} is a list of results, not an annotation file with images, annotations and categories.")
     content = read_document(_AnnotationFile, data, str(path))
-    images, bad_images = readable(_Image, content.images, "images")
+    read_images, bad_images = readable(_Image, content.images, "images")
     annotations, bad_annotations = readable(Annotation, content.annotations, "annotations")
     for problem in filter(None, (bad_images, bad_annotations)):
         logger.warning(f"{path}: {problem}")
-    if not images:
+    if not read_images:
         raise DataError(f"{path} names no images. {bad_images}".rstrip())
-    images = _of_one_id(path, "image", images, lambda image: image.file_name)
-    categories = _of_one_id(path, "category", content.categories, lambda category: category.class_name)
-    known_images, known_categories = {image.id for image in images}, {category.id for category in categories}
-    _tell_unknown(path, "image", [one.image_id for one in annotations if one.image_id not in known_images])
-    _tell_unknown(path, "category", [one.category_id for one in annotations if one.category_id not in known_categories])
-    annotations = [one for one in annotations if one.image_id in known_images and one.category_id in known_categories]
-    return _Source(path, split, images, annotations, categories)
+    images = _by_id(path, "image", read_images)
+    categories = _by_id(path, "category", content.categories)
+    for what, ids, known in (
+        ("image_id", [one.image_id for one in annotations], images),
+        ("category_id", [one.category_id for one in annotations], categories),
+    ):
+        unknown = [identity for identity in ids if identity not in known]
+        warn_left_out(path, "annotation", [f"{one!r}" for one in unknown], f"as their {what} is not listed", len(ids))
+    annotations = [one for one in annotations if one.image_id in images and one.category_id in categories]
+    return _Part(path, split, images, annotations, categories)
 
 
-def _of_one_id(path: Path, what: str, entries: Sequence[_Entry], name: Callable[[_Entry], str]) -> list[_Entry]:
+def _by_id(path: Path, what: str, entries: Sequence[_Entry]) -> dict[Identity, _Entry]:
     """The first entry of each id; DataError where others of the id have another name."""
-    found: dict[int | str, _Entry] = {}
+    found: dict[Identity, _Entry] = {}
     for entry in entries:
-        if name(found.setdefault(entry.id, entry)) != name(entry):
+        first = found.setdefault(entry.id, entry)
+        if first.label != entry.label:
             raise DataError(
-                f"{path}: {what} id {entry.id!r} occurs twice, for {name(found[entry.id])} and {name(entry)}; each "
-                f"{what} needs an id of its own."
+                f"{path}: {what} id {entry.id!r} occurs twice, for {first.label} and {entry.label}; each {what} needs "
+                "an id of its own."
             )
     if len(found) < len(entries):
-        logger.warning(f"{path}: {len(entries) - len(found)} entries repeat the {what} of another and are left out")
-    return list(found.values())
+        logger.warning(f"{path}: {counted(len(entries) - len(found), 'entry', 'entries')} left out, repeated: {what}")
+    return found
 
 
-def _tell_unknown(path: Path, what: str, identities: Sequence[int | str]) -> None:
-    if identities:
-        shown = listed([f"{identity!r}" for identity in dict.fromkeys(identities)])
-        logger.warning(
-            f"{path}: annotations whose {what} is not listed, left out: {len(identities)} ({what}_id {shown})"
-        )
+def _class_names(categories: Sequence[_Category], used: Collection[str], where: str) -> tuple[str, ...]:
+    """Background, then the categories in their order, of which `used` have annotations; without those that only group
+    others.
+    """
+    names = list(dict.fromkeys([BACKGROUND, *(category.label for category in categories)]))
+    folded = {(str(category.supercategory).strip().casefold(), category.label.casefold()) for category in categories}
+    parents = {parent for parent, name in folded if parent != name}
+    idle = [name for name in names if name not in used and name != BACKGROUND]
+    groups = [name for name in idle if name.casefold() in parents]
+    if groups:
+        logger.info(f"categories left out, which only group others: {listed(groups)}")
+    if others := [name for name in idle if name not in groups]:
+        logger.info(f"no annotation is of {listed(others)}: such categories stay classes")
+    return checked_names([name for name in names if name not in groups], where)
 
 
-def _pairs(source: _Source, given: Path | None, numbers: Mapping[str, int]) -> Iterator[ImportedPair]:
+def _pairs(part: _Part, given: Path | None, names: Sequence[str]) -> Iterator[ImportedPair]:
     """The images that are there, each with its annotations; one that is listed several times is one pair."""
-    classes = {one.id: numbers[one.class_name] for one in source.categories if one.class_name in numbers}
-    grouped: defaultdict[int | str, list[Annotation]] = defaultdict(list)
-    for annotation in source.annotations:
+    classes = {one.id: names.index(one.label) for one in part.categories.values() if one.label in names}
+    grouped: defaultdict[Identity, list[Annotation]] = defaultdict(list)
+    for annotation in part.annotations:
         grouped[annotation.image_id].append(annotation)
     entries: defaultdict[str, list[_Image]] = defaultdict(list)
-    for image in source.images:
+    for image in part.images.values():
         entries["/".join(stated_parts(image.file_name))].append(image)
     if repeated := [name for name, images in entries.items() if len(images) > 1]:
-        logger.warning(
-            f"{source.path}: {len(repeated)} images are listed twice, and are drawn once: {listed(repeated)}"
-        )
-    found = find_images(entries, _folders(source.path, given), given, str(source.path))
+        logger.warning(f"{part.path}: listed more than once, and drawn once: {listed(repeated)}")
+    found = find_images(entries, _folders(part.path, given), given, str(part.path))
     annotations = {name: [one for image in entries[name] for one in grouped[image.id]] for name in found}
     if empty := sum(not each for each in annotations.values()):
-        logger.info(f"{source.path}: {empty} of {len(found)} images have no annotation and are all background")
-    for name, picture in found.items():
-        image, marks = entries[name][0], annotations[name]
-        draw = partial(_draw, image, marks, classes, f"{source.path}, image {image.file_name}")
-        yield ImportedPair(picture.name, picture.image, draw, source.split, partial(_frame, image, marks))
+        logger.info(f"{part.path}: {empty} of {counted(len(found), 'image')} without annotations, all background")
+    for name, image_file in found.items():
+        marks = _Labels(entries[name][0], annotations[name], classes, part.path)
+        yield ImportedPair(image_file.name, image_file.image, marks.draw, part.split, marks.frame)
 
 
 def _folders(annotations: Path, given: Path | None) -> list[Path]:
@@ -217,21 +240,3 @@ def _folders(annotations: Path, given: Path | None) -> list[Path]:
     roots = [given] if given else [annotations.parent, annotations.parent.parent]
     bases = [base for root in roots for base in (root, root / "images")]
     return [folder for base in bases for folder in (base, *(base / ending for ending in endings))]
-
-
-def _frame(image: _Image, annotations: Sequence[Annotation], canvas: Canvas) -> Frame | None:
-    """What the stated size tells, where it is that of the upright image, or else the annotations: Label Studio states
-    the size of the stored one and draws on the upright one.
-    """
-    if canvas.frame_of_size(image.stated_size(canvas)) == "shown":
-        return "shown"
-    return annotated_frame(annotations, canvas)
-
-
-def _draw(
-    image: _Image, annotations: Sequence[Annotation], classes: Mapping[Identity, int], where: str, canvas: Canvas
-) -> Drawing:
-    stated = image.stated_size(canvas)
-    if stated not in (canvas.stored, canvas.shown):
-        canvas.check_size(stated, f"what {where} describes")
-    return draw_annotations(annotations, classes, canvas.size)

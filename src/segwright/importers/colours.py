@@ -1,63 +1,96 @@
-"""A folder of images, a folder of colour masks and a table of colours.
-
-Knows how masks are named beside their images. Refuses to know how tables and colours are read.
-"""
+"""A folder of images, a folder of colour masks and a table of colours; also pairs the folders of Pascal VOC."""
 
 import logging
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
+from typing import Final
 
-from segwright.data.folders import list_images
+import numpy as np
+from numpy.typing import NDArray
+
+from segwright.data.channels import Split
+from segwright.data.folders import find_pairs
 from segwright.errors import DataError
-from segwright.importers.by_colour import draw_by_colour
-from segwright.importers.canvas import mask_frame
+from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
+from segwright.formats.file_types import sniff
+from segwright.formats.images import decode_image
+from segwright.importers.canvas import Canvas, MismatchError, mask_frame
 from segwright.importers.colour_tables import read_colour_table
 from segwright.importers.dataset import ImportedData, ImportedPair
-from segwright.importers.files import read_text
-from segwright.wording import listed
+from segwright.importers.drawing import Drawing
+from segwright.importers.files import read_text, warn_left_out
+from segwright.storage import Blob
 
 logger = logging.getLogger(__name__)
 
+DrawMask = Callable[[Blob, Canvas], Drawing]
+
+_FEW: Final = 8  # unknown colours that may be classes; mixing makes more
+
 
 def read_colours(source: Path, masks: Path, colours: Path) -> ImportedData:
-    """Pair images and masks by their paths without ending; all masks may add the same word, as in CamVid's
-    `01_L.png`.
+    """Pair the images in `source` with colour masks, and read those by the table `colours`.
 
     What has no partner is left out with a warning. Raises DataError where nothing pairs, and for a table that
     cannot be read.
     """
-    images, table = source, colours
-    classes = read_colour_table(read_text(table), str(table))
-    image_files, mask_files = dict(list_images([images])), dict(list_images([masks]))
-    added = _added_word(image_files, mask_files)
-    keys = [key for key in image_files if f"{key}{added}" in mask_files]
-    if not keys:
-        raise DataError(
-            f"None of the {len(image_files)} images in {images} has a mask in {masks}, which holds {len(mask_files)}: "
-            "a mask has the name of its image, as in street/01.jpg and street/01.png."
-        )
-    _tell_unpaired("images have no mask", set(image_files) - set(keys), images)
-    _tell_unpaired("masks have no image", set(mask_files) - {f"{key}{added}" for key in keys}, masks)
-    pairs = [
+    classes = read_colour_table(read_text(colours), str(colours))
+    pairs = pair_folders(source, masks, partial(draw_by_colour, table=classes.table, origin=str(colours)))
+    return ImportedData(pairs, classes.names, classes.palette)
+
+
+def pair_folders(
+    images: Path, masks: Path, draw: DrawMask, find_splits: Callable[[list[str]], Mapping[str, Split]] = lambda _: {}
+) -> tuple[ImportedPair, ...]:
+    """The pairs of a folder of images and a folder of masks; `find_splits` assigns keys to splits."""
+    pairing = find_pairs(images, masks)
+    for assumption in pairing.assumed:
+        logger.info(assumption)
+    warn_left_out(images, "image", pairing.unpaired_images, "without a mask")
+    warn_left_out(masks, "mask", pairing.unpaired_masks, "without an image")
+    splits = find_splits([pair.key for pair in pairing.pairs])
+    return tuple(
         ImportedPair(
-            f"{key}{PurePath(image_files[key].name).suffix}",
-            image_files[key],
-            partial(draw_by_colour, mask_files[f"{key}{added}"], table=classes.table, origin=str(table)),
-            frame=partial(mask_frame, mask_files[f"{key}{added}"]),
+            f"{pair.key}{PurePath(pair.image.name).suffix}",
+            pair.image,
+            partial(draw, pair.mask),
+            splits.get(pair.key),
+            partial(mask_frame, pair.mask),
         )
-        for key in keys
-    ]
-    return ImportedData(tuple(pairs), classes.names, classes.palette)
+        for pair in pairing.pairs
+    )
 
 
-def _added_word(images: Collection[str], masks: Collection[str]) -> str:
-    """What most masks have at the end of the names of their images; nothing where names are the same."""
-    words = Counter(mask[length:] for mask in masks for length in range(len(mask), 0, -1) if mask[:length] in images)
-    return "" if words[""] or not words else words.most_common(1)[0][0]
+def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str, cure: str | None = None) -> Drawing:
+    """Read a colour or palette mask by its colours; `origin` is what the table was read from, and `cure` what helps
+    where that is no file.
+
+    Raises DataError for lossy formats, MismatchError for a mask that does not fit and for a colour that the table does
+    not name.
+    """
+    data = mask.read()
+    if sniff(data) in ("JPEG", "WebP"):
+        raise DataError(f"{mask.name} is a {sniff(data)} file, whose compression changes colours: export masks as PNG.")
+    pixels = np.asarray(decode_image(data, mask.name), np.uint8)
+    canvas.check_size(pixels.shape[:2], mask.name)
+    classes = table.classes(pixels)
+    unknown = classes == UNKNOWN
+    if unknown.any():
+        raise MismatchError(f"{mask.name}: {_describe_unknown(pixels[unknown], table, origin, cure)}")
+    return Drawing(classes)
 
 
-def _tell_unpaired(what: str, keys: Collection[str], folder: Path) -> None:
-    if keys:
-        logger.warning(f"{folder}: {len(keys)} {what} and are left out: {listed(sorted(keys))}")
+def _describe_unknown(pixels: NDArray[np.uint8], table: ColourTable, origin: str, cure: str | None) -> str:
+    """What is wrong with RGB pixels [N, 3] whose colours a table lacks, and the cure."""
+    codes, counts = np.unique(code_of(pixels), return_counts=True)
+    most = int(codes[counts.argmax()])
+    colour = (most >> 16, most >> 8 & 255, most & 255)
+    others = f", and {len(codes) - 1} other unknown colours occur" if len(codes) > 1 else ""
+    cure = cure or f"Name such colours in {origin}; call void what is to be ignored."
+    if len(codes) > _FEW:
+        cure = "Colours were mixed by resizing or lossy compression: export the masks anew as PNG, in their own size."
+    return (
+        f"{counts.max():,} pixels have the colour {spelled(colour)}, which {origin} does not name; the nearest there "
+        f"is {spelled(table.nearest(colour))}{others}. {cure}"
+    )

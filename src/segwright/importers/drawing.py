@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.errors import DataError
 from segwright.importers.polygons import CUT_OFF, NO_PIXEL, Points, ShapeError, fill_polygon, reaches_beyond
 
 
@@ -29,12 +30,16 @@ class Drawing:
         return cls(np.full(size, background, np.uint8), shapes=0)
 
     @contextmanager
-    def leaving_out(self) -> Iterator[None]:
-        """Count a shape under the words of the ShapeError that the block raises."""
+    def leaving_out(self, unreadable: str = "") -> Iterator[None]:
+        """Count a shape under the words of the ShapeError that the block raises, or as `unreadable` where it raises
+        another DataError.
+        """
         try:
             yield
-        except ShapeError as error:
-            self.leave_out(str(error))
+        except DataError as error:
+            if not isinstance(error, ShapeError) and not unreadable:
+                raise
+            self.leave_out(str(error) if isinstance(error, ShapeError) else unreadable)
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Count shapes that are not drawn; `what` says in the plural what they are."""

@@ -1,25 +1,23 @@
 """The shapes of LabelMe's files, and of X-AnyLabeling's, which are in the same form.
 
-Knows which kinds have an inside, and how it is drawn. Refuses to fill lines and points, and to know files and images.
-
 Source: labelme, `_utils/shape.py`; X-AnyLabeling, `docs/en/user_guide.md`.
 """
 
 import math
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from segwright.errors import DataError
 from segwright.formats.masks import decode_mask
 from segwright.importers.drawing import Drawing
 from segwright.importers.json_models import from_base64
 from segwright.importers.polygons import Points, ShapeError, ellipse, outline, rectangle
 
 _POLYGONS: Final = (None, "polygon", "oriented_rectangle", "rotation", "quadrilateral")
-_FARTHEST: Final = 1e6  # pixels
 _FLAT: Final = ("line", "linestrip", "point", "points")
+_FARTHEST: Final = 1e6  # pixels
 
 
 class Shape(BaseModel):
@@ -32,16 +30,21 @@ class Shape(BaseModel):
     shape_type: str | None = None
     mask: str | None = None
 
-    def check(self) -> None:
-        """Raise ShapeError where it cannot be drawn."""
+    @cached_property
+    def problem(self) -> ShapeError | None:
+        """Why it cannot be drawn, if so: its label is no class then."""
         if not self.label.strip():
-            raise ShapeError("shapes without a label")
-        if self.shape_type != "mask":
-            self.outline()
-        elif len(self.points) != 2 or not np.abs(self.points).max() <= _FARTHEST:
-            raise ShapeError("shapes of type mask without two points near the picture")
+            return ShapeError("shapes without a label")
+        if self.shape_type == "mask":
+            near = len(self.points) == 2 and np.abs(self.points).max() <= _FARTHEST
+            return None if near else ShapeError("shapes of type mask without two points near the image")
+        try:
+            self._outline()
+        except ShapeError as error:
+            return error
+        return None
 
-    def outline(self) -> Points:
+    def _outline(self) -> Points:
         """The outline of every kind but a mask; raises ShapeError where there is none."""
         match self.shape_type, self.points:
             case ("rectangle", [corner, opposite]):
@@ -60,13 +63,12 @@ class Shape(BaseModel):
         raise ShapeError(f"shapes of the unknown type {self.shape_type!r}")
 
     def draw(self, drawing: Drawing, value: int) -> None:
-        """Set the pixels of the shape; raises ShapeError where it cannot be drawn."""
+        """Set the pixels of the shape. Raises ShapeError for its problem, and DataError for a mask that is no image."""
+        if self.problem is not None:
+            raise self.problem
         if self.shape_type != "mask":
-            drawing.fill([self.outline()], value)
+            drawing.fill([self._outline()], value)
             return
-        try:
-            piece = decode_mask(from_base64(self.mask or "", "mask"), "mask") > 0
-        except DataError:
-            raise ShapeError("shapes of type mask that cannot be read") from None
+        piece = decode_mask(from_base64(self.mask or "", "mask"), "mask") > 0
         left, top = (round(coordinate) for coordinate in self.points[0])
         drawing.paste(piece, left, top, value)

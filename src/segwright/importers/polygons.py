@@ -1,14 +1,12 @@
-"""Outlines in picture coordinates, filled pixel by pixel.
+"""Outlines filled pixel by pixel.
 
-Knows that the pixel in row r and column c covers the square from (c, r) to (c + 1, r + 1), and belongs to a shape
-when its centre lies inside; where a shape crosses itself, every second region is inside. What lies outside the
-picture is cut off. Refuses to know where shapes come from.
+The pixel in row r and column c covers the square from (c, r) to (c + 1, r + 1), and belongs to a shape when its centre
+lies inside; where a shape crosses itself, every second region is inside. What lies outside of the image is cut off.
 
 Source: the same rule as in COCO's `rleFrPoly` (`common/maskApi.c`), which rounds to fifths of a pixel; here
 nothing is rounded.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,31 +17,26 @@ from segwright.errors import DataError
 
 TOO_FEW_POINTS: Final = "polygons of fewer than three points"
 NOWHERE: Final = "shapes with points that are no numbers or lie more than a million pixels away"
-NO_PIXEL: Final = "shapes that cover no pixel, as they have no area or lie outside of the picture"
+NO_PIXEL: Final = "shapes that cover no pixel, as they have no area or lie outside of the image"
 TOO_LONG: Final = "shapes that cross more than four million rows of pixels"
-CUT_OFF: Final = "shapes that reach beyond the picture, cut off at its edge"
+CUT_OFF: Final = "shapes that reach beyond the image, cut off at its edge"
 
-_FARTHEST: Final = 1e6  # pixels; no picture reaches as far
-_MOST_CROSSINGS: Final = (
-    4_000_000  # takes a quarter of a gigabyte; the longest outlines of people cross some 100,000 rows
-)
+_FARTHEST: Final = 1e6  # pixels; no image reaches as far
+_MOST_CROSSINGS: Final = 4_000_000  # a quarter of a gigabyte; the longest outlines drawn by hand cross 100,000 rows
 _ELLIPSE_POINTS: Final = 360  # off by 0.04 pixels where the radius is 1000
-
 _OVERHANG: Final = 1.0  # pixels beyond the edge that are not worth a word
 
 Points = NDArray[np.float64]
 
 
 class ShapeError(DataError):
-    """A shape that cannot be drawn and is left out; the message says in the plural what such shapes are, so that they
-    can be counted.
-    """
+    """A shape that cannot be drawn; the message says in the plural what such shapes are, to count them."""
 
 
 def outline(points: Sequence[Sequence[float]]) -> Points:
     """The outline through some points (x, y), float64 [N, 2].
 
-    Raises ShapeError for fewer than three points, and for points that lie nowhere near a picture.
+    Raises ShapeError for fewer than three points, and for points that lie nowhere near an image.
     """
     if len(points) < 3:
         raise ShapeError(TOO_FEW_POINTS)
@@ -51,23 +44,6 @@ def outline(points: Sequence[Sequence[float]]) -> Points:
     if not (np.isfinite(found).all() and np.abs(found).max() <= _FARTHEST):
         raise ShapeError(NOWHERE)
     return found
-
-
-def fill_polygon(mask: NDArray[np.uint8], points: Points, value: int) -> bool:
-    """Set the pixels of a mask [H, W] inside an outline to `value`, in place; returns whether there are any.
-
-    Raises ShapeError for outlines that cross more than 4 million rows.
-    """
-    height, width = mask.shape
-    rows, columns = _crossings(points - 0.5, height, width)
-    if not len(rows):
-        return False
-    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max()
-    turns = np.zeros((bottom - top, right - left + 1), np.uint8)
-    np.bitwise_xor.at(turns, (rows - top, columns - left), 1)
-    inside = np.bitwise_xor.accumulate(turns, axis=1)[:, :-1].view(np.bool_)
-    mask[top:bottom, left:right][inside] = value
-    return bool(inside.any())
 
 
 def rectangle(corner: Sequence[float], opposite: Sequence[float]) -> Points:
@@ -78,12 +54,29 @@ def rectangle(corner: Sequence[float], opposite: Sequence[float]) -> Points:
 
 def ellipse(centre: Sequence[float], across: float, down: float) -> Points:
     """The outline of an ellipse by its centre and its radii across and down."""
-    angles = [2 * math.pi * step / _ELLIPSE_POINTS for step in range(_ELLIPSE_POINTS)]
-    return outline([(centre[0] + across * math.cos(angle), centre[1] + down * math.sin(angle)) for angle in angles])
+    angles = 2 * np.pi * np.arange(_ELLIPSE_POINTS) / _ELLIPSE_POINTS
+    points = np.stack([centre[0] + across * np.cos(angles), centre[1] + down * np.sin(angles)], axis=1)
+    return outline(points.tolist())
+
+
+def fill_polygon(mask: NDArray[np.uint8], points: Points, value: int) -> bool:
+    """Set the pixels of a mask [H, W] inside an outline to `value`, in place; returns whether there are any.
+
+    Raises ShapeError for outlines that cross more than 4 million rows.
+    """
+    rows, columns = _crossings(points - 0.5, *mask.shape)
+    if not len(rows):
+        return False
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max()
+    turns = np.zeros((bottom - top, right - left + 1), np.uint8)
+    np.bitwise_xor.at(turns, (rows - top, columns - left), 1)
+    inside = np.bitwise_xor.accumulate(turns, axis=1)[:, :-1].view(np.bool_)
+    mask[top:bottom, left:right][inside] = value
+    return bool(inside.any())
 
 
 def reaches_beyond(points: Points, height: int, width: int) -> bool:
-    """Whether more of an outline than an overhang of a pixel lies outside of the picture."""
+    """Whether more of an outline than an overhang of a pixel lies outside of the image."""
     return bool(points.min() < -_OVERHANG or (points.max(0) > (width + _OVERHANG, height + _OVERHANG)).any())
 
 
