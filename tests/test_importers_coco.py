@@ -224,8 +224,11 @@ NAN, INFINITE = float("nan"), float("inf")
         ({"segmentation": [[0, 0, INFINITE, 1, 2, 5]]}, "1 of 3 annotations left out, not readable"),
         ({"segmentation": "text"}, "1 of 3 annotations left out, not readable"),
         ({"category_id": None}, "1 of 3 annotations left out, not readable"),
-        ({"category_id": 3}, "1 of 3 annotations left out, as their category_id is not listed: 3"),
-        ({"image_id": 33}, "1 of 3 annotations left out, as their image_id is not listed: 33"),
+        (
+            {"category_id": 3},
+            "1 of 3 annotations left out, as their image or category is not listed: image_id 0, category_id 3",
+        ),
+        ({"image_id": 33}, "1 of 3 annotations left out, as their image or category is not listed: image_id 33"),
     ],
 )
 def test_single_bad_annotations_are_left_out_and_counted(
@@ -294,7 +297,6 @@ def test_groups_of_groups_are_no_classes_and_classes_that_nobody_used_stay(
         import_data("coco", write(tmp_path, content), tmp_path / "out")
     assert checked(tmp_path / "out").class_names == ("background", "dog", "cat", "stone")
     assert "categories left out, which only group others: Animals, pets" in caplog.messages
-    assert "no annotation is of cat, stone: such categories stay classes" in caplog.messages
 
 
 def test_a_group_that_is_annotated_itself_stays_a_class(tmp_path: Path) -> None:
@@ -311,15 +313,12 @@ def test_a_category_called_background_is_class_0_however_it_is_written(tmp_path:
     assert checked(tmp_path / "out").class_names == ("background", "12")
 
 
-def test_repeated_entries_are_merged_where_they_agree(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_repeated_entries_are_merged_where_they_agree(tmp_path: Path) -> None:
     content = document(GOOD, {"category_id": 90, "image_id": 5, "segmentation": [box(6, 0, 8, 2)]})
     content["images"] += [content["images"][1], {**content["images"][0], "id": 5}]
     content["categories"] = [*CATEGORIES, CATEGORIES[0]]
     import_data("coco", write(tmp_path, content), tmp_path / "out")
     np.testing.assert_array_equal(masks(tmp_path / "out")["0"], region(0, 0, 4, 4) * DOG + region(6, 0, 8, 2) * CAT)
-    assert "1 entry left out, repeated: image" in caplog.text
-    assert "1 entry left out, repeated: category" in caplog.text
-    assert "listed more than once, and drawn once: 0.png" in caplog.text
 
 
 def test_images_that_are_missing_or_no_pictures_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

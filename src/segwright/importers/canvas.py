@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 Frame = Literal["stored", "shown"]
 """Labels lie over the pixels as they are stored, or as programs show them."""
 
-Size = tuple[int, ...]
-"""(height, width) in pixels."""
+Size = tuple[int | None, ...]
+"""(height, width) in pixels; None where labels do not state it."""
 
 _TOLERANCE: Final = 1.0  # pixels by which points may lie outside their image
-_LABELLED: Final[dict[Frame, str]] = {"shown": "as programs show them", "stored": "as their pixels are stored"}
+_LABELLED: Final = {"shown": "as programs show them", "stored": "as their pixels are stored"}
 
 
 class MismatchError(DataError):
@@ -35,20 +35,19 @@ class MismatchError(DataError):
 class Canvas:
     """What a mask has to fit: the size of an image, its EXIF orientation (1 to 8) and the frame of its labels."""
 
-    stored: Size
+    stored: tuple[int, int]
     orientation: int = 1
     frame: Frame = "stored"
 
     @property
-    def shown(self) -> Size:
+    def shown(self) -> tuple[int, int]:
         """The size after the orientation is applied."""
-        return transposed_size(self.stored[0], self.stored[1], self.orientation)
+        return transposed_size(*self.stored, self.orientation)
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the mask to draw."""
-        height, width = self.shown if self.frame == "shown" else self.stored
-        return height, width
+        return self.shown if self.frame == "shown" else self.stored
 
     def frame_of_size(self, size: Size) -> Frame | None:
         """The frame of labels that state this size; None where both frames have it, or none has."""
@@ -63,21 +62,19 @@ class Canvas:
 
     def check_size(self, size: Size, what: str) -> None:
         """Raise MismatchError for labels of another size; `what` begins the message."""
-        if size == self.size:
-            return
-        swapped = size == self.size[::-1]
-        cure = (
-            "Width and height are exchanged in one of the two: correct it."
-            if swapped
-            else "Give both the same size, or remove the pair."
-        )
-        height, width = self.size
-        raise MismatchError(f"{what} is of {size[1]}x{size[0]} pixels, but its image is of {width}x{height}. {cure}")
+        if size != self.size:
+            cure = "Give both the same size, or remove the pair."
+            if size == self.size[::-1]:
+                cure = "Width and height are exchanged in one of the two: correct it."
+            height, width = self.size
+            raise MismatchError(
+                f"{what} is of {size[1]}x{size[0]} pixels, but its image is of {width}x{height}. {cure}"
+            )
 
-    def check_stated_size(self, size: Size | None, what: str) -> None:
+    def check_stated_size(self, size: Size, what: str) -> None:
         """Raise MismatchError where labels state a size that the image has in neither frame."""
-        if size not in (None, self.stored, self.shown):
-            self.check_size(size or (), what)
+        if None not in size and size not in (self.stored, self.shown):
+            self.check_size(size, what)
 
     def to_stored(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A mask of `size` over the pixels as they are stored."""
@@ -105,27 +102,19 @@ def common_frame(proven: Iterable[Frame | None], usual: Frame) -> Frame:
 
 
 def log_frames(images: Sequence[tuple[str, Frame | None]], common: Frame, total: int, given: Frame | None) -> None:
-    """Warn of images with an EXIF orientation: how their labels were taken and why, and how to train on them.
-
-    `images` are names and what their labels prove, `total` counts all images, and `given` is the user's word.
+    """Warn of images with an EXIF orientation, by name and the frame that their labels prove: how these were taken and
+    why, and how to train on them. `total` counts all images, `given` is the frame that the user gave.
     """
-    for frame in get_args(Frame):
-        found = [(name, proven) for name, proven in images if (given or proven or common) == frame]
-        if not found:
-            continue
-        proofs = sum(proven is not None for _, proven in found)
+    for frame, other in (("stored", "shown"), ("shown", "stored")):
+        found = {name: proven for name, proven in images if (given or proven or common) == frame}
+        proofs = sum(proven is not None for proven in found.values())
+        why = f"as sizes or points of {proofs} prove"
         if given:
             why = "as --labelled says"
-        elif proofs:
-            why = f"as sizes or points of {proofs} prove"
-        else:
-            other = "stored" if frame == "shown" else "shown"
-            why = (
-                "which nothing proves: look at some with `segwright inspect`, and if their masks lie turned, import "
-                f"with --labelled {other}"
+        elif not proofs:
+            why = f"which nothing proves: if masks lie turned in `segwright inspect`, import with --labelled {other}"
+        if found:
+            logger.warning(
+                f"Images with an EXIF orientation: {len(found)} of {total} ({listed(sorted(found))}), taken as "
+                f"labelled {_LABELLED[frame]}, {why}. Train without apply_exif_orientation: masks fit stored pixels."
             )
-        logger.warning(
-            f"Images with an EXIF orientation: {len(found)} of {total} ({listed(sorted(name for name, _ in found))}), "
-            f"taken as labelled {_LABELLED[frame]}, {why}. Masks fit the stored pixels: train without "
-            "apply_exif_orientation."
-        )

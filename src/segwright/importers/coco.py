@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
@@ -33,29 +33,17 @@ class _Image(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     id: Identity
-    file_name: str
+    name: str = Field(alias="file_name")
     height: int | None = None
     width: int | None = None
-
-    @property
-    def label(self) -> str:
-        return self.file_name
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        return (self.height, self.width) if self.height and self.width else None
 
 
 class _Category(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     id: Identity
-    name: str
+    name: Annotated[str, AfterValidator(class_name)]
     supercategory: Any = None
-
-    @property
-    def label(self) -> str:
-        return class_name(self.name)
 
 
 class _AnnotationFile(BaseModel):
@@ -91,11 +79,12 @@ class _Labels:
         """What the stated size proves where it is the shown one, else the annotations: Label Studio states the size of
         the stored image and draws on the shown one.
         """
-        shown = self.image.size is not None and canvas.frame_of_size(self.image.size) == "shown"
-        return "shown" if shown else annotated_frame(self.annotations, canvas)
+        stated = canvas.frame_of_size((self.image.height, self.image.width))
+        return stated if stated == "shown" else annotated_frame(self.annotations, canvas)
 
     def draw(self, canvas: Canvas) -> Drawing:
-        canvas.check_stated_size(self.image.size, f"what {self.origin}, image {self.image.file_name} describes")
+        size = (self.image.height, self.image.width)
+        canvas.check_stated_size(size, f"what {self.origin}, image {self.image.name} describes")
         return draw_annotations(self.annotations, self.classes, canvas.size)
 
 
@@ -110,7 +99,7 @@ def read_coco(source: Path, images: Path | None = None) -> ImportedData:
     """
     parts = [_read(path, split) for path, split in _annotation_files(source).items()]
     categories = [category for part in parts for category in part.categories.values()]
-    used = {part.categories[one.category_id].label for part in parts for one in part.annotations}
+    used = {part.categories[one.category_id].name for part in parts for one in part.annotations}
     names = _class_names(categories, used, f"{source}, background and categories")
     pairs = [pair for part in parts for pair in _pairs(part, images, names)]
     return ImportedData(tuple(pairs), names, divided_by="the two annotation files" if len(parts) > 1 else None)
@@ -144,7 +133,6 @@ def _annotation_files(source: Path) -> dict[Path, Split | None]:
 
 
 def _has_annotations(path: Path) -> bool:
-    """Whether a file has the lists of images and annotations; what cannot be read is judged later."""
     data = open_blob(path).read()
     return b'"images"' in data and b'"annotations"' in data
 
@@ -171,14 +159,11 @@ def _read(path: Path, split: Split | None) -> _Part:
         raise DataError(f"{path} names no images. {bad_images}".rstrip())
     images = _by_id(path, "image", read_images)
     categories = _by_id(path, "category", content.categories)
-    for what, ids, known in (
-        ("image_id", [one.image_id for one in annotations], images),
-        ("category_id", [one.category_id for one in annotations], categories),
-    ):
-        unknown = [identity for identity in ids if identity not in known]
-        warn_left_out(path, "annotation", [f"{one!r}" for one in unknown], f"as their {what} is not listed", len(ids))
-    annotations = [one for one in annotations if one.image_id in images and one.category_id in categories]
-    return _Part(path, split, images, annotations, categories)
+    known = [one for one in annotations if one.image_id in images and one.category_id in categories]
+    unknown = [one for one in annotations if one.image_id not in images or one.category_id not in categories]
+    ids = [f"image_id {one.image_id!r}, category_id {one.category_id!r}" for one in unknown]
+    warn_left_out(path, "annotation", ids, "as their image or category is not listed", len(annotations))
+    return _Part(path, split, images, known, categories)
 
 
 def _by_id(path: Path, what: str, entries: Sequence[_Entry]) -> dict[Identity, _Entry]:
@@ -186,13 +171,10 @@ def _by_id(path: Path, what: str, entries: Sequence[_Entry]) -> dict[Identity, _
     found: dict[Identity, _Entry] = {}
     for entry in entries:
         first = found.setdefault(entry.id, entry)
-        if first.label != entry.label:
+        if first.name != entry.name:
             raise DataError(
-                f"{path}: {what} id {entry.id!r} occurs twice, for {first.label} and {entry.label}; each {what} needs "
-                "an id of its own."
+                f"{path}: {what} id {entry.id!r} occurs twice, for {first.name} and {entry.name}; ids must differ."
             )
-    if len(found) < len(entries):
-        logger.warning(f"{path}: {counted(len(entries) - len(found), 'entry', 'entries')} left out, repeated: {what}")
     return found
 
 
@@ -200,29 +182,24 @@ def _class_names(categories: Sequence[_Category], used: Collection[str], where: 
     """Background, then the categories in their order, of which `used` have annotations; without those that only group
     others.
     """
-    names = list(dict.fromkeys([BACKGROUND, *(category.label for category in categories)]))
-    folded = {(str(category.supercategory).strip().casefold(), category.label.casefold()) for category in categories}
+    names = list(dict.fromkeys([BACKGROUND, *(category.name for category in categories)]))
+    folded = {(str(category.supercategory).strip().casefold(), category.name.casefold()) for category in categories}
     parents = {parent for parent, name in folded if parent != name}
-    idle = [name for name in names if name not in used and name != BACKGROUND]
-    groups = [name for name in idle if name.casefold() in parents]
+    groups = [name for name in names[1:] if name not in used and name.casefold() in parents]
     if groups:
         logger.info(f"categories left out, which only group others: {listed(groups)}")
-    if others := [name for name in idle if name not in groups]:
-        logger.info(f"no annotation is of {listed(others)}: such categories stay classes")
     return checked_names([name for name in names if name not in groups], where)
 
 
 def _pairs(part: _Part, given: Path | None, names: Sequence[str]) -> Iterator[ImportedPair]:
     """The images that are there, each with its annotations; one that is listed several times is one pair."""
-    classes = {one.id: names.index(one.label) for one in part.categories.values() if one.label in names}
+    classes = {one.id: names.index(one.name) for one in part.categories.values() if one.name in names}
     grouped: defaultdict[Identity, list[Annotation]] = defaultdict(list)
     for annotation in part.annotations:
         grouped[annotation.image_id].append(annotation)
     entries: defaultdict[str, list[_Image]] = defaultdict(list)
     for image in part.images.values():
-        entries["/".join(stated_parts(image.file_name))].append(image)
-    if repeated := [name for name, images in entries.items() if len(images) > 1]:
-        logger.warning(f"{part.path}: listed more than once, and drawn once: {listed(repeated)}")
+        entries["/".join(stated_parts(image.name))].append(image)
     found = find_images(entries, _folders(part.path, given), given, str(part.path))
     annotations = {name: [one for image in entries[name] for one in grouped[image.id]] for name in found}
     if empty := sum(not each for each in annotations.values()):

@@ -4,13 +4,12 @@ Source: SageMaker's contract, section 2.3.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segwright.data.manifests import referred
 from segwright.errors import DataError
@@ -52,25 +51,26 @@ def read_ground_truth(source: str, attributes: Sequence[str] | None = None, imag
     labelled = [line for line in lines if _has_mask(line, attributes)]
     if not labelled:
         wanted = f" ({', '.join(attributes[:2])})" if attributes else ""
-        raise DataError(
-            f"{source} has no line with an image and a mask{wanted}: give the output manifest of a finished job."
-        )
+        raise DataError(f"{source} has no line with an image and a mask{wanted}: give the manifest of a finished job.")
     names = choose_attributes(labelled, attributes, source)
     unlabelled = sorted({line.number for line in lines} - {line.number for line in labelled})
     warn_left_out(source, "line", unlabelled, "without a mask, as labelling failed or is not done", len(lines))
-    known: dict[tuple[tuple[int, ClassColour], ...], ColourMap] = {}  # a job repeats its colour map in each line
-    found_maps = [_colour_map(line, names, source) for line in labelled]
-    maps = [known.setdefault(tuple(found.items()), found) for found in found_maps]
+    known: dict[str, ColourMap] = {}  # a job repeats its colour map in each line
+    maps = [known.setdefault(repr(found), found) for found in (_colour_map(line, names, source) for line in labelled)]
     entries = [entry for found in known.values() for entry in found.values()]
     class_names = checked_names(dict.fromkeys(entry.name for entry in entries), source)
     classes = {name: number for number, name in enumerate(class_names)}
+    colours = {entry.name: entry.colour for entry in reversed(entries) if entry.colour}
+    palette = default_palette(len(classes))
+    for name, colour in colours.items():
+        palette[classes[name]] = colour
     masks = [referred(line, names.mask, location) for line in labelled]
     pairs = [
         ImportedPair(image.name, image.image, partial(_draw, mask, found, classes), frame=partial(mask_frame, mask))
         for image, mask, found in zip(_images(labelled, names, source, images), masks, maps, strict=True)
         if image
     ]
-    return ImportedData(tuple(pairs), class_names, _palette(entries, classes))
+    return ImportedData(tuple(pairs), class_names, palette)
 
 
 def _has_mask(line: ManifestLine, attributes: Sequence[str] | None) -> bool:
@@ -97,32 +97,17 @@ def _colour_map(line: ManifestLine, names: Attributes, source: str) -> ColourMap
     where = f"{source}, line {line.number}, {attribute}"
     colours = colour_map(line.attributes.get(attribute, {}), where)
     if not colours:
-        raise DataError(
-            f"{where} has no internal-color-map, so the classes of the mask are not known: add it, or train on "
-            "the manifest itself with a label map."
-        )
+        cure = "add it, or train on the manifest itself with a label map"
+        raise DataError(f"{where} has no internal-color-map, which names the classes of the mask: {cure}.")
     return {index: ClassColour(entry.name.strip(), entry.colour) for index, entry in sorted(colours.items())}
 
 
-def _palette(entries: Iterable[ClassColour], classes: Mapping[str, int]) -> NDArray[np.uint8]:
-    """The first colour of each class, or one of our own, [C, 3]."""
-    colours: dict[str, tuple[int, int, int]] = {}
-    for entry in entries:
-        if entry.colour:
-            colours.setdefault(entry.name, entry.colour)
-    palette = default_palette(len(classes))
-    for name, colour in colours.items():
-        palette[classes[name]] = colour
-    return palette
-
-
-def _draw(mask: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawing:
+def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawing:
     legend = tuple((index, entry.colour) for index, entry in colours.items() if entry.colour is not None)
-    indices, repaired = decode_with_legend(mask.read(), mask.name, legend)
-    canvas.check_size(indices.shape, mask.name)
+    indices, repaired = decode_with_legend(blob.read(), blob.name, legend)
+    canvas.check_size(indices.shape, blob.name)
     table = np.full(1 << 16, IGNORE, np.uint8)
     for index, entry in colours.items():
         table[index] = classes[entry.name]
-    drawing = Drawing(table[indices])
-    drawing.notes = Counter({REPAIRED: int(repaired), UNNAMED: int((drawing.mask == IGNORE).sum())})
-    return drawing
+    mask = table[indices]
+    return Drawing(mask, Counter({REPAIRED: int(repaired), UNNAMED: int((mask == IGNORE).sum())}))

@@ -5,7 +5,6 @@ Source: labelme, `_label_file.py` and `examples/semantic_segmentation/labelme2vo
 
 import difflib
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +25,7 @@ from segwright.importers.json_models import from_base64, read_document
 from segwright.importers.labelme_shapes import Shape
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob, open_blob
-from segwright.wording import counted, listed, sentences
+from segwright.wording import counted, sentences
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +47,8 @@ class _LabelFile(BaseModel):
         return [entry for entry in self.entries if isinstance(entry, Shape)]
 
     @property
-    def size(self) -> tuple[int, int] | None:
-        """(height, width), where both are stated."""
-        return (self.height, self.width) if self.height and self.width else None
+    def size(self) -> tuple[int | None, int | None]:
+        return self.height, self.width
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,9 @@ class _EmbeddedImage:
 
 @dataclass(frozen=True)
 class _Item:
-    """A label file by its path without suffix, the labels that it draws, and its image."""
+    """An image by its path, with its label file and the labels that are drawn."""
 
-    key: str
+    name: str
     file: Blob
     labels: frozenset[str]
     image: Blob
@@ -90,10 +88,26 @@ def read_labelme(source: Path, class_names: Path | None = None, images: Path | N
     that cannot be read and those without an image are left out with a warning. Raises DataError where none is left,
     and LabelError for labels that `class_names` lacks.
     """
-    finder = ImageFinder(images, everywhere=True) if images else None
-    items: list[_Item] = []
-    others: list[str] = []
-    problems: list[str] = []
+    items = _read_items(source, ImageFinder(images, everywhere=True) if images else None)
+    used = {item.image.name for item in items}
+    unlabelled = [blob.name for blob in files_below(source, *IMAGE_SUFFIXES).values() if blob.name not in used]
+    warn_left_out(source, "image", unlabelled, "without labels")
+    names = _class_names(items, source, class_names)
+    values = {name: number for number, name in enumerate(names)} | {IGNORED: IGNORE}
+    background = next((number for name, number in values.items() if is_background(name)), IGNORE)
+    values |= {label: background for item in items for label in item.labels if is_background(label)}
+    pairs = [
+        ImportedPair(
+            item.name, item.image, partial(_draw, item.file, values, background), frame=partial(_frame, item.file)
+        )
+        for item in items
+    ]
+    return ImportedData(tuple(pairs), names, frame="shown")
+
+
+def _read_items(source: Path, finder: ImageFinder | None) -> list[_Item]:
+    """The label files that can be used; the others are left out with a warning."""
+    items, others, problems = [], [], []
     for path, blob in files_below(source, ".json").items():
         data = blob.read()
         if b'"shapes"' not in data or b'"imagePath"' not in data:
@@ -101,35 +115,22 @@ def read_labelme(source: Path, class_names: Path | None = None, images: Path | N
             continue
         try:
             content = read_document(_LabelFile, data, blob.name)
-            labels = frozenset(shape.label.strip() for shape in content.shapes if shape.problem is None)
             image = _find_image(content, blob, (source / path).parent, finder)
-            items.append(_Item(str(path.with_suffix("")), blob, labels, image))
         except DataError as error:
             problems.append(str(error))
+            continue
+        labels = frozenset(shape.label.strip() for shape in content.shapes if shape.problem is None)
+        suffix = "" if isinstance(image, _EmbeddedImage) else PurePosixPath(image.name).suffix
+        items.append(_Item(f"{path.with_suffix('')}{suffix}", blob, labels, image))
     if not items and not problems:
         raise DataError(f"{source} holds no JSON files of LabelMe, which have shapes and imagePath.")
     warn_left_out(source, "JSON file", others, "not of LabelMe")
+    what = f"{len(problems)} of {counted(len(items) + len(problems), 'label file')} left out: {sentences(problems)}"
+    if not items:
+        raise DataError(what)
     if problems:
-        total = counted(len(items) + len(problems), "label file")
-        what = f"{len(problems)} of {total} left out: {sentences(problems)}"
-        if not items:
-            raise DataError(what)
         logger.warning(what)
-    _log_image_use(items, source)
-    names = _class_names(items, source, class_names)
-    values = {name: number for number, name in enumerate(names)} | {IGNORED: IGNORE}
-    background = next((number for name, number in values.items() if is_background(name)), IGNORE)
-    values |= {label: background for item in items for label in item.labels if is_background(label)}
-    pairs = [
-        ImportedPair(
-            item.key + ("" if isinstance(item.image, _EmbeddedImage) else PurePosixPath(item.image.name).suffix),
-            item.image,
-            partial(_draw, item.file, values, background),
-            frame=partial(_frame, item.file),
-        )
-        for item in items
-    ]
-    return ImportedData(tuple(pairs), names, frame="shown")
+    return items
 
 
 def _read(blob: Blob) -> _LabelFile:
@@ -157,18 +158,6 @@ def _find_image(content: _LabelFile, blob: Blob, folder: Path, finder: ImageFind
     )
 
 
-def _log_image_use(items: Sequence[_Item], source: Path) -> None:
-    """Warn of images with several label files, which may end up in both splits, and count those with none."""
-    owners: defaultdict[str, list[str]] = defaultdict(list)
-    for item in items:
-        owners[item.image.name].append(item.file.name)
-    if shared := [" and ".join(files) for files in owners.values() if len(files) > 1]:
-        logger.warning(f"label files of the same image, each of which becomes a pair: {listed(shared, separator='; ')}")
-    images = [blob.name for blob in files_below(source, *IMAGE_SUFFIXES).values()]
-    if unlabelled := [name for name in images if name not in owners]:
-        logger.info(f"{source}: {counted(len(unlabelled), 'image')} left out, without labels: {listed(unlabelled)}")
-
-
 def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tuple[str, ...]:
     """The classes, after making sure that they include all labels."""
     owners = {label: item.file.name for item in items for label in item.labels if label != IGNORED}
@@ -190,7 +179,7 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
 def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
     """What the stated size proves where it is the shown one, or else the points, or else again the size."""
     content = _read(blob)
-    stated = canvas.frame_of_size(content.size) if content.size else None
+    stated = canvas.frame_of_size(content.size)
     points = [shape.points for shape in content.shapes if shape.problem is None]
     by_points = canvas.frame_of_points(*np.concatenate(points).max(0)) if points else None
     return stated if stated == "shown" else by_points or stated
