@@ -112,10 +112,10 @@ def _annotation_files(source: Path) -> dict[Path, Split | None]:
     paths = [source / path for path in files_below(source, ".json") if len(path.parts) <= 2]
     found = [path for path in paths if path.name.startswith("instances_")] or paths
     if len(found) > 1:
-        found = [path for path in found if _has_annotations(path)] or found
+        found = [path for path in found if b'"categories"' in open_blob(path).read()] or found
     if not found:
         raise DataError(f"{source} holds no annotation file (*.json) here or one folder below: give its path.")
-    words = {path: _split_word(path) for path in found}
+    words = {path: _find_word(path.stem) or _find_word(path.parent.name) for path in found}
     by_word = {word: [path for path in found if words[path] == word] for word in ("train", "val", "test", "")}
     chosen: dict[Path, Split | None] = {path: _SPLITS[words[path]] for path in by_word["train"] + by_word["val"]}
     if len(found) == 1:
@@ -132,15 +132,9 @@ def _annotation_files(source: Path) -> dict[Path, Split | None]:
     return chosen
 
 
-def _has_annotations(path: Path) -> bool:
-    data = open_blob(path).read()
-    return b'"images"' in data and b'"annotations"' in data
-
-
-def _split_word(path: Path) -> str:
-    """The split that a file's name says, or that of its folder."""
-    texts = (path.stem.lower(), path.parent.name.lower())
-    return next((word for text in texts for word in _SPLITS if word in text), "")
+def _find_word(name: str) -> str:
+    """The word for a split in the name of a file or folder."""
+    return next((word for word in _SPLITS if word in name.lower()), "")
 
 
 def _read(path: Path, split: Split | None) -> _Part:

@@ -36,10 +36,7 @@ CLASS_NAMES: Final = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 
-_MASKS: Final = (
-    "SegmentationClass",
-    "SegmentationClassPNG",
-)  # LabelMe keeps arrays in the first
+_MASKS: Final = ("SegmentationClass", "SegmentationClassPNG")
 _SPLITS: Final[dict[str, Split]] = {
     "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
 }  # fmt: skip
