@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,6 +42,7 @@ class _Job:
     turned: bool = False
     """Whether the image has an EXIF orientation: such pairs are written when all have been seen."""
     proven: Frame | None = None
+    frame: Frame | None = None
     problem: str = ""
     """Why it was left out."""
     notes: Mapping[str, int] = field(default_factory=dict)
@@ -62,19 +63,19 @@ def write_channels(
     jobs = [_Job("train", pair) for pair in division.train]
     jobs += [_Job("validation", pair) for pair in division.validation]
     palette = default_palette(len(data.class_names)) if data.palette is None else data.palette
+    import_pair = partial(_import_pair, folder, palette)
     with (
         ThreadPoolExecutor(max(available_cores(), _MIN_THREADS)) as pool,
         progress("importing", len(jobs)) as advance,
     ):
         # an exception here drops the iterator of map(), which cancels what has not begun
-        for job in pool.map(partial(_import_pair, folder=folder, palette=palette), jobs):
+        for job in pool.map(import_pair, jobs):
             advance(int(not job.turned), "pairs")
         turned = [job for job in jobs if job.turned]
         common = common_frame([job.proven for job in turned], data.frame)
-        second = partial(
-            _import_pair, folder=folder, palette=palette, frame_of=lambda job: labelled or job.proven or common
-        )
-        for _ in pool.map(second, turned):
+        for job in turned:
+            job.frame = labelled or job.proven or common
+        for _ in pool.map(import_pair, turned):
             advance(1, "pairs")
     log_frames([(job.pair.name, job.proven) for job in turned if not job.problem], common, len(jobs), labelled)
     _log_problems(jobs)
@@ -89,11 +90,9 @@ def write_channels(
     return written["train"], written["validation"]
 
 
-def _import_pair(
-    job: _Job, *, folder: Path, palette: NDArray[np.uint8], frame_of: Callable[[_Job], Frame] | None = None
-) -> _Job:
-    """Write one pair and note what happened. Where the image has an orientation, its labels are only asked for their
-    frame until `frame_of` says what that is.
+def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job) -> _Job:
+    """Write one pair and note what happened; where the image has an orientation but the job no frame, only note what
+    frame the labels prove.
     """
     pair = job.pair
     try:
@@ -101,10 +100,10 @@ def _import_pair(
         facts = verify_image(image, pair.image.name)
         canvas = Canvas((facts.height, facts.width), facts.orientation)
         if canvas.orientation > 1:
-            if frame_of is None:
+            if job.frame is None:
                 job.proven, job.turned = pair.frame(canvas), True
                 return job
-            canvas = replace(canvas, frame=frame_of(job))
+            canvas = replace(canvas, frame=job.frame)
         drawing = pair.draw_mask(canvas)
     except MismatchError:
         raise
