@@ -12,7 +12,7 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
-from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, save_image, save_mask
+from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, save_image
 from tests.helpers.rle_pack_writer import brush
 
 
@@ -154,8 +154,8 @@ def test_one_annotation_counts(folder: Path, caplog: pytest.LogCaptureFixture) -
     assert found["8f3a01bc-photo1"].tolist() == np.full((HEIGHT, WIDTH), 1).tolist()
     assert found["8f3a01bc-photo2"].tolist() == np.full((HEIGHT, WIDTH), 2).tolist()
     assert set(found) == {"8f3a01bc-photo1", "8f3a01bc-photo2", "8f3a01bc-photo4"}
-    assert "2 tasks have several annotations" in caplog.text
-    assert "1 tasks have no annotation, or only cancelled ones, and are left out, for example task 3" in caplog.text
+    assert "2 tasks with several annotations" in caplog.text
+    assert "1 of 4 tasks left out, without an annotation that is not cancelled: 3" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_images_that_are_not_there_are_left_out(folder: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         found = run(folder, [task(9, rectangle("car", 0, 0, 50, 50)), *others()])
     assert set(found) == {"8f3a01bc-photo2", "8f3a01bc-photo3"}
-    assert "not found: /data/upload/1/8f3a01bc-photo9.jpg" in caplog.text
+    assert "1 of 3 images left out" in caplog.text and "/data/upload/1/8f3a01bc-photo9.jpg" in caplog.text
     with pytest.raises(DataError, match="--images DIR"):
         run(folder, [task(9, rectangle("car", 0, 0, 50, 50))])
 
@@ -221,7 +221,7 @@ def turned_photo(path: Path, upright: NDArray[np.uint8], orientation: int) -> No
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-@pytest.mark.parametrize("kind", ["brush", "polygon", "mask"])
+@pytest.mark.parametrize("kind", ["brush", "polygon"])
 def test_regions_of_a_turned_photograph_lie_over_the_stored_pixels(folder: Path, orientation: int, kind: str) -> None:
     upright = np.full((48, 32, 3), 40, np.uint8)
     upright[8:24, 16:24] = 220
@@ -230,12 +230,7 @@ def test_regions_of_a_turned_photograph_lie_over_the_stored_pixels(folder: Path,
     (folder / "images" / "8f3a01bc-photo1.jpg").unlink()
     points = [[50, 100 / 6], [75, 100 / 6], [75, 50], [50, 50]]
     region = painted("car", inside) if kind == "brush" else result("polygonlabels", "car", (48, 32), points=points)
-    options: dict[str, Any] = {}
-    if kind == "mask":
-        region["value"] = {"format": "rle", "brushlabels": ["car"]}
-        save_mask(folder / "masks" / "task-1-annotation-10-by-1-tag-car-0.png", inside.astype(np.uint8) * 255)
-        options["masks"] = folder / "masks"
-    found = run(folder, [task(1, region), *others()], **options)["8f3a01bc-photo1"]
+    found = run(folder, [task(1, region), *others()])["8f3a01bc-photo1"]
     stored = np.asarray(Image.open(folder / "images" / "8f3a01bc-photo1.png"))[..., 0] > 128
     np.testing.assert_array_equal(found == 1, stored)
 
@@ -245,64 +240,11 @@ def test_brush_strokes_of_another_size_are_refused(folder: Path) -> None:
         run(folder, [task(1, painted("car", np.ones((10, 20), np.bool_))), *others()])
 
 
-@pytest.fixture
-def exported(folder: Path) -> list[dict[str, Any]]:
-    """The minimal export without run lengths, and mask files."""
-    tasks = []
-    for number in (1, 2, 3):
-        for label, mask in (("car", area(0, 0, 4, 4)), ("tree", area(2, 2, 6, 3 + number))):
-            name = f"task-{number}-annotation-{10 * number}-by-1-tag-{label}-0.png"
-            save_mask(folder / "masks" / name, mask.astype(np.uint8) * 255)
-        tag = [{"format": "rle", "brushlabels": ["car"]}]
-        tasks.append({"id": number, "image": f"/data/upload/1/8f3a01bc-photo{number}.jpg", "tag": tag})
-    return tasks
-
-
-def test_masks_of_files_become_classes(folder: Path, exported: list[dict[str, Any]]) -> None:
-    found = run(folder, exported, masks=folder / "masks")
-    assert checked(folder / "out").class_names == ("background", "car", "tree")
-    for number in (1, 2, 3):
-        expected = area(0, 0, 4, 4).astype(np.uint8)
-        expected[area(2, 2, 6, 3 + number)] = 2
-        if number == 3:  # the same size: of 16 pixels each, the later name lies above
-            assert area(2, 2, 6, 6).sum() == area(0, 0, 4, 4).sum()
-        np.testing.assert_array_equal(found[f"8f3a01bc-photo{number}"], expected)
-
-
-def test_run_lengths_that_are_nowhere_are_refused_with_the_way_out(folder: Path, exported: list[Any]) -> None:
-    with pytest.raises(DataError, match=r"no run lengths .* task 1.*--masks DIR"):
-        run(folder, exported)
-
-
-def test_names_of_mask_files(folder: Path, exported: list[dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
-    """Tags and labels with hyphens, spaces and slashes, other annotations, and files of other names."""
-    for path in (folder / "masks").iterdir():
-        path.unlink()
-    odd = {"format": "rle", "brushlabels": ["a/b c-d"], "rle": brush(area(0, 0, 1, 1))}
-    document = [
-        {"id": 1, "image": exported[0]["image"], "my-tag": [odd], "annotation_id": 11},
-        {"id": 2, "image": exported[1]["image"], "my-tag": [odd], "annotation_id": 21},
-    ]
-    stroke = area(1, 1, 4, 7)
-    save_mask(folder / "masks/task-1-annotation-11-by-a.b@c.de-my-tag-a-b c-d-0.png", stroke.astype(np.uint8))
-    save_mask(folder / "masks/task-1-annotation-12-by-1-my-tag-other-0.png", ~stroke * np.uint8(255))
-    save_mask(folder / "masks/task-77-annotation-12-by-1-my-tag-other-0.png", stroke.astype(np.uint8))
-    save_mask(folder / "masks/picture.png", stroke.astype(np.uint8))
-    save_mask(folder / "masks/task-2-annotation-21-by--my-tag-tree-0.png", stroke * np.uint8(255))
-    with caplog.at_level(logging.WARNING):
-        found = run(folder, document, masks=folder / "masks")
-    assert checked(folder / "out").class_names == ("background", "a/b c-d", "tree")
-    np.testing.assert_array_equal(found["8f3a01bc-photo1"], stroke.astype(np.uint8))
-    np.testing.assert_array_equal(found["8f3a01bc-photo2"], stroke.astype(np.uint8) * 2)
-    assert "1 files" in caplog.text and "picture.png" in caplog.text
-    assert "1 tasks have masks, but are not in the file" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"images": [], "annotations": [], "categories": []}, "list of Label Studio's tasks"),
-        ([1, 2], "list of Label Studio's tasks"),
+        ({"images": [], "annotations": [], "categories": []}, "no task with an image.*import-data coco"),
+        ([1, 2], r"0 is 1: .*Give Label Studio's export"),
         ([], "no task with an image and an annotation"),
         ([task(1), task(2)], "no region with a label"),
     ],
@@ -316,16 +258,6 @@ def test_what_is_no_json_is_refused(folder: Path) -> None:
     (folder / "export.json").write_text("[{]")
     with pytest.raises(DataError, match="is not valid JSON"):
         import_data("label-studio", str(folder / "export.json"), folder / "out")
-
-
-def test_users_with_hyphens_and_labels_with_slashes_in_names_of_mask_files(
-    folder: Path, exported: list[dict[str, Any]]
-) -> None:
-    for path in (folder / "masks").iterdir():
-        path.rename(path.with_name(path.name.replace("by-1-", "by-me@my-firm.org-").replace("-tree-", "-a-b-")))
-    exported[0]["tag"].append({"format": "rle", "brushlabels": ["a/b"]})
-    run(folder, exported, masks=folder / "masks")
-    assert checked(folder / "out").class_names == ("background", "a/b", "car")
 
 
 def test_labels_of_nothing_but_key_points_are_no_classes(folder: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
-from segwright.importers.pixel_runs import draw_runs, parse_runs
+from segwright.importers.rle_csv import draw_runs, parse_runs
 from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 
@@ -57,7 +57,7 @@ def test_objects_of_one_class_one_in_each_row(folder: Path, caplog: pytest.LogCa
     assert not found["c"].any()
     assert "runs go down the columns" in caplog.text
     assert "pixels count from 1" in caplog.text
-    assert "1 of 3 images have no object" in caplog.text
+    assert "images without an object, all background: 1 of 3" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_which_way_runs_go_is_seen_where_sides_differ(
     ("column", "order", "expected"),
     [("segmentation", None, "C"), ("rle", None, "F"), ("rle", "rows", "C"), ("segmentation", "columns", "F")],
 )
-def test_pictures_with_equal_sides_go_by_the_columns_name_and_the_option(
+def test_images_with_equal_sides_go_by_the_columns_name_and_the_option(
     folder: Path, column: str, order: str | None, expected: Literal["C", "F"]
 ) -> None:
     mask = block(1, 2, 9, 5, (10, 10))
@@ -129,28 +129,15 @@ def test_pixels_that_count_from_0(folder: Path, caplog: pytest.LogCaptureFixture
     assert "pixels count from 0" in caplog.text
 
 
-def test_keys_of_folder_and_first_words(tmp_path: Path) -> None:
-    scans = "case1/case1_day20/scans"
-    for number in (1, 2, 10):
-        save_image(tmp_path / "train" / scans / f"slice_{number:04}_266_266_1.50_1.50.png", 10, 10, seed=number)
-    text = encode(block(1, 2, 9, 5, (10, 10)), order="C")
-    table = "id,class,segmentation\n" + "".join(
-        f"case1_day20_slice_{number:04},stomach,{text}\n" for number in (1, 2, 10)
-    )
-    found = run(tmp_path, table, images=tmp_path / "train")
-    assert set(found) == {f"slice_{number:04}_266_266_1.50_1.50" for number in (1, 2, 10)}
-    assert all((mask == block(1, 2, 9, 5, (10, 10))).all() for mask in found.values())
-
-
 def test_rows_that_cannot_be_read_and_images_without_rows(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_image(folder / "images" / "extra.png")
     rows = (f"a,{encode(A)}", "a,1 2 3", "a,x y", "a,-5 2", "a,1 9 3 4", f"b,{encode(B)}", f"gone,{encode(B)}", ",1 1")
     with caplog.at_level(logging.WARNING):
         found = run(folder, "id,rle\n" + "\n".join(rows))
     np.testing.assert_array_equal(found["a"], A)
-    assert "5 of 8 rows cannot be read and are left out: line 3: '1 2 3' has 3 numbers" in caplog.text
-    assert "1 of 3 images left out, not found" in caplog.text and "gone" in caplog.text
-    assert "2 images have no row" in caplog.text and "images/c.png" in caplog.text
+    assert "5 of 8 rows left out, which cannot be read: line 3: '1 2 3' has 3 numbers" in caplog.text
+    assert "1 of 3 images left out" in caplog.text and "gone" in caplog.text
+    assert "2 images left out, without a row" in caplog.text and "images/c.png" in caplog.text
     assert names(folder / "out").isdisjoint({"train/extra.png", "validation/extra.png"})
 
 
@@ -210,10 +197,10 @@ def test_long_run_lengths_leave_the_setting_of_the_csv_module(folder: Path) -> N
     st.booleans(),
     st.sampled_from((0, 1)),
 )
-def test_what_is_encoded_is_drawn(mask: NDArray[np.uint8], along_rows: bool, first: int) -> None:
-    runs = parse_runs(encode(mask, order="C" if along_rows else "F", first=first))
+def test_what_is_encoded_is_drawn(mask: NDArray[np.uint8], rows: bool, first: int) -> None:
+    runs = parse_runs(encode(mask, order="C" if rows else "F", first=first))
     size = (mask.shape[0], mask.shape[1])
-    drawn = draw_runs([(1, runs, 2)], size, along_rows=along_rows, first=first, where="t.csv")
+    drawn = draw_runs([(1, runs, 2)], size, order="rows" if rows else "columns", first=first, where="t.csv")
     np.testing.assert_array_equal(drawn, mask)
 
 

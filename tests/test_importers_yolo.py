@@ -10,7 +10,7 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
-from segwright.importers.yolo_labels import draw_labels, label_lines
+from segwright.importers.yolo import draw_labels
 from segwright.labels import IGNORE
 from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
@@ -25,7 +25,9 @@ def half(value: int = 1) -> NDArray[np.uint8]:
     return mask
 
 
-def picture(folder: Path, name: str, labels: str | None = LEFT, images: str = "images", texts: str = "labels") -> None:
+def save_pair(
+    folder: Path, name: str, labels: str | None = LEFT, images: str = "images", texts: str = "labels"
+) -> None:
     save_image(folder / images / f"{name}.jpg")
     if labels is not None:
         file = folder / texts / f"{name}.txt"
@@ -37,7 +39,7 @@ def picture(folder: Path, name: str, labels: str | None = LEFT, images: str = "i
 def folder(tmp_path: Path) -> Path:
     data = tmp_path / "data"
     for name in ("train/a", "train/b", "val/c"):
-        picture(data, name)
+        save_pair(data, name)
     (data / "data.yaml").write_text(YAML)
     return tmp_path
 
@@ -49,7 +51,7 @@ def run(folder: Path, source: str = "data", **options: Any) -> dict[str, NDArray
 
 
 def test_polygons_become_classes_after_background_and_the_yaml_divides(folder: Path) -> None:
-    picture(folder / "data", "train/a", CORNER + LEFT)
+    save_pair(folder / "data", "train/a", CORNER + LEFT)
     found = run(folder)
     assert checked(folder / "out").class_names == ("background", "car", "tree")
     assert names(folder / "out" / "train") == {"a.jpg", "b.jpg"}
@@ -62,7 +64,7 @@ def test_polygons_become_classes_after_background_and_the_yaml_divides(folder: P
 
 def test_a_class_called_background_is_class_zero(folder: Path) -> None:
     (folder / "data" / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [Background, no, car]\n")
-    picture(folder / "data", "train/a", "0 0 0 1 0 1 1 0 1\n2 0 0 0.5 0 0.5 1 0 1\n")
+    save_pair(folder / "data", "train/a", "0 0 0 1 0 1 1 0 1\n2 0 0 0.5 0 0.5 1 0 1\n")
     found = run(folder)
     assert checked(folder / "out").class_names == ("background", "no", "car")
     np.testing.assert_array_equal(found["a"], half(2))
@@ -80,8 +82,8 @@ def test_a_class_called_background_is_class_zero(folder: Path) -> None:
 )
 def test_paths_of_other_machines_and_roboflows(tmp_path: Path, yaml: str) -> None:
     data = tmp_path / "data"
-    picture(data, "a_jpg.rf.01", images="train/images", texts="train/labels")
-    picture(data, "b_jpg.rf.02", images="valid/images", texts="valid/labels")
+    save_pair(data, "a_jpg.rf.01", images="train/images", texts="train/labels")
+    save_pair(data, "b_jpg.rf.02", images="valid/images", texts="valid/labels")
     (data / "data.yaml").write_text(yaml)
     found = run(tmp_path, "data/data.yaml")
     assert names(tmp_path / "out" / "validation") == {"b_jpg.rf.02.jpg"}
@@ -89,7 +91,7 @@ def test_paths_of_other_machines_and_roboflows(tmp_path: Path, yaml: str) -> Non
         np.testing.assert_array_equal(mask, half())
 
 
-def test_lists_of_pictures_as_cvat_writes_them(folder: Path) -> None:
+def test_lists_of_images_as_cvat_writes_them(folder: Path) -> None:
     data = folder / "data"
     (data / "data.yaml").write_text("path: ./\ntrain: train.txt\nval: val.txt\nnames:\n  0: car\n")
     (data / "train.txt").write_text("images/train/a.jpg\r\ndata/images/train/b.jpg\r\n")
@@ -104,7 +106,7 @@ def test_lists_of_pictures_as_cvat_writes_them(folder: Path) -> None:
 def test_folders_without_a_description(tmp_path: Path, images: str, texts: str) -> None:
     data = tmp_path / "data"
     for name in ("x", "y", "z"):
-        picture(data, name, images=images, texts=texts)
+        save_pair(data, name, images=images, texts=texts)
     (data / "classes.txt").write_text("boat\nship\n")
     found = run(tmp_path)
     assert checked(tmp_path / "out").class_names == ("background", "boat", "ship")
@@ -112,37 +114,37 @@ def test_folders_without_a_description(tmp_path: Path, images: str, texts: str) 
     np.testing.assert_array_equal(found["x"], half())
 
 
-def test_label_files_in_folders_of_other_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_label_files_elsewhere_name_their_images(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for name in ("x", "y"):
-        picture(data, name, images="img", texts="ann/txt")
-    picture(data, "z", None, images="img")
-    (data / "ann" / "classes.txt").write_text("boat\n")
-    with caplog.at_level("INFO"):
-        found = run(tmp_path)
+        save_pair(data, name, images="img", texts="ann/txt")
+    (data / "classes.txt").write_text("boat\n")
+    with pytest.raises(DataError, match=r"none of the 2 images has a label file.*--images DIR"):
+        run(tmp_path)
+    found = run(tmp_path, images=data / "img")
+    assert checked(tmp_path / "out").class_names == ("background", "boat")
+    assert set(found) == {"x", "y"}
     np.testing.assert_array_equal(found["x"], half())
-    assert not found["z"].any()
-    assert "2 are taken by their names" in caplog.text
 
 
 def test_names_beside_the_labels(tmp_path: Path) -> None:
     for name in ("x", "y"):
-        picture(tmp_path / "data", name)
+        save_pair(tmp_path / "data", name)
     (tmp_path / "data" / "labels" / "classes.txt").write_text("boat\n")
     run(tmp_path)
     assert checked(tmp_path / "out").class_names == ("background", "boat")
 
 
 def test_without_names_classes_are_called_by_their_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    picture(tmp_path / "data", "x", "7 0 0 0.5 0 0.5 1 0 1\n")
-    picture(tmp_path / "data", "y")
+    save_pair(tmp_path / "data", "x", "7 0 0 0.5 0 0.5 1 0 1\n")
+    save_pair(tmp_path / "data", "y")
     run(tmp_path)
     assert checked(tmp_path / "out").class_names == ("background", "0", "7")
     assert "nothing names the classes" in caplog.text
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_pictures_may_lie_elsewhere(folder: Path, listed: bool) -> None:
+def test_images_may_lie_elsewhere(folder: Path, listed: bool) -> None:
     data = folder / "data"
     if listed:
         (data / "data.yaml").write_text("path: .\ntrain: train.txt\nval: val.txt\nnames:\n  0: car\n")
@@ -160,17 +162,16 @@ def test_pictures_may_lie_elsewhere(folder: Path, listed: bool) -> None:
     np.testing.assert_array_equal(found["c"], half())
 
 
-def test_pictures_without_labels_are_background(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    picture(folder / "data", "train/none", None)
-    picture(folder / "data", "train/empty", "")
+def test_images_without_labels_are_background(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_pair(folder / "data", "train/none", None)
+    save_pair(folder / "data", "train/empty", "")
     found = run(folder)
     assert not found["none"].any() and not found["empty"].any()
-    assert "1 of 5 pictures have no label file and are all background" in caplog.text
+    assert "images without a label file, which are all background: 1 of 5" in caplog.text
 
 
 def test_lines_that_are_no_outline_are_left_out_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     lines = (
-        "# a comment",
         "0 0.5 0.5 0.2 0.2",  # a box
         "0 0.5 0.5 0.2 0.2 0.9",  # with its confidence
         "1 0.5 0.5",
@@ -182,7 +183,7 @@ def test_lines_that_are_no_outline_are_left_out_and_counted(folder: Path, caplog
         "0 -0.02 0 0.5 0 0.5 1.01 0 1 0.87",  # slightly outside, and a confidence
         "",
     )
-    picture(folder / "data", "train/a", "\r\n".join(lines))
+    save_pair(folder / "data", "train/a", "\r\n".join(lines))
     expected = half()
     expected[:3, 4:] = IGNORE
     np.testing.assert_array_equal(run(folder)["a"], expected)
@@ -207,7 +208,7 @@ def test_lines_that_are_no_outline_are_left_out_and_counted(folder: Path, caplog
 )
 def test_sets_without_outlines_are_refused(folder: Path, labels: str, words: str) -> None:
     for name in ("train/a", "train/b", "val/c"):
-        picture(folder / "data", name, labels)
+        save_pair(folder / "data", name, labels)
     with pytest.raises(DataError, match=words):
         run(folder)
 
@@ -227,19 +228,19 @@ def test_outlines_of_a_turned_photograph_lie_over_the_stored_pixels(
     (folder / "data" / "labels" / "train" / "turned.txt").write_text(outline)
     stored = np.asarray(Image.open(file))[..., 0] > 128
     np.testing.assert_array_equal(run(folder)["turned"] == 1, stored)
-    assert "Images with an EXIF orientation: 1 of 4" in caplog.text and "apply_exif_orientation" in caplog.text
+    assert "1 of 4 (turned.png)" in caplog.text and "apply_exif_orientation" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("yaml", "words"),
     [
-        ("a: &a [x]\nnames: [*a]\n", "aliases"),
+        ("a: &a [x]\nnames: [*a]\n", "a class number and its name"),
         ("names: [a\n", "is not valid YAML"),
         ("- a\n", "is no data.yaml"),
-        ("names: " + "[" * 5000, "nested too deeply|is not valid YAML"),
+        ("names: " + "[" * 5000, "is not valid YAML"),
         ("train: x\nkpt_shape: [17, 3]\nnames: [a]\n", "describes poses"),
         ("names: {a: b}\n", "a class number and its name"),
-        ("train: nowhere\nnames: [a]\n", "no pictures at nowhere"),
+        ("train: nowhere\nnames: [a]\n", "no images at nowhere"),
     ],
 )
 def test_descriptions_that_cannot_be_used_are_refused(folder: Path, yaml: str, words: str) -> None:
@@ -248,8 +249,8 @@ def test_descriptions_that_cannot_be_used_are_refused(folder: Path, yaml: str, w
         run(folder, "data/data.yaml")
 
 
-def test_pictures_of_one_name_on_both_sides_keep_their_folders(folder: Path) -> None:
-    picture(folder / "data", "val/a")
+def test_images_of_one_name_in_both_splits_keep_their_folders(folder: Path) -> None:
+    save_pair(folder / "data", "val/a")
     run(folder)
     assert names(folder / "out" / "train") == {"train_/a.jpg", "train_/b.jpg"}
     assert names(folder / "out" / "validation") == {"val/a.jpg", "val/c.jpg"}
@@ -281,14 +282,13 @@ def test_rectangles_are_drawn_to_the_pixel(boxes: list[tuple[int, int, int, int,
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_lines(data: bytes) -> None:
-    assert all(line.kind for line in label_lines(data))
     draw_labels(data, {0: 1}, (HEIGHT, WIDTH))
 
 
 def test_roboflows_paths_stay_in_their_folder_though_another_set_lies_beside(tmp_path: Path) -> None:
     for split in ("train", "valid"):
-        picture(tmp_path / "mine" / split, f"mine_{split}")
-        picture(tmp_path / split, f"other_{split}")
+        save_pair(tmp_path / "mine" / split, f"mine_{split}")
+        save_pair(tmp_path / split, f"other_{split}")
     (tmp_path / "mine" / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\nnames: [car]\n")
     import_data("yolo", str(tmp_path / "mine"), tmp_path / "out")
     assert set(masks(tmp_path / "out")) == {"mine_train", "mine_valid"}

@@ -424,7 +424,7 @@ def _parse_label_studio(data: bytes) -> None:
     file = _folder() / "label-studio" / "export.json"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(data)
-    for pair in read_label_studio(file, _pictures_alone(), None).pairs:
+    for pair in read_label_studio(file, _pictures_alone()).pairs:
         for orientation in (1, 6):
             pair.draw_mask(Canvas((24, 31), orientation))
 
@@ -446,7 +446,7 @@ def _parse_yolo(data: bytes) -> None:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    for pair in read_yolo(folder / "data.yaml", None).pairs:
+    for pair in read_yolo(folder / "data.yaml").pairs:
         pair.draw_mask(Canvas((24, 31), 6))
 
 
@@ -462,7 +462,7 @@ def _parse_rle_csv(data: bytes) -> None:
     file = _folder() / "rle" / "train.csv"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(data)
-    for pair in read_rle_csv(file, _pictures_alone(), None).pairs:
+    for pair in read_rle_csv(file, _pictures_alone()).pairs:
         pair.draw_mask(Canvas((24, 31)))
 
 

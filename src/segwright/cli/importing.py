@@ -54,13 +54,7 @@ class FormatFlags:
     class_names: Annotated[
         Path | None, Parameter(help="labelme: the classes in order, a name a line; left out, all labels, sorted.")
     ] = None
-    masks: Annotated[
-        Path | None,
-        Parameter(
-            help="colours: the folder of colour masks. label-studio: the folder of its export Brush labels to PNG, if "
-            "the JSON has no run lengths."
-        ),
-    ] = None
+    masks: Annotated[Path | None, Parameter(help="colours: the folder of colour masks.")] = None
     colours: Annotated[
         Path | None,
         Parameter(

@@ -1,269 +1,294 @@
-"""Label Studio: the export JSON or JSON-MIN, or a folder of such files, and the images that its tasks name.
+"""Label Studio: its export JSON or JSON-MIN, or a folder of JSON files, and the images that its tasks name.
 
-Knows tasks and annotations: one annotation counts for each task, the first that is not cancelled, before it one that is
-marked as ground truth; predictions do not count. Tasks that share an image are told. Refuses to know how regions are
-drawn (`label_studio_regions`) and what the names of mask files say (`label_studio_masks`).
-
-Source: https://labelstud.io/guide/export, "Label Studio JSON format of annotated tasks" and "JSON_MIN".
+Source: https://labelstud.io/guide/export, "Label Studio JSON format of annotated tasks" and "JSON_MIN";
+https://labelstud.io/tags/brushlabels, .../bitmasklabels, .../polygonlabels, .../rectanglelabels, .../ellipselabels;
+label-studio-converter, `brush.py`, where a pixel counts that is not fully transparent.
 """
 
 import base64
 import binascii
 import logging
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
-import pydantic_core
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    RootModel,
+    ValidationError,
+    model_validator,
+)
 
 from segwright.errors import DataError
-from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.importers.canvas import Canvas, Frame, mask_frame
+from segwright.formats.images import IMAGE_SUFFIXES, PixelFormat, decode_image
+from segwright.formats.rle_pack import decode_rle_pack
+from segwright.importers.canvas import Canvas, Frame
 from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
-from segwright.importers.drawing import Drawing
-from segwright.importers.files import files_below
-from segwright.importers.images import FoundImage, find_images, stated_parts, strip_common_folder
-from segwright.importers.label_studio_masks import MaskFile, draw_masks, file_name_part, read_mask_names
-from segwright.importers.label_studio_regions import Regions, draw_regions, read_regions
-from segwright.storage import open_blob
-from segwright.wording import listed
+from segwright.importers.drawing import Drawing, left_out
+from segwright.importers.files import files_below, warn_left_out
+from segwright.importers.images import find_images, stated_parts, strip_common_folder
+from segwright.importers.json_models import from_base64, read_document
+from segwright.importers.polygons import Points, ShapeError, ellipse, outline, rectangle
+from segwright.storage import Blob, open_blob
+from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
 
+NO_AREA: Final = "key points and other regions without an area"
+NO_LABEL: Final = "regions without a label"
+UNREADABLE: Final = "regions that cannot be read"
+SEVERAL_LABELS: Final = "regions with several labels, of which the first counts"
+
 _RESOLVED: Final = "/resolve/?fileuri="  # Label Studio's address of a file in a cloud, which follows as base64
+_SHAPES: Final = ("rle", "imageDataURL", "points", "x")
+_BANDS: Final = 4  # of brush strokes; the last is opacity
 
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """A task with the annotation that counts."""
-
-    identity: str
-    annotation: str | None
-    image: str
-    """As the file names it: a path or an address."""
-    regions: Regions
-    masks: tuple[MaskFile, ...] = ()
-    tags: frozenset[str] = frozenset()
+class _Annotation(BaseModel):
+    result: list[dict[str, Any]] = []
+    was_cancelled: bool | None = None
+    ground_truth: bool | None = None
 
 
-@dataclass(eq=False)
-class _Counts:
-    """What is left out of a file, by task."""
+class _Task(BaseModel):
+    """A task as the export JSON has it; other forms are brought into this one."""
 
-    unlabelled: list[str] = field(default_factory=list)
-    several: list[str] = field(default_factory=list)
-    imageless: list[str] = field(default_factory=list)
+    id: int | str | None = None
+    data: dict[str, Any]
+    annotations: list[_Annotation] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_other_forms(cls, entry: Any) -> Any:
+        if not isinstance(entry, dict) or isinstance(entry.get("data"), dict):
+            return entry
+        if isinstance(entry.get("task"), dict) and "result" in entry:  # an annotation as target storages keep it
+            return {**entry["task"], "annotations": [entry]}
+        tags = [values for values in entry.values() if isinstance(values, list)]  # JSON-MIN: beside the task's data
+        results = [value for values in tags for value in values if isinstance(value, dict)]
+        return {"id": entry.get("id"), "data": entry, "annotations": [{"result": results}]}
 
 
-def read_label_studio(source: Path, images: Path | None = None, masks: Path | None = None) -> ImportedData:
-    """Read an export, and with `masks` the brush masks of its regions from files.
+class _Export(RootModel[list[_Task]]):
+    @model_validator(mode="before")
+    @classmethod
+    def _as_list(cls, content: Any) -> Any:
+        return [content] if isinstance(content, dict) else content
+
+
+class _Region(BaseModel):
+    """A region with a label: what a result and its value hold. Lengths are per cent of the upright image."""
+
+    labels: list[str]
+    rle: Annotated[bytes, BeforeValidator(lambda numbers: bytes(list(numbers)))] | None = None
+    bit_mask: str | None = Field(None, alias="imageDataURL")
+    points: list[tuple[FiniteFloat, FiniteFloat]] | None = None
+    x: FiniteFloat = 0
+    y: FiniteFloat = 0
+    width: FiniteFloat | None = None
+    height: FiniteFloat | None = None
+    radius_x: FiniteFloat | None = Field(None, alias="radiusX")
+    radius_y: FiniteFloat | None = Field(None, alias="radiusY")
+    rotation: FiniteFloat = 0
+    original_width: PositiveInt | None = None
+    original_height: PositiveInt | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of the image as it was shown, where the region states it."""
+        return (self.original_height, self.original_width) if self.original_height and self.original_width else None
+
+    @property
+    def has_area(self) -> bool:
+        sides = (self.width, self.height), (self.radius_x, self.radius_y)
+        return bool(self.rle or self.bit_mask) or self.points is not None or any(None not in pair for pair in sides)
+
+
+def read_label_studio(source: Path, images: Path | None = None) -> ImportedData:
+    """Read an export. Of each task counts the annotation marked as ground truth, or the first that is not cancelled.
 
     Images are looked for by name below `images`, or below the folder of the export. Class 0 is background, the others
-    are the labels, sorted. Raises DataError for files of other forms, for brush regions whose pixels are nowhere, and
-    where no task is left.
+    are the labels, sorted. Raises DataError for files of other forms, and where no task or no label is left.
     """
-    counts = _Counts()
-    tasks = [task for name, document in _documents(source) for task in _tasks(document, name, counts)]
-    _tell(counts, source)
-    if not tasks:
-        raise DataError(f"{source} holds no task with an image and an annotation: export the labelled tasks as JSON.")
-    tasks = _with_masks(tasks, masks) if masks else _with_run_lengths(tasks, source)
+    annotations = _annotations([task for blob in _files(source) for task in _tasks(blob)], source)
     folder = images or (source if source.is_dir() else source.parent)
-    found = find_images({task.image: None for task in tasks}, [folder], folder, str(source))
-    tasks = _one_for_each_image([task for task in tasks if task.image in found], found)
-    labels = sorted({label for task in tasks for label in task.regions.labels | {mask.label for mask in task.masks}})
+    found = find_images(annotations, [folder], folder, str(source))
+    labelled = {image: _read_regions(annotations[image].result) for image in found}
+    labels = sorted({region.labels[0] for regions, _ in labelled.values() for region in regions})
     if not labels:
         raise DataError(f"{source} holds no region with a label: there is nothing to learn.")
     classes = after_background(labels, f"{source}, labels")
-    if empty := sum(not task.regions.labels and not task.masks for task in tasks):
-        logger.info(f"{source}: {empty} of {len(tasks)} annotations hold no region and are all background")
-    paths = strip_common_folder([found[task.image].name for task in tasks])
+    if empty := sum(not regions for regions, _ in labelled.values()):
+        logger.info(f"{source}: annotations without a region, all background: {empty} of {len(labelled)}")
     pairs = [
-        ImportedPair(path, found[task.image].image, partial(_draw, task, classes), frame=partial(_frame, task))
-        for task, path in zip(tasks, paths, strict=True)
+        ImportedPair(path, image.image, partial(_draw, regions, notes, classes), frame=partial(_frame, regions))
+        for path, image, (regions, notes) in zip(
+            strip_common_folder([image.name for image in found.values()]),
+            found.values(),
+            labelled.values(),
+            strict=True,
+        )
     ]
     return ImportedData(tuple(pairs), classes.names, frame="shown")
 
 
-def _documents(source: Path) -> Iterator[tuple[str, Any]]:
-    """The file itself; or those of a folder: *.json, and files without an ending, as they are stored in the cloud."""
-    blobs = [open_blob(source)]
-    if source.is_dir():
-        found = [(path, blob) for path, blob in files_below(source).items()]
-        blobs = [blob for path, blob in found if path.suffix.lower() == ".json"]
-        blobs = blobs or [blob for path, blob in found if not path.suffix]
-    if not blobs:
+def _files(source: Path) -> list[Blob]:
+    """The file itself; or those of a folder, in which target storages keep files without a suffix."""
+    if source.is_file():
+        return [open_blob(source)]
+    files = files_below(source, ".json") or files_below(source, "")
+    if not files:
         raise DataError(f"{source} holds no JSON file: give the path of Label Studio's export.")
-    for blob in blobs:
-        yield blob.name, _parse(blob.read(), blob.name)
+    return list(files.values())
 
 
-def _parse(data: bytes, name: str) -> Any:
+def _tasks(blob: Blob) -> list[_Task]:
     try:
-        return pydantic_core.from_json(data.removeprefix(b"\xef\xbb\xbf"))
-    except ValueError as error:
-        raise DataError(f"{name} is not valid JSON: {error}.") from None
+        return read_document(_Export, blob.read(), blob.name).root
+    except DataError as error:
+        raise DataError(f"{error} Give Label Studio's export JSON or JSON-MIN, a list of tasks.") from None
 
 
-def _tasks(document: Any, name: str, counts: _Counts) -> Iterator[_Task]:
-    """The tasks of a document; raises DataError for a document that is no export."""
-    entries = document if isinstance(document, list) else [document]
-    minimal: dict[str, int] = {}
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or ("images" in entry and "categories" in entry):
-            raise DataError(f"{name} is not a list of Label Studio's tasks: give its export JSON or JSON-MIN.")
-        if isinstance(entry.get("task"), dict) and "result" in entry:  # as it is stored in the cloud: an annotation
-            entry = {**entry["task"], "annotations": [entry]}
-        identity = str(entry.get("id", number))
-        data = entry.get("data")
-        image = _image_of(data if isinstance(data, dict) else entry)
+def _annotations(tasks: Sequence[_Task], source: Path) -> dict[str, _Annotation]:
+    """The annotation that counts of each task, by the address of the image. Raises DataError where there is none."""
+    found: dict[str, _Annotation] = {}
+    others: defaultdict[str, list[object]] = defaultdict(list)
+    several: list[object] = []
+    for number, task in enumerate(tasks):
+        identity = number if task.id is None else task.id
+        image = _image_address(task.data)
+        usable = [annotation for annotation in task.annotations if not annotation.was_cancelled]
         if image is None:
-            counts.imageless.append(identity)
-            continue
-        if isinstance(data, dict):
-            yield from _annotated(entry, identity, image, counts)
-        elif identity in minimal:  # JSON-MIN repeats the task for each of its annotations
-            minimal[identity] += 1
+            others["which name no image"].append(identity)
+        elif not usable:
+            others["without an annotation that is not cancelled"].append(identity)
+        elif image in found:
+            others["as an earlier one labels the image"].append(identity)
         else:
-            minimal[identity] = 1
-            yield _minimal_task(entry, identity, image)
-    counts.several += [identity for identity, times in minimal.items() if times > 1]
-
-
-def _image_of(data: Mapping[str, Any]) -> str | None:
-    """The value that names the image: `image`, or the first that ends as an image does."""
-    texts = [_resolved(value) for value in (data.get("image"), *data.values()) if isinstance(value, str)]
-    if isinstance(data.get("image"), str):
-        return texts[0]
-    return next((text for text in texts if _ends_as_image(text)), None)
-
-
-def _ends_as_image(text: str) -> bool:
-    parts = stated_parts(text)
-    return bool(parts) and PurePosixPath(parts[-1]).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _annotated(entry: Mapping[str, Any], identity: str, image: str, counts: _Counts) -> Iterator[_Task]:
-    """The task with the annotation that counts, if it has one."""
-    found = entry.get("annotations", entry.get("completions"))
-    usable = [
-        annotation
-        for annotation in (found if isinstance(found, list) else [])
-        if isinstance(annotation, dict)
-        and isinstance(annotation.get("result"), list)
-        and not annotation.get("was_cancelled")
-    ]
-    if not usable:
-        counts.unlabelled.append(identity)
-        return
-    if len(usable) > 1:
-        counts.several.append(identity)
-    chosen = next((annotation for annotation in usable if annotation.get("ground_truth")), usable[0])
-    results = chosen["result"]
-    tags = frozenset(
-        str(result["from_name"]) for result in results if isinstance(result, dict) and "from_name" in result
-    )
-    number = None if chosen.get("id") is None else str(chosen["id"])
-    yield _Task(identity, number, image, read_regions(results), tags=tags)
-
-
-def _minimal_task(entry: Mapping[str, Any], identity: str, image: str) -> _Task:
-    """A task of JSON-MIN, whose keys are the names of its tags."""
-    lists = {key: value for key, value in entry.items() if isinstance(value, list)}
-    regions = read_regions([result for value in lists.values() for result in value])
-    number = None if entry.get("annotation_id") is None else str(entry["annotation_id"])
-    return _Task(identity, number, image, regions, tags=frozenset(lists))
-
-
-def _tell(counts: _Counts, source: Path) -> None:
-    for tasks, what in (
-        (counts.imageless, "tasks name no image, or several, and are left out"),
-        (counts.unlabelled, "tasks have no annotation, or only cancelled ones, and are left out"),
-        (counts.several, "tasks have several annotations: the one marked as ground truth counts, else the first"),
-    ):
-        if tasks:
-            logger.warning(f"{source}: {len(tasks)} {what}, for example task {listed(tasks)}")
-
-
-def _with_run_lengths(tasks: Sequence[_Task], source: Path) -> list[_Task]:
-    """The tasks whose brush regions have their pixels in the file."""
-    missing = [task for task in tasks if task.regions.brushes_without_rle]
-    if not missing:
-        return list(tasks)
-    cure = "Export the format JSON, or give the folder of its export Brush labels to PNG with --masks DIR"
-    what = f'regions of the brush have no run lengths ("rle"), for example those of task {missing[0].identity}'
-    if len(missing) == len(tasks):
-        raise DataError(f"{source}: {what}, so their pixels are not in the file. {cure}.")
-    logger.warning(f"{source}: {len(missing)} tasks are left out, because {what}. {cure}.")
-    return [task for task in tasks if not task.regions.brushes_without_rle]
-
-
-def _with_masks(tasks: Sequence[_Task], folder: Path) -> list[_Task]:
-    """The tasks with their mask files, which stand for all brush regions."""
-    tags = {tag for task in tasks for tag in task.tags}
-    all_labels = [
-        labels
-        for task in tasks
-        for labels in (*(region.labels for region in task.regions.drawn), *task.regions.brushes_without_rle)
-    ]
-    joined = {file_name_part(labels): labels[0] for labels in all_labels}
-    found = read_mask_names(folder, tags, joined)
-    merged = []
-    lacking = []
-    for task in tasks:
-        masks = found.pop(task.identity, [])
-        chosen = task.annotation or min((mask.annotation for mask in masks), key=int, default="")
-        own = tuple(mask for mask in masks if mask.annotation == chosen)
-        others = tuple(region for region in task.regions.drawn if not region.is_brush)
-        if not own and (task.regions.brushes_without_rle or len(others) < len(task.regions.drawn)):
-            lacking.append(task.identity)
-            continue
-        merged.append(replace(task, regions=replace(task.regions, drawn=others), masks=own))
-    for names, what in (
-        (lacking, "tasks have regions of the brush, but no mask, and are left out"),
-        (list(found), "tasks have masks, but are not in the file, and are left out"),
-    ):
-        if names:
-            logger.warning(f"{folder}: {len(names)} {what}, for example task {listed(names)}")
-    if not merged:
-        raise DataError(f"{folder} holds no mask of a task of the file: both have to come from the same project.")
-    return merged
-
-
-def _one_for_each_image(tasks: Sequence[_Task], files: Mapping[str, FoundImage]) -> list[_Task]:
-    """The first task of each image."""
-    first: dict[str, _Task] = {}
-    repeated = [task.identity for task in tasks if first.setdefault(files[task.image].name, task) is not task]
-    if repeated:
+            found[image] = next((annotation for annotation in usable if annotation.ground_truth), usable[0])
+            several += [identity] if len(usable) > 1 else []
+    if not found:
+        raise DataError(f"{source} holds no task with an image and an annotation: export the labelled tasks as JSON.")
+    for why, identities in others.items():
+        warn_left_out(source, "task", identities, why, len(tasks))
+    if several:
         logger.warning(
-            f"{len(repeated)} tasks are of an image that an earlier one labels, and are left out, for example task "
-            f"{listed(repeated)}"
+            f"{source}: {counted(len(several), 'task')} with several annotations, of which the one marked as ground "
+            f"truth counts, else the first: {listed(several)}"
         )
-    return list(first.values())
+    return found
 
 
-def _resolved(reference: str) -> str:
-    """The address of a file in a cloud where Label Studio's own address holds it."""
-    encoded = unquote(reference.partition(_RESOLVED)[2].partition("&")[0])
+def _image_address(data: Mapping[str, Any]) -> str | None:
+    """What names the image: `image`, or the first value that ends like the name of one."""
+    texts = {key: _resolved(value) for key, value in data.items() if isinstance(value, str)}
+    named = (text for text in texts.values() if "".join(stated_parts(text)).lower().endswith(tuple(IMAGE_SUFFIXES)))
+    return texts.get("image") or next(named, None)
+
+
+def _resolved(address: str) -> str:
+    """The address in a cloud which Label Studio's own address holds, or the address itself."""
+    encoded = unquote(address.partition(_RESOLVED)[2].partition("&")[0])
     try:
-        return base64.urlsafe_b64decode(encoded).decode() or reference
+        return base64.urlsafe_b64decode(encoded).decode() or address
     except (binascii.Error, ValueError):
-        return reference
+        return address
 
 
-def _frame(task: _Task, canvas: Canvas) -> Frame | None:
-    """What the sizes that regions state, and those of masks, tell of the picture as it was shown."""
-    stated = (canvas.frame_of_size(region.size) for region in task.regions.drawn if region.size)
-    masks = (mask_frame(file.blob, canvas) for file in task.masks)
-    return next(filter(None, (*stated, *masks)), None)
+def _read_regions(results: Sequence[dict[str, Any]]) -> tuple[list[_Region], Counter[str]]:
+    """The regions with a label and an area, and notes on others. JSON has keys below `value`, JSON-MIN has not."""
+    notes: Counter[str] = Counter()
+    regions: list[_Region] = []
+    entries = [result | (result["value"] if isinstance(result.get("value"), dict) else {}) for result in results]
+    labelled = {str(entry["id"]) for entry in entries if "id" in entry and _labels(entry)}
+    for entry in entries:
+        labels = _labels(entry)
+        if not labels:
+            is_alone = str(entry.get("id")) not in labelled  # <Labels> apart from a shape give a result of their own
+            notes[left_out(NO_LABEL)] += is_alone and any(key in entry for key in _SHAPES)
+            continue
+        try:
+            region = _Region.model_validate({**entry, "labels": labels})
+        except (ValidationError, TypeError, OverflowError):
+            notes[left_out(UNREADABLE)] += 1
+            continue
+        if region.has_area:
+            regions.append(region)
+            notes[SEVERAL_LABELS] += len(labels) > 1
+        else:
+            notes[left_out(NO_AREA)] += 1
+    return regions, notes
 
 
-def _draw(task: _Task, classes: Classes, canvas: Canvas) -> Drawing:
+def _labels(entry: Mapping[str, Any]) -> list[str]:
+    """The labels of a region: the list under brushlabels, polygonlabels, labels, ..."""
+    lists: Iterator[list[Any]] = (
+        value for key, value in entry.items() if key.endswith("labels") and isinstance(value, list)
+    )
+    return [label.strip() for label in next(lists, []) if isinstance(label, str) and label.strip()]
+
+
+def _frame(regions: Sequence[_Region], canvas: Canvas) -> Frame | None:
+    return next(filter(None, (canvas.frame_of_size(region.size) for region in regions if region.size)), None)
+
+
+def _draw(regions: Sequence[_Region], notes: Mapping[str, int], classes: Classes, canvas: Canvas) -> Drawing:
+    """Draw regions in their order, later ones over earlier ones. Raises MismatchError for strokes of another size."""
     drawing = Drawing.blank(canvas.size, 0)
-    drawing.notes.update(task.regions.remarks)
-    draw_masks(drawing, task.masks, classes.numbers, canvas)
-    draw_regions(drawing, task.regions.drawn, classes.numbers, canvas)
+    drawing.notes.update(notes)
+    for region in regions:
+        value = classes.numbers[region.labels[0]]
+        with drawing.leaving_out():
+            if region.rle or region.bit_mask:
+                drawing.paste(_painted(region, canvas), 0, 0, value)
+            else:
+                drawing.fill([_outline(region, canvas)], value)
     return drawing
+
+
+def _painted(region: _Region, canvas: Canvas) -> NDArray[np.bool_]:
+    """The pixels of a brush stroke or bit mask, [H, W], which are not fully transparent."""
+    what = f"a region of {region.labels[0]}"
+    height, width = canvas.size
+    canvas.check_size(region.size or canvas.size, what)
+    pixels: NDArray[Any]
+    try:
+        if region.rle:
+            pixels = decode_rle_pack(region.rle, height * width * _BANDS).reshape(height, width, _BANDS)
+        else:
+            data = from_base64(region.bit_mask or "", "imageDataURL")
+            pixels = decode_image(data, "imageDataURL", PixelFormat(bands=_BANDS))
+    except DataError:
+        raise ShapeError(UNREADABLE) from None
+    canvas.check_size(pixels.shape[:2], what)
+    return np.asarray(pixels[..., 3] > 0)
+
+
+def _outline(region: _Region, canvas: Canvas) -> Points:
+    """The outline in pixels. Shapes are turned clockwise: a rectangle about its first corner, an ellipse about its
+    centre; `image_rotation`, the turn on the screen, does not concern coordinates.
+    """
+    first = (region.x, region.y)
+    if region.points is not None:
+        points = outline(region.points)
+    elif region.radius_x is not None and region.radius_y is not None:
+        points = ellipse(first, region.radius_x, region.radius_y)
+    else:
+        points = rectangle(first, (region.x + (region.width or 0), region.y + (region.height or 0)))
+    per_cent = np.array(canvas.size[::-1]) / 100
+    if not region.rotation:
+        return points * per_cent
+    pivot, angle = np.array(first) * per_cent, math.radians(region.rotation)
+    turn = np.array(((math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))))
+    turned: Points = (points * per_cent - pivot) @ turn + pivot
+    return turned

@@ -53,7 +53,7 @@ class FormatOptions:
     images: Path | None = None
     """All formats but colours: the folder of images, where they do not lie where the data set says."""
     masks: Path | None = None
-    """colours and label-studio: the folder of masks."""
+    """colours: the folder of masks."""
     colours: Path | None = None
     """colours: the table of class colours."""
     class_names: Path | None = None

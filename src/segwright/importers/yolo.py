@@ -1,112 +1,323 @@
-"""YOLO: pictures, and for each a label file of outlines.
+"""YOLO segmentation: a data.yaml, images, and for each image a text file of polygons.
 
-Knows that a picture without a label file shows background only, and that programs that write and train on these files
-show pictures upright (EXIF). Refuses to know data.yaml (`yolo_dataset`), where pictures lie (`yolo_pictures`) and label
-lines (`yolo_labels`), and refuses sets of boxes.
-
-Source: https://docs.ultralytics.com/datasets/segment.
+Source: https://docs.ultralytics.com/datasets/segment; ultralytics, `data/utils.py` (`check_det_dataset`,
+`img2label_paths`).
 """
 
 import logging
+import os
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path, PurePath
+from typing import Any, Final
 
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from segwright.data.channels import Split
 from segwright.errors import DataError
+from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.importers.canvas import Canvas
-from segwright.importers.dataset import ImportedData, ImportedPair, after_background
+from segwright.importers.dataset import ImportedData, ImportedPair, after_background, without_suffix
 from segwright.importers.drawing import Drawing
-from segwright.importers.images import strip_common_folder
-from segwright.importers.yolo_dataset import YoloDataset, read_yolo_dataset
-from segwright.importers.yolo_labels import draw_labels, label_lines
-from segwright.importers.yolo_pictures import YoloPicture, find_pictures
+from segwright.importers.files import files_below, is_there, read_text, warn_left_out
+from segwright.importers.images import ImageFinder, stated_parts, strip_common_folder
+from segwright.importers.polygons import TOO_FEW_POINTS, Points, ShapeError, area, outline
+from segwright.labels import IGNORE
 from segwright.storage import open_blob
+from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
 
+_SPLITS: Final[dict[str, Split]] = {
+    "train": "train",
+    "val": "validation",
+    "validation": "validation",
+    "valid": "validation",
+}
+_FARTHEST: Final = 2.0  # widths or heights; points outside the image are cut off, points farther away are in pixels
+
+BOXES: Final = "lines that are boxes and not outlines (five numbers)"
+UNREADABLE: Final = "label lines that are not a class number and points"
+IN_PIXELS: Final = "polygons with coordinates far outside of 0 to 1"
+UNNAMED: Final = "polygons of class numbers that have no name, ignored"
+_INSTEAD_OF_POLYGONS: Final = {
+    BOXES: "boxes (a class and four numbers) and no outlines: this is a data set for detection. Export it for "
+    "segmentation, with polygons.",
+    IN_PIXELS: "coordinates far outside of 0 to 1: YOLO has fractions of width and height, so divide them by the "
+    "image's.",
+    "": "no line: there is nothing to learn.",
+}
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """A data set as its data.yaml describes it, or a folder without one."""
+
+    location: Path
+    """The data.yaml, or the folder."""
+    root: Path
+    path: str = ""
+    """The folder from which paths start, as stated."""
+    splits: Mapping[Split, Sequence[str]] = field(default_factory=dict)
+    """Folders of images, and text files that list images."""
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def locate(self, stated: str, base: Path | None = None) -> Path | None:
+        """The file or folder of a path that starts from `base`, `path` or `root`, or is one of another machine whose
+        end lies below `root`. Roboflow writes `../train/images` for `train/images`.
+        """
+        stated = stated.replace("\\", "/")
+        parts = stated_parts(stated)
+        below = [self.root.joinpath(*parts[first:]) for first in range(len(parts))]
+        starts = [*([base] if base else []), self.root / self.path, self.root]
+        leads_out = stated.startswith("../") and not self.path and not base
+        candidates = [*below[: int(leads_out)], *(start / stated for start in starts), *below]
+        return next((path for path in candidates if os.path.exists(path)), None)  # noqa: PTH110  # False for bad names
+
+    def find_labels(self, image: str, base: Path | None = None) -> Path | None:
+        """The label file of an image: in a folder `labels` beside `images`, or beside the image."""
+        texts = (self.locate(f"{without_suffix(path)}.txt", base) for path in (_labels_path(image), image))
+        return next(filter(None, texts), None)
+
+
+@dataclass(frozen=True)
+class _Image:
+    path: Path
+    labels: Path | None
+    split: Split | None
+
 
 def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
-    """Read a data.yaml, or a folder with one or with none; `train` and `val` divide the pairs where both have pictures.
+    """Read a data.yaml, or a folder with one or with none; `train` and `val` divide the pairs where both have images.
 
-    Pictures are where the description says, or below `images`. Class 0 is background, the others are `names` in their
-    order. Raises DataError for descriptions that cannot be read, where no picture is, and for sets without outlines.
+    Images are where data.yaml says, or below `images`. Class 0 is background, the others are `names` in their order.
+    Raises DataError for a data.yaml that cannot be read, where no image is, and for data sets without polygons.
     """
-    dataset = read_yolo_dataset(source)
-    pictures = find_pictures(dataset, images)
-    files = [picture.labels for picture in pictures if picture.labels is not None]
+    dataset = _read_dataset(source)
+    found = _find_images(dataset, images)
+    files = [image.labels for image in found if image.labels]
     if not files:
         raise DataError(
-            f"{dataset.place}: none of the {len(pictures)} pictures has a label file, for example {pictures[0].image}: "
-            "it is looked for in a folder labels beside images, or beside the picture."
+            f"{dataset.location}: none of the {len(found)} images has a label file, for example {found[0].path}: it is "
+            "looked for in a folder labels beside images, or beside the image. If labels lie elsewhere, give the "
+            "folder of images with --images DIR."
         )
-    if len(files) < len(pictures):
+    if unlabelled := [image.path for image in found if not image.labels]:
         logger.warning(
-            f"{len(pictures) - len(files)} of {len(pictures)} pictures have no label file and are all background, for "
-            f"example {next(picture.image for picture in pictures if picture.labels is None)}"
+            f"{dataset.location}: images without a label file, which are all background: {len(unlabelled)} of "
+            f"{len(found)} ({listed(unlabelled)})"
         )
-    _check_no_polygons(files, dataset)
-    names = dataset.names or _numbered_names(files, dataset)
-    classes = after_background(names.values(), f"{dataset.place}, names")
+    numbers = _used_numbers(files, dataset)
+    if not dataset.names:
+        logger.warning(
+            f"{dataset.location}: nothing names the classes (names in data.yaml, or classes.txt), so they are called "
+            "by their numbers"
+        )
+    names = dataset.names or {number: str(number) for number in sorted(numbers)}
+    classes = after_background(names.values(), f"{dataset.location}, names")
     values = {number: classes.numbers[name] for number, name in names.items()}
     pairs = [
-        ImportedPair(name, open_blob(picture.image), partial(_draw, picture.labels, values), picture.split)
-        for picture, name in zip(pictures, _names(pictures), strict=True)
+        ImportedPair(name, open_blob(image.path), partial(_draw, image.labels, values), image.split)
+        for image, name in zip(found, _names(found), strict=True)
     ]
-    divided_by = "train and val" if len({picture.split for picture in pictures}) > 1 else None
+    divided_by = "train and val" if len({image.split for image in found}) > 1 else None
     return ImportedData(tuple(pairs), classes.names, divided_by=divided_by, frame="shown")
 
 
-def _check_no_polygons(files: Sequence[Path], dataset: YoloDataset) -> None:
-    """Raise DataError where no label file has an outline, by what they have."""
-    kinds: Counter[str] = Counter()
+def _read_dataset(source: Path) -> _Dataset:
+    file = _find_description(source)
+    root = (file.parent if file else source).absolute()
+    texts = [path for path in (root / "classes.txt", root / "labels" / "classes.txt") if is_there(path)]
+    listed_names = [line.strip() for text in texts[:1] for line in read_text(text).splitlines() if line.strip()]
+    if file is None:
+        return _Dataset(source, root, names=dict(enumerate(listed_names)))
+    content = _read_yaml(file)
+    if "kpt_shape" in content:
+        raise DataError(f"{file} describes poses (kpt_shape), whose labels are boxes and key points, not outlines.")
+    splits: dict[Split, list[str]] = {}
+    for key, split in _SPLITS.items():
+        values = content[key] if isinstance(content.get(key), list) else [content.get(key)]
+        if paths := [value.strip() for value in values if isinstance(value, str) and value.strip()]:
+            splits.setdefault(split, paths)
+    if content.get("test"):
+        logger.info("test is not used: it is for judging the model that has been trained")
+    path = content.get("path")
+    stated = path.strip().replace("\\", "/") if isinstance(path, str) else ""
+    return _Dataset(file, root, stated, splits, _read_names(content, file) or dict(enumerate(listed_names)))
+
+
+def _find_description(source: Path) -> Path | None:
+    """The file itself, or the data.yaml in a folder, under whatever name."""
+    if not source.is_dir():
+        return source
+    for pattern in ("data.yaml", "[!.]*.y*ml", "[!.]*/data.yaml"):
+        found = [path for path in sorted(source.glob(pattern)) if "names" in _read_yaml(path)]
+        if len(found) > 1:
+            raise DataError(f"{source} holds several descriptions of data sets: {listed(found)}. Give the path of one.")
+        if found:
+            return found[0]
+    return None
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    """The content, in which every scalar is text: a class may be called `no` or `1e3`."""
+    try:
+        content = yaml.load(read_text(file), Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise DataError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{file} is no data.yaml, which has the keys train, val and names.")
+    return content
+
+
+def _read_names(content: Mapping[str, Any], file: Path) -> dict[int, str]:
+    names = content.get("names")
+    entries = names.items() if isinstance(names, dict) else enumerate(names if isinstance(names, list) else [])
+    found: dict[int, str] = {}
+    for key, name in entries:
+        if not (re.fullmatch(r"\d{1,9}", str(key)) and isinstance(name, str) and name.strip()):
+            raise DataError(f"{file}: names has the entry {key!r}, which is not a class number and its name.")
+        found[int(key)] = name.strip()
+    return found
+
+
+def _labels_path(path: str) -> str:
+    """The path with `labels` for its last part `images`."""
+    return re.sub(r"^(.*/)?images(?=/|$)", r"\1labels", path.replace("\\", "/"))
+
+
+def _find_images(dataset: _Dataset, images: Path | None) -> list[_Image]:
+    """The images of a data set, each once in a split. Raises DataError where there is none."""
+    finder = ImageFinder(images, everywhere=True) if images else None
+    found: dict[tuple[Path, Split | None], _Image] = {}
+    empty: list[str] = []
+    missing: list[str] = []
+    entries: list[tuple[Split | None, str]] = [(None, ".")]
+    if dataset.splits:
+        entries = [(split, entry) for split, entries in dataset.splits.items() for entry in entries]
+    for split, entry in entries:
+        stated = list(_stated_images(dataset, entry, elsewhere=images is not None))
+        empty += [] if stated else [entry]
+        for name, labels in stated:
+            path = Path(name)
+            if not is_there(path):
+                image = finder.find(name) if finder else None
+                if image is None or images is None:
+                    missing.append(name)
+                    continue
+                path = images / image.name
+            found.setdefault((path.resolve(), split), _Image(path, labels, split))
+    if not found:
+        where = f"no images at {listed([entry for _, entry in entries])}: correct train and val"
+        where = where if dataset.splits else "no data.yaml and no images: give the path of the data.yaml"
+        raise DataError(f"{dataset.location}: {where}, or give the folder of images with --images DIR.")
+    warn_left_out(dataset.location, "path", empty, "not there or without images")
+    why = "not there; if they lie elsewhere, give their folder with --images DIR"
+    warn_left_out(dataset.location, "image", missing, why)
+    return list(found.values())
+
+
+def _stated_images(dataset: _Dataset, entry: str, *, elsewhere: bool) -> Iterator[tuple[str, Path | None]]:
+    """The paths of images, and their label files, of a folder or list. Where the images lie elsewhere and only label
+    files are there, these name them.
+    """
+    location = dataset.locate(entry)
+    if location and location.is_file():
+        for line in filter(None, map(str.strip, read_text(location).splitlines())):
+            image = str(dataset.locate(line, location.parent) or line)
+            yield image, dataset.find_labels(image, location.parent)
+        return
+    by_labels = elsewhere and not dataset.splits
+    found = [location / path for path in files_below(location, *IMAGE_SUFFIXES)] if location and not by_labels else []
+    for image in map(str, found):
+        yield image, dataset.find_labels(image)
+    folder = dataset.locate(_labels_path(entry))
+    if elsewhere and folder and not found:
+        texts = [path for path in files_below(folder, ".txt") if path.name != "classes.txt"]
+        yield from ((str(folder / path.with_suffix("")), folder / path) for path in texts)
+
+
+def _names(images: Sequence[_Image]) -> list[str]:
+    """The path of each image below the folder of its split, or below that of all where two splits share one."""
+    groups = [[str(image.path.resolve()) for image in group] for _, group in groupby(images, lambda one: one.split)]
+    names = [name for group in groups for name in strip_common_folder(group)]
+    if len({PurePath(name).with_suffix("") for name in names}) == len(names):
+        return names
+    return strip_common_folder([path for group in groups for path in group])
+
+
+def _used_numbers(files: Sequence[Path], dataset: _Dataset) -> set[int]:
+    """The class numbers of all polygons, or of the first file with one where the classes have names.
+
+    Raises DataError where there is none, by what there is.
+    """
+    numbers: set[int] = set()
+    faults: Counter[str] = Counter()
     for file in files:
-        kinds.update(line.kind for line in label_lines(open_blob(file).read()))
-        if kinds["polygon"]:
-            return
-    where = f"{dataset.place}: the {len(files)} label files hold"
-    if not kinds:
-        raise DataError(f"{where} no line: there is nothing to learn.")
-    match kinds.most_common(1)[0][0]:
-        case "box":
-            raise DataError(
-                f"{where} boxes (a class and four numbers) and no outlines: this is a data set for detection. Export "
-                "it for segmentation, with polygons."
-            )
-        case "in pixels":
-            raise DataError(
-                f"{where} coordinates far outside of 0 to 1, for example {files[0]}: YOLO has fractions of width and "
-                "height, so divide them by the picture's."
-            )
-        case _:
-            raise DataError(
-                f"{where} no outline, for example {files[0]}: a line is a class number and three points or more."
-            )
+        for line in _lines(open_blob(file).read()):
+            try:
+                numbers.add(_parse_line(line)[0])
+            except ShapeError as error:
+                faults[str(error)] += 1
+        if numbers and dataset.names:
+            break
+    if not numbers:
+        fault = faults.most_common(1)[0][0] if faults else ""
+        what = _INSTEAD_OF_POLYGONS.get(fault, "no outline: a line is a class number and three points or more.")
+        raise DataError(f"{dataset.location}: the {len(files)} label files, for example {files[0]}, hold {what}")
+    return numbers
 
 
-def _numbered_names(files: Sequence[Path], dataset: YoloDataset) -> dict[int, str]:
-    """Names for the numbers that occur, where nothing names them."""
-    used = {
-        line.class_number for file in files for line in label_lines(open_blob(file).read()) if line.points is not None
-    }
-    logger.warning(
-        f"{dataset.place}: nothing names the classes (names in data.yaml, or classes.txt), so they are called by their "
-        "numbers"
-    )
-    return {number: str(number) for number in sorted(used)}
+def _lines(data: bytes) -> list[list[str]]:
+    lines = (line.split() for line in data.decode("utf-8-sig", "replace").splitlines())
+    return [words for words in lines if words]
 
 
-def _names(pictures: Sequence[YoloPicture]) -> list[str]:
-    """The name of each picture below the folder of its side, or below that of all where names occur on both."""
-    paths = [picture.image.resolve().as_posix() for picture in pictures]
-    named: dict[int, str] = {}
-    for split in dict.fromkeys(picture.split for picture in pictures):
-        places = [place for place, picture in enumerate(pictures) if picture.split == split]
-        named |= zip(places, strip_common_folder([paths[place] for place in places]), strict=True)
-    if len({PurePath(name).with_suffix("") for name in named.values()}) < len(named):
-        return strip_common_folder(paths)
-    return [named[place] for place in range(len(paths))]
+def _parse_line(words: Sequence[str]) -> tuple[int, NDArray[np.float64]]:
+    """The class number and the polygon in fractions of width and height, [N, 2]; a confidence at the end is dropped.
+
+    Raises ShapeError for lines of another kind.
+    """
+    try:
+        numbers = np.array([float(word) for word in words])
+    except ValueError:
+        raise ShapeError(UNREADABLE) from None
+    if not np.isfinite(numbers).all() or not 0 <= numbers[0] < 1e9 or numbers[0] % 1:
+        raise ShapeError(UNREADABLE)
+    coordinates = numbers[1 : (len(numbers) - 1) // 2 * 2 + 1]
+    if len(coordinates) < 6:
+        raise ShapeError(BOXES if len(coordinates) == 4 else TOO_FEW_POINTS)
+    if np.abs(coordinates).max() > _FARTHEST:
+        raise ShapeError(IN_PIXELS)
+    return int(numbers[0]), coordinates.reshape(-1, 2)
+
+
+def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -> Drawing:
+    """The mask of a label file, of `size` (height, width); smaller polygons lie over larger ones, as in Ultralytics'
+    semantic task.
+
+    `values` gives the class of each class number; polygons of other numbers are ignored. Class 0 is where none lies.
+    """
+    height, width = size
+    drawing = Drawing.blank(size, 0)
+    polygons: list[tuple[float, Points, int]] = []
+    for line in _lines(data):
+        with drawing.leaving_out():
+            number, fractions = _parse_line(line)
+            points = outline((fractions * (width, height)).tolist())
+            polygons.append((area(points), points, values.get(number, IGNORE)))
+            drawing.notes[UNNAMED] += number not in values
+    for _, points, value in sorted(polygons, key=lambda entry: -entry[0]):
+        with drawing.leaving_out():
+            drawing.fill([points], value)
+    return drawing
 
 
 def _draw(file: Path | None, values: Mapping[int, int], canvas: Canvas) -> Drawing:
-    return draw_labels(open_blob(file).read() if file is not None else b"", values, canvas.size)
+    return draw_labels(open_blob(file).read() if file else b"", values, canvas.size)
