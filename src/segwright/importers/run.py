@@ -3,28 +3,29 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
+from itertools import islice
 from pathlib import Path
 from tarfile import is_tarfile
 from typing import Any, Final, Literal
 from zipfile import is_zipfile
 
+from segwright.data.other_tools import known_content
 from segwright.errors import DataError, UserError
 from segwright.importers.canvas import Frame
 from segwright.importers.cityscapes import read_cityscapes
 from segwright.importers.coco import read_coco
 from segwright.importers.colours import read_colours
 from segwright.importers.dataset import ImportedData
-from segwright.importers.files import MARKER
+from segwright.importers.files import MARKER, files_below
 from segwright.importers.ground_truth import read_ground_truth
 from segwright.importers.label_studio import read_label_studio
 from segwright.importers.labelme import read_labelme
-from segwright.importers.other_tools import what_it_is
 from segwright.importers.rle_csv import RunOrder, read_rle_csv
 from segwright.importers.split import SplitOptions, divide
 from segwright.importers.voc import read_voc
 from segwright.importers.write import write_channels
 from segwright.importers.yolo import read_yolo
-from segwright.storage import atomic_directory, check_writable_folder, write_json
+from segwright.storage import atomic_directory, check_writable_folder, open_blob, write_json
 
 ImportFormat = Literal[
     "ground-truth", "voc", "coco", "labelme", "cityscapes", "colours", "yolo", "label-studio", "rle-csv"
@@ -42,6 +43,8 @@ _READERS: Final[dict[ImportFormat, Callable[..., ImportedData]]] = {
     "rle-csv": read_rle_csv,
 }
 """Each takes the source, and by name those of the `FormatOptions` that its format has."""
+
+_ENOUGH: Final = 3  # files that show which tool wrote the others
 
 
 @dataclass(frozen=True)
@@ -131,4 +134,12 @@ def _read(kind: ImportFormat, source: str, given: dict[str, Any]) -> ImportedDat
     try:
         return _READERS[kind](path, **given)
     except DataError as error:
-        raise DataError(f"{error}{what_it_is(path, kind)}") from None
+        raise DataError(f"{error}{_other_tool(path, kind)}") from None
+
+
+def _other_tool(path: Path, kind: ImportFormat) -> str:
+    """A sentence on the first of some files which another tool wrote; empty where one is of the format."""
+    blobs = [open_blob(path)] if path.is_file() else files_below(path, ".json", ".ndjson", ".xml").values()
+    known = [(*known_content(blob.read()), blob.name) for blob in islice(blobs, _ENOUGH)]
+    hints = [f" {name} {hint}" for format_, hint, name in known if hint]
+    return hints[0] if hints and all(format_ != kind for format_, _, _ in known) else ""
