@@ -119,7 +119,7 @@ def test_label_files_elsewhere_name_their_images(tmp_path: Path) -> None:
     for name in ("x", "y"):
         save_pair(data, name, images="img", texts="ann/txt")
     (data / "classes.txt").write_text("boat\n")
-    with pytest.raises(DataError, match=r"none of the 2 images has a label file.*--images DIR"):
+    with pytest.raises(DataError, match=r"none of the 2 images.* has a label file.*--images DIR"):
         run(tmp_path)
     found = run(tmp_path, images=data / "img")
     assert checked(tmp_path / "out").class_names == ("background", "boat")
@@ -140,7 +140,7 @@ def test_without_names_classes_are_called_by_their_numbers(tmp_path: Path, caplo
     save_pair(tmp_path / "data", "y")
     run(tmp_path)
     assert checked(tmp_path / "out").class_names == ("background", "0", "7")
-    assert "nothing names the classes" in caplog.text
+    assert "classes are called by their numbers" in caplog.text
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -237,7 +237,7 @@ def test_outlines_of_a_turned_photograph_lie_over_the_stored_pixels(
         ("a: &a [x]\nnames: [*a]\n", "a class number and its name"),
         ("names: [a\n", "is not valid YAML"),
         ("- a\n", "is no data.yaml"),
-        ("names: " + "[" * 5000, "is not valid YAML"),
+        ("names: " + "[" * 1500, "is not valid YAML"),
         ("train: x\nkpt_shape: [17, 3]\nnames: [a]\n", "describes poses"),
         ("names: {a: b}\n", "a class number and its name"),
         ("train: nowhere\nnames: [a]\n", "no images at nowhere"),

@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePath
@@ -62,11 +62,11 @@ class _Dataset:
     location: Path
     """The data.yaml, or the folder."""
     root: Path
-    path: str = ""
+    path: str
     """The folder from which paths start, as stated."""
-    splits: Mapping[Split, Sequence[str]] = field(default_factory=dict)
+    splits: Mapping[Split, Sequence[str]]
     """Folders of images, and text files that list images."""
-    names: Mapping[int, str] = field(default_factory=dict)
+    names: Mapping[int, str]
 
     def locate(self, stated: str, base: Path | None = None) -> Path | None:
         """The file or folder of a path that starts from `base`, `path` or `root`, or is one of another machine whose
@@ -77,7 +77,7 @@ class _Dataset:
         below = [self.root.joinpath(*parts[first:]) for first in range(len(parts))]
         starts = [*([base] if base else []), self.root / self.path, self.root]
         leads_out = stated.startswith("../") and not self.path and not base
-        candidates = [*below[: int(leads_out)], *(start / stated for start in starts), *below]
+        candidates = [*(below[:1] if leads_out else []), *(start / stated for start in starts), *below]
         return next((path for path in candidates if os.path.exists(path)), None)  # noqa: PTH110  # False for bad names
 
     def find_labels(self, image: str, base: Path | None = None) -> Path | None:
@@ -104,9 +104,8 @@ def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
     files = [image.labels for image in found if image.labels]
     if not files:
         raise DataError(
-            f"{dataset.location}: none of the {len(found)} images has a label file, for example {found[0].path}: it is "
-            "looked for in a folder labels beside images, or beside the image. If labels lie elsewhere, give the "
-            "folder of images with --images DIR."
+            f"{dataset.location}: none of the {len(found)} images, such as {found[0].path}, has a label file beside it "
+            "or in a folder labels beside images. If labels lie elsewhere, give the images' folder with --images DIR."
         )
     if unlabelled := [image.path for image in found if not image.labels]:
         logger.warning(
@@ -115,10 +114,7 @@ def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
         )
     numbers = _used_numbers(files, dataset)
     if not dataset.names:
-        logger.warning(
-            f"{dataset.location}: nothing names the classes (names in data.yaml, or classes.txt), so they are called "
-            "by their numbers"
-        )
+        logger.warning(f"{dataset.location}: classes are called by their numbers, without names or a classes.txt")
     names = dataset.names or {number: str(number) for number in sorted(numbers)}
     classes = after_background(names.values(), f"{dataset.location}, names")
     values = {number: classes.numbers[name] for number, name in names.items()}
@@ -133,23 +129,23 @@ def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
 def _read_dataset(source: Path) -> _Dataset:
     file = _find_description(source)
     root = (file.parent if file else source).absolute()
-    texts = [path for path in (root / "classes.txt", root / "labels" / "classes.txt") if is_there(path)]
-    listed_names = [line.strip() for text in texts[:1] for line in read_text(text).splitlines() if line.strip()]
-    if file is None:
-        return _Dataset(source, root, names=dict(enumerate(listed_names)))
-    content = _read_yaml(file)
+    content = _read_yaml(file) if file else {}
     if "kpt_shape" in content:
         raise DataError(f"{file} describes poses (kpt_shape), whose labels are boxes and key points, not outlines.")
     splits: dict[Split, list[str]] = {}
     for key, split in _SPLITS.items():
-        values = content[key] if isinstance(content.get(key), list) else [content.get(key)]
-        if paths := [value.strip() for value in values if isinstance(value, str) and value.strip()]:
+        if paths := _texts(content.get(key)):
             splits.setdefault(split, paths)
     if content.get("test"):
         logger.info("test is not used: it is for judging the model that has been trained")
-    path = content.get("path")
-    stated = path.strip().replace("\\", "/") if isinstance(path, str) else ""
-    return _Dataset(file, root, stated, splits, _read_names(content, file) or dict(enumerate(listed_names)))
+    path = "".join(_texts(content.get("path"))).replace("\\", "/")
+    return _Dataset(file or source, root, path, splits, _read_names(content, file or root) or _listed_names(root))
+
+
+def _texts(value: Any) -> list[str]:
+    """A text, or the texts of a list, without empty ones."""
+    values = value if isinstance(value, list) else [value]
+    return [text.strip() for text in values if isinstance(text, str) and text.strip()]
 
 
 def _find_description(source: Path) -> Path | None:
@@ -166,7 +162,7 @@ def _find_description(source: Path) -> Path | None:
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    """The content, in which every scalar is text: a class may be called `no` or `1e3`."""
+    """The content. All scalars are text: a class may be called `no` or `1e3`."""
     try:
         content = yaml.load(read_text(file), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError) as error:
@@ -185,6 +181,11 @@ def _read_names(content: Mapping[str, Any], file: Path) -> dict[int, str]:
             raise DataError(f"{file}: names has the entry {key!r}, which is not a class number and its name.")
         found[int(key)] = name.strip()
     return found
+
+
+def _listed_names(root: Path) -> dict[int, str]:
+    files = [path for path in (root / "classes.txt", root / "labels" / "classes.txt") if is_there(path)]
+    return dict(enumerate(_texts(read_text(files[0]).splitlines()) if files else []))
 
 
 def _labels_path(path: str) -> str:
@@ -214,9 +215,10 @@ def _find_images(dataset: _Dataset, images: Path | None) -> list[_Image]:
                 path = images / image.name
             found.setdefault((path.resolve(), split), _Image(path, labels, split))
     if not found:
-        where = f"no images at {listed([entry for _, entry in entries])}: correct train and val"
-        where = where if dataset.splits else "no data.yaml and no images: give the path of the data.yaml"
-        raise DataError(f"{dataset.location}: {where}, or give the folder of images with --images DIR.")
+        what = "no data.yaml and no images: give the path of the data.yaml"
+        if dataset.splits:
+            what = f"no images at {listed([entry for _, entry in entries])}: correct train and val"
+        raise DataError(f"{dataset.location}: {what}, or give the folder of images with --images DIR.")
     warn_left_out(dataset.location, "path", empty, "not there or without images")
     why = "not there; if they lie elsewhere, give their folder with --images DIR"
     warn_left_out(dataset.location, "image", missing, why)
@@ -229,7 +231,7 @@ def _stated_images(dataset: _Dataset, entry: str, *, elsewhere: bool) -> Iterato
     """
     location = dataset.locate(entry)
     if location and location.is_file():
-        for line in filter(None, map(str.strip, read_text(location).splitlines())):
+        for line in _texts(read_text(location).splitlines()):
             image = str(dataset.locate(line, location.parent) or line)
             yield image, dataset.find_labels(image, location.parent)
         return
