@@ -263,3 +263,17 @@ def test_what_is_no_json_is_refused(folder: Path) -> None:
 def test_labels_of_nothing_but_key_points_are_no_classes(folder: Path) -> None:
     run(folder, [task(1, result("keypointlabels", "nose", x=1, y=1, width=0.5)), *others()])
     assert checked(folder / "out").class_names == ("background", "car", "tree")
+
+
+@pytest.mark.parametrize("suffix", [".json", ""])
+def test_a_target_storage_keeps_an_annotation_with_its_task_in_each_file(folder: Path, suffix: str) -> None:
+    for number, entry in enumerate([task(1, rectangle("tree", 0, 0, 50, 100)), *others()], 1):
+        (annotation,) = entry.pop("annotations")
+        file = folder / "annotations" / f"{number}{suffix}"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({**annotation, "task": entry}))
+    options = FormatOptions(images=folder / "images")
+    import_data("label-studio", str(folder / "annotations"), folder / "out", options=options)
+    found = masks(folder / "out")
+    np.testing.assert_array_equal(found["8f3a01bc-photo1"] == 2, area(0, 0, HEIGHT, WIDTH // 2))
+    assert len(found) == 3

@@ -11,10 +11,9 @@ import numpy as np
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.importers.by_number import draw_by_number
 from segwright.importers.canvas import Canvas, mask_frame
 from segwright.importers.dataset import ImportedData, ImportedPair
-from segwright.importers.drawing import Drawing
+from segwright.importers.drawing import Drawing, draw_by_number
 from segwright.importers.files import warn_left_out
 from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob

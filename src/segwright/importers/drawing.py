@@ -1,7 +1,7 @@
 """A mask in the making: shapes are drawn one after the other, and those that cannot be drawn are counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
+from segwright.formats.masks import decode_mask
+from segwright.importers.canvas import Canvas, MismatchError
 from segwright.importers.polygons import CUT_OFF, NO_PIXEL, Points, ShapeError, fill_polygon, reaches_beyond
+from segwright.storage import Blob
 
 
 @dataclass(eq=False)
@@ -68,3 +71,19 @@ class Drawing:
 def left_out(what: str) -> str:
     """The note on shapes that are not drawn."""
     return f"{what}, left out"
+
+
+def draw_by_number(mask: Blob, canvas: Canvas, classes: Mapping[int, int], cure: str) -> Drawing:
+    """Read a mask; `classes` gives the class of each number, 255 where it is ignored.
+
+    Raises MismatchError for a mask of another size, and for a number that `classes` lacks, with the `cure`.
+    """
+    numbers = decode_mask(mask.read(), mask.name)
+    canvas.check_size(numbers.shape, mask.name)
+    present: list[int] = np.unique(numbers).tolist()
+    if strange := [number for number in present if number not in classes]:
+        count = (numbers == strange[0]).sum()
+        raise MismatchError(f"{mask.name} holds the value {strange[0]} in {count:,} pixels; {cure}")
+    lookup = np.zeros(1 << 16, np.uint8)
+    lookup[present] = [classes[number] for number in present]
+    return Drawing(lookup[numbers])

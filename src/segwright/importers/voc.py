@@ -18,12 +18,11 @@ from segwright.errors import DataError
 from segwright.formats.colour_table import ColourTable
 from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES
 from segwright.formats.pillow import open_picture
-from segwright.importers.by_number import draw_by_number
 from segwright.importers.canvas import Canvas
 from segwright.importers.colour_tables import read_colour_table
 from segwright.importers.colours import DrawMask, draw_by_colour, pair_folders
 from segwright.importers.dataset import ImportedData, checked_names, without_suffix
-from segwright.importers.drawing import Drawing
+from segwright.importers.drawing import Drawing, draw_by_number
 from segwright.importers.files import files_below, read_text, warn_left_out
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob
