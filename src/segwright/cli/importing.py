@@ -21,10 +21,7 @@ class SplitFlags:
 
     validation: Annotated[
         float | None,
-        Parameter(
-            help="The share of pairs to validate with, drawn by the seed; left out, the data set's own division "
-            "counts, or else 0.2."
-        ),
+        Parameter(help="The share of pairs to validate with; left out, as the data set is divided, or else 0.2."),
     ] = None
     validation_list: Annotated[
         Path | None, Parameter(help="A text file that names the images to validate with, one a line.")
@@ -39,17 +36,11 @@ class FormatFlags:
 
     attributes: Annotated[
         str | None,
-        Parameter(
-            help="ground-truth: the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. "
-            "Left out, they are worked out."
-        ),
+        Parameter(help="ground-truth: those of image, mask and, if any, metadata: source-ref,label-ref. Else guessed."),
     ] = None
     images: Annotated[
         Path | None,
-        Parameter(
-            help="The folder of images, for every format but colours, if they do not lie where the data set says: "
-            "an image is looked for there by its stated path, then by its name, where that is unique."
-        ),
+        Parameter(help="All formats but colours: the folder of images, which are looked for by their path or name."),
     ] = None
     class_names: Annotated[
         Path | None, Parameter(help="labelme: the classes in order, a name a line; left out, all labels, sorted.")
@@ -57,16 +48,11 @@ class FormatFlags:
     masks: Annotated[Path | None, Parameter(help="colours: the folder of colour masks.")] = None
     colours: Annotated[
         Path | None,
-        Parameter(
-            help="colours: their table, a class and its colour a line ('road 128 64 128' or 'road, #804080') or "
-            "JSON. What is called void or ignore is ignored."
-        ),
+        Parameter(help="colours: their table, a line such as 'road 128 64 128' a class, or JSON; void is ignored."),
     ] = None
     rle_order: Annotated[
         Literal["columns", "rows"] | None,
-        Parameter(
-            help="rle-csv: whether pixels are counted down the columns or along the rows; left out, it is worked out."
-        ),
+        Parameter(help="rle-csv: whether pixels are counted down the columns or along the rows. Else guessed."),
     ] = None
 
 
@@ -91,8 +77,8 @@ def import_data(
     labelled: Annotated[
         Literal["stored", "shown"] | None,
         Parameter(
-            help="Whether images that a camera noted as turned (EXIF) were labelled as their pixels are stored, or as "
-            "programs show them; left out, sizes and points tell, or else what is usual for the format."
+            help="How images with an EXIF orientation were labelled: as their pixels are stored, or as programs show "
+            "them; left out, as sizes and points prove, or else as is usual for the format."
         ),
     ] = None,
     formats: FormatFlags | None = None,

@@ -1,7 +1,7 @@
 """A folder of images, a folder of colour masks and a table of colours; also pairs the folders of Pascal VOC."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Final
@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.channels import Split
 from segwright.data.folders import find_pairs
 from segwright.errors import DataError
 from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
@@ -40,25 +39,17 @@ def read_colours(source: Path, masks: Path, colours: Path) -> ImportedData:
     return ImportedData(pairs, classes.names, classes.palette)
 
 
-def pair_folders(
-    images: Path, masks: Path, draw: DrawMask, find_splits: Callable[[list[str]], Mapping[str, Split]] = lambda _: {}
-) -> tuple[ImportedPair, ...]:
-    """The pairs of a folder of images and a folder of masks; `find_splits` assigns keys to splits."""
+def pair_folders(images: Path, masks: Path, draw: DrawMask) -> tuple[ImportedPair, ...]:
+    """The pairs of a folder of images and a folder of masks that `draw` reads. Raises DataError where nothing pairs."""
     pairing = find_pairs(images, masks)
     for assumption in pairing.assumed:
         logger.info(assumption)
     warn_left_out(images, "image", pairing.unpaired_images, "without a mask")
     warn_left_out(masks, "mask", pairing.unpaired_masks, "without an image")
-    splits = find_splits([pair.key for pair in pairing.pairs])
+    names = [f"{pair.key}{PurePath(pair.image.name).suffix}" for pair in pairing.pairs]
     return tuple(
-        ImportedPair(
-            f"{pair.key}{PurePath(pair.image.name).suffix}",
-            pair.image,
-            partial(draw, pair.mask),
-            splits.get(pair.key),
-            partial(mask_frame, pair.mask),
-        )
-        for pair in pairing.pairs
+        ImportedPair(name, pair.image, partial(draw, pair.mask), frame=partial(mask_frame, pair.mask))
+        for name, pair in zip(names, pairing.pairs, strict=True)
     )
 
 

@@ -46,10 +46,6 @@ class _LabelFile(BaseModel):
         """The entries that can be read."""
         return [entry for entry in self.entries if isinstance(entry, Shape)]
 
-    @property
-    def size(self) -> tuple[int | None, int | None]:
-        return self.height, self.width
-
 
 @dataclass(frozen=True)
 class _EmbeddedImage:
@@ -179,7 +175,7 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
 def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
     """What the stated size proves where it is the shown one, or else the points, or else again the size."""
     content = _read(blob)
-    stated = canvas.frame_of_size(content.size)
+    stated = canvas.frame_of_size((content.height, content.width))
     points = [shape.points for shape in content.shapes if shape.problem is None]
     by_points = canvas.frame_of_points(*np.concatenate(points).max(0)) if points else None
     return stated if stated == "shown" else by_points or stated
@@ -187,7 +183,7 @@ def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
 
 def _draw(blob: Blob, values: Mapping[str, int], background: int, canvas: Canvas) -> Drawing:
     content = _read(blob)
-    canvas.check_stated_size(content.size, f"what {blob.name} describes")
+    canvas.check_stated_size((content.height, content.width), f"what {blob.name} describes")
     drawing = Drawing.blank(canvas.size, background)
     drawing.leave_out(UNREADABLE, len(content.entries) - len(content.shapes))
     for shape in content.shapes:

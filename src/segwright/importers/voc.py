@@ -5,7 +5,8 @@ Source: PASCAL VOC 2012 development kit, section 4.3 and `VOClabelcolormap.m`.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -57,9 +58,11 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
     if len(set(lists.values())) < 2:
         lists = {}
     names, palette, draw = _classes(root)
-    pairs = pair_folders(images, masks, draw, partial(_splits, lists))
+    pairs = {without_suffix(pair.name): pair for pair in pair_folders(images, masks, draw)}
+    for key, split in _splits(lists, pairs).items():
+        pairs[key] = replace(pairs[key], split=split)
     divided_by = f"the lists {' and '.join(file.name for file in lists)}" if lists else None
-    return ImportedData(pairs, names, palette, divided_by)
+    return ImportedData(tuple(pairs.values()), names, palette, divided_by)
 
 
 def _find_masks(source: Path) -> tuple[Path, Path]:
@@ -96,9 +99,8 @@ def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], DrawMask]:
     return names, palette, partial(_draw, palette=palette)
 
 
-def _splits(lists: Mapping[Path, Split], keys: Sequence[str]) -> dict[str, Split]:
+def _splits(lists: Mapping[Path, Split], keys: Collection[str]) -> dict[str, Split]:
     """The split of each key that the lists name; a warning counts lines that name none."""
-    known = set(keys)
     found: dict[str, Path] = {}
     unknown: list[str] = []
     for file in lists:
@@ -106,7 +108,7 @@ def _splits(lists: Mapping[Path, Split], keys: Sequence[str]) -> dict[str, Split
             if not line.strip() or line.startswith("#"):
                 continue
             where = f"{file}, line {number}: {line.strip()!r}"
-            key = next((name for name in _names(line.strip()) if name in known), None)
+            key = next((name for name in _names(line.strip()) if name in keys), None)
             if key is None:
                 unknown.append(where)
             elif lists[found.setdefault(key, file)] != lists[file]:
