@@ -94,7 +94,7 @@ def find_images(
     files = Counter(image.image.name for image in found.values() if image)
     kept = {path: image for path, image in found.items() if image and files[image.image.name] == 1}
     missing = [path for path, image in found.items() if image is None]
-    where = f"{given} and below it" if given else ", ".join(map(str, folders))
+    where = f"{given} and below it" if given else ", ".join(dict.fromkeys(map(str, folders)))
     if missing and len(several := finders[-1].namesakes(missing[0])) > 1:
         where += f"; several files have the name, as {several[0]} and {several[1]}"
     if not kept:
