@@ -35,8 +35,9 @@ from segwright.allocator import keep_freed_memory
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, read_crop
 from segwright.data.transforms import Crop, random_crop
-from segwright.formats.images import RGB, decode_reduced, encode_jpeg
+from segwright.formats.images import EncodedImage, encode_jpeg
 from segwright.formats.masks import decode_mask, encode_mask
+from segwright.formats.pixels import RGB
 from segwright.labels import IGNORE, LabelMap
 from segwright.networks.torchvision_schemas import timm  # declares what torchvision needs before it is imported
 from segwright.palettes import default_palette
@@ -124,8 +125,10 @@ def decoded(task: Task, number: int) -> object:
 def decoded_reduced(task: Task, number: int) -> object:
     """Both files decoded, the image no larger than the crop needs."""
     pair = task.pairs[number]
-    mask = decode_mask(pair.mask.read(), pair.mask.name)
-    return decode_reduced(pair.image.read(), pair.image.name, RGB, drawn(task, number, *mask.shape).reduction), mask
+    mask = decode_mask(pair.mask.read(), pair.mask.name).numbers
+    return EncodedImage(pair.image.read(), pair.image.name).decode_reduced(
+        RGB, drawn(task, number, *mask.shape).reduction
+    ), mask
 
 
 def scaled(width: int, height: int, long_side: int) -> tuple[int, int]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.data.transforms import Crop, apply_crop
-from segwright.formats.images import RGB, decode_image, decode_reduced, encode_jpeg, encode_png
+from segwright.formats.images import EncodedImage, encode_jpeg, encode_png
+from segwright.formats.pixels import RGB
 from segwright.sample_data import draw_scene
 
 WIDTH, HEIGHT = 1920, 1080
@@ -30,10 +31,12 @@ def crops(data: bytes, long_side: int) -> tuple[list[NDArray[np.float64]], int]:
     place = (max(height - CROP, 0) // 2, max(long_side - CROP, 0) // 2)
     crop = Crop(HEIGHT, WIDTH, height, long_side, *place, CROP)
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    whole, _ = apply_crop(crop, decode_image(data, "whole"), mask)
-    pixels, reduction = decode_reduced(data, "reduced", RGB, crop.reduction)
+    whole, _ = apply_crop(crop, EncodedImage(data, "whole").decode(), mask)
+    pixels, reduction = EncodedImage(data, "reduced").decode_reduced(RGB, crop.reduction)
     reduced, _ = apply_crop(crop, pixels, mask, reduction=reduction)
-    resized = Image.fromarray(decode_image(data, "whole")).resize((long_side, height), Image.Resampling.BILINEAR)
+    resized = Image.fromarray(EncodedImage(data, "whole").decode()).resize(
+        (long_side, height), Image.Resampling.BILINEAR
+    )
     by_pil = np.zeros_like(whole)
     part = np.asarray(resized)[place[0] : place[0] + CROP, place[1] : place[1] + CROP]
     by_pil[: part.shape[0], : part.shape[1]] = part

@@ -27,7 +27,7 @@ from segwright.data.pairs import Pair
 from segwright.data.pipe_batches import StreamReader
 from segwright.data.pipe_mode import FifoStream
 from segwright.data.pipe_server import serve
-from segwright.formats.images import RGB
+from segwright.formats.pixels import RGB
 from segwright.labels import LabelMap
 from segwright.storage import open_blob
 

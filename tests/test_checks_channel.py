@@ -114,7 +114,7 @@ def test_nothing_readable_is_refused_with_the_reason(folder: Folder) -> None:
     folder.add("a", [[0, 1]])
     Image.new("RGB", (2, 1), (200, 0, 0)).save(folder.masks / "a.png")
     message = folder.refusal()
-    assert "none of the pairs can be read" in message and "a.png is a colour picture" in message
+    assert "none of the pairs can be read" in message and "a.png is a colour image" in message
 
 
 def test_a_file_that_cannot_be_opened_is_left_out(folder: Folder) -> None:
@@ -157,7 +157,7 @@ def test_a_rotation_that_the_camera_noted_is_named_and_honoured_on_request(folde
     assert "EXIF orientation 6 in" in message and "a.jpg" in message and "--apply-exif-orientation" in message
     pairing = find_pairs(folder.images, folder.masks)
     report = check_pairs(pairing, None, None, channel="train", wish=RequestedFormat(upright=True))
-    assert report.form.upright and report.sizes == (((1, 3), 1),)
+    assert report.form.exif_transposed and report.sizes == (((1, 3), 1),)
 
 
 def test_images_of_other_kinds_bring_their_own_statistics(folder: Folder) -> None:

@@ -17,7 +17,7 @@ from segwright.checks.scan import PairScan, scan_pairs
 from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
 from segwright.findings import Finding
-from segwright.formats.images import RGB
+from segwright.formats.pixels import RGB
 from segwright.hyperparameters import Hyperparameters
 
 STORED = {  # how upright pixels lie in the file

@@ -119,13 +119,13 @@ def test_unused_indices_and_255_do_not_count(tmp_path: Path) -> None:
 def test_masks_that_a_legend_corrects_are_not_compared(tmp_path: Path) -> None:
     add(tmp_path, "a", [BLACK, RED, GREEN])
     add(tmp_path, "b", [BLACK, GREEN, RED])
-    legend = ((0, BLACK), (1, RED), (2, GREEN))
+    palette_classes = ((0, BLACK), (1, RED), (2, GREEN))
     pairs = [
         Pair(
             name,
             FileBlob(tmp_path / "train" / f"{name}.png"),
             FileBlob(tmp_path / "train_annotation" / f"{name}.png"),
-            legend=legend,
+            palette_classes=palette_classes,
         )
         for name in "ab"
     ]

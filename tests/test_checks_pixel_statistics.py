@@ -12,7 +12,8 @@ from segwright.checks.pixel_statistics import BandSums, RequestedFormat, band_st
 from segwright.checks.scan import PairScan
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
-from segwright.formats.images import PixelFormat, verify_image
+from segwright.formats.images import EncodedImage
+from segwright.formats.pixels import PixelFormat
 from segwright.storage import BytesBlob
 
 
@@ -21,8 +22,7 @@ def reading(name: str, pixels: NDArray[Any], tag: str | None = None) -> PairScan
     extra = [(42113, "s", 0, tag, True)] if tag else []
     imwrite(stream, pixels, photometric="minisblack", planarconfig="contig", metadata=None, extratags=extra)
     data = stream.getvalue()
-    facts = verify_image(data, name)
-    form, sums = read_form(data, name, facts, RequestedFormat())
+    form, sums = read_form(EncodedImage(data, name), RequestedFormat())
     nothing = np.zeros(0, np.int64)
     pair = Pair(name, BytesBlob(name, data), BytesBlob(name, b""))
     return PairScan(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", b"", form, sums=sums)

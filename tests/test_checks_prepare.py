@@ -13,7 +13,7 @@ from segwright.data.channels import Channels
 from segwright.errors import DataError, LabelError
 from segwright.evaluation import run as evaluation
 from segwright.evaluation.metrics import ConfusionMatrix
-from segwright.formats.images import RGB
+from segwright.formats.pixels import RGB
 from segwright.labels import LabelMap
 
 # In every mask 10 is three pixels of sky, 20 is two of road, 30 is one of tree.

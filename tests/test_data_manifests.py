@@ -118,7 +118,7 @@ def test_a_third_record_is_a_colour_map_in_files_too(tmp_path: Path) -> None:
     metadata = json.dumps({"internal-color-map": colours}).encode()
     file = tmp_path / "train.rec"
     file.write_bytes(b"".join(map(write_record, [b"image", b"mask", metadata, b"image", b"mask", b"{}"])))
-    assert [pair.legend for pair in record_pairs(file).pairs] == [((1, GREEN),), ()]
+    assert [pair.palette_classes for pair in record_pairs(file).pairs] == [((1, GREEN),), ()]
     file.write_bytes(b"")
     with pytest.raises(DataError, match="holds no records"):
         record_pairs(file)

@@ -8,8 +8,9 @@ from PIL import Image
 from segwright.data.pairs import Pair, read_crop, read_pair
 from segwright.data.transforms import apply_crop, fixed_crop
 from segwright.errors import DataError
-from segwright.formats.exif import turned
-from segwright.formats.images import RGB, PixelFormat, encode_jpeg
+from segwright.formats.exif import transpose
+from segwright.formats.images import encode_jpeg
+from segwright.formats.pixels import RGB, PixelFormat
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, BytesBlob, FileBlob
 
@@ -81,11 +82,11 @@ def test_a_turned_picture_lies_on_its_mask_at_any_reduction(width: int, height: 
     exif[274] = orientation
     picture, mask = io.BytesIO(), io.BytesIO()
     Image.fromarray(np.repeat(stored[..., None] * 80, 3, 2)).save(picture, "JPEG", quality=98, exif=exif)
-    upright = turned(stored[..., None], orientation)[..., 0]
+    upright = transpose(stored[..., None], orientation)[..., 0]
     Image.fromarray(upright).save(mask, "PNG")
     pair = Pair("a", BytesBlob("a.jpg", picture.getvalue()), BytesBlob("a.png", mask.getvalue()))
     crop = fixed_crop(upright.shape[0], upright.shape[1], base_size=150, crop_size=152)
-    pixels, classes = read_crop(pair, LabelMap.identity(), PixelFormat(upright=True), lambda *_: crop)
+    pixels, classes = read_crop(pair, LabelMap.identity(), PixelFormat(exif_transposed=True), lambda *_: crop)
     inside = classes != IGNORE
     wrong = np.abs(pixels[..., 0].astype(int) - 80 * classes.astype(int))[inside] > 40
     assert wrong.mean() < 0.012, "only where two classes meet"

@@ -40,7 +40,7 @@ def test_a_third_attribute_is_a_colour_map(tmp_path: Path) -> None:
     metadata = json.dumps({"internal-color-map": colours}).encode()
     write(tmp_path / "train_0", b"\xff\xd8\xffa", b"mask", metadata, b"\xff\xd8\xffb", b"mask", b"{}")
     pairs = list(FifoStream(tmp_path / "train").pairs())
-    assert [pair.legend for pair in pairs] == [((1, (44, 160, 44)),), ()]
+    assert [pair.palette_classes for pair in pairs] == [((1, (44, 160, 44)),), ()]
 
 
 @pytest.mark.parametrize("left", [1, 3])

@@ -6,14 +6,16 @@ from hypothesis import strategies as st
 
 from segwright.data.pairs import Pair
 from segwright.data.stream_identity import PairDigests, pair_digest
-from segwright.formats.palette_repair import Legend
+from segwright.formats.masks import PaletteClasses
 from segwright.storage import BytesBlob
 
 DIGESTS = st.lists(st.sampled_from([0, 1, 2, 7, 2**63, 2**64 - 1]), max_size=12)
 
 
-def pair(image: bytes, mask: bytes, name: str = "a", legend: Legend = ()) -> Pair:
-    return Pair(name, BytesBlob(f"{name} image", image), BytesBlob(f"{name} mask", mask), legend=legend)
+def pair(image: bytes, mask: bytes, name: str = "a", palette_classes: PaletteClasses = ()) -> Pair:
+    return Pair(
+        name, BytesBlob(f"{name} image", image), BytesBlob(f"{name} mask", mask), palette_classes=palette_classes
+    )
 
 
 def test_a_digest_knows_image_mask_and_colours_but_no_name_or_place() -> None:
@@ -24,7 +26,7 @@ def test_a_digest_knows_image_mask_and_colours_but_no_name_or_place() -> None:
         pair(b"mask", b"image"),
         pair(b"image", b"other"),
         pair(b"other", b"mask"),
-        pair(b"image", b"mask", legend=((1, (255, 0, 0)),)),
+        pair(b"image", b"mask", palette_classes=((1, (255, 0, 0)),)),
     ]
     assert len({plain, *map(pair_digest, others)}) == 6
     assert 0 <= plain < 2**64

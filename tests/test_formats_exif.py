@@ -10,13 +10,15 @@ from PIL import Image, ImageOps
 from tifffile import TiffWriter
 
 from segwright.formats import images
-from segwright.formats.exif import exif_orientation, turned
-from segwright.formats.file_types import sniff
-from segwright.formats.images import PixelFormat, decode_image, decode_reduced, encode_jpeg, image_size, verify_image
+from segwright.formats.exif import exif_orientation, transpose
+from segwright.formats.file_types import Container, sniff
+from segwright.formats.images import EncodedImage, encode_jpeg
 from segwright.formats.masks import decode_mask
+from segwright.formats.pixels import PixelFormat
+from tests.helpers.images import verify
 
-UPRIGHT = PixelFormat(upright=True)
-CONTAINERS = ("JPEG", "PNG", "TIFF", "WebP")
+UPRIGHT = PixelFormat(exif_transposed=True)
+CONTAINERS: tuple[Container, ...] = ("JPEG", "PNG", "TIFF", "WebP")
 ORIENTATIONS = range(1, 9)
 
 
@@ -25,7 +27,7 @@ def picture(height: int = 21, width: int = 34) -> NDArray[np.uint8]:
     return np.stack([40 + rows * 4, 200 - columns * 3, 90 + rows + columns], axis=-1).astype(np.uint8)
 
 
-def noted(container: str, orientation: int, image: NDArray[np.uint8] | None = None) -> bytes:
+def noted(container: Container, orientation: int, image: NDArray[np.uint8] | None = None) -> bytes:
     """A picture with an orientation beside it."""
     exif = Image.Exif()
     exif[274] = orientation
@@ -55,37 +57,37 @@ def is_order(data: bytes, expected: int) -> bool:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_pictures_stand_upright_on_request_only(container: str, orientation: int) -> None:
+def test_pictures_stand_upright_on_request_only(container: Container, orientation: int) -> None:
     data = noted(container, orientation)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    decoded = decode_image(data, "x", UPRIGHT)
+    decoded = EncodedImage(data, "x").decode(UPRIGHT)
     assert decoded.shape == expected.shape and decoded.flags.c_contiguous
     assert np.abs(decoded.astype(int) - expected).max() <= (2 if container == "JPEG" else 0)
-    assert image_size(data, "x", upright=True) == expected.shape[:2]
-    facts = verify_image(data, "x", upright=True)
+    assert EncodedImage(data, "x").size(exif_transposed=True) == expected.shape[:2]
+    facts = verify(data, "x", exif_transposed=True)
     assert (facts.height, facts.width) == expected.shape[:2]
     assert facts.orientation == orientation and facts.form == UPRIGHT
 
-    stored = decode_image(data, "x")
+    stored = EncodedImage(data, "x").decode()
     assert np.abs(stored.astype(int) - picture()).max() <= (8 if container == "JPEG" else 0)
-    assert image_size(data, "x") == (21, 34)
-    facts = verify_image(data, "x")
+    assert EncodedImage(data, "x").size() == (21, 34)
+    facts = verify(data, "x")
     assert (facts.height, facts.width, facts.orientation, facts.form) == (21, 34, orientation, PixelFormat())
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_jpegs_at_reduced_scale_stand_upright(orientation: int) -> None:
     data = noted("JPEG", orientation, picture(34, 52))
-    stored, _ = decode_reduced(data, "x", PixelFormat(), 2)
-    reduced, factor = decode_reduced(data, "x", UPRIGHT, 2)
+    stored, _ = EncodedImage(data, "x").decode_reduced(PixelFormat(), 2)
+    reduced, factor = EncodedImage(data, "x").decode_reduced(UPRIGHT, 2)
     assert factor == 2 and stored.shape == (17, 26, 3)
-    assert (reduced == turned(stored, orientation)).all()
+    assert (reduced == transpose(stored, orientation)).all()
     assert reduced.shape == ((26, 17, 3) if orientation >= 5 else (17, 26, 3))
 
 
 @pytest.mark.parametrize(("size", "orientation", "factor"), [((36, 52), 3, 4), ((36, 50), 6, 2), ((33, 52), 8, 1)])
 def test_what_has_to_be_turned_is_reduced_without_rest(size: tuple[int, int], orientation: int, factor: int) -> None:
-    assert decode_reduced(noted("JPEG", orientation, picture(*size)), "x", UPRIGHT, 8)[1] == factor
+    assert EncodedImage(noted("JPEG", orientation, picture(*size)), "x").decode_reduced(UPRIGHT, 8)[1] == factor
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -100,11 +102,11 @@ def test_bands_of_a_tiff_stand_upright(orientation: int, bands: int, bigtiff: bo
         shown = stored[..., 0] if bands == 1 else stored
         writer.write(shown, photometric="minisblack", extratags=[(274, 3, 1, orientation, True)], **planar)
     data = stream.getvalue()
-    form = verify_image(data, "x", upright=True).form
-    assert form == PixelFormat(bands, 16, upright=True)
-    assert (decode_image(data, "x", form) == turned(stored, orientation)).all()
-    assert (decode_image(data, "x", PixelFormat(bands, 16)) == stored).all()
-    assert image_size(data, "x", upright=True) == turned(stored, orientation).shape[:2]
+    form = verify(data, "x", exif_transposed=True).form
+    assert form == PixelFormat(bands, 16, exif_transposed=True)
+    assert (EncodedImage(data, "x").decode(form) == transpose(stored, orientation)).all()
+    assert (EncodedImage(data, "x").decode(PixelFormat(bands, 16)) == stored).all()
+    assert EncodedImage(data, "x").size(exif_transposed=True) == transpose(stored, orientation).shape[:2]
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -115,15 +117,15 @@ def test_masks_and_pictures_in_tiff_keep_their_pixels(orientation: int, compress
     exif[274] = orientation
     stream = io.BytesIO()
     Image.fromarray(numbers).save(stream, "TIFF", exif=exif, compression=compression)
-    assert (decode_mask(stream.getvalue(), "x") == numbers).all()
-    assert (decode_image(stream.getvalue(), "x", PixelFormat(1, 8))[..., 0] == numbers).all()
+    assert (decode_mask(stream.getvalue(), "x").numbers == numbers).all()
+    assert (EncodedImage(stream.getvalue(), "x").decode(PixelFormat(1, 8))[..., 0] == numbers).all()
 
 
 def test_an_orientation_in_xmp_data_turns_nothing() -> None:
     stream = io.BytesIO()
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     Image.fromarray(picture()).save(stream, "TIFF", tiffinfo={700: xmp})
-    assert (decode_image(stream.getvalue(), "x") == picture()).all()
+    assert (EncodedImage(stream.getvalue(), "x").decode() == picture()).all()
     assert is_order(stream.getvalue(), 1)
 
 
@@ -145,7 +147,7 @@ def test_the_note_of_a_png_is_found_before_and_behind_its_pixels() -> None:
     for position in (33, len(plain) - 12):
         data = plain[:position] + chunk + plain[position:]
         assert is_order(data, 8)
-        assert (decode_image(data, "x", UPRIGHT) == turned(picture(), 8)).all()
+        assert (EncodedImage(data, "x").decode(UPRIGHT) == transpose(picture(), 8)).all()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_the_note_of_a_png_is_found_before_and_behind_its_pixels() -> None:
 def test_a_damaged_note_counts_as_none(block: bytes) -> None:
     data = jpeg_with(b"\xff\xe1Exif\0\0" + block)
     assert is_order(data, 1)
-    assert (decode_image(data, "x", UPRIGHT) == decode_image(encode_jpeg(picture()), "x")).all()
+    assert (EncodedImage(data, "x").decode(UPRIGHT) == EncodedImage(encode_jpeg(picture()), "x").decode()).all()
 
 
 def test_a_directory_that_claims_to_be_endless_is_left() -> None:
@@ -192,6 +194,6 @@ def test_no_bytes_upset_the_search() -> None:
 def test_nothing_is_looked_for_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "exif_orientation", lambda *_: pytest.fail("EXIF was read"))
     data = noted("JPEG", 6)
-    assert decode_image(data, "x").shape == (21, 34, 3)
-    assert image_size(data, "x") == (21, 34)
-    assert decode_reduced(data, "x", PixelFormat(), 2)[0].shape == (11, 17, 3)
+    assert EncodedImage(data, "x").decode().shape == (21, 34, 3)
+    assert EncodedImage(data, "x").size() == (21, 34)
+    assert EncodedImage(data, "x").decode_reduced(PixelFormat(), 2)[0].shape == (11, 17, 3)

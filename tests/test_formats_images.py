@@ -13,16 +13,9 @@ from PIL import Image
 
 from segwright.errors import DataError, TooLargeError
 from segwright.formats import file_types as signatures
-from segwright.formats.images import (
-    ImageFacts,
-    PixelFormat,
-    decode_image,
-    decode_reduced,
-    encode_jpeg,
-    encode_png,
-    image_size,
-    verify_image,
-)
+from segwright.formats.images import EncodedImage, encode_jpeg, encode_png
+from segwright.formats.pixels import PixelFormat
+from tests.helpers.images import Facts, decode, size, verify
 
 
 def picture(height: int = 24, width: int = 40) -> NDArray[np.uint8]:
@@ -60,26 +53,26 @@ def png(depth: int, colour_type: int, width: int, rows: list[bytes]) -> bytes:
 )
 def test_lossless_formats_give_their_pixels_whatever_the_name_says(container: str, options: dict[str, object]) -> None:
     data = saved(Image.fromarray(picture()), container, **options)
-    decoded = decode_image(data, "misnamed.jpg")
+    decoded = EncodedImage(data, "misnamed.jpg").decode()
     assert decoded.dtype == np.uint8 and (decoded == picture()).all()
-    assert verify_image(data, "misnamed.jpg") == ImageFacts(24, 40, PixelFormat(3, 8), 1)
-    assert image_size(data, "misnamed.jpg") == (24, 40)
+    assert verify(data, "misnamed.jpg") == Facts(24, 40)
+    assert EncodedImage(data, "misnamed.jpg").size() == (24, 40)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg(progressive: bool) -> None:
     data = saved(Image.fromarray(picture()), "JPEG", quality=95, subsampling=0, progressive=progressive)
-    assert np.abs(decode_image(data, "a.jpg").astype(int) - picture()).max() <= 6
-    assert verify_image(data, "a.jpg") == ImageFacts(24, 40, PixelFormat(3, 8), 1)
-    assert image_size(data, "a.jpg") == (24, 40)
+    assert np.abs(EncodedImage(data, "a.jpg").decode().astype(int) - picture()).max() <= 6
+    assert verify(data, "a.jpg") == Facts(24, 40)
+    assert EncodedImage(data, "a.jpg").size() == (24, 40)
 
 
 def test_encoders_and_decoders_are_inverse() -> None:
-    assert (decode_image(encode_png(picture()), "a.png") == picture()).all()
-    decoded = decode_image(encode_jpeg(picture()), "a.jpg").astype(int)
+    assert (EncodedImage(encode_png(picture()), "a.png").decode() == picture()).all()
+    decoded = EncodedImage(encode_jpeg(picture()), "a.jpg").decode().astype(int)
     assert np.abs(decoded - picture()).max() <= 8
     mirrored = picture()[:, ::-1]
-    assert np.abs(decode_image(encode_jpeg(mirrored), "a.jpg").astype(int) - mirrored).max() <= 8
+    assert np.abs(EncodedImage(encode_jpeg(mirrored), "a.jpg").decode().astype(int) - mirrored).max() <= 8
 
 
 @pytest.mark.parametrize(
@@ -101,26 +94,26 @@ def test_other_pixel_formats_become_rgb(mode: str, container: str, expected: tup
     }  # fmt: skip
     options = {"lossless": True, "exact": True} if container == "WebP" else {}
     data = saved(Image.new(mode, (16, 8), colours[mode]), container, **options)
-    decoded = decode_image(data, "x")
+    decoded = EncodedImage(data, "x").decode()
     assert decoded.shape == (8, 16, 3)
     assert np.abs(decoded.astype(int) - expected).max() <= 2
-    assert verify_image(data, "x") == ImageFacts(8, 16, PixelFormat(3, 8), 1)
-    assert image_size(data, "x") == (8, 16)
+    assert verify(data, "x") == Facts(8, 16)
+    assert EncodedImage(data, "x").size() == (8, 16)
 
 
 def test_palettes_become_colours_and_their_transparency_is_dropped() -> None:
     image = Image.new("P", (5, 3), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
     data = saved(image, "PNG", transparency=b"\x00\x80")
-    assert (decode_image(data, "x") == [10, 20, 30]).all()
+    assert (EncodedImage(data, "x").decode() == [10, 20, 30]).all()
 
 
 @pytest.mark.parametrize(("depth", "value", "grey"), [(1, 1, 255), (2, 2, 170), (4, 3, 51), (8, 77, 77)])
 def test_grey_of_few_bits_spans_the_whole_range(depth: int, value: int, grey: int) -> None:
     data = png(depth, 0, 1, [bytes([value << (8 - depth)])])
-    assert decode_image(data, "x").tolist() == [[[grey] * 3]]
-    assert decode_image(data, "x", PixelFormat(1, 8)).tolist() == [[[grey]]]
-    assert verify_image(data, "x").form == PixelFormat(3, 8)
+    assert EncodedImage(data, "x").decode().tolist() == [[[grey] * 3]]
+    assert EncodedImage(data, "x").decode(PixelFormat(1, 8)).tolist() == [[[grey]]]
+    assert verify(data, "x").form == PixelFormat(3, 8)
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])
@@ -128,7 +121,7 @@ def test_colours_become_grey_on_request(container: str) -> None:
     image = Image.fromarray(picture())
     options = {"quality": 95, "subsampling": 0} if container == "JPEG" else {}
     data = saved(image, container, **({"lossless": True} if container == "WebP" else options))
-    grey = decode_image(data, "x", PixelFormat(1, 8))
+    grey = EncodedImage(data, "x").decode(PixelFormat(1, 8))
     assert grey.shape == (24, 40, 1) and grey.dtype == np.uint8
     expected = np.asarray(image.convert("L"))[..., None].astype(int)
     assert np.abs(grey.astype(int) - expected).max() <= (3 if container == "JPEG" else 0)
@@ -139,8 +132,8 @@ def test_every_8_bit_mode_becomes_grey_and_colour(mode: str) -> None:
     data = saved(Image.fromarray(picture()).convert("RGB" if mode == "LAB" else mode), "TIFF")
     if mode == "LAB":
         data = saved(Image.new("LAB", (40, 24), (128, 0, 0)), "TIFF")
-    colours = decode_image(data, "x")
-    grey = decode_image(data, "x", PixelFormat(1, 8))
+    colours = EncodedImage(data, "x").decode()
+    grey = EncodedImage(data, "x").decode(PixelFormat(1, 8))
     assert colours.shape == (24, 40, 3) and grey.shape == (24, 40, 1)
     assert np.abs(colours.mean(axis=-1, keepdims=True) - grey).max() < 80
 
@@ -149,12 +142,12 @@ def test_opacity_is_the_fourth_band_on_request() -> None:
     image = Image.fromarray(np.dstack([picture(), np.arange(24 * 40, dtype=np.uint8).reshape(24, 40)]))
     for container, options in (("PNG", {}), ("TIFF", {}), ("WebP", {"lossless": True, "exact": True})):
         data = saved(image, container, **options)
-        assert (decode_image(data, "x", PixelFormat(4, 8)) == np.asarray(image)).all()
-        assert (decode_image(data, "x") == picture()).all()
+        assert (EncodedImage(data, "x").decode(PixelFormat(4, 8)) == np.asarray(image)).all()
+        assert (EncodedImage(data, "x").decode() == picture()).all()
     palette = Image.new("P", (2, 1), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     data = saved(palette, "PNG", transparency=b"\x00\x80")
-    assert decode_image(data, "x", PixelFormat(4, 8)).tolist() == [[[10, 20, 30, 128]] * 2]
+    assert EncodedImage(data, "x").decode(PixelFormat(4, 8)).tolist() == [[[10, 20, 30, 128]] * 2]
 
 
 @pytest.mark.parametrize("form", [PixelFormat(*form) for form in ((2, 8), (4, 8), (5, 8), (3, 16), (1, 16))])
@@ -162,13 +155,13 @@ def test_opacity_is_the_fourth_band_on_request() -> None:
 def test_another_form_is_refused(data: bytes, form: PixelFormat) -> None:
     sentence = rf"a\.png has 3 bands of 8 bits instead of {form}\..*convert"
     with pytest.raises(DataError, match=sentence):
-        decode_image(data, "a.png", form)
+        EncodedImage(data, "a.png").decode(form)
     with pytest.raises(DataError, match=sentence):
-        decode_reduced(data, "a.png", form, largest=2)
+        EncodedImage(data, "a.png").decode_reduced(form, largest=2)
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])
-@pytest.mark.parametrize("function", [decode_image, verify_image])
+@pytest.mark.parametrize("function", [decode, verify])
 def test_truncation_is_found(function: Callable[[bytes, str], object], container: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = saved(Image.fromarray(noise), container)
@@ -184,16 +177,16 @@ def test_a_jpeg_that_only_pillow_accepts_is_read() -> None:
     odd = data[:after_first_segment] + b"\0\0" + data[after_first_segment:]
     with pytest.raises(ValueError, match="extraneous"):
         simplejpeg.decode_jpeg(odd)
-    assert (decode_image(odd, "x") == decode_image(data, "x")).all()
-    assert verify_image(odd, "x") == verify_image(data, "x")
-    assert image_size(odd, "x") == (24, 40)
-    reduced, factor = decode_reduced(odd, "x", PixelFormat(), 4)
-    assert factor == 1 and (reduced == decode_image(data, "x")).all()
+    assert (EncodedImage(odd, "x").decode() == EncodedImage(data, "x").decode()).all()
+    assert verify(odd, "x") == verify(data, "x")
+    assert EncodedImage(odd, "x").size() == (24, 40)
+    reduced, factor = EncodedImage(odd, "x").decode_reduced(PixelFormat(), 4)
+    assert factor == 1 and (reduced == EncodedImage(data, "x").decode()).all()
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"GIF89a"])
 def test_what_is_no_picture_is_refused_by_name(data: bytes) -> None:
-    for function in (decode_image, verify_image, image_size):
+    for function in (decode, verify, size):
         with pytest.raises(DataError, match=r"strange\.png"):
             function(data, "strange.png")
 
@@ -201,7 +194,7 @@ def test_what_is_no_picture_is_refused_by_name(data: bytes) -> None:
 def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signatures, "MAX_PIXELS", 24 * 40 - 1)
     for data in (encode_png(picture()), encode_jpeg(picture())):
-        for function in (decode_image, verify_image, image_size):
+        for function in (decode, verify, size):
             with pytest.raises(TooLargeError, match=r"big .*40 x 24"):
                 function(data, "big")
 
@@ -210,9 +203,9 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest
 @given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 1000))
 def test_png_returns_every_pixel(height: int, width: int, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    assert (decode_image(encode_png(noise), "x") == noise).all()
-    for function in (verify_image, image_size):
-        assert function(encode_jpeg(noise), "x") in (ImageFacts(height, width, PixelFormat(), 1), (height, width))
+    assert (EncodedImage(encode_png(noise), "x").decode() == noise).all()
+    for function in (verify, size):
+        assert function(encode_jpeg(noise), "x") in (Facts(height, width), (height, width))
 
 
 def area_average(image: NDArray[np.uint8], factor: int) -> NDArray[np.float64]:
@@ -230,16 +223,16 @@ def test_a_jpeg_at_a_fraction_of_its_size(size: tuple[int, int], bands: int, lar
     image = picture(*size) if size[0] < 40 else np.asarray(Image.fromarray(picture(40, 60)).resize(size[::-1]))
     for subsampling in (0, 2):
         data = saved(Image.fromarray(image), "JPEG", quality=95, subsampling=subsampling)
-        reduced, found = decode_reduced(data, "x", PixelFormat(bands, 8), largest)
+        reduced, found = EncodedImage(data, "x").decode_reduced(PixelFormat(bands, 8), largest)
         assert found == factor
         assert reduced.shape == (-(-size[0] // factor), -(-size[1] // factor), bands)
-        expected = area_average(np.asarray(decode_image(data, "x", PixelFormat(bands, 8)), np.uint8), factor)
+        expected = area_average(np.asarray(EncodedImage(data, "x").decode(PixelFormat(bands, 8)), np.uint8), factor)
         assert np.abs(reduced - expected).mean() < 3, subsampling
 
 
 @pytest.mark.parametrize("size", [(height, width) for height in range(1, 8) for width in (1, 3, 7)])
 def test_a_jpeg_smaller_than_a_block_is_not_reduced(size: tuple[int, int]) -> None:
-    reduced, factor = decode_reduced(encode_jpeg(picture(*size)), "x", PixelFormat(), 8)
+    reduced, factor = EncodedImage(encode_jpeg(picture(*size)), "x").decode_reduced(PixelFormat(), 8)
     assert factor == 1 and reduced.shape == (*size, 3)
 
 
@@ -249,7 +242,7 @@ def test_scales_of_jpegs_are_told_apart() -> None:
         gradient = np.repeat(np.linspace(0, 255, split).astype(np.uint8)[None, :, None], 3, axis=0)
         data = encode_jpeg(np.repeat(gradient, 3, axis=2), quality=100)
         for factor in (2, 4, 8):
-            reduced, _ = decode_reduced(data, "x", PixelFormat(1, 8), factor)
+            reduced, _ = EncodedImage(data, "x").decode_reduced(PixelFormat(1, 8), factor)
             inside = split // factor
             expected = gradient[0, : inside * factor, 0].reshape(-1, factor).mean(axis=1)
             assert np.abs(reduced[0, :inside, 0] - expected).max() < 8, (split, factor)
@@ -258,8 +251,8 @@ def test_scales_of_jpegs_are_told_apart() -> None:
 def test_what_libjpeg_does_not_turn_into_rgb_is_not_reduced() -> None:
     cmyk = saved(Image.new("CMYK", (40, 24), (100, 201, 202, 0)), "JPEG")
     for data in (cmyk, encode_png(picture()), saved(Image.fromarray(picture()), "WebP")):
-        reduced, factor = decode_reduced(data, "x", PixelFormat(), 8)
-        assert factor == 1 and (reduced == decode_image(data, "x")).all()
+        reduced, factor = EncodedImage(data, "x").decode_reduced(PixelFormat(), 8)
+        assert factor == 1 and (reduced == EncodedImage(data, "x").decode()).all()
 
 
 def test_verifying_a_jpeg_decodes_less_than_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +265,7 @@ def test_verifying_a_jpeg_decodes_less_than_all_of_it(monkeypatch: pytest.Monkey
         return pixels
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", watched)
-    verify_image(encode_jpeg(picture(80, 40)), "x")
+    verify(encode_jpeg(picture(80, 40)), "x")
     assert shapes == [(10, 5, 1)]
 
 

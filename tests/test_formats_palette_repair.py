@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from segwright.formats.palette_repair import decode_with_legend
+from segwright.formats.masks import decode_mask
 from segwright.labels import IGNORE
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -23,39 +23,39 @@ def png(picture: Image.Image) -> bytes:
 
 
 def test_a_palette_that_agrees_changes_nothing() -> None:
-    mask, repaired = decode_with_legend(palette_png([[0, 1, 2]], RED, GREEN, BLUE), "a", LEGEND)
+    mask, _, repaired = decode_mask(palette_png([[0, 1, 2]], RED, GREEN, BLUE), "a", LEGEND)
     assert mask.tolist() == [[0, 1, 2]] and not repaired
 
 
 def test_colours_overrule_indices() -> None:
-    mask, repaired = decode_with_legend(palette_png([[0, 1, 2, 3]], BLUE, GREEN, RED, (9, 9, 9)), "a", LEGEND)
+    mask, _, repaired = decode_mask(palette_png([[0, 1, 2, 3]], BLUE, GREEN, RED, (9, 9, 9)), "a", LEGEND)
     assert mask.tolist() == [[2, 1, 0, 3]] and repaired
 
 
 def test_a_colour_of_two_indices_tells_nothing() -> None:
-    mask, repaired = decode_with_legend(palette_png([[0, 1]], GREEN, RED), "a", ((0, RED), (1, GREEN), (2, GREEN)))
+    mask, _, repaired = decode_mask(palette_png([[0, 1]], GREEN, RED), "a", ((0, RED), (1, GREEN), (2, GREEN)))
     assert mask.tolist() == [[0, 0]] and repaired
 
 
 def test_grey_masks_have_no_colours() -> None:
-    mask, repaired = decode_with_legend(png(Image.fromarray(np.array([[0, 2]], np.uint8))), "a", LEGEND)
+    mask, _, repaired = decode_mask(png(Image.fromarray(np.array([[0, 2]], np.uint8))), "a", LEGEND)
     assert mask.tolist() == [[0, 2]] and not repaired
 
 
 def test_what_is_to_be_ignored_stays_so_whatever_its_colour() -> None:
     picture = Image.fromarray(np.array([[0, 1, 255]], np.uint8))
     picture.putpalette([0, 0, 0, *RED, *[0] * 762])
-    mask, repaired = decode_with_legend(png(picture), "a", ((0, (0, 0, 0)), (1, RED)))
+    mask, _, repaired = decode_mask(png(picture), "a", ((0, (0, 0, 0)), (1, RED)))
     assert mask.tolist() == [[0, 1, IGNORE]] and not repaired
 
 
 def test_numbers_that_were_saved_as_grey_colours_stay_numbers() -> None:
     picture = Image.fromarray(np.array([[(0, 0, 0), (2, 2, 2), (255, 255, 255)]], np.uint8))
-    mask, repaired = decode_with_legend(png(picture), "a", LEGEND)
+    mask, _, repaired = decode_mask(png(picture), "a", LEGEND)
     assert mask.tolist() == [[0, 2, IGNORE]] and not repaired
 
 
 def test_colour_pictures_are_read_by_colour() -> None:
     picture = Image.fromarray(np.array([[RED, BLUE, (1, 2, 3)]], np.uint8))
-    mask, repaired = decode_with_legend(png(picture), "a", LEGEND)
+    mask, _, repaired = decode_mask(png(picture), "a", LEGEND)
     assert mask.tolist() == [[0, 2, IGNORE]] and repaired

@@ -71,7 +71,7 @@ def by_pillow(data: bytes) -> NDArray[np.uint8]:
 def outcome(data: bytes) -> str:
     """What becomes of a mask: its numbers or the error's text."""
     try:
-        mask = decode_mask(data, "m.png")
+        mask = decode_mask(data, "m.png").numbers
     except DataError as error:
         # Pillow names the object from which it read, whose address is never the same
         return str(error).split("<_io")[0]
@@ -118,7 +118,7 @@ def test_any_filters_give_the_mask(mask: NDArray[np.uint8], colour: int, kinds: 
     data = png_of(mask, filters, colour, pieces=pieces)
     plain = decode_plain_png(data)
     assert (plain is not None) == (len(set(filters)) == 1 and filters[0] <= 2)
-    assert (decode_mask(data, "x") == mask).all()
+    assert (decode_mask(data, "x").numbers == mask).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -134,7 +134,7 @@ def test_what_pillow_writes_comes_back(mask: NDArray[np.uint8], mode: str, level
         picture.putpalette(list(range(39)))
     stream = io.BytesIO()
     picture.save(stream, "PNG", compress_level=level, optimize=optimised)
-    assert (decode_mask(stream.getvalue(), "x") == mask).all()
+    assert (decode_mask(stream.getvalue(), "x").numbers == mask).all()
 
 
 @settings(max_examples=400, deadline=None)

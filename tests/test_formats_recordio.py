@@ -12,15 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segwright.errors import DataError
-from segwright.formats.recordio import (
-    MAX_RECORD,
-    Parts,
-    Record,
-    index_records,
-    join_parts,
-    read_records,
-    write_record,
-)
+from segwright.formats.recordio import MAX_RECORD, Parts, Record, index_records, join_parts, read_records, write_record
 
 MAGIC = bytes.fromhex("0a23d7ce")
 

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from segwright.errors import DataError
-from segwright.formats.masks import mask_palette
-from segwright.formats.stored_palette import NO_COLOUR, stored_palette, telling_colours
+from segwright.formats.palettes import NO_COLOUR, mask_palette, palette_colours, stored_palette
 
 COLOURS = [[9, 8, 7], [200, 60, 60], [60, 200, 60], [1, 2, 3]]
 
@@ -50,7 +49,7 @@ def test_damaged_files_end_quietly() -> None:
 
 
 def telling(palette: list[list[int]], values: list[int]) -> list[int] | None:
-    colours = telling_colours(np.array(palette, np.uint8), np.array(values, np.int64))
+    colours = palette_colours(np.array(palette, np.uint8), np.array(values, np.int64))
     return None if colours is None else colours.tolist()
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.formats.exif import turned
+from segwright.formats.exif import transpose
 from segwright.importers import FormatOptions, import_data
 from segwright.storage.blobs import FileBlob
 from tests.helpers.imported import save_mask
@@ -36,7 +36,7 @@ class Photo:
         self.upright = np.zeros(size, np.uint8)
         self.upright[top:bottom, left:right] = 1
         back = {6: 8, 8: 6}.get(orientation, orientation)
-        self.stored = turned(self.upright[..., None], back)[..., 0]
+        self.stored = transpose(self.upright[..., None], back)[..., 0]
         pixels = np.where(self.stored[..., None] == 1, RED, (20, 90, 90)).astype(np.uint8)
         exif = Image.Exif()
         exif[274] = orientation

@@ -210,4 +210,4 @@ def test_masks_are_palette_pictures_with_the_formats_colours(folder: Path) -> No
     with Image.open(mask) as picture:
         assert picture.mode == "P"
         assert (picture.getpalette() or [])[:6] == [128, 64, 128, 70, 130, 180]
-    assert decode_mask(mask.read_bytes(), mask.name).dtype == np.uint8
+    assert decode_mask(mask.read_bytes(), mask.name).numbers.dtype == np.uint8

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from segwright.errors import OutputExistsError, UserError
-from segwright.formats.images import decode_image
-from segwright.formats.masks import decode_mask, mask_palette
+from segwright.formats.images import EncodedImage
+from segwright.formats.masks import decode_mask
+from segwright.formats.palettes import mask_palette
 from segwright.labels import IGNORE, LabelMap, read_class_names
 from segwright.sample_data import CLASS_NAMES, draw_scene
 from segwright.sample_data import dataset as sample
@@ -70,7 +71,7 @@ def test_masks_become_classes_through_the_label_map_only(folder: Path) -> None:
     assert CLASS_NAMES == ("sky", "building", "vegetation", "road", "lane marking", "vehicle", "person")
     for path in sorted((folder / "train_annotation").iterdir()):
         index = int(path.stem.removeprefix("scene_"))
-        mask = decode_mask(path.read_bytes(), path.name)
+        mask = decode_mask(path.read_bytes(), path.name).numbers
         assert mask.shape == (120, 160)
         assert mask[mask != IGNORE].min() >= len(CLASS_NAMES)  # no pixel value is a class index
         np.testing.assert_array_equal(label_map.apply(mask), scene(index, 160, 120, seed=3)[1])
@@ -85,7 +86,7 @@ def test_masks_carry_a_colour_for_every_class(folder: Path) -> None:
 
 def test_images_are_the_drawn_ones(folder: Path) -> None:
     for path in sorted((folder / "train").iterdir()):
-        stored = decode_image(path.read_bytes(), path.name).astype(float)
+        stored = EncodedImage(path.read_bytes(), path.name).decode().astype(float)
         drawn = scene(int(path.stem.removeprefix("scene_")), 160, 120, seed=3)[0]
         assert np.abs(stored - drawn).mean() < 6
 

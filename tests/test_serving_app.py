@@ -229,7 +229,7 @@ def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
                 b'{"image": "/9j/4AAQSkZJRgABAQ=="}',
                 "The body is JSON text with base64 in it: send the bytes of one image",
             ),
-            (b"\0\0\0\x18ftypheic", "The body is a HEIC picture, which is not read: convert it to JPEG."),
+            (b"\0\0\0\x18ftypheic", "The body is a HEIC image, which is not read: convert it to JPEG."),
             (gzip.compress(picture()), "The body is gzip data: unpack it, or send it with the header Content-Encoding"),
         ):
             answer = asked.post(path, content=body)

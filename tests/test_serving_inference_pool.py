@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from segwright.console import PACKAGE_LOGGER
-from segwright.formats.images import PixelFormat, Pixels
+from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
 from segwright.serving.accept import ResponseFormat

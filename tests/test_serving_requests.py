@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from tifffile import imwrite
 
 from segwright.formats import file_types as signatures
-from segwright.formats.images import PixelFormat
+from segwright.formats.pixels import PixelFormat
 from segwright.serving.requests import decode, unknown_mask
 from tests.helpers.served import picture, pixels
 

@@ -13,7 +13,7 @@ from PIL import Image
 import segwright
 from segwright.bundle import read_description
 from segwright.errors import DataError, HyperparameterError
-from segwright.formats.images import PixelFormat
+from segwright.formats.pixels import PixelFormat
 from tests.conftest import Draw, blocks
 from tests.helpers.trainings import settings
 
@@ -147,7 +147,7 @@ def test_an_orientation_is_honoured_in_training_and_prediction_alike(channels_fo
     with pytest.raises(DataError, match="--apply-exif-orientation"):
         segwright.train(channels, tmp_path / "model", settings(), device="cpu")
     segwright.train(channels, tmp_path / "model", settings(apply_exif_orientation="True"), device="cpu")
-    assert read_description(tmp_path / "model").form.upright
+    assert read_description(tmp_path / "model").form.exif_transposed
     segwright.predict_files(tmp_path / "model", [data / "validation"], tmp_path / "masks", device="cpu")
     with Image.open(tmp_path / "masks" / "000.png") as mask:
         assert mask.size == (48, 40)

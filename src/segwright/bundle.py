@@ -28,7 +28,7 @@ from torch import Tensor
 
 import segwright
 from segwright.errors import BundleError, LabelError, UserError
-from segwright.formats.images import PixelFormat
+from segwright.formats.pixels import PixelFormat
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from segwright.storage import (

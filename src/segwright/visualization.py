@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from segwright.formats.images import Pixels
 from segwright.formats.masks import IGNORE_COLOUR
+from segwright.formats.pixels import Pixels
 from segwright.labels import IGNORE
 
 _PERCENTILES: Final = (2, 98)  # of a band, which become black and full brightness

@@ -27,22 +27,15 @@ from starlette.exceptions import HTTPException
 from segwright.data.class_tables import parse_class_table
 from segwright.errors import DataError, UserError
 from segwright.formats.disguises import recognise
-from segwright.formats.images import (
-    PixelFormat,
-    decode_noted_image,
-    decode_reduced,
-    encode_jpeg,
-    image_size,
-    verify_image,
-)
+from segwright.formats.images import EncodedImage, encode_jpeg
 from segwright.formats.manifest import choose_attributes, colour_map, read_manifest, resolve_reference
-from segwright.formats.masks import decode_mask, encode_mask, mask_palette
-from segwright.formats.palette_repair import decode_with_legend
+from segwright.formats.masks import decode_mask, encode_mask
+from segwright.formats.palettes import mask_palette, palette_colours, stored_palette
+from segwright.formats.pixels import PixelFormat
 from segwright.formats.record_protobuf import Record, Value, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.rle import compress_counts
 from segwright.formats.rle_pack import decode_rle_pack
-from segwright.formats.stored_palette import stored_palette, telling_colours
 from segwright.importers.canvas import Canvas
 from segwright.importers.coco import read_coco
 from segwright.importers.colour_tables import read_colour_table
@@ -242,12 +235,13 @@ def _masks() -> list[bytes]:
 
 def _parse_picture(data: bytes) -> None:
     with suppress(UserError):  # of 16 bits or other bands
-        decode_reduced(data, "hostile", PixelFormat(), 4)
-    for upright in (False, True):
-        with suppress(UserError):
-            image_size(data, "hostile", upright)
-        facts = verify_image(data, "hostile", upright)
-        decode_noted_image(data, "hostile", facts.form)
+        EncodedImage(data, "hostile").decode_reduced(PixelFormat(), 4)
+    image = EncodedImage(data, "hostile")
+    image.verify()
+    for exif_transposed in (False, True):
+        image.size(exif_transposed)
+        image.decode(replace(image.pixel_format, exif_transposed=exif_transposed))
+    image.notes(image.pixel_format.bands)
 
 
 def _parse_mask(data: bytes) -> None:
@@ -256,8 +250,8 @@ def _parse_mask(data: bytes) -> None:
     with suppress(UserError):
         mask_palette(data)
         if (palette := stored_palette(data, "hostile")) is not None:
-            telling_colours(palette, np.arange(5))
-    decode_with_legend(data, "hostile", ((0, (1, 2, 3)), (1, (84, 98, 124))))
+            palette_colours(palette, np.arange(5))
+    decode_mask(data, "hostile", ((0, (1, 2, 3)), (1, (84, 98, 124))))
 
 
 def _manifest() -> bytes:

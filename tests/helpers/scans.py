@@ -9,7 +9,7 @@ import numpy as np
 from segwright.checks.findings import ChannelStatistics
 from segwright.checks.scan import PairScan
 from segwright.data.pairs import Pair
-from segwright.formats.images import RGB
+from segwright.formats.pixels import RGB
 from segwright.labels import LabelMap
 from segwright.storage import FileBlob
 

@@ -31,9 +31,9 @@ from segwright.checks.pixel_statistics import AS_THEY_ARE, BandStatistics, Reque
 from segwright.checks.scan import PairScan, combine, fingerprint, scan_pairs
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
-from segwright.formats.images import PixelFormat
-from segwright.formats.masks import mask_palette
-from segwright.formats.palette_repair import Legend
+from segwright.formats.masks import PaletteClasses
+from segwright.formats.palettes import mask_palette
+from segwright.formats.pixels import PixelFormat
 from segwright.labels import LabelMap
 from segwright.wording import counted, sentences
 
@@ -244,7 +244,7 @@ def _sizes(readings: list[PairScan]) -> tuple[tuple[tuple[int, int], int], ...]:
 
 def masks_palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[np.uint8] | None:
     """The colours of all classes in the palette of a mask, [C, 3], where they are distinct and not all grey."""
-    colours = _legend_palette(pair.legend) if pair.legend else mask_palette(pair.mask.read())
+    colours = _classes_palette(pair.palette_classes) if pair.palette_classes else mask_palette(pair.mask.read())
     if colours is None:
         return None
     classes = classes_of(np.arange(256), label_map)
@@ -257,9 +257,9 @@ def masks_palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[
     return palette
 
 
-def _legend_palette(legend: Legend) -> NDArray[np.uint8]:
-    """The colours of a legend as a palette, [256, 3]."""
+def _classes_palette(palette_classes: PaletteClasses) -> NDArray[np.uint8]:
+    """The colours of palette classes as a palette, [256, 3]."""
     palette = np.zeros((256, 3), np.uint8)
-    for index, colour in legend:
+    for index, colour in palette_classes:
         palette[index] = colour
     return palette

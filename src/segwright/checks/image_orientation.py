@@ -18,9 +18,9 @@ from segwright.checks.scan import PairScan
 from segwright.data.pairs import decode_mask_of
 from segwright.errors import DataError
 from segwright.findings import Finding, Severity
-from segwright.formats.exif import transposed_size, turned
-from segwright.formats.images import decode_reduced
-from segwright.formats.masks import MaskArray
+from segwright.formats.exif import transpose, transposed_size
+from segwright.formats.images import EncodedImage
+from segwright.formats.mask_numbers import MaskArray
 from segwright.visualization import displayable
 
 _COMPARED: Final = 20  # pairs
@@ -136,14 +136,14 @@ def _upright_over_stored(reading: PairScan) -> float | None:
     pair = reading.pair
     largest = max(max(reading.image_size) // _LONG_SIDE, 1)
     try:
-        form = replace(reading.form, upright=False)
-        pixels, _ = decode_reduced(pair.image.read(), pair.image.name, form, largest)
+        form = replace(reading.form, exif_transposed=False)
+        pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(form, largest)
         mask = decode_mask_of(pair, pair.mask.read()).numbers
     except DataError:  # it has changed since it was checked; the training will say so
         return None
     grey = displayable(pixels).mean(2, dtype=np.float32)
     stored, upright = (
-        _at_borders(image, mask) for image in (grey, turned(grey[..., None], reading.orientation)[..., 0])
+        _at_borders(image, mask) for image in (grey, transpose(grey[..., None], reading.orientation)[..., 0])
     )
     return upright / stored if stored and upright else None
 

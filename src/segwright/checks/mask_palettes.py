@@ -2,7 +2,7 @@
 
 Programs that reduce colours (Pillow's ADAPTIVE, ImageMagick's PNG8, GIF writers) give each file a palette of its own,
 so that index 1 is road here and sky there. Refuses to guess which class is meant. Masks whose palette says nothing, or
-was corrected by a legend, are not compared; neither is 255, which has no class.
+was corrected by palette classes, are not compared; neither is 255, which has no class.
 """
 
 import json
@@ -19,7 +19,7 @@ from segwright.checks.findings import image_names
 from segwright.checks.mask_values import label_map_place
 from segwright.checks.scan import PairScan
 from segwright.findings import Finding, Severity
-from segwright.formats.stored_palette import NO_COLOUR
+from segwright.formats.palettes import NO_COLOUR
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, FileBlob
 from segwright.wording import listed

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from segwright.checks.scan import PairScan
 from segwright.findings import Finding
-from segwright.formats.notes import Note, NoteKind
+from segwright.formats.pixels import Note, NoteKind
 
 Kind = Literal["image", "mask"]
 

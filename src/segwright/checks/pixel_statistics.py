@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.images import ImageFacts, PixelFormat, Pixels, decode_image
-from segwright.formats.pixel_form import Numbers
+from segwright.formats.images import EncodedImage
+from segwright.formats.pixels import Numbers, PixelFormat, Pixels
 from segwright.wording import sentences
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RequestedFormat:
     @classmethod
     def exactly(cls, form: PixelFormat) -> Self:
         """The wish for just this form."""
-        return cls(form.bands, form.bit_depth, form.upright, form.numbers)
+        return cls(form.bands, form.bit_depth, form.exif_transposed, form.numbers)
 
     def of(self, natural: PixelFormat) -> PixelFormat:
         """The form that an image of some natural form is to have."""
@@ -111,16 +111,16 @@ class BandStatistics:
     std: tuple[float, ...]
 
 
-def read_form(data: bytes, name: str, facts: ImageFacts, wish: RequestedFormat) -> tuple[PixelFormat, BandSums | None]:
+def read_form(image: EncodedImage, wish: RequestedFormat) -> tuple[PixelFormat, BandSums | None]:
     """The form that an image gets, and its sums where it is to be normalised by its own statistics.
 
     Raises DataError where the file cannot have that form.
     """
-    form = wish.of(facts.form)
-    if form.is_plain_colour and facts.form.is_plain_colour:
+    form = wish.of(image.pixel_format)
+    if form.is_plain_colour and image.pixel_format.is_plain_colour:
         return form, None
-    image = decode_image(data, name, form)
-    return form, None if form.is_plain_colour else BandSums.over(image, facts.no_data)
+    pixels = image.decode(form)
+    return form, None if form.is_plain_colour else BandSums.over(pixels, image.no_data)
 
 
 def settle_form(readings: Sequence["PairScan"], channel: str) -> PixelFormat:

@@ -23,7 +23,7 @@ from segwright.data.channels import Channels, Split, read_names
 from segwright.data.pairs import Pairing
 from segwright.data.pipe_mode import FifoStream
 from segwright.errors import DataError, LabelError
-from segwright.formats.images import PixelFormat
+from segwright.formats.pixels import PixelFormat
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names, read_class_names
 from segwright.palettes import default_palette

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from segwright.checks.pixel_statistics import AS_THEY_ARE, BandSums, RequestedFormat, read_form
 from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError, FractionError
-from segwright.formats.images import ImageFacts, PixelFormat, decode_image, verify_image
-from segwright.formats.masks import MaskArray
-from segwright.formats.notes import Note
-from segwright.formats.stored_palette import stored_palette, telling_colours
+from segwright.formats.images import EncodedImage
+from segwright.formats.mask_numbers import MaskArray
+from segwright.formats.palettes import palette_colours, stored_palette
+from segwright.formats.pixels import Note, PixelFormat
 from segwright.labels import HIGHEST_PIXEL, NO_DATA
 from segwright.resources import available_cores
 
@@ -63,8 +63,8 @@ class PairScan:
     sums: BandSums | None = None
     """Sums over the image's bands, where it is not plain 8-bit colour."""
     colours: NDArray[np.int32] | None = None
-    """The palette's colours of `values`, [N], as `telling_colours` gives them; None where none say anything, or where a
-    legend has corrected the mask."""
+    """The palette's colours of `values`, [N], as `palette_colours` gives them; None where none say anything, or where
+    palette classes correct the mask."""
 
 
 def scan_pairs(
@@ -111,35 +111,37 @@ def scan_pair(pair: Pair, wish: RequestedFormat = AS_THEY_ARE) -> PairScan | str
     FractionError for numbers between whole ones, since other masks of their origin may be wrong unseen.
     """
     try:
-        image, mask = pair.image.read(), pair.mask.read()
-        facts = verify_image(image, pair.image.name, wish.upright)
-        numbers, repaired, mask_notes = decode_mask_of(pair, mask)
-        palette = None if pair.legend else stored_palette(mask, pair.mask.name)
+        image, mask = EncodedImage(pair.image.read(), pair.image.name), pair.mask.read()
+        image.verify()
+        numbers, mask_notes, repaired = decode_mask_of(pair, mask)
+        palette = None if pair.palette_classes else stored_palette(mask, pair.mask.name)
     except FractionError:
         raise
     except DataError as error:
         return str(error)
     values, counts = _count(numbers)
-    same = "bytes" if image == mask and len(values) > 1 else "picture" if _shows(image, facts, numbers, values) else ""
+    natural = replace(image.pixel_format, exif_transposed=wish.upright)
+    is_copy = image.data == mask and len(values) > 1
+    same = "bytes" if is_copy else "picture" if _shows(image, natural, numbers, values) else ""
     if same:
         raise DataError(
             f"{pair.mask.name} would be its own image: it holds the same {same} as {pair.image.name}. Check which "
             "folder holds the masks."
         )
-    misfit, form, sums = "", facts.form, None
+    misfit, form, sums = "", natural, None
     try:
-        form, sums = read_form(image, pair.image.name, facts, wish)
+        form, sums = read_form(image, wish)
     except DataError as error:
         misfit = str(error)
     height, width = numbers.shape
     key = pair.key.encode(errors="surrogateescape")
-    parts = [key, image, mask]
+    parts = [key, image.data, mask]
     if repaired:
-        parts.append(repr(pair.legend).encode())
+        parts.append(repr(pair.palette_classes).encode())
     digests = [hashlib.sha256(part).digest() for part in parts]
     return PairScan(
         pair=pair,
-        image_size=(facts.height, facts.width),
+        image_size=image.size(wish.upright),
         mask_size=(height, width),
         values=values,
         counts=counts,
@@ -147,22 +149,22 @@ def scan_pair(pair: Pair, wish: RequestedFormat = AS_THEY_ARE) -> PairScan | str
         image_digest=digests[1],
         mask_digest=digests[2],
         form=form,
-        orientation=facts.orientation,
+        orientation=image.orientation,
         misfit=misfit,
-        image_notes=tuple(note for note in facts.notes if note.kind != "band" or form.bands <= facts.form.bands),
+        image_notes=image.notes(form.bands),
         mask_notes=mask_notes,
         repaired=repaired,
         sums=sums,
-        colours=None if palette is None else telling_colours(palette, values),
+        colours=None if palette is None else palette_colours(palette, values),
     )
 
 
-def _shows(image: bytes, facts: ImageFacts, numbers: MaskArray, values: NDArray[np.int64]) -> bool:
+def _shows(image: EncodedImage, natural: PixelFormat, numbers: MaskArray, values: NDArray[np.int64]) -> bool:
     """Whether a mask of so many values that it may be a picture is that of the image in grey, saved anew."""
-    may_be = len(values) >= _AS_IN_A_PICTURE and numbers.shape == (facts.height, facts.width)
-    if not may_be or not facts.form.is_plain_colour:
+    may_be = len(values) >= _AS_IN_A_PICTURE and numbers.shape == image.size(natural.exif_transposed)
+    if not may_be or not natural.is_plain_colour:
         return False
-    grey = decode_image(image, "image", replace(facts.form, bands=1))[::_EACH, ::_EACH, 0]
+    grey = image.decode(replace(natural, bands=1))[::_EACH, ::_EACH, 0]
     if grey.min() == grey.max():
         return False
     shown = numbers[::_EACH, ::_EACH]

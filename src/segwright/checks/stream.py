@@ -12,7 +12,7 @@ from segwright.checks.pixel_statistics import RequestedFormat, settle_form
 from segwright.checks.scan import scan_pair
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
-from segwright.formats.images import PixelFormat
+from segwright.formats.pixels import PixelFormat
 from segwright.labels import LabelMap
 
 

@@ -18,6 +18,7 @@ from segwright.cli.flags import with_boolean_values
 from segwright.cli.shared import app
 from segwright.console import results_console, set_up_logging
 from segwright.errors import UserError
+from segwright.formats.quiet import silence_decoders
 from segwright.resources import ensure_temporary_folder
 from segwright.standard_streams import MESSAGES, OUTPUT, OutputClosedError, finish_streams, prepare_streams
 from segwright.wording import plain
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     set_up_logging()
     keep_freed_memory()
+    silence_decoders()
     tokens = with_boolean_values(sys.argv[1:] if arguments is None else arguments)
     try:
         ensure_temporary_folder()

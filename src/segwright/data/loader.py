@@ -28,7 +28,8 @@ from segwright.data.pipe_batches import BatchStream
 from segwright.data.sampler import EpochSampler, SampleIndex
 from segwright.data.transforms import Crop, fixed_crop, random_crop
 from segwright.errors import DataError, UserError
-from segwright.formats.images import RGB, PixelFormat, Pixels
+from segwright.formats.pixels import RGB, PixelFormat, Pixels
+from segwright.formats.quiet import silence_decoders
 from segwright.labels import IGNORE, LabelMap
 from segwright.resources import available_cores
 from segwright.storage import BytesBlob
@@ -306,6 +307,7 @@ def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
+    silence_decoders()
     # Both signals may reach the whole process group; only the parent decides what they mean. It ends workers by
     # SIGTERM as well, if they do not end by themselves: they do, a while after it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -19,7 +19,7 @@ from segwright.formats.manifest import (
     read_manifest,
     resolve_reference,
 )
-from segwright.formats.palette_repair import Legend
+from segwright.formats.masks import PaletteClasses
 from segwright.storage import Blob, Cache, Location, S3Location, open_blob, with_tags
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def manifest_pairs(manifest: Location, attributes: Sequence[str] | None, cache: 
     width = len(str(lines[-1].number))
     return Pairing(
         tuple(
-            Pair(f"line {line.number:0{width}}", image, mask, _legend(line, names, manifest))
+            Pair(f"line {line.number:0{width}}", image, mask, _palette_classes(line, names, manifest))
             for line, image, mask in zip(lines, blobs[: len(lines)], blobs[len(lines) :], strict=True)
         )
     )
@@ -63,7 +63,7 @@ def referred(line: ManifestLine, attribute: str, manifest: Location, cache: Cach
     return open_blob(reference, cache)
 
 
-def legend_of(metadata: Any, name: str) -> Legend:
+def palette_classes_of(metadata: Any, name: str) -> PaletteClasses:
     """The colours that metadata give to indices; none where they speak of something else. Raises DataError."""
     entries = colour_map(metadata, name) or {}
     return tuple((index, entry.colour) for index, entry in sorted(entries.items()) if entry.colour is not None)
@@ -86,9 +86,9 @@ def _tagged(blobs: Sequence[Blob], manifest: Location) -> list[Blob]:
     return tagged
 
 
-def _legend(line: ManifestLine, names: Attributes, manifest: Location) -> Legend:
+def _palette_classes(line: ManifestLine, names: Attributes, manifest: Location) -> PaletteClasses:
     metadata = line.attributes.get(names.metadata) if names.metadata else None
-    return () if metadata is None else legend_of(metadata, _where(line, str(names.metadata), manifest))
+    return () if metadata is None else palette_classes_of(metadata, _where(line, str(names.metadata), manifest))
 
 
 def _where(line: ManifestLine, attribute: str, manifest: Location) -> str:

@@ -5,7 +5,6 @@ Knows decoders and label maps. Refuses to know where bytes lie, and crops, batch
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from segwright.data.transforms import Crop, apply_crop
 from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
-from segwright.formats.images import RGB, PixelFormat, Pixels, decode_image, decode_reduced, image_size
-from segwright.formats.masks import MaskArray, decode_noted_mask
-from segwright.formats.notes import Note
-from segwright.formats.palette_repair import Legend, decode_with_legend
+from segwright.formats.images import EncodedImage
+from segwright.formats.mask_numbers import MaskArray
+from segwright.formats.masks import DecodedMask, PaletteClasses, decode_mask
+from segwright.formats.pixels import RGB, PixelFormat, Pixels
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob
 
@@ -31,8 +30,8 @@ class Pair:
     key: str
     image: Blob
     mask: Blob
-    legend: Legend = ()
-    """The colours of the mask's indices, where somebody told them: they correct a wrong palette."""
+    palette_classes: PaletteClasses = ()
+    """The colours of the mask's indices, where a labelling tool states them: they correct a wrong palette."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def read_pair(
     Raises DataError where bytes cannot be read or decoded, where the two sizes differ, and where the mask holds a
     class of `num_classes` or more; None stands for a mask that was checked before.
     """
-    image = decode_image(pair.image.read(), pair.image.name, form)
+    image = EncodedImage(pair.image.read(), pair.image.name).decode(form)
     return image, _fitting(pair, label_map, image.shape[:2], num_classes)
 
 
@@ -74,10 +73,10 @@ def read_crop(
     `draw` makes the crop of height and width. A JPEG of which the crop shows a reduced copy is decoded at a half, a
     quarter or an eighth of its size, never smaller than the copy. Raises DataError as `read_pair` does.
     """
-    data = pair.image.read()
-    height, width = image_size(data, pair.image.name, form.upright)
+    image = EncodedImage(pair.image.read(), pair.image.name)
+    height, width = image.size(form.exif_transposed)
     crop = draw(height, width)
-    pixels, reduction = decode_reduced(data, pair.image.name, form, crop.reduction, spare=True)
+    pixels, reduction = image.decode_reduced(form, crop.reduction, spare=True)
     mask = _fitting(pair, label_map, (height, width), num_classes)
     return apply_crop(crop, pixels, mask, padding, reduction, form.bands)
 
@@ -87,20 +86,9 @@ def read_mask(pair: Pair) -> MaskArray:
     return decode_mask_of(pair, pair.mask.read()).numbers
 
 
-class DecodedMask(NamedTuple):
-    """The numbers in a mask, [H, W], whether its legend had to correct them, and what is assumed of them."""
-
-    numbers: MaskArray
-    repaired: bool = False
-    notes: tuple[Note, ...] = ()
-
-
 def decode_mask_of(pair: Pair, data: bytes) -> DecodedMask:
     """Decode the bytes of a pair's mask; raises DataError."""
-    if pair.legend:
-        return DecodedMask(*decode_with_legend(data, pair.mask.name, pair.legend))
-    numbers, notes = decode_noted_mask(data, pair.mask.name)
-    return DecodedMask(numbers, notes=notes)
+    return decode_mask(data, pair.mask.name, pair.palette_classes)
 
 
 def _fitting(pair: Pair, label_map: LabelMap, size: tuple[int, ...], num_classes: int | None) -> NDArray[np.uint8]:

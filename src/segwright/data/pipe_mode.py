@@ -17,11 +17,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Final
 
-from segwright.data.manifests import legend_of
+from segwright.data.manifests import palette_classes_of
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
 from segwright.formats.manifest import is_json, parse_object
-from segwright.formats.palette_repair import Legend
+from segwright.formats.masks import PaletteClasses
 from segwright.formats.recordio import Record, read_records
 from segwright.storage import BytesBlob
 
@@ -175,14 +175,16 @@ def _grouped(stream: IO[bytes], path: Path) -> Iterator[Pair]:
                 f"{path} ends after record {image.number + len(rest)}, in the middle of a pair: image, mask"
                 f"{', metadata' if width == 3 else ''} must follow one another. Did its writer end early?"
             )
-        legend = _legend(rest[1], path) if width == 3 else ()
-        yield Pair(f"{path.name} pair {number}", _held(image, path), _held(rest[0], path), legend=legend)
+        palette_classes = _palette_classes(rest[1], path) if width == 3 else ()
+        yield Pair(
+            f"{path.name} pair {number}", _held(image, path), _held(rest[0], path), palette_classes=palette_classes
+        )
 
 
 def _held(record: Record, path: Path) -> BytesBlob:
     return BytesBlob(f"{path} record {record.number} (byte {record.offset})", record.payload)
 
 
-def _legend(record: Record, path: Path) -> Legend:
+def _palette_classes(record: Record, path: Path) -> PaletteClasses:
     name = f"{path} record {record.number} (byte {record.offset})"
-    return legend_of(parse_object(record.payload, name), name)
+    return palette_classes_of(parse_object(record.payload, name), name)

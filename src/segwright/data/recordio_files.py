@@ -9,11 +9,11 @@ Source: SageMaker's contract, section 2.2.
 from pathlib import Path
 from typing import Final
 
-from segwright.data.manifests import legend_of
+from segwright.data.manifests import palette_classes_of
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
 from segwright.formats.manifest import is_json, parse_object
-from segwright.formats.palette_repair import Legend
+from segwright.formats.masks import PaletteClasses
 from segwright.formats.recordio import index_records, join_parts
 from segwright.storage import FileRangesBlob, Location
 
@@ -51,12 +51,12 @@ def record_pairs(file: Location) -> Pairing:
                 f"pair {number:0{digits}}",
                 blobs[first],
                 blobs[first + 1],
-                _legend(blobs[first + 2]) if width == 3 else (),
+                _palette_classes(blobs[first + 2]) if width == 3 else (),
             )
             for number, first in enumerate(range(0, len(blobs), width))
         )
     )
 
 
-def _legend(metadata: FileRangesBlob) -> Legend:
-    return legend_of(parse_object(metadata.read(), metadata.name), metadata.name)
+def _palette_classes(metadata: FileRangesBlob) -> PaletteClasses:
+    return palette_classes_of(parse_object(metadata.read(), metadata.name), metadata.name)

@@ -22,7 +22,7 @@ def pair_digest(pair: Pair) -> int:
     Where the pair stands in the stream does not count. A stream has no file names either, so these digests cannot be
     compared with the fingerprint of a folder or a manifest, which covers names.
     """
-    parts = (pair.image.read(), pair.mask.read(), repr(pair.legend).encode())
+    parts = (pair.image.read(), pair.mask.read(), repr(pair.palette_classes).encode())
     digests = b"".join(hashlib.sha256(part).digest() for part in parts)
     return int.from_bytes(hashlib.sha256(digests).digest()[:_BYTES], "little")
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.formats.images import Pixels
+from segwright.formats.pixels import Pixels
 from segwright.labels import IGNORE
 
 _SMALLEST_SCALE: Final = 0.5

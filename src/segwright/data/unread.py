@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Protocol
 
-from segwright.formats.file_signatures import is_unread_picture
-from segwright.formats.file_types import sniff
+from segwright.formats.file_types import is_unread_image, sniff
 from segwright.storage import Blob, FileBlob
 from segwright.wording import counted, listed
 
@@ -124,5 +123,5 @@ def _is_picture(blob: Blob) -> bool:
         head = stream.read(132)
         if sniff(head) == "BMP":  # BM may begin any text
             return head[6:10] == bytes(4)
-        return sniff(head) is not None or is_unread_picture(head)
+        return sniff(head) is not None or is_unread_image(head)
     return False

@@ -13,7 +13,7 @@ from segwright.data.pairs import Pair, read_pair
 from segwright.data.transforms import apply_crop, center_crop
 from segwright.errors import DataError
 from segwright.evaluation.metrics import ConfusionMatrix
-from segwright.formats.images import RGB, PixelFormat, Pixels
+from segwright.formats.pixels import RGB, PixelFormat, Pixels
 from segwright.inference.logits import image_mask
 from segwright.labels import LabelMap
 from segwright.networks import SegmentationNetwork

@@ -1,17 +1,17 @@
-"""How a camera was held (EXIF orientation): reading the note beside the pixels, and turning pixels upright.
-
-Knows where JPEG, PNG, WebP and TIFF keep that note, and reads it without decoding anything. Refuses to know whether
-it is to be honoured: `images` decides that. A damaged note counts as none.
+"""EXIF orientation: read without decoding anything, and applied to pixels. A damaged note counts as none.
 
 Source: TIFF 6.0, section 2 and tag 274, which EXIF 2.32 embeds; BigTIFF for its wider fields; PNG specification (third
 edition), chunk eXIf; WebP container specification, chunk EXIF.
 """
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from segwright.formats.file_types import Container
+from segwright.formats.png import chunks
 
 ORIENTATION_TAG: Final = 274
 
@@ -28,33 +28,30 @@ _FLIP_CODES: Final = {(1,): 1, (0, 1): -1, (0,): 0}
 _OPENCV_BANDS: Final = (3, 4)  # OpenCV turns these ten times as fast as numpy; more bands it does not exchange
 
 
-def exif_orientation(data: bytes, container: str | None) -> int:
-    """Orientation of a picture, 1 to 8, where 1 is upright and what counts when nothing legible is noted.
-
-    `container` is what `signatures.sniff` says of `data`.
-    """
+def exif_orientation(data: bytes, container: Container | None) -> int:
+    """Orientation of an image in the format that `sniff` found, 1 to 8; 1 where none is noted legibly."""
     match container:
         case "JPEG":
             exif = _jpeg_exif(data)
         case "PNG":
-            exif = _chunk(data, b"eXIf", start=8, kind_first=False)
+            exif = next((data[first + 8 : end - 4] for kind, first, end in chunks(data) if kind == b"eXIf"), b"")
         case "WebP":
-            exif = _chunk(data, b"EXIF", start=12, kind_first=True)
+            exif = _webp_exif(data)
         case "TIFF":
             exif = data
         case _:
             return 1
-    entry = _Entry.find(exif.removeprefix(_PREFIX))
+    entry = _find_entry(exif.removeprefix(_PREFIX))
     return entry.value if entry is not None and 1 <= entry.value <= 8 else 1
 
 
 def transposed_size(height: int, width: int, orientation: int) -> tuple[int, int]:
-    """Height and width after `turned`."""
+    """Height and width after `transpose`."""
     return (width, height) if orientation >= 5 else (height, width)
 
 
-def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn and mirror pixels [H, W, bands] of a noted orientation so that the picture stands upright; contiguous."""
+def transpose(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels [H, W, bands] of a noted orientation turned and mirrored so that the image is upright; contiguous."""
     axes = _MIRRORED[(orientation - 1) % 4]
     if pixels.shape[2] in _OPENCV_BANDS:
         pixels = cv2.transpose(pixels) if orientation >= 5 else pixels
@@ -64,82 +61,71 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def without_orientation(tiff: bytes) -> bytes:
-    """The same TIFF file with orientation 1, for readers that turn pictures without being asked."""
-    entry = _Entry.find(tiff)
-    return tiff if entry is None or entry.value == 1 else entry.overwritten(tiff, 1)
+    """The same TIFF file with orientation 1, for decoders that transpose images on their own."""
+    entry = _find_entry(tiff)
+    if entry is None or entry.value == 1:
+        return tiff
+    numbers = ((ORIENTATION_TAG, 2), (_SHORT, 2), (1, entry.width), (1, 2), (0, entry.width - 2))
+    upright = b"".join(number.to_bytes(size, entry.order) for number, size in numbers)
+    return tiff[: entry.start] + upright + tiff[entry.start + len(upright) :]
 
 
-class _Entry:
-    """The entry of a TIFF directory that holds the orientation.
-
-    An entry is tag, type, number of values, value: 2, 2, 4, 4 bytes, in BigTIFF 2, 2, 8, 8.
+class _Entry(NamedTuple):
+    """The entry of a TIFF directory that holds the orientation: tag, type, number of values, value, of 2, 2, `width`
+    and `width` bytes.
     """
 
-    def __init__(self, tiff: bytes, position: int, width: int, order: Literal["little", "big"]) -> None:
-        self._position, self._width, self._order = position, width, order
-        kind = int.from_bytes(tiff[position + 2 : position + 4], order)
-        at = position + 4 + width
-        self.value = int.from_bytes(tiff[at : at + 2], order) if kind == _SHORT else 0
+    start: int
+    width: int
+    order: Literal["little", "big"]
+    value: int
 
-    @classmethod
-    def find(cls, tiff: bytes) -> "_Entry | None":
-        """Look for the orientation in the first directory; None where there is none, or no directory."""
-        order = _BYTE_ORDERS.get(tiff[:2])
-        if order is None:
-            return None
 
-        def number(at: int, size: int) -> int:
-            return int.from_bytes(tiff[at : at + size], order)
-
-        match number(2, 2):
-            case 42:
-                width, directory, first = 4, number(4, 4), 2
-            case 43:
-                width, directory, first = 8, number(8, 8), 8
-            case _:
-                return None
-        size = 4 + 2 * width
-        entries = min(number(directory, first), 0xFFFF)
-        for position in range(directory + first, min(directory + first + entries * size, len(tiff)), size):
-            if number(position, 2) == ORIENTATION_TAG:
-                return cls(tiff, position, width, order)
+def _find_entry(tiff: bytes) -> _Entry | None:
+    """The orientation in the first directory; None where there is none, or no directory."""
+    order = _BYTE_ORDERS.get(tiff[:2])
+    if order is None:
         return None
 
-    def overwritten(self, tiff: bytes, value: int) -> bytes:
-        """The file with another value in this entry."""
-        numbers = ((ORIENTATION_TAG, 2), (_SHORT, 2), (1, self._width), (value, 2), (0, self._width - 2))
-        entry = b"".join(number.to_bytes(size, self._order) for number, size in numbers)
-        return tiff[: self._position] + entry + tiff[self._position + len(entry) :]
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(tiff[start : start + size], order)
+
+    match number(2, 2):
+        case 42:
+            width, directory, first = 4, number(4, 4), 2
+        case 43:  # BigTIFF
+            width, directory, first = 8, number(8, 8), 8
+        case _:
+            return None
+    size = 4 + 2 * width
+    entries = min(number(directory, first), 0xFFFF)
+    for start in range(directory + first, min(directory + first + entries * size, len(tiff)), size):
+        if number(start, 2) == ORIENTATION_TAG:
+            value = number(start + 4 + width, 2) if number(start + 2, 2) == _SHORT else 0
+            return _Entry(start, width, order, value)
+    return None
 
 
 def _jpeg_exif(data: bytes) -> bytes:
     """Content of the first EXIF segment, or nothing; stops where the pixels begin."""
-    at = data.find(b"\xff", 2)
-    while 0 <= at < len(data) - 4 and data[at + 1] not in _AFTER_THE_HEADER:
-        if data[at + 1] == 0xFF:  # a marker may be preceded by any number of these
-            at += 1
+    start = data.find(b"\xff", 2)
+    while 0 <= start < len(data) - 4 and data[start + 1] not in _AFTER_THE_HEADER:
+        if data[start + 1] == 0xFF:  # a marker may be preceded by any number of these
+            start += 1
             continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        if data[at + 1] == _APP1 and data.startswith(_PREFIX, at + 4):
-            return data[at + 4 : end]
-        at = data.find(b"\xff", end)
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+        if data[start + 1] == _APP1 and data.startswith(_PREFIX, start + 4):
+            return data[start + 4 : end]
+        start = data.find(b"\xff", end)
     return b""
 
 
-def _chunk(data: bytes, kind: bytes, start: int, kind_first: bool) -> bytes:
-    """Content of the first chunk of one kind in a PNG or WebP file, or nothing.
-
-    A PNG's chunk is length, kind, content, checksum; WebP's is kind, length, content, rounded up to an even length.
-    """
-    at = start
-    while at + 8 <= len(data):
-        if kind_first:
-            found, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-            step = 8 + length + length % 2
-        else:
-            found, length = data[at + 4 : at + 8], int.from_bytes(data[at : at + 4])
-            step = 12 + length
-        if found == kind:
-            return data[at + 8 : at + 8 + length]
-        at += step
+def _webp_exif(data: bytes) -> bytes:
+    """Content of the chunk EXIF, or nothing. A chunk is kind, length, content, rounded up to an even length."""
+    start = 12
+    while start + 8 <= len(data):
+        length = int.from_bytes(data[start + 4 : start + 8], "little")
+        if data[start : start + 4] == b"EXIF":
+            return data[start + 8 : start + 8 + length]
+        start += 8 + length + length % 2
     return b""

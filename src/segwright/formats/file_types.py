@@ -1,9 +1,12 @@
-"""What can be said of a picture before a decoder sees it: its format, and whether it is too large.
+"""What the first bytes of a file say: one of the five image formats that are read, or a known other one.
 
-Knows the signatures of the five formats that are read and the largest picture that is accepted. Needs nothing but the
-standard library, for those who read no pictures. Refuses to know headers and pixels.
+Needs nothing but the standard library, for those who read no images.
+
+Source: the formats' own specifications; ISO/IEC 14496-12 for the brands behind `ftyp`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Literal
 
 from segwright.errors import DataError, TooLargeError
@@ -11,12 +14,49 @@ from segwright.errors import DataError, TooLargeError
 Container = Literal["JPEG", "PNG", "TIFF", "BMP", "WebP"]
 
 MAX_PIXELS: Final = 178_956_970
-"""Largest picture that is opened, in pixels: Pillow's own limit against decompression bombs (half a gigabyte
-as RGB). Pictures of other bands have at most as many numbers as the largest RGB picture, three for each pixel, and
-half or a quarter as many where they take 32 or 64 bits.
+"""Largest image that is opened, in pixels: Pillow's own limit against decompression bombs (half a gigabyte as RGB).
+Other images hold at most as many numbers as the largest RGB image, and half or a quarter as many of 32 or 64 bits.
 """
 
 _TIFF_SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_JPEG: Final = "convert it to JPEG"
+_PNG: Final = "convert it to PNG"
+_TIFF: Final = "convert it to TIFF"
+_FRAMES: Final = "save its frames as JPEG"
+_UNPACK: Final = "unpack it"
+_SAVE: Final = "save its pixels as PNG or TIFF"
+
+_UNREAD: Final[tuple[tuple[int, bytes, str, str], ...]] = (
+    (0, b"GIF8", "a GIF image", _PNG),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image", _TIFF),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 image", _TIFF),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL image", _PNG),
+    (0, b"\xff\x0a", "a JPEG XL image", _PNG),
+    (0, b"8BPS", "a Photoshop image", _PNG),
+    (0, b"\x76\x2f\x31\x01", "an OpenEXR image", _TIFF),
+    *((0, b"P%d\n" % kind, "a PBM, PGM or PPM image", _PNG) for kind in range(1, 7)),
+    (0, b"SIMPLE  =", "a FITS image", _TIFF),
+    (128, b"DICM", "a DICOM image", _TIFF),
+    (344, b"n+1\0", "a NIfTI volume", "save its slices as PNG or TIFF"),
+    (0, b"\x93NUMPY", "a NumPy array (.npy)", _SAVE),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", _SAVE),
+    (0, b"CDF", "a NetCDF file", _SAVE),
+    (0, b"\x80\x04\x95", "a Python pickle", _SAVE),
+    (0, b"\x0a\x23\xd7\xce", "a RecordIO stream", "give the image itself"),
+    (0, b"%PDF", "a PDF document", "export its image as PNG or JPEG"),
+    (0, b"PK\x03\x04", "a ZIP archive", _UNPACK),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
+    (0, b"Rar!\x1a\x07", "an RAR archive", _UNPACK),
+    (257, b"ustar", "a tar archive", _UNPACK),
+    (0, b"\x1a\x45\xdf\xa3", "a video (Matroska or WebM)", _FRAMES),
+    (8, b"AVI ", "an AVI video", _FRAMES),
+    (0, b"\0\x05\x16\x07", 'a file of attributes that macOS leaves ("._")', "leave it out"),
+)
+"""Offset, first bytes, name and cure of files that are not read."""
+
+_HEIC: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"mif2", b"msf1")
+_LONGEST_BRANDS: Final = 128  # bytes of the box that lists them
 
 
 def sniff(data: bytes) -> Container | None:
@@ -32,20 +72,64 @@ def sniff(data: bytes) -> Container | None:
     return "WebP" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
+def is_gif(data: bytes) -> bool:
+    """Whether the first bytes of a file announce a GIF, which is read as a mask only."""
+    return data.startswith((b"GIF87a", b"GIF89a"))
+
+
+def unread_type(head: bytes) -> tuple[str, str] | None:
+    """The name of a known file type that is not read and the cure, from the first 348 bytes of a file; else None."""
+    if head[4:8] == b"ftyp":
+        found: tuple[str, str] | None = _by_brand(head)
+    else:
+        found = next((entry[2:] for entry in _UNREAD if head.startswith(entry[1], entry[0])), None)
+    return found and (f"{found[0]}, which is not read", found[1])
+
+
+def is_unread_image(head: bytes) -> bool:
+    """Whether the first bytes of a file, 132 of them, are those of an image of a format that is not read."""
+    found = unread_type(head)
+    return found is not None and " image" in found[0]
+
+
 def check_size(height: int, width: int, name: str, bands: int = 3, bits: int = 8) -> None:
-    """Raise TooLargeError for a picture with more than MAX_PIXELS, or with more numbers in all its bands than are read,
-    and DataError for one without pixels.
+    """Raise TooLargeError for an image of more than MAX_PIXELS, or of more numbers in all its bands than are read, and
+    DataError for one without pixels.
     """
     if height < 1 or width < 1:
         raise DataError(f"{name} has no pixels: its size is {width} x {height}.")
     if height * width > MAX_PIXELS:
         raise TooLargeError(
             f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read at most: "
-            "cut it into smaller pictures."
+            "cut it into smaller images."
         )
     most = 3 * MAX_PIXELS * 16 // max(bits, 16)
     if height * width * bands > most:
         raise TooLargeError(
             f"{name} has {width} x {height} pixels of {bands} bands, more than the {most:,} numbers that "
-            "are read at most: cut it into smaller pictures."
+            "are read at most: cut it into smaller images."
         )
+
+
+@contextmanager
+def damage_as_data_error(what: str) -> Iterator[None]:
+    """Raise DataError, `what` and the decoder's own words, for whatever a decoder raises on damaged bytes, which is not
+    limited to OSError. MemoryError says nothing about the file and stays.
+    """
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(f"{what}: {error}.") from error
+
+
+def _by_brand(head: bytes) -> tuple[str, str]:
+    """What a file is by the brands of the container that HEIC, AVIF and videos share."""
+    major, end = head[8:12], min(int.from_bytes(head[:4], "big"), _LONGEST_BRANDS)
+    others = [head[start : start + 4] for start in range(16, end, 4)]
+    if major in (b"avif", b"avis") or (major in _HEIC and b"avif" in others):
+        return "an AVIF image", _JPEG
+    if major in _HEIC:
+        return "a HEIC image", _JPEG
+    return ("a raw image of a Canon camera", _JPEG) if major == b"crx " else ("a video (MP4 or MOV)", _FRAMES)

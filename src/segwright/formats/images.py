@@ -1,15 +1,13 @@
-"""Pictures: bytes to pixels and back.
+"""Encoded images: one object a file, whose header is parsed once.
 
-Knows how the usual formats become bands of numbers, how to find out cheaply whether a file is whole, and how to
-decode a JPEG at a fraction of its size. Every 8-bit picture is RGB by nature: grey, palette and CMYK become RGB,
-transparency is dropped. Other numbers and further bands stay as they are (`multiband`): what does not have the form
-that is asked for is refused and never squeezed. What is dropped or assumed is noted (`notes`). The orientation noted by
-a camera (EXIF) is applied on request only: masks carry none, and a pair has to stay aligned. Refuses to know masks.
+Every 8-bit image is RGB by nature: grey, palette and CMYK become RGB, transparency is dropped. Other numbers and
+further bands stay as they are (`deep_images`): an image without the requested format is refused, never squeezed. EXIF
+orientation is applied on request only: masks carry none, and a pair has to stay aligned.
 """
 
 import io
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import simplejpeg
@@ -17,16 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.errors import DataError
-from segwright.formats.deep_images import open_deep_png, open_tiff
+from segwright.formats.deep_images import DeepImage, open_deep_png, open_deep_tiff
 from segwright.formats.disguises import has_changed_line_ends
-from segwright.formats.eight_bit import EIGHT_BIT_MODES, EightBitPicture
-from segwright.formats.exif import exif_orientation, transposed_size, turned
+from segwright.formats.exif import exif_orientation, transpose, transposed_size
 from segwright.formats.file_types import check_size, sniff
-from segwright.formats.notes import Note
-from segwright.formats.pillow import open_picture, stored_bits
-from segwright.formats.pixel_form import RGB as RGB
-from segwright.formats.pixel_form import PixelFormat as PixelFormat
-from segwright.formats.pixel_form import Pixels as Pixels
+from segwright.formats.pillow import PillowImage, open_image, stored_bits
+from segwright.formats.pixels import RGB, Note, PixelFormat, Pixels
 from segwright.formats.tiff import Tiff
 
 IMAGE_SUFFIXES: Final = (
@@ -36,102 +30,133 @@ IMAGE_SUFFIXES: Final = (
 """Endings, in lower case, of the files that are looked for as images; their bytes decide what they are."""
 
 _JPEG_COLOURS: Final = {1: "GRAY", 3: "RGB"}
-_SPARE: Final = {"RGB": "RGBX"}
 _SCAN: Final = 0xDAFF  # the marker before a scan, FF DA
-_MOST_SCANS: Final = 500  # of a progressive JPEG; encoders make about ten, and each passes over the whole picture
+_MOST_SCANS: Final = 500  # of a progressive JPEG; encoders make about ten, and each passes over the whole image
 _DAMAGE: Final = ("Corrupt JPEG data", "Premature end of JPEG")
 _JPEG_BLOCK: Final = 8  # pixels; also the largest divisor
 
 
-@dataclass(frozen=True)
-class ImageFacts:
-    """What `verify_image` finds out: height and width, after rotation where that was asked for; the natural form of
-    the file, with which `decode_image` gives just that size; and the orientation that is noted, 1 to 8, 1 also where
-    none is.
+class EncodedImage:
+    """An image as bytes, with what its header says. `name` is for messages only.
+
+    `height` and `width` are as stored. Raises DataError for bytes that are no image and for a damaged header,
+    TooLargeError for more than MAX_PIXELS.
     """
 
-    height: int
-    width: int
-    form: PixelFormat
-    orientation: int
-    notes: tuple[Note, ...] = ()
-    """What is dropped or assumed in the natural form."""
-    no_data: float | None = None
-    """The number that stands for no data, if a tag of a TIFF of bands says so."""
+    def __init__(self, data: bytes, name: str) -> None:
+        self.data, self.name, self.container = data, name, sniff(data)
+        size = _jpeg_size(data, name) if self.container == "JPEG" else None
+        self._by_libjpeg = size is not None
+        self.height, self.width = size or self._decoder.size
 
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """The natural format, without EXIF orientation; `decode` in it gives all bands but opacity."""
+        return RGB if self._by_libjpeg else self._decoder.pixel_format
 
-def decode_image(data: bytes, name: str, form: PixelFormat = RGB) -> Pixels:
-    """Pixels of one picture: [H, W, bands] of `form.dtype`.
+    @property
+    def no_data(self) -> float | None:
+        """The number that stands for no data, if a tag of a TIFF of bands says so."""
+        return None if self._by_libjpeg else self._decoder.no_data
 
-    8-bit pictures are given as RGB, as grey (Pillow's L; for JPEG the stored luma, which is the same but for
-    rounding), or as RGBA where they have transparency. Pictures of 16 bits or of further bands have all their bands;
-    opacity comes as one band more where asked for, and grey of 16 bits is repeated for 3 bands. `name` is for messages
-    only. In numbers that become float32, NaN stands for no data. Raises DataError for bytes that are no picture, for
-    damaged ones, and for any other form.
-    """
-    return decode_reduced(data, name, form, largest=1)[0]
+    @cached_property
+    def orientation(self) -> int:
+        """The EXIF orientation, 1 to 8; 1 also where none is noted."""
+        return exif_orientation(self.data, self.container)
 
+    def size(self, exif_transposed: bool = False) -> tuple[int, int]:
+        """Height and width, as stored or after `orientation` is applied."""
+        return transposed_size(self.height, self.width, self.orientation if exif_transposed else 1)
 
-def decode_noted_image(data: bytes, name: str, form: PixelFormat) -> tuple[Pixels, tuple[Note, ...]]:
-    """As `decode_image`, with what is dropped or assumed."""
-    if sniff(data) == "JPEG":
-        return decode_image(data, name, form), ()
-    pixels, notes = _opened_as(data, name, form).noted_pixels(form.bands)
-    return turned(pixels, exif_orientation(data, sniff(data)) if form.upright else 1), notes
+    def verify(self) -> None:
+        """Raise DataError where some pixels cannot be decoded.
 
+        A JPEG is decoded at an eighth of its size and without colour, which passes over every byte yet takes two thirds
+        of the time.
+        """
+        if not self._by_libjpeg or self._decode_jpeg("GRAY", 1, 1) is None:
+            self._decoder.load()
 
-def decode_reduced(
-    data: bytes, name: str, form: PixelFormat, largest: int, *, spare: bool = False
-) -> tuple[Pixels, int]:
-    """As `decode_image`, but a JPEG at 1/f of its size: pixels [ceil(H / f), ceil(W / f), bands], and f.
+    def decode(self, pixel_format: PixelFormat = RGB) -> Pixels:
+        """The pixels: [H, W, bands] of `pixel_format.dtype`.
 
-    f is the largest of 1, 2, 4, 8 up to `largest`. It is 1 for all else: other formats, JPEGs that libjpeg-turbo does
-    not turn into RGB or grey (CMYK, or odd), and those of less than 8 pixels a side. A picture that has to be turned is
-    only reduced by what divides both its sides, because turning would move a last, narrower block to the front.
+        8-bit images are given as RGB, as grey (Pillow's L; for JPEG the stored luma, which is the same but for
+        rounding), or as RGBA where they have transparency. Images of 16 bits or of further bands have all their bands;
+        opacity comes as one band more where requested, and grey of 16 bits is repeated for 3 bands. In numbers that
+        become float32, NaN stands for no data. Raises DataError for a damaged image, and for any other format.
+        """
+        return self.decode_reduced(pixel_format, largest=1)[0]
 
-    `spare` allows RGB a fourth band without meaning, where that costs nothing: OpenCV works faster on four.
-    """
-    container = sniff(data)
-    orientation = exif_orientation(data, container) if form.upright else 1
-    decoded = None
-    if container == "JPEG":
-        decoded = _decode_jpeg(data, name, form, largest, whole=orientation > 1, spare=spare)
-    pixels, factor = decoded or (_opened_as(data, name, form).pixels(form.bands), 1)
-    return turned(pixels, orientation), factor
+    def decode_reduced(self, pixel_format: PixelFormat, largest: int, *, spare: bool = False) -> tuple[Pixels, int]:
+        """As `decode`, but a JPEG at 1/f of its size: pixels [ceil(H / f), ceil(W / f), bands], and f.
 
+        f is the largest of 1, 2, 4, 8 up to `largest`. It is 1 for all else: other formats, JPEGs that libjpeg-turbo
+        does not turn into RGB or grey (CMYK, or odd), and those of less than 8 pixels a side. An image to be transposed
+        is only reduced by what divides both its sides, because that would move a last, narrower block to the front.
 
-def verify_image(data: bytes, name: str, upright: bool = False) -> ImageFacts:
-    """Size, form and orientation of one picture, after making sure that all of it can be decoded.
+        `spare` allows RGB a fourth band without meaning, where that costs nothing: OpenCV works faster on four.
+        """
+        self._check_format(pixel_format)
+        orientation = self.orientation if pixel_format.exif_transposed else 1
+        pixels: Pixels | None = None
+        if self._by_libjpeg:
+            factor = self._divisor(largest, exactly=orientation > 1)
+            colours = _JPEG_COLOURS[pixel_format.bands]
+            height, width = (-(-length // factor) for length in (self.height, self.width))
+            pixels = self._decode_jpeg("RGBX" if spare and colours == "RGB" else colours, height, width)
+        if pixels is None:
+            pixels, factor = self._decoder.decode(pixel_format.bands), 1
+        return transpose(pixels, orientation), factor
 
-    JPEG is read at an eighth of its size and without colour, which passes over every byte yet takes two thirds of
-    the time. `upright` exchanges the sides where a noted orientation asks for it. Raises DataError for everything
-    that `decode_image` refuses in any form.
-    """
-    container = sniff(data)
-    orientation = exif_orientation(data, container)
-    size = _verify_jpeg(data, name) if container == "JPEG" else None
-    form = PixelFormat(upright=upright)
-    notes, no_data = tuple[Note, ...](), None
-    if size is None:
-        picture = _open(data, name)
-        notes, no_data = picture.check(), picture.no_data
-        size = picture.height, picture.width
-        form = replace(picture.form, upright=upright)
-    height, width = transposed_size(*size, orientation) if upright else size
-    return ImageFacts(height, width, form, orientation, notes, no_data)
+    def notes(self, bands: int) -> tuple[Note, ...]:
+        """What `decode` drops or assumes for so many bands; decodes the image unless that has been done."""
+        return () if self._by_libjpeg else self._decoder.notes(bands)
 
+    @cached_property
+    def _decoder(self) -> PillowImage | DeepImage:
+        """Decodes all but the JPEGs that libjpeg-turbo takes."""
+        tiff = Tiff.parse(self.data, self.name) if self.container == "TIFF" else None
+        if tiff is not None and not tiff.is_ordinary:
+            return open_deep_tiff(tiff)
+        image = open_image(self.data, self.name)
+        if stored_bits(image, self.data) > 8:
+            return open_deep_png(image, self.data, self.name)
+        return PillowImage(image, self.name, tiff)
 
-def image_size(data: bytes, name: str, upright: bool = False) -> tuple[int, int]:
-    """Height and width of one picture from its header alone; DataError for what is none.
+    def _check_format(self, wanted: PixelFormat) -> None:
+        """Raise DataError where the image cannot have a format."""
+        natural = self.pixel_format
+        band_counts = _JPEG_COLOURS if self._by_libjpeg else self._decoder.band_counts
+        alike = (natural.numbers, natural.bit_depth) == (wanted.numbers, wanted.bit_depth)
+        if not alike or wanted.bands not in band_counts:
+            raise DataError(
+                f"{self.name} has {natural} instead of {wanted}. All images of a model are alike: convert this file, "
+                "or train on images like it."
+            )
 
-    `upright` exchanges them where a noted orientation asks for it.
-    """
-    container = sniff(data)
-    size = _jpeg_size(data, name) if container == "JPEG" else None
-    if size is None:
-        picture = _open(data, name)
-        size = picture.height, picture.width
-    return transposed_size(*size, exif_orientation(data, container)) if upright else size
+    def _divisor(self, largest: int, exactly: bool) -> int:
+        """The largest of 1, 2, 4, 8 up to `largest`, that divides both sides where `exactly`; 1 where different scales
+        would give the same size.
+        """
+        if max(self.height, self.width) < _JPEG_BLOCK:
+            return 1
+        factor = 1 << min(max(largest, 1), _JPEG_BLOCK).bit_length() - 1
+        while exactly and (self.height % factor or self.width % factor):
+            factor //= 2
+        return factor
+
+    def _decode_jpeg(self, colours: str, min_height: int, min_width: int) -> NDArray[np.uint8] | None:
+        """Pixels by libjpeg-turbo, at the smallest of its scales, eighths, that gives at least this size; None where
+        Pillow has to judge. Raises DataError for damaged pixels, over which Pillow would pass in silence.
+        """
+        try:
+            pixels = simplejpeg.decode_jpeg(self.data, colorspace=colours, min_height=min_height, min_width=min_width)
+        except ValueError as error:
+            complaint = str(error)
+            if complaint.startswith(_DAMAGE) and "extraneous bytes" not in complaint:
+                raise DataError(f"{self.name} is truncated or damaged: {complaint}.") from error
+            return None
+        return np.asarray(pixels)
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 92) -> bytes:
@@ -146,102 +171,6 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-class _Picture(Protocol):
-    """An opened picture in its natural form."""
-
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def form(self) -> PixelFormat: ...
-    @property
-    def no_data(self) -> float | None: ...
-    def offers(self, bands: int) -> bool: ...
-    def check(self) -> tuple[Note, ...]: ...
-    def pixels(self, bands: int) -> Pixels: ...
-    def noted_pixels(self, bands: int) -> tuple[Pixels, tuple[Note, ...]]: ...
-
-
-def _open(data: bytes, name: str) -> _Picture:
-    """Read the header; DataError for what is no picture."""
-    tiff = Tiff.parse(data, name) if sniff(data) == "TIFF" else None
-    if tiff is not None and not tiff.is_ordinary:
-        return open_tiff(tiff)
-    picture = open_picture(data, name)
-    if stored_bits(picture, data) > 8:
-        return open_deep_png(data, name)
-    if picture.mode not in EIGHT_BIT_MODES:
-        raise DataError(f"{name} has an unusual pixel format (Pillow's mode {picture.mode}): convert it to 8-bit RGB.")
-    return EightBitPicture(picture, name, tiff)
-
-
-def _opened_as(data: bytes, name: str, form: PixelFormat) -> _Picture:
-    """Open whatever is no JPEG for libjpeg-turbo; DataError where it cannot have the form."""
-    picture = _open(data, name)
-    natural = picture.form
-    if (natural.numbers, natural.bit_depth) != (form.numbers, form.bit_depth) or not picture.offers(form.bands):
-        raise DataError(
-            f"{name} has {natural} instead of {form}. All images of a model are alike: convert this file, or train on "
-            "images like it."
-        )
-    return picture
-
-
-def _decode_jpeg(
-    data: bytes, name: str, form: PixelFormat, largest: int, *, whole: bool, spare: bool
-) -> tuple[NDArray[np.uint8], int] | None:
-    """Pixels by libjpeg-turbo and the divisor of their size, or None where Pillow has to judge.
-
-    `whole` allows only divisors that leave no rest; `spare` makes RGB four bands.
-    """
-    size = _jpeg_size(data, name)
-    if size is None or form.dtype != np.uint8 or form.bands not in _JPEG_COLOURS:
-        return None
-    factor = _divisor(size, largest, whole)
-    height, width = (-(-split // factor) for split in size)
-    colours = _JPEG_COLOURS[form.bands]
-    if spare:
-        colours = _SPARE.get(colours, colours)
-    try:
-        # libjpeg-turbo takes the smallest of its scales, eighths, that gives at least this size.
-        pixels = simplejpeg.decode_jpeg(data, colorspace=colours, min_height=height, min_width=width)
-    except ValueError as error:
-        _check_damaged(error, name)
-        return None
-    return np.asarray(pixels), factor
-
-
-def _divisor(size: tuple[int, int], largest: int, whole: bool) -> int:
-    """The largest of 1, 2, 4, 8 up to `largest`; 1 where different scales would give the same size."""
-    if max(size) < _JPEG_BLOCK:
-        return 1
-    factor = 1 << min(max(largest, 1), _JPEG_BLOCK).bit_length() - 1
-    while whole and any(split % factor for split in size):
-        factor //= 2
-    return factor
-
-
-def _verify_jpeg(data: bytes, name: str) -> tuple[int, int] | None:
-    """Size of a JPEG that libjpeg-turbo reads without complaint, or None where Pillow has to judge."""
-    size = _jpeg_size(data, name)
-    if size is None:
-        return None
-    try:
-        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_height=1, min_width=1)
-    except ValueError as error:
-        _check_damaged(error, name)
-        return None
-    return size
-
-
-def _check_damaged(error: ValueError, name: str) -> None:
-    """Raise DataError where libjpeg-turbo found pixels damaged, over which Pillow would pass in silence."""
-    complaint = str(error)
-    if complaint.startswith(_DAMAGE) and "extraneous bytes" not in complaint:
-        raise DataError(f"{name} is truncated or damaged: {complaint}.") from error
-
-
 def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
     """Height and width, or None for what libjpeg-turbo refuses or does not turn into RGB (CMYK)."""
     if has_changed_line_ends(data):
@@ -254,14 +183,14 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
     except ValueError:
         return None
     check_size(height, width, name)
-    if _scans(data) > _MOST_SCANS:
+    if _count_scans(data) > _MOST_SCANS:
         raise DataError(
             f"{name} is a JPEG file of more than {_MOST_SCANS} scans, which takes hours to decode: save it anew."
         )
     return None if colours in ("CMYK", "YCCK") else (height, width)
 
 
-def _scans(data: bytes) -> int:
-    """How often the marker of a scan occurs, at even and at odd places: a fifth of the time of bytes.count."""
+def _count_scans(data: bytes) -> int:
+    """How often the marker of a scan occurs, at even and at odd offsets: a fifth of the time of bytes.count."""
     pairs = (np.frombuffer(data, "<u2", (len(data) - first) // 2, first) for first in (0, 1))
     return sum(int(np.count_nonzero(each == _SCAN)) for each in pairs)

@@ -1,11 +1,10 @@
-"""Pixels without data: which numbers in a file stand for nothing.
-
-Knows GDAL's tag and the numbers that tools write without it. Refuses to know files and what becomes of such pixels.
+"""Pixels without data: GDAL's tag, and the numbers that tools write for it without a tag.
 
 Source: GDAL, GeoTIFF driver, tag 42113 (GDAL_NODATA), a number as text.
 """
 
 import math
+import re
 from typing import Any, Final
 
 import numpy as np
@@ -27,11 +26,7 @@ def parse_no_data(text: object) -> float | None:
         return None
     text = text.strip("\0 \t\r\n")
     try:
-        return int(text) if len(text) < 25 else float(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
+        return int(text) if re.fullmatch(r"[+-]?\d{1,24}", text) else float(text)
     except ValueError:
         return None
 
@@ -42,12 +37,12 @@ def no_data_in_mask(stored: NDArray[Any], tag: float | None) -> NDArray[np.bool_
     That is NaN and what is beyond measure; the number of the tag, but for 0 and 255, which mean something by
     themselves; of signed numbers -1, -9999 and others that tools write for it, and the lowest number of the type.
     """
-    usual = _IN_MASKS if stored.dtype.kind != "u" else ()
+    usual: tuple[float, ...] = () if tag is None or tag in (0, 255) else (tag,)
     if stored.dtype.kind == "i":
-        usual = (*usual, int(np.iinfo(stored.dtype).min))
+        usual += (*_IN_MASKS, int(np.iinfo(stored.dtype).min))
     elif stored.dtype.kind == "f":
-        usual = (*usual, -32768, -2147483648)
-    return _matching(stored, (*usual, *(() if tag is None or tag in (0, 255) else (tag,))))
+        usual += (*_IN_MASKS, -32768, -2147483648)
+    return _matching(stored, usual)
 
 
 def no_data_in_image(stored: NDArray[Any], tag: float | None) -> NDArray[np.bool_] | None:
@@ -55,12 +50,12 @@ def no_data_in_image(stored: NDArray[Any], tag: float | None) -> NDArray[np.bool
 
     That is NaN and what is beyond measure; the number of the tag; of signed numbers -9999 and -32768.
     """
-    usual = _IN_IMAGES if stored.dtype.kind != "u" else ()
-    return _matching(stored, (*usual, *(() if tag is None else (tag,))))
+    usual: tuple[float, ...] = () if tag is None else (tag,)
+    return _matching(stored, usual if stored.dtype.kind == "u" else (*usual, *_IN_IMAGES))
 
 
-def listed_numbers(stored: NDArray[Any], where: NDArray[np.bool_]) -> str:
-    """The different numbers at some places, in words: `-9999, NaN`."""
+def list_numbers(stored: NDArray[Any], where: NDArray[np.bool_]) -> str:
+    """The different numbers at some pixels, in words: `-9999, NaN`."""
     found = stored[where]
     shown = ["NaN"] if found.dtype.kind == "f" and np.isnan(found).any() else []
     numbers = np.unique(found[~np.isnan(found)] if shown else found)

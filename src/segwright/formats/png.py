@@ -1,14 +1,14 @@
-"""PNG masks as most programs write them, decoded several times as fast as by Pillow.
+"""PNG files: their chunks, and masks as most programs write them, decoded several times as fast as by Pillow.
 
-Knows files of one channel of 8 bits whose rows all have the same filter: none, as libpng and Pillow write palettes, or
-the difference to the left or above, as OpenCV writes all masks. Intel's ISA-L inflates them. Refuses to judge: for
-every other file, and for everything that is unusual or damaged, the answer is None, and Pillow says what it is.
+The fast decoder takes files of one channel of 8 bits whose rows all have the same filter: none, as libpng and Pillow
+write palettes, or the difference to the left or above, as OpenCV writes all masks. Intel's ISA-L inflates them.
 
-Source: PNG specification (third edition), sections 5 (chunks), 9 (filters) and 11.2 (critical chunks).
+Source: PNG specification (third edition), sections 5 (chunks), 9 (filters) and 11 (critical and ancillary chunks).
 """
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,9 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from segwright.formats.file_types import MAX_PIXELS
+
+_SIGNATURE: Final = 8  # bytes
+_TEXTS: Final = frozenset((b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"))
 
 _BEGINNING: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _AFTER_HEADER: Final = 33
@@ -34,13 +37,39 @@ _UNFILTERED, _FROM_THE_LEFT, _FROM_ABOVE = 0, 1, 2
 _ROWS_LOOKED_AT: Final = 8  # before all are inflated
 
 
+def chunks(png: bytes, start: int = _SIGNATURE) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a PNG file, as far as they follow one another: name, first byte and end in the file. A chunk is 8
+    bytes of length and name, the content and 4 bytes of a checksum.
+    """
+    while start + 12 <= len(png):
+        length, kind = struct.unpack_from(">I4s", png, start)
+        yield kind, start, start + 12 + length
+        start += 12 + length
+
+
+def without_texts(png: bytes) -> bytes:
+    """The same PNG file without texts, colour profile and EXIF, which may be of any size once inflated; the file itself
+    where it has none. No pixel depends on them.
+    """
+    kept, start = [], 0
+    for kind, first, end in chunks(png):
+        if kind in _TEXTS:
+            kept.append(png[start:first])
+            start = end
+    return b"".join([*kept, png[start:]]) if kept else png
+
+
 def decode_plain_png(data: bytes) -> NDArray[np.uint8] | None:
-    """The numbers of a PNG file, uint8 [H, W]: grey values or the indices of a palette. None for other files."""
-    size = _plain_size(data)
-    stream = _pixel_stream(data)
-    if size is None or stream is None:
+    """The numbers of a PNG file, uint8 [H, W]: grey values or the indices of a palette. None for other files and for
+    all that is unusual or damaged, which is left to Pillow.
+    """
+    if len(data) < _AFTER_HEADER or not data.startswith(_BEGINNING) or not _is_sound(data, _SIGNATURE, _AFTER_HEADER):
         return None
-    height, width = size
+    width, height, *kind = struct.unpack_from(">IIBBBBB", data, len(_BEGINNING))
+    if tuple(kind) not in _NOT_INTERLACED or not 0 < height * width <= MAX_PIXELS:
+        return None
+    if (stream := _pixel_stream(data)) is None:
+        return None
     try:
         # zlib is slower, but starts faster
         if not _is_plain(zlib.decompressobj().decompress(stream, _ROWS_LOOKED_AT * (width + 1)), width):
@@ -51,50 +80,34 @@ def decode_plain_png(data: bytes) -> NDArray[np.uint8] | None:
         return None
     if not inflater.eof or len(rows) != height * (width + 1) or not _is_plain(rows, width):
         return None
-    return _unfiltered(np.frombuffer(rows, np.uint8).reshape(height, width + 1))
-
-
-def _plain_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width from the header, or None where the file has another kind of pixels or too many."""
-    if len(data) < _AFTER_HEADER or not data.startswith(_BEGINNING) or not _is_sound(data, 12, _AFTER_HEADER - 4):
-        return None
-    width, height, *kind = struct.unpack_from(">IIBBBBB", data, len(_BEGINNING))
-    return (height, width) if tuple(kind) in _NOT_INTERLACED and 0 < height * width <= MAX_PIXELS else None
+    pixels = np.frombuffer(rows, np.uint8).reshape(height, width + 1)[:, 1:]
+    if rows[0] == _UNFILTERED:
+        return pixels.copy()
+    return np.add.accumulate(pixels, axis=1 if rows[0] == _FROM_THE_LEFT else 0, dtype=np.uint8)
 
 
 def _pixel_stream(data: bytes) -> bytes | None:
     """The content of all IDAT chunks, or None where anything else than harmless chunks stands before or after them.
 
-    Their own checksums are not looked at, as Pillow does: the stream has another one.
+    Their checksums are not looked at, as in Pillow: the stream has another one.
     """
-    at, parts = _AFTER_HEADER, list[bytes]()
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
+    parts: list[bytes] = []
+    for kind, first, end in chunks(data, _AFTER_HEADER):
         if kind == b"IEND":
             return b"".join(parts)
         if kind == b"IDAT":
-            parts.append(data[at + 8 : end])
-        elif parts or length not in _ACCOMPANYING.get(kind, ()) or not _is_sound(data, at + 4, end):
+            parts.append(data[first + 8 : end - 4])
+        elif parts or end - first - 12 not in _ACCOMPANYING.get(kind, ()) or not _is_sound(data, first, end):
             return None
-        at = end + 4
     return None
 
 
-def _is_sound(data: bytes, start: int, end: int) -> bool:
-    """Whether the checksum after a chunk is right."""
-    return zlib.crc32(data[start:end]).to_bytes(4) == data[end : end + 4]
+def _is_sound(data: bytes, first: int, end: int) -> bool:
+    """Whether the checksum of a chunk is right."""
+    return zlib.crc32(data[first + 4 : end - 4]).to_bytes(4) == data[end - 4 : end]
 
 
 def _is_plain(rows: bytes, width: int) -> bool:
     """Whether all rows begin with the same filter, one that is quickly undone."""
     filters = rows[:: width + 1]
     return filters[:1] <= bytes([_FROM_ABOVE]) and filters.count(filters[:1]) == len(filters)
-
-
-def _unfiltered(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The numbers, uint8 [H, W], of rows with their filter in front, [H, 1 + W]. Sums are modulo 256."""
-    pixels = rows[:, 1:]
-    if rows[0, 0] == _UNFILTERED:
-        return pixels.copy()
-    return np.add.accumulate(pixels, axis=1 if rows[0, 0] == _FROM_THE_LEFT else 0, dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""Which planes of a TIFF belong to one picture: what microscopy programs write into its description.
+"""Which planes of a TIFF belong to one image: what ImageJ, OME and tifffile write into its description.
 
-Knows the texts of ImageJ, OME and tifffile. A plane is what a page of the file holds; channels of the first position
-are the bands of a picture, all other positions are slices. Refuses to know tags and pixels.
+A plane is what a page of the file holds; the channels of the first position are the bands of an image, all other
+positions are slices.
 
 Source: ImageJ, `ij/io/TiffDecoder.java`; OME-XML schema 2016-06, elements Pixels and TiffData; tifffile, series of kind
 `shaped`.
@@ -16,7 +16,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 _MOST_CHANNELS: Final = 1024
-_MOST_BANDS: Final = 32  # along the last axis of an array without a word on its axes
+_MOST_BANDS: Final = 32  # along the last axis of an array whose axes are not named
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def parse_stack(description: str) -> Stack | None:
 
 
 def parse_rows(description: str) -> tuple[int, int, int] | None:
-    """Height, width and bands of an array of which tifffile made a page of each row, as it does unless it is told that
+    """Height, width and bands of an array of which tifffile made a page of each row, as it does by default where
     the last axis holds bands; None where the description of the first page says nothing like that.
     """
     try:
@@ -62,8 +62,8 @@ def parse_rows(description: str) -> tuple[int, int, int] | None:
 def _imagej(description: str) -> Stack:
     numbers = {key: int(value) for key, value in re.findall(r"^(\w+)=(\d{1,9})\s*$", description, re.MULTILINE)}
     channels = max(numbers.get("channels", 1), 1)
-    positions = max(numbers.get("slices", 1), 1) * max(numbers.get("frames", 1), 1)
-    positions = max(positions, numbers.get("images", 1) // channels)
+    slices, frames = max(numbers.get("slices", 1), 1), max(numbers.get("frames", 1), 1)
+    positions = max(slices * frames, numbers.get("images", 1) // channels)
     return Stack(tuple(range(min(channels, _MOST_CHANNELS + 1))), positions)
 
 
@@ -90,8 +90,8 @@ def _ome(description: str) -> Stack | None:
     parts = [part for part in pixels.findall("{*}TiffData") if part.attrib]
     if not parts:
         return stack
-    places = [_page_of(plane, parts, sizes, order, root.get("UUID")) for plane in stack.channels]
-    return Stack(tuple(places), stack.positions)
+    pages = [_page_of(plane, parts, sizes, order, root.get("UUID")) for plane in stack.channels]
+    return Stack(tuple(pages), stack.positions)
 
 
 def _page_of(

@@ -1,17 +1,13 @@
-"""TIFF files: what their numbers are, which pages make up one picture, and how these are read.
+"""TIFF files: what their numbers are, which pages make up one image, and how these are read by tifffile.
 
-Knows tags and planes, and bounds what is read of them. Refuses to know what the numbers mean (`multiband` and `masks`
-do).
-
-Memory is bounded: a picture has at most MAX_PIXELS pixels and twice 3 * MAX_PIXELS bytes in all its bands
-(`signatures`), which is checked before anything is decoded, and a piece of it (strip or tile) is not larger either.
+Memory is bounded: the size of an image in all its bands is checked before anything is decoded (`file_types`), and a
+piece of it (strip or tile) is not larger either.
 
 Source: TIFF 6.0; Adobe's TIFF Technical Notes; libtiff's list of compressions.
 """
 
 import importlib.util
 import io
-import logging
 import math
 import zlib
 from collections.abc import Iterator
@@ -23,14 +19,10 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from segwright.errors import DataError
-from segwright.formats.damage import damage_as_data_error
-from segwright.formats.file_types import MAX_PIXELS, check_size
+from segwright.formats.file_types import MAX_PIXELS, check_size, damage_as_data_error
 from segwright.formats.no_data import NO_DATA_TAG, parse_no_data
-from segwright.formats.pixel_form import Numbers
+from segwright.formats.pixels import Numbers
 from segwright.formats.stacks import Stack, parse_rows, parse_stack
-
-# Odd tags are no news to users: what cannot be read becomes an error anyway.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 WHITE_IS_ZERO: Final = 0
 PALETTE: Final = 3
@@ -45,6 +37,9 @@ _COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 
 _OPACITY: Final = frozenset(((1,), (2,)))  # ExtraSamples: associated or unassociated alpha and nothing else
 _KINDS: Final[dict[int, Numbers]] = {1: "uint", 2: "int", 3: "float"}
+_KINDS_IN_WORDS: Final = {
+    1: "unsigned whole", 2: "signed whole", 3: "floating-point", 5: "complex", 6: "complex"
+}  # fmt: skip
 _BITS_OF_PILLOW: Final = frozenset((1, 2, 4, 8))
 _LOSSY_OF_PILLOW: Final = frozenset((6, 7))
 _BITS: Final[dict[Numbers, tuple[int, ...]]] = {
@@ -52,7 +47,7 @@ _BITS: Final[dict[Numbers, tuple[int, ...]]] = {
 }  # fmt: skip
 
 _DEFLATE: Final = frozenset((8, 32946))
-_LARGEST_TILE: Final = 1 << 24  # numbers in a tile of a picture that is smaller than it
+_LARGEST_TILE: Final = 1 << 24  # numbers in a tile of an image that is smaller than it
 _NOT_COMPRESSED: Final = 1
 _PLAIN_COMPRESSIONS: Final = frozenset((_NOT_COMPRESSED, *_DEFLATE))
 _COMPRESSIONS: Final = frozenset((*_PLAIN_COMPRESSIONS, 5, 32773, 50000))  # LZW, PackBits, Zstandard
@@ -105,7 +100,7 @@ class Layout:
 
     @property
     def is_ordinary(self) -> bool:
-        """Whether it is a picture of up to 8 bits as Pillow reads it."""
+        """Whether it is an image of up to 8 bits as Pillow reads it."""
         if self.is_planar and self.has_opacity:  # Pillow does not read all of these
             return False
         if self.compression in LOSSY and self.compression not in _LOSSY_OF_PILLOW:
@@ -126,17 +121,17 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Tiff:
-    """A TIFF file, opened at its first picture."""
+    """A TIFF file, opened at its first image.
+
+    `planes` are the pages of the image's channels, all of one `layout`; a number is that of a plane that follows the
+    first page without a page of its own, and 0 alone stands for an image whose rows are pages.
+    """
 
     name: str
     data: bytes
     file: TiffFile
     planes: tuple[TiffPage | int, ...]
-    """The pages of the picture's channels; a number is that of a plane that follows the first without a page, and 0
-    alone stands for a picture whose rows are pages.
-    """
     layout: Layout
-    """That of each plane."""
     stack: Stack
 
     @classmethod
@@ -169,7 +164,7 @@ class Tiff:
 
     @property
     def is_ordinary(self) -> bool:
-        """Whether Pillow reads all of it: a picture of up to 8 bits."""
+        """Whether Pillow reads all of it: an image of up to 8 bits."""
         return len(self.planes) == 1 and self.layout.is_ordinary and not self.data.startswith(_NOT_FOR_PILLOW)
 
     @property
@@ -184,16 +179,15 @@ class Tiff:
         return self.layout.compression in (_COMPRESSIONS if _HAS_IMAGECODECS else _PLAIN_COMPRESSIONS)
 
     def check_numbers(self, what: str, cure: str) -> None:
-        """Raise DataError where the numbers are of no type that is read; `what` is to have others, `cure` says how."""
+        """Raise DataError where the numbers are of no type that is read; `what` has others, `cure` says what to do."""
         layout = self.layout
         if layout.has_readable_numbers and layout.depth == 1:
             return
-        kind = {1: "unsigned whole", 2: "signed whole", 3: "floating-point", 5: "complex", 6: "complex"}
         bits = " and ".join(str(number) for number in layout.bits)
         raise DataError(
-            f"{self.name} holds {'a volume' if layout.depth != 1 else 'a picture'} of "
-            f"{kind.get(layout.kind, 'unusual')} numbers of {bits} bits. {what} have whole numbers of 8, 16, 32 or 64 "
-            f"bits or floating-point numbers of 16, 32 or 64: {cure}."
+            f"{self.name} holds {'a volume' if layout.depth != 1 else 'an image'} of "
+            f"{_KINDS_IN_WORDS.get(layout.kind, 'unusual')} numbers of {bits} bits. {what} have whole numbers of 8, "
+            f"16, 32 or 64 bits or floating-point numbers of 16, 32 or 64: {cure}."
         )
 
     def read(self) -> NDArray[Any]:
@@ -203,14 +197,20 @@ class Tiff:
             planes = [self._plane(plane) for plane in self.planes]
             return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2))
 
+    def read_page(self, page: TiffPage) -> NDArray[Any]:
+        """The numbers of another page, [H, W, samples]. Raises DataError for what cannot be decoded."""
+        layout = Layout.of(page)
+        check_size(layout.height, layout.width, self.name, layout.samples, max(layout.bits))
+        return replace(self, planes=(page,), layout=layout, stack=_ALONE).read()
+
     def count_pages(self) -> int:
-        """How many pictures it holds, the first one included, up to a thousand: pages, slices or times, but neither
+        """How many images it holds, the first one included, up to a thousand: pages, slices or times, but neither
         masks nor smaller copies of the first.
         """
         return self.stack.positions if self.stack.positions > 1 else 1 + sum(1 for _ in self.further_pages())
 
     def further_pages(self) -> Iterator[TiffPage]:
-        """The pages after the first picture, up to a thousand, but neither masks nor smaller copies of it."""
+        """The pages after the first image, up to a thousand, but neither masks nor smaller copies of it."""
         if self.planes == (0,):
             return
         for index in range(max(len(self.planes), 1), _MOST_PAGES):
@@ -220,35 +220,28 @@ class Tiff:
             if not page.is_reduced and not page.is_mask and not self._is_smaller(page):
                 yield page
 
-    def decode(self, page: TiffPage) -> NDArray[Any]:
-        """The numbers of another page, [H, W, samples]. Raises DataError for what cannot be decoded."""
-        layout = Layout.of(page)
-        check_size(layout.height, layout.width, self.name, layout.samples, max(layout.bits))
-        return Tiff(self.name, self.data, self.file, (page,), layout, _ALONE).read()
-
     def _is_smaller(self, page: TiffPage) -> bool:
-        """Whether a page looks like the same picture at a smaller size, as pyramids have it."""
+        """Whether a page looks like the same image at a smaller size, as pyramids have it."""
         height, width = int(page.imagelength), int(page.imagewidth)
         ratio = abs(height * self.layout.width - width * self.layout.height)
         return height < self.layout.height and ratio <= max(self.layout.height, self.layout.width)
 
     def _plane(self, plane: TiffPage | int) -> NDArray[Any]:
         """One plane, [H, W, samples]."""
-        layout = self.layout
+        shape = (self.layout.height, self.layout.width, self.layout.samples)
         if isinstance(plane, int):
             page = self.file.pages.first
-            shape = (layout.height, layout.width, layout.samples)
             dtype = np.dtype(page.dtype).newbyteorder(self.file.byteorder)
             start = page.dataoffsets[0] + plane * math.prod(shape) * dtype.itemsize
             stored = np.frombuffer(self.data, dtype, math.prod(shape), start)
             return stored.reshape(shape).astype(page.dtype)
-        _check_pieces(plane, layout, self.data)
+        _check_pieces(plane, self.layout, self.data)
         stored = plane.asarray(squeeze=False, maxworkers=1)  # [planes, 1, H, W, samples of a plane]
-        return stored[:, 0].transpose(1, 2, 0, 3).reshape(layout.height, layout.width, layout.samples)
+        return stored[:, 0].transpose(1, 2, 0, 3).reshape(shape)
 
 
 def _planes(file: TiffFile, stack: Stack, layout: Layout, data: bytes) -> tuple[TiffPage | int, ...]:
-    """The channels of a picture, or nothing where the file does not hold them alike.
+    """The channels of an image, or nothing where the file does not hold them alike.
 
     ImageJ writes large stacks without compression as planes that follow the only page.
     """
@@ -265,7 +258,7 @@ def _planes(file: TiffFile, stack: Stack, layout: Layout, data: bytes) -> tuple[
 
 
 def _of_rows(file: TiffFile, row: Layout, description: str, data: bytes) -> Layout | None:
-    """The layout of a picture whose rows are pages, without compression; None for another one."""
+    """The layout of an image whose rows are pages, without compression; None for another one."""
     height, width, bands = parse_rows(description) or (0, 0, 0)
     whole = replace(row, height=height, width=width, samples=bands)
     is_row = (row.height, row.width, row.samples) == (width, bands, 1)
@@ -295,34 +288,32 @@ def _page(file: TiffFile, index: int) -> TiffPage | None:
 
 def _check_compression(layout: Layout, name: str) -> None:
     """Raise DataError for a compression that is not read, or not without imagecodecs."""
-    needs_more = layout.compression not in _PLAIN_COMPRESSIONS or layout.predictor == _FLOAT_PREDICTOR
-    if layout.compression in _COMPRESSIONS and (_HAS_IMAGECODECS or not needs_more):
-        return
-    if layout.compression in _COMPRESSIONS:
+    number = layout.compression
+    if number not in _COMPRESSIONS:
+        kind = f"{LOSSY[number]}, " if number in LOSSY else ""
         raise DataError(
-            f"{name} is compressed (TIFF's number {layout.compression}) in a way that needs one more package: "
+            f"{name} is compressed ({kind}TIFF's number {number}) in a way that is not read: save it with LZW, "
+            "deflate, PackBits, Zstandard or without compression, as by gdal_translate -co COMPRESS=DEFLATE."
+        )
+    if not _HAS_IMAGECODECS and (number not in _PLAIN_COMPRESSIONS or layout.predictor == _FLOAT_PREDICTOR):
+        raise DataError(
+            f"{name} is compressed (TIFF's number {number}) in a way that needs one more package: "
             "pip install 'segwright[decoders]', or save it with deflate or without compression."
         )
-    kind = LOSSY.get(layout.compression)
-    raise DataError(
-        f"{name} is compressed ({f'{kind}, ' if kind else ''}TIFF's number {layout.compression}) in a way that is not "
-        "read: save it with LZW, deflate, PackBits, Zstandard or without compression, as by "
-        "gdal_translate -co COMPRESS=DEFLATE."
-    )
 
 
 def _check_pieces(page: TiffPage, layout: Layout, data: bytes) -> None:
-    """Raise ValueError where strips or tiles are missing, lie outside of the file or are larger than any picture.
+    """Raise ValueError where strips or tiles are missing, lie outside of the file or are larger than any image.
 
     tifffile fills what is missing with zeros. Its own inflating, used without imagecodecs, does not stop at the size
     that is expected.
     """
     size = math.prod(page.chunks) * layout.bits[0] // 8
     if size > 6 * MAX_PIXELS:
-        raise ValueError(f"a strip or tile of {size:,} bytes is larger than any picture")
+        raise ValueError(f"a strip or tile of {size:,} bytes is larger than any image")
     expected = math.prod(page.chunked)
     if expected * math.prod(page.chunks) > 4 * layout.height * layout.width * layout.samples + 4 * _LARGEST_TILE:
-        raise ValueError(f"{expected} strips or tiles of {size:,} bytes are far more than the picture")
+        raise ValueError(f"{expected} strips or tiles of {size:,} bytes are far more than the image")
     pieces = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     if len(pieces) < expected:
         raise ValueError(f"{expected} strips or tiles are expected, {len(pieces)} are listed")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.exif import transposed_size, turned
-from segwright.formats.images import image_size
+from segwright.formats.exif import transpose, transposed_size
+from segwright.formats.images import EncodedImage
 from segwright.storage import Blob
 from segwright.wording import listed
 
@@ -81,7 +81,7 @@ class Canvas:
         if self.frame == "stored":
             return mask
         inverse = {6: 8, 8: 6}.get(self.orientation, self.orientation)
-        return turned(mask[..., None], inverse)[..., 0]
+        return transpose(mask[..., None], inverse)[..., 0]
 
 
 def _only(stored: bool, shown: bool) -> Frame | None:
@@ -90,7 +90,7 @@ def _only(stored: bool, shown: bool) -> Frame | None:
 
 def mask_frame(mask: Blob, canvas: Canvas) -> Frame | None:
     """The frame that the size of a mask file proves. Raises DataError."""
-    return canvas.frame_of_size(image_size(mask.read(), mask.name))
+    return canvas.frame_of_size(EncodedImage(mask.read(), mask.name).size())
 
 
 def common_frame(proven: Iterable[Frame | None], usual: Frame) -> Frame:

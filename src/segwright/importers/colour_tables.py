@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.colour_table import Colour, ColourTable, spelled
+from segwright.formats.palettes import Colour, ColourTable, format_colour
 from segwright.importers.dataset import checked_names
 from segwright.labels import IGNORE
 
@@ -52,7 +52,8 @@ def read_colour_table(text: str, name: str) -> ColourClasses:
     for word, colour in entries:
         if (owner := owners.setdefault(colour, word)) != word:
             raise DataError(
-                f"{name} gives the colour {spelled(colour)} to {owner!r} and to {word!r}: give each colour one class."
+                f"{name} gives the colour {format_colour(colour)} to {owner!r} and to {word!r}: give each colour "
+                "one class."
             )
         if word.casefold() not in _IGNORED:
             first.setdefault(word, colour)

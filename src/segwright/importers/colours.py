@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from segwright.data.folders import find_pairs
 from segwright.errors import DataError
-from segwright.formats.colour_table import UNKNOWN, ColourTable, code_of, spelled
 from segwright.formats.file_types import sniff
-from segwright.formats.images import decode_image
+from segwright.formats.images import EncodedImage
+from segwright.formats.palettes import UNKNOWN, ColourTable, format_colour, pack_rgb
 from segwright.importers.canvas import Canvas, MismatchError, mask_frame
 from segwright.importers.colour_tables import read_colour_table
 from segwright.importers.dataset import ImportedData, ImportedPair
@@ -63,7 +63,7 @@ def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str, 
     data = mask.read()
     if sniff(data) in ("JPEG", "WebP"):
         raise DataError(f"{mask.name} is a {sniff(data)} file, whose compression changes colours: export masks as PNG.")
-    pixels = np.asarray(decode_image(data, mask.name), np.uint8)
+    pixels = np.asarray(EncodedImage(data, mask.name).decode(), np.uint8)
     canvas.check_size(pixels.shape[:2], mask.name)
     classes = table.classes(pixels)
     unknown = classes == UNKNOWN
@@ -74,7 +74,7 @@ def draw_by_colour(mask: Blob, canvas: Canvas, table: ColourTable, origin: str, 
 
 def _describe_unknown(pixels: NDArray[np.uint8], table: ColourTable, origin: str, cure: str | None) -> str:
     """What is wrong with RGB pixels [N, 3] whose colours a table lacks, and the cure."""
-    codes, counts = np.unique(code_of(pixels), return_counts=True)
+    codes, counts = np.unique(pack_rgb(pixels), return_counts=True)
     most = int(codes[counts.argmax()])
     colour = (most >> 16, most >> 8 & 255, most & 255)
     others = f", and {len(codes) - 1} other unknown colours occur" if len(codes) > 1 else ""
@@ -82,6 +82,6 @@ def _describe_unknown(pixels: NDArray[np.uint8], table: ColourTable, origin: str
     if len(codes) > _FEW:
         cure = "Colours were mixed by resizing or lossy compression: export the masks anew as PNG, in their own size."
     return (
-        f"{counts.max():,} pixels have the colour {spelled(colour)}, which {origin} does not name; the nearest there "
-        f"is {spelled(table.nearest(colour))}{others}. {cure}"
+        f"{counts.max():,} pixels have the colour {format_colour(colour)}, which {origin} does not name; the nearest "
+        f"there is {format_colour(table.nearest(colour))}{others}. {cure}"
     )

@@ -78,7 +78,7 @@ def draw_by_number(mask: Blob, canvas: Canvas, classes: Mapping[int, int], cure:
 
     Raises MismatchError for a mask of another size, and for a number that `classes` lacks, with the `cure`.
     """
-    numbers = decode_mask(mask.read(), mask.name)
+    numbers = decode_mask(mask.read(), mask.name).numbers
     canvas.check_size(numbers.shape, mask.name)
     present: list[int] = np.unique(numbers).tolist()
     if strange := [number for number in present if number not in classes]:

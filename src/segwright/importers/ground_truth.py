@@ -21,7 +21,7 @@ from segwright.formats.manifest import (
     colour_map,
     read_manifest,
 )
-from segwright.formats.palette_repair import decode_with_legend
+from segwright.formats.masks import decode_mask
 from segwright.importers.canvas import Canvas, mask_frame
 from segwright.importers.dataset import ImportedData, ImportedPair, checked_names
 from segwright.importers.drawing import Drawing
@@ -103,8 +103,8 @@ def _colour_map(line: ManifestLine, names: Attributes, source: str) -> ColourMap
 
 
 def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawing:
-    legend = tuple((index, entry.colour) for index, entry in colours.items() if entry.colour is not None)
-    indices, repaired = decode_with_legend(blob.read(), blob.name, legend)
+    palette_classes = tuple((index, entry.colour) for index, entry in colours.items() if entry.colour is not None)
+    indices, _, repaired = decode_mask(blob.read(), blob.name, palette_classes)
     canvas.check_size(indices.shape, blob.name)
     table = np.full(1 << 16, IGNORE, np.uint8)
     for index, entry in colours.items():

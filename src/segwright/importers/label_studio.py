@@ -30,7 +30,8 @@ from pydantic import (
 )
 
 from segwright.errors import DataError
-from segwright.formats.images import IMAGE_SUFFIXES, PixelFormat, decode_image
+from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
+from segwright.formats.pixels import PixelFormat
 from segwright.formats.rle_pack import decode_rle_pack
 from segwright.importers.canvas import Canvas, Frame
 from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
@@ -267,7 +268,7 @@ def _painted(region: _Region, canvas: Canvas) -> NDArray[np.bool_]:
             pixels = decode_rle_pack(region.rle, height * width * _BANDS).reshape(height, width, _BANDS)
         else:
             data = from_base64(region.bit_mask or "", "imageDataURL")
-            pixels = decode_image(data, "imageDataURL", PixelFormat(bands=_BANDS))
+            pixels = EncodedImage(data, "imageDataURL").decode(PixelFormat(bands=_BANDS))
     except DataError:
         raise ShapeError(UNREADABLE) from None
     canvas.check_size(pixels.shape[:2], what)

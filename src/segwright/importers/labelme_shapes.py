@@ -69,6 +69,6 @@ class Shape(BaseModel):
         if self.shape_type != "mask":
             drawing.fill([self._outline()], value)
             return
-        piece = decode_mask(from_base64(self.mask or "", "mask"), "mask") > 0
+        piece = decode_mask(from_base64(self.mask or "", "mask"), "mask").numbers > 0
         left, top = (round(coordinate) for coordinate in self.points[0])
         drawing.paste(piece, left, top, value)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.images import IMAGE_SUFFIXES, image_size
+from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
 from segwright.importers.canvas import Canvas, Frame, MismatchError
 from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
 from segwright.importers.drawing import Drawing
@@ -257,8 +257,8 @@ def _guess_order(rows: Mapping[str, Sequence[_Row]], found: Mapping[str, FoundIm
 def _certain_size(image: FoundImage) -> tuple[int, int] | None:
     data = image.image.read()
     try:
-        size = image_size(data, image.name)
-        return size if size == image_size(data, image.name, upright=True) else None
+        encoded = EncodedImage(data, image.name)
+        return encoded.size() if encoded.size() == encoded.size(exif_transposed=True) else None
     except DataError:
         return None
 

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.formats.colour_table import ColourTable
-from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES
-from segwright.formats.pillow import open_picture
+from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES, is_colour_image
+from segwright.formats.palettes import ColourTable
 from segwright.importers.canvas import Canvas
 from segwright.importers.colour_tables import read_colour_table
 from segwright.importers.colours import DrawMask, draw_by_colour, pair_folders
@@ -139,7 +138,7 @@ def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawing:
         "If your classes are others than Pascal VOC's, put a labelmap.txt beside the folder, with a line such as "
         "'road:128,64,128::' for each class."
     )
-    if len(open_picture(mask.read(), mask.name).getbands()) > 2:
+    if is_colour_image(mask.read(), mask.name):
         colours = {tuple(colour): index for index, colour in enumerate(palette.tolist())} | {IGNORE_COLOUR: IGNORE}
         return draw_by_colour(mask, canvas, ColourTable(colours), "Pascal VOC", cure)
     classes = {number: number for number in (*range(len(palette)), IGNORE)}

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from segwright.console import progress
 from segwright.data.channels import Split
 from segwright.errors import DataError, UserError
-from segwright.formats.file_types import sniff
-from segwright.formats.images import IMAGE_SUFFIXES, verify_image
+from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
 from segwright.formats.masks import encode_mask
 from segwright.importers.canvas import Canvas, Frame, MismatchError, common_frame, log_frames
 from segwright.importers.dataset import ImportedData, ImportedPair
@@ -96,9 +95,9 @@ def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job) -> _Job:
     """
     pair = job.pair
     try:
-        image = pair.image.read()
-        facts = verify_image(image, pair.image.name)
-        canvas = Canvas((facts.height, facts.width), facts.orientation)
+        image = EncodedImage(pair.image.read(), pair.image.name)
+        image.verify()
+        canvas = Canvas(image.size(), image.orientation)
         if canvas.orientation > 1:
             if job.frame is None:
                 job.proven, job.turned = pair.frame(canvas), True
@@ -111,8 +110,8 @@ def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job) -> _Job:
         job.problem = str(error)
         return job
     suffix = PurePosixPath(pair.name).suffix
-    suffix = suffix if suffix.lower() in IMAGE_SUFFIXES else _SUFFIXES[sniff(image) or "PNG"]
-    _write(folder / job.split, f"{pair.key}{suffix}", image, pair.name)
+    suffix = suffix if suffix.lower() in IMAGE_SUFFIXES else _SUFFIXES[image.container or "PNG"]
+    _write(folder / job.split, f"{pair.key}{suffix}", image.data, pair.name)
     mask = encode_mask(canvas.to_stored(drawing.mask), palette)
     _write(folder / f"{job.split}_annotation", f"{pair.key}.png", mask, pair.name)
     job.notes, job.shapes, job.has_labels = +drawing.notes, drawing.shapes, bool((drawing.mask != IGNORE).any())

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segwright.formats.images import Pixels
+from segwright.formats.pixels import Pixels
 from segwright.networks import SegmentationNetwork, resize
 
 PIXEL_BUDGET: Final = 1 << 21

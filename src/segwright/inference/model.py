@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segwright.bundle import Description, load_network
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import DataError
-from segwright.formats.images import PixelFormat, Pixels
+from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
 from segwright.mxnet import find_model, is_mxnet_model, read_original
 from segwright.networks import SegmentationNetwork

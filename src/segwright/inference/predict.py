@@ -18,11 +18,9 @@ from segwright.checks.pixel_notes import NotedFile, describe_notes
 from segwright.console import progress
 from segwright.data.folders import list_images
 from segwright.errors import DataError, OutputExistsError, UserError
-from segwright.formats.exif import exif_orientation
-from segwright.formats.file_types import sniff
-from segwright.formats.images import Pixels, decode_noted_image, encode_png
+from segwright.formats.images import EncodedImage, encode_png
 from segwright.formats.masks import encode_mask
-from segwright.formats.notes import Note
+from segwright.formats.pixels import Note, Pixels
 from segwright.inference.model import Model, load
 from segwright.storage import (
     Blob,
@@ -96,7 +94,7 @@ def predict_files(
         logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
     logger.info(f"wrote the masks of {len(images) - len(failed)} of {len(images)} images to {output}")
     if turned:
-        read = "turned upright" if model.form.upright else "read as stored, without turning"
+        read = "turned upright" if model.form.exif_transposed else "read as stored, without turning"
         logger.info(f"{count_orientations(turned, len(images))}: {read}, and so are the masks")
     if failed:
         raise DataError(f"{len(failed)} of {len(images)} images could not be predicted; the warnings above name them")
@@ -118,14 +116,14 @@ def _files(output: Path, stem: str, blob: Blob, outputs: Outputs, overwrite: boo
 
 def _predict_one(model: Model, blob: Blob, files: Mapping[str, Path], outputs: Outputs) -> tuple[int, tuple[Note, ...]]:
     """Write what is wanted of one image; return its EXIF orientation, and what was dropped of it or assumed."""
-    data = blob.read()
-    image, notes = decode_noted_image(data, blob.name, model.form)
+    encoded = EncodedImage(blob.read(), blob.name)
+    image = encoded.decode(model.form)
     files[".png"].parent.mkdir(parents=True, exist_ok=True)
     mask = _write_probabilities(model, image, files[".npy"]) if outputs.probabilities else model.mask(image)
     write_bytes(files[".png"], encode_mask(mask, model.palette))
     if outputs.overlay:
         write_bytes(files[".overlay.png"], encode_png(draw_overlay(displayable(image), mask, model.palette)))
-    return exif_orientation(data, sniff(data)), notes
+    return encoded.orientation, encoded.notes(model.form.bands)
 
 
 def _images(inputs: Sequence[Location], output: Path) -> list[tuple[str, Blob]]:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from torch import Tensor
 
-from segwright.formats.images import Pixels
+from segwright.formats.pixels import Pixels
 from segwright.inference import Model
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.content_encoding import Body

@@ -16,7 +16,8 @@ from starlette.requests import Request
 
 from segwright.errors import DataError, TooLargeError
 from segwright.formats.disguises import recognise
-from segwright.formats.images import PixelFormat, Pixels, decode_image, image_size
+from segwright.formats.images import EncodedImage
+from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.labels import IGNORE
 
 _ALLOWED: Final = ("image/jpeg", "image/png", "image/*", "application/x-image", "application/octet-stream")
@@ -85,7 +86,7 @@ def decode(body: bytes, form: PixelFormat) -> Pixels:
     if not body:
         raise HTTPException(400, f"The body is empty: send the bytes of one {_files(form)} image of {form}.")
     try:
-        return decode_image(body, _NAME, form)
+        return EncodedImage(body, _NAME).decode(form)
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except DataError as error:
@@ -100,7 +101,7 @@ def unknown_mask(body: bytes, form: PixelFormat) -> NDArray[np.uint8]:
     else 1 x 1.
     """
     try:
-        size = image_size(body, _NAME, form.upright)
+        size = EncodedImage(body, _NAME).size(form.exif_transposed)
     except DataError:
         size = (1, 1)
     return np.full(size, IGNORE, np.uint8)

@@ -224,7 +224,7 @@ def _images(data: PreparedData) -> ImageSpec:
     return ImageSpec(
         form.bands,
         form.bit_depth,
-        form.upright,
+        form.exif_transposed,
         bands.mean if bands else None,
         bands.std if bands else None,
         form.numbers,

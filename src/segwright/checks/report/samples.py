@@ -20,7 +20,8 @@ from segwright.checks.scan import PairScan, combine
 from segwright.data.pairs import read_mask
 from segwright.errors import DataError
 from segwright.findings import Finding
-from segwright.formats.images import PixelFormat, decode_reduced, encode_jpeg
+from segwright.formats.images import EncodedImage, encode_jpeg
+from segwright.formats.pixels import PixelFormat
 from segwright.labels import HIGHEST_CLASS, IGNORE, NO_DATA, LabelMap
 from segwright.palettes import default_palette
 from segwright.storage import Blob
@@ -159,7 +160,7 @@ def _draw(channel: ChannelStatistics, reading: PairScan, label_map: LabelMap, pa
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     forms = [reading.form]
     if fits_either_way(reading):
-        forms.append(replace(reading.form, upright=not reading.form.upright))
+        forms.append(replace(reading.form, exif_transposed=not reading.form.exif_transposed))
     image, *others = (_small(pair.image, form, size, max(int(1 / factor), 1)) for form in forms)
     mask = label_map.apply(read_mask(pair))
     small = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -176,13 +177,13 @@ def _draw(channel: ChannelStatistics, reading: PairScan, label_map: LabelMap, pa
         overlay=_data_uri(overlay(image, small, palette)),
         classes=tuple(classes),
         other_way="".join(_data_uri(overlay(other, small, palette)) for other in others),
-        upright=reading.form.upright,
+        upright=reading.form.exif_transposed,
     )
 
 
 def _small(blob: Blob, form: PixelFormat, size: tuple[int, int], reduction: int) -> NDArray[np.uint8]:
     """An image as people can see it, uint8 [H, W, 3], of the given width and height; raises DataError."""
-    pixels, _ = decode_reduced(blob.read(), blob.name, form, reduction)
+    pixels, _ = EncodedImage(blob.read(), blob.name).decode_reduced(form, reduction)
     return np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

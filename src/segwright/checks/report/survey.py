@@ -39,7 +39,7 @@ from segwright.data.channels import Channels, Split
 from segwright.data.pairs import Pairing
 from segwright.errors import UserError
 from segwright.findings import Finding, Severity, gravest_first
-from segwright.formats.images import PixelFormat
+from segwright.formats.pixels import PixelFormat
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE, NO_DATA, LabelMap, numbered_names
 from segwright.palettes import default_palette

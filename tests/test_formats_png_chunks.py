@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.errors import DataError
-from segwright.formats.chunks import without_texts
-from segwright.formats.images import PixelFormat, decode_image, verify_image
+from segwright.formats.images import EncodedImage
 from segwright.formats.masks import decode_mask
+from segwright.formats.pixels import PixelFormat
+from segwright.formats.png import without_texts
+from tests.helpers.images import verify
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (20, 30, 3)).astype(np.uint8)
 LARGE = bytes(3 << 20)  # Pillow refuses texts and profiles of more than one megabyte
@@ -44,9 +46,9 @@ def test_pixels_do_not_depend_on_texts_and_profiles(kind: str, after: bool) -> N
     place = {"after" if after else "before": CHUNKS[kind]}
     data = png(PIXELS, **place)
     assert without_texts(data) == png(PIXELS)
-    assert verify_image(data, "x").form == PixelFormat()
-    assert (decode_image(data, "x") == PIXELS).all()
-    assert (decode_mask(png(PIXELS[..., 0], **place), "x") == PIXELS[..., 0]).all()
+    assert verify(data, "x").form == PixelFormat()
+    assert (EncodedImage(data, "x").decode() == PIXELS).all()
+    assert (decode_mask(png(PIXELS[..., 0], **place), "x").numbers == PIXELS[..., 0]).all()
 
 
 def test_other_files_stay_the_same_objects() -> None:
@@ -57,4 +59,4 @@ def test_other_files_stay_the_same_objects() -> None:
 def test_a_text_that_is_cut_off_is_damage() -> None:
     data = png(PIXELS, CHUNKS["zTXt"])
     with pytest.raises(DataError, match=r"x is (a PNG file that is damaged|truncated or damaged)"):
-        decode_image(data[:80], "x")
+        EncodedImage(data[:80], "x").decode()
