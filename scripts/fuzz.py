@@ -20,8 +20,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.helpers.fuzzing import TARGETS, attempt, mutate
+from tests.helpers.fuzz_formats import FORMATS
+from tests.helpers.fuzz_importers import IMPORTERS
+from tests.helpers.fuzz_others import OTHERS
+from tests.helpers.fuzzing import attempt, mutate
 
+TARGETS = FORMATS | IMPORTERS | OTHERS
 MEMORY = 4 << 30
 SECONDS = 20.0
 

@@ -2,8 +2,12 @@ import random
 
 import pytest
 
-from tests.helpers.fuzzing import TARGETS, attempt, mutate
+from tests.helpers.fuzz_formats import FORMATS
+from tests.helpers.fuzz_importers import IMPORTERS
+from tests.helpers.fuzz_others import OTHERS
+from tests.helpers.fuzzing import attempt, mutate
 
+TARGETS = FORMATS | IMPORTERS | OTHERS
 INPUTS = 250
 
 

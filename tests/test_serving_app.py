@@ -224,7 +224,7 @@ def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
     assert several.post("/models", content=sent, headers={"Content-Encoding": "gzip"}).status_code == 200
     for asked, path in ((client(ModelHolder(model), scorer), "/invocations"), (several, "/models/one/invoke")):
         for body, sentence in (
-            (b"s3://bucket/photo.jpg", "The body is the name or address of a file: send the bytes of that file (curl"),
+            (b"<!DOCTYPE html><html>", "The body is an HTML page: send the image itself"),
             (
                 b'{"image": "/9j/4AAQSkZJRgABAQ=="}',
                 "The body is JSON text with base64 in it: send the bytes of one image",

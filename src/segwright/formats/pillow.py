@@ -56,7 +56,7 @@ def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
     container = sniff(data)
     if container is None or (container == "BMP" and was_taken_for_text(data)):
         found = recognise(data)
-        what = f"{found.what}: {found.cure}" if found else "not a JPEG, PNG, TIFF, BMP or WebP image"
+        what = f"{found.what}: {found.cure}" if found else "not a JPEG, PNG, TIFF, BMP or WebP image, whatever its name says"
         raise DataError(f"{name} is {what if data else 'empty'}.")
     shown = data
     if container == "TIFF":
