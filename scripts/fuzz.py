@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from segwright.formats.quiet import silence_decoders
 from tests.helpers.fuzz_formats import FORMATS
 from tests.helpers.fuzz_importers import IMPORTERS
 from tests.helpers.fuzz_others import OTHERS
@@ -33,8 +34,9 @@ SECONDS = 20.0
 def run(target: str, numbers: range, seed: int) -> list[str]:
     """Try some inputs of one target; a line for each fault."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
+    silence_decoders()
     warnings.simplefilter("error")
-    logging.disable()  # what is told of odd inputs
+    logging.disable()  # what is logged of odd inputs
     seeds = TARGETS[target].seeds()
     faults = []
     for number in numbers:
