@@ -20,11 +20,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from segwright.formats.quiet import silence_decoders
 from tests.helpers.fuzz_formats import FORMATS
 from tests.helpers.fuzz_importers import IMPORTERS
 from tests.helpers.fuzz_others import OTHERS
 from tests.helpers.fuzzing import attempt, mutate
+
+from segwright.formats.quiet import silence_decoders
 
 TARGETS = FORMATS | IMPORTERS | OTHERS
 MEMORY = 4 << 30

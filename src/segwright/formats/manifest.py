@@ -1,7 +1,5 @@
 """Augmented manifests: JSON Lines that name an image, its mask and what is known of the mask.
 
-Knows lines, attribute names, references and the colour map of Ground Truth. Refuses to fetch what a reference names.
-
 Source: SageMaker's contract, sections 2.1 and 2.3.
 """
 
@@ -11,22 +9,18 @@ import re
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from segwright.errors import DataError
 from segwright.formats.file_types import sniff
+from segwright.wording import listed
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_IMAGE: Final = "source-ref"
-_REFERENCE: Final = "-ref"
-_METADATA: Final = "-metadata"
 _COLOUR_MAP: Final = "internal-color-map"
 _NAMES_SHOWN: Final = 12
 _CHARACTERS_SHOWN: Final = 80
-_CURE: Final = "Name the attributes of image and mask, as in --attributes source-ref,road-ref"
 
 
 @dataclass(frozen=True)
@@ -80,13 +74,11 @@ def parse_object(text: bytes, name: str) -> dict[str, Any]:
         document = json.loads(text.decode())
     except UnicodeDecodeError:
         raise DataError(f"{name} is not UTF-8 text.") from None
-    except (ValueError, RecursionError) as error:
-        reason = (
-            f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-            if isinstance(error, json.JSONDecodeError)
-            else error
-        )
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
         raise DataError(f"{name} is not valid JSON: {reason} of {_shown(text.decode())}.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is not valid JSON: {error} of {_shown(text.decode())}.") from None
     if not isinstance(document, dict):
         raise DataError(f"{name} is {_shown(document)}, not a JSON object.")
     return document
@@ -98,17 +90,21 @@ def is_json(payload: bytes) -> bool:
 
 
 def choose_attributes(lines: Sequence[ManifestLine], given: Sequence[str] | None, name: str) -> Attributes:
-    """Which attributes hold image and mask, and that every line has them.
+    """Which attributes hold image and mask; every line has them.
 
     Two or three names that are given are image, mask and metadata. Otherwise the image is `source-ref`, or the only
     reference (`...-ref`) without metadata; the mask is the only other reference; its metadata is `<mask>-metadata`, or
     what Ground Truth calls `<label>-metadata` beside `<label>-ref`, and lines may lack it. Raises DataError for other
-    than two or three different names, where the names do not tell, and for a line that lacks an attribute.
+    than two or three different names, for names that leave a choice, and for a line that lacks an attribute.
     """
-    attributes = _worked_out(lines, name) if given is None else _as_given(given)
-    wanted = [attributes.image, attributes.mask] if given is None else given
+    if given is not None and (len(given) not in (2, 3) or len(set(given)) < len(given) or not all(given)):
+        raise DataError(
+            f"The attributes are {_listed(given)}, but two or three different ones are needed: the image, "
+            "its mask and, if wanted, the metadata of the mask."
+        )
+    attributes = Attributes(*given) if given else _work_out(lines, name)
     for line in lines:
-        for attribute in wanted:
+        for attribute in given or (attributes.image, attributes.mask):
             if attribute not in line.attributes:
                 raise DataError(
                     f"{name}, line {line.number}, has no attribute {_shown(attribute)}; it has "
@@ -123,13 +119,17 @@ def resolve_reference(reference: Any, base: Path, name: str) -> str | Path:
     Names may hold any character. `file:` addresses are unquoted. `name`, such as that of the file with line and
     attribute, is for messages only. Raises DataError for what is no text, for other schemes, and for no name at all.
     """
-    if not isinstance(reference, str) or not _is_text(reference):
+    # JSON may hold half a surrogate pair, which no name has
+    if not isinstance(reference, str) or reference.encode(errors="replace").decode() != reference:
         raise DataError(f"{name} is {_shown(reference)}; a reference is a text: a path or an s3:// address.")
     if reference.startswith("s3://"):
         if not re.match(r"s3://[^/]+/.*[^/]", reference, re.DOTALL):
             raise DataError(f"{name} is {_shown(reference)}; an address in S3 is s3://BUCKET/KEY.")
         return reference
-    path = _local_path(reference)
+    path = reference
+    if re.match(r"[a-z][a-z0-9+.-]*://|file:/", reference, re.IGNORECASE):
+        local = re.fullmatch(r"file:(?://(?:localhost)?)?(/[^/].*)", reference, re.DOTALL | re.IGNORECASE)
+        path = os.fsdecode(unquote_to_bytes(local[1])) if local else ""
     if not path or "\0" in path:
         raise DataError(f"{name} is {_shown(reference)}; a reference is a path, a file:/// or an s3:// address.")
     return base / path
@@ -148,73 +148,47 @@ def colour_map(metadata: Any, name: str) -> dict[int, ClassColour] | None:
     stored = metadata[_COLOUR_MAP]
     if not isinstance(stored, Mapping):
         raise DataError(f"{name}: {_COLOUR_MAP} is {_shown(stored)}, not a JSON object.")
-    return {_index(key, name): _class_colour(entry, f"{name}: {_COLOUR_MAP}, {key!r}") for key, entry in stored.items()}
+    for key in stored:
+        if not re.fullmatch("0|[1-9][0-9]{0,2}", key) or int(key) > 255:
+            raise DataError(
+                f"{name}: {_COLOUR_MAP} has the key {_shown(key)}; keys are numbers from 0 to 255 in a mask."
+            )
+    return {int(key): _class_colour(entry, f"{name}: {_COLOUR_MAP}, {key!r}") for key, entry in stored.items()}
 
 
-def _as_given(given: Sequence[str]) -> Attributes:
-    if len(given) not in (2, 3) or len(set(given)) < len(given) or not all(given):
-        raise DataError(
-            f"The attributes are {_listed(given)}, but two or three different ones are needed: the image, "
-            "its mask and, if wanted, the metadata of the mask."
-        )
-    return Attributes(*given)
-
-
-def _worked_out(lines: Sequence[ManifestLine], name: str) -> Attributes:
+def _work_out(lines: Sequence[ManifestLine], name: str) -> Attributes:
     """Image, mask and metadata from the names of all attributes that occur."""
     names = dict.fromkeys(attribute for line in lines for attribute in line.attributes)  # in order, each once
-    metadata = {each: _metadata_of(each, names) for each in names if each.endswith(_REFERENCE)}
-    images = [_IMAGE] if _IMAGE in metadata else [each for each in metadata if metadata[each] is None]
+    metadata = {}
+    for each in filter(lambda each: each.endswith("-ref"), names):
+        candidates = (f"{each}-metadata", f"{each.removesuffix('-ref')}-metadata")
+        metadata[each] = next((candidate for candidate in candidates if candidate in names), None)
+    images = [each for each in metadata if metadata[each] is None]
+    images = ["source-ref"] if "source-ref" in metadata else images
     masks = list(metadata.keys() - images)
     if len(images) != 1 or len(masks) != 1:
-        raise DataError(f"{name} does not tell which attributes are image and mask: it has {_listed(names)}. {_CURE}.")
+        raise DataError(
+            f"{name} leaves open which attributes are image and mask: it has {_listed(names)}. Name the two, such as "
+            "attributes source-ref,road-ref, or leave no others."
+        )
     return Attributes(images[0], masks[0], metadata[masks[0]])
 
 
-def _metadata_of(reference: str, names: Collection[str]) -> str | None:
-    candidates = (reference + _METADATA, reference.removesuffix(_REFERENCE) + _METADATA)
-    return next((candidate for candidate in candidates if candidate in names), None)
-
-
-def _local_path(reference: str) -> str:
-    """The path that a reference names; empty for an address that is none of a local file."""
-    if not re.match(r"[a-z][a-z0-9+.-]*://|file:/", reference, re.IGNORECASE):
-        return reference
-    address = re.fullmatch(r"file:(?://(?:localhost)?)?(/[^/].*)", reference, re.DOTALL | re.IGNORECASE)
-    return os.fsdecode(unquote_to_bytes(address[1])) if address else ""
-
-
-def _is_text(text: str) -> bool:
-    """Whether a text can be the name of anything, which half a surrogate pair from JSON rules out."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _index(key: str, name: str) -> int:
-    if not re.fullmatch("0|[1-9][0-9]{0,2}", key) or int(key) > 255:
-        raise DataError(f"{name}: {_COLOUR_MAP} has the key {_shown(key)}; keys are numbers from 0 to 255 in a mask.")
-    return int(key)
-
-
-def _class_colour(entry: Any, place: str) -> ClassColour:
+def _class_colour(entry: Any, where: str) -> ClassColour:
     name = entry.get("class-name") if isinstance(entry, Mapping) else None
     if not isinstance(name, str) or not name:
-        raise DataError(f"{place} is {_shown(entry)}, which has no class-name.")
+        raise DataError(f"{where} is {_shown(entry)}, which has no class-name.")
     colour = entry.get("hex-color")
     if colour is None:
         return ClassColour(name, None)
     if not isinstance(colour, str) or not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
-        raise DataError(f"{place} has the hex-color {_shown(colour)}; a colour is written as #2ca02c.")
+        raise DataError(f"{where} has the hex-color {_shown(colour)}; a colour is written as #2ca02c.")
     red, green, blue = bytes.fromhex(colour[1:])
     return ClassColour(name, (red, green, blue))
 
 
 def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(map(_shown, islice(names, _NAMES_SHOWN))) or "none"
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, ... ({len(names):,} in all)"
+    return listed([_shown(name) for name in names], _NAMES_SHOWN) or "none"
 
 
 def _shown(value: Any) -> str:

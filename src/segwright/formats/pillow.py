@@ -37,6 +37,7 @@ _READERS: Final[dict[Container, type[ImageFile.ImageFile]]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
+_FORMATS: Final = "JPEG, PNG, TIFF, BMP or WebP image"
 _TIFF_BITS_PER_SAMPLE: Final = 258
 
 _8_BIT_MODES: Final = frozenset(
@@ -56,7 +57,7 @@ def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
     container = sniff(data)
     if container is None or (container == "BMP" and was_taken_for_text(data)):
         found = recognise(data)
-        what = f"{found.what}: {found.cure}" if found else "not a JPEG, PNG, TIFF, BMP or WebP image, whatever its name says"
+        what = f"{found.what}: {found.cure}" if found else f"not a {_FORMATS}, whatever its name says"
         raise DataError(f"{name} is {what if data else 'empty'}.")
     shown = data
     if container == "TIFF":

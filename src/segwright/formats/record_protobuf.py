@@ -1,7 +1,7 @@
 """SageMaker's Record, the protobuf message of features and labels that built-in algorithms take and return.
 
-Knows the wire format of this one message, so that neither its writer nor its reader needs protobuf. Refuses to know
-what features mean, and refuses sparse tensors, which name positions in arrays of any size.
+The wire format of this one message is written and read without protobuf. Sparse tensors, which name positions in arrays
+of any size, are refused.
 
 Source: `record.proto` of the SageMaker Python SDK 2 (package aialgs.data), SageMaker's contract, section 5.2;
 https://protobuf.dev/programming-guides/encoding.
@@ -21,7 +21,7 @@ Tensor = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes of a known or unknown content type, such as a picture."""
+    """Bytes of a known or unknown content type, such as an image."""
 
     data: bytes = field(repr=False)
     content_type: str | None = None
@@ -97,9 +97,6 @@ def decode_record(data: bytes, name: str) -> Record:
     return Record(**found)
 
 
-# Writing
-
-
 def _value_chunks(value: Value) -> _Chunks:
     if isinstance(value, Content):
         content_type = [] if value.content_type is None else _delimited(_CONTENT_TYPE, [value.content_type.encode()])
@@ -150,9 +147,6 @@ def _varints(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
         more = (lengths[reaching] > digit + 1).astype(np.uint8) << 7
         encoded[(ends - lengths)[reaching] + digit] = bits | more
     return encoded
-
-
-# Reading
 
 
 class _Field(NamedTuple):
@@ -223,15 +217,12 @@ def _value(data: memoryview) -> Value:
 
 
 def _content(data: memoryview) -> Content:
-    pieces, content_type = [], None
-    for part in _fields(data):
-        if part.number == _DATA:
-            pieces.append(bytes(_delimited_content(part)))
-        elif part.number == _CONTENT_TYPE:
-            content_type = _text(part)
+    fields = list(_fields(data))
+    pieces = [bytes(_delimited_content(part)) for part in fields if part.number == _DATA]
+    types = [_text(part) for part in fields if part.number == _CONTENT_TYPE]
     if len(pieces) != 1:
         raise DataError(f"there are {len(pieces):,} pieces of bytes; one is read")
-    return Content(pieces[0], content_type)
+    return Content(pieces[0], types[-1] if types else None)
 
 
 def _tensor(data: memoryview, kind: int) -> Tensor:

@@ -1,8 +1,5 @@
 """RecordIO: records of bytes one after the other, in a stream that only goes forward or in a file.
 
-Knows the frame of a record, how a payload that holds the magic number is cut into parts, and what a damaged stream
-looks like. Refuses to know what the payloads are and where the stream comes from.
-
 Source: dmlc-core, `include/dmlc/recordio.h` and `src/recordio.cc`; SageMaker's contract, section 2.2.
 """
 
@@ -26,7 +23,8 @@ _HEADER: Final = struct.Struct("<II")
 _ALIGNMENT: Final = 4
 _LENGTH_BITS: Final = 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_CHUNK: Final = 1 << 20  # bytes asked for at once, so that a length that lies allocates no more than this
+_CHUNK: Final = 1 << 20  # bytes read at once, so that a length that lies allocates no more than this
+_DAMAGED: Final = "The stream is damaged or was cut off: write it anew."
 
 Part = TypeVar("Part")
 Part_co = TypeVar("Part_co", covariant=True)
@@ -35,14 +33,14 @@ Parts = tuple[tuple[int, int], ...]
 
 
 class ForwardStream(Protocol):
-    """What is read from: a FIFO, a socket, a file. As usual, no bytes mean the end."""
+    """A FIFO, a socket, a file. As usual, no bytes mean the end."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes."""
 
 
 class SeekableStream(ForwardStream, Protocol):
-    """A file that can be read at any place."""
+    """A file that can be read from any byte on."""
 
     def seek(self, offset: int, /) -> int:
         """Go to a byte, counted from the beginning."""
@@ -58,14 +56,22 @@ class Record:
 
 
 def write_record(payload: bytes) -> bytes:
-    """The frame of one payload, byte for byte as dmlc's writer makes it.
+    """The frame of one payload, byte for byte as dmlc's writer makes it: cut into parts at each magic number that
+    begins at a multiple of four bytes, which is dropped.
 
     Raises DataError for more than MAX_RECORD bytes.
     """
     _check_length(payload)
-    parts = _split(payload)
-    flags = [_WHOLE] if len(parts) == 1 else [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST]
-    return b"".join(_frame(flag, part) for flag, part in zip(flags, parts, strict=True))
+    parts, start, found = list[bytes](), 0, payload.find(_MAGIC_BYTES)
+    while found >= 0:
+        if found % _ALIGNMENT == 0:
+            parts.append(payload[start:found])
+            start = found + len(_MAGIC_BYTES)
+        found = payload.find(_MAGIC_BYTES, found + 1)
+    if not parts:
+        return _frame(_WHOLE, payload)
+    flags = [_FIRST, *[_MIDDLE] * (len(parts) - 1), _LAST]
+    return b"".join(map(_frame, flags, [*parts, payload[start:]]))
 
 
 def write_whole_record(payload: bytes) -> bytes:
@@ -105,24 +111,12 @@ def _check_length(payload: bytes) -> None:
     if len(payload) > MAX_RECORD:
         raise DataError(
             f"A payload of {len(payload):,} bytes does not fit into a RecordIO record, which holds {MAX_RECORD:,} at "
-            "most: make the picture smaller."
+            "most: make the image smaller."
         )
 
 
 def _frame(flag: int, part: bytes) -> bytes:
     return b"".join((_HEADER.pack(MAGIC, flag << _LENGTH_BITS | len(part)), part, bytes(_padding(len(part)))))
-
-
-def _split(payload: bytes) -> list[bytes]:
-    """Cut a payload at each magic number that begins at a multiple of four bytes, and drop these four bytes."""
-    parts, start = [], 0
-    found = payload.find(_MAGIC_BYTES)
-    while found >= 0:
-        if found % _ALIGNMENT == 0:
-            parts.append(payload[start:found])
-            start = found + len(_MAGIC_BYTES)
-        found = payload.find(_MAGIC_BYTES, found + 1)
-    return [*parts, payload[start:]] if parts else [payload]
 
 
 def _padding(length: int) -> int:
@@ -145,15 +139,13 @@ class _Forward(_Source[bytes]):
     """Reads everything, in a stream that may give less than it is asked for."""
 
     def __init__(self, stream: ForwardStream) -> None:
-        self.position = 0
-        self._stream = stream
+        self.position, self._stream = 0, stream
 
     def header(self) -> bytes:
         return self._take(_HEADER.size)
 
     def part(self, length: int) -> tuple[bytes, int]:
-        payload = self._take(length)
-        padding = self._take(_padding(length))
+        payload, padding = self._take(length), self._take(_padding(length))
         return payload, len(payload) + len(padding)
 
     def _take(self, size: int) -> bytes:
@@ -172,9 +164,7 @@ class _Seeking(_Source[tuple[int, int]]):
     """Reads headers and passes over payloads, in a file of known size."""
 
     def __init__(self, stream: SeekableStream, size: int) -> None:
-        self.position = 0
-        self._stream = stream
-        self._size = size
+        self.position, self._stream, self._size = 0, stream, size
 
     def header(self) -> bytes:
         self._stream.seek(self.position)
@@ -189,81 +179,75 @@ class _Seeking(_Source[tuple[int, int]]):
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The header of a part, for messages."""
+class _Header:
+    """The header of a part and where it lies."""
 
     name: str
     record: int
     offset: int
-    header: bytes
+    data: bytes
 
-    def error(self, what: str, advice: str) -> DataError:
+    def error(self, what: str, advice: str = _DAMAGED) -> DataError:
         """What is wrong with the record, and what to do."""
-        shown = f"Its first bytes are {self.header.hex(' ')}. " if self.header else ""
+        shown = f"Its first bytes are {self.data.hex(' ')}. " if self.data else ""
         return DataError(
             f"{self.name}: record {self.record} (from 0), at byte {self.offset:,}, {what}. {shown}{advice}"
         )
 
+    def parse(self, within: bool) -> tuple[int, int]:
+        """Flag and length; DataError where it is no header, or not one that may stand here."""
+        if within and not self.data:
+            raise self.error("ends before its last part")
+        if not self.data.startswith(_MAGIC_BYTES[: len(self.data)]):
+            wanted = f"{MAGIC:#x} (bytes {_MAGIC_BYTES.hex(' ')})"
+            raise self.error(f"does not start with the RecordIO magic number {wanted}", self._hint())
+        if len(self.data) < _HEADER.size:
+            raise self.error(f"has only {len(self.data)} of the {_HEADER.size} bytes of a header")
+        flag, length = divmod(_HEADER.unpack(self.data)[1], 1 << _LENGTH_BITS)
+        if flag not in ((_MIDDLE, _LAST) if within else (_WHOLE, _FIRST)):
+            where = "within a record of several parts" if within else "at the beginning of a record"
+            raise self.error(f"has the continuation flag {flag} {where}")
+        return flag, length
 
-_DAMAGED: Final = "The stream is damaged or was cut off: write it anew."
+    def _hint(self) -> str:
+        """Why a stream is no RecordIO, as far as its first bytes show."""
+        if self.offset:
+            return _DAMAGED
+        if container := sniff(self.data):
+            return f"This is a {container} file without a frame: the channel needs RecordWrapperType RecordIO."
+        if self.data.startswith(b"\x1f\x8b"):
+            return "This is gzip: unpack it first, or give the channel the CompressionType Gzip."
+        if self.data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            return (
+                "This is JSON, such as a manifest itself: the channel needs S3DataType AugmentedManifestFile and "
+                "RecordWrapperType RecordIO."
+            )
+        return "The channel needs RecordWrapperType RecordIO."
 
 
 def _walk(source: _Source[Part], name: str) -> Iterator[tuple[int, list[Part]]]:
     """All records: the byte at which each begins, and its parts."""
     for number in itertools.count():
         offset = source.position
-        header = source.header()
-        if not header:
+        if not (data := source.header()):
             return
-        yield offset, _parts(source, _Place(name, number, offset, header))
+        yield offset, _parts(source, _Header(name, number, offset, data))
 
 
-def _parts(source: _Source[Part], place: _Place) -> list[Part]:
+def _parts(source: _Source[Part], header: _Header) -> list[Part]:
     """The parts of the record whose first header has been read."""
     parts: list[Part] = []
     total = 0
     while True:
-        flag, length = _parse(place, within=bool(parts))
+        flag, length = header.parse(within=bool(parts))
         total += length + (len(_MAGIC_BYTES) if parts else 0)
         if total > MAX_RECORD:
-            raise place.error(f"grows beyond the {MAX_RECORD:,} bytes that a record holds", _DAMAGED)
+            raise header.error(f"grows beyond the {MAX_RECORD:,} bytes that a record holds")
         part, there = source.part(length)
         if there < (needed := length + _padding(length)):
-            raise place.error(f"needs {needed:,} bytes after its header, but the stream ends after {there:,}", _DAMAGED)
+            raise header.error(f"needs {needed:,} bytes after its header, but the stream ends after {there:,}")
         parts.append(part)
         if flag in (_WHOLE, _LAST):
             return parts
         offset = source.position
-        place = _Place(place.name, place.record, offset, source.header())
-
-
-def _parse(place: _Place, within: bool) -> tuple[int, int]:
-    """Flag and length of a header; DataError where it is none, or not one that may stand here."""
-    if within and not place.header:
-        raise place.error("ends before its last part", _DAMAGED)
-    if not place.header.startswith(_MAGIC_BYTES[: len(place.header)]):
-        wanted = f"{MAGIC:#x} (bytes {_MAGIC_BYTES.hex(' ')})"
-        raise place.error(f"does not start with the RecordIO magic number {wanted}", _hint(place))
-    if len(place.header) < _HEADER.size:
-        raise place.error(f"has only {len(place.header)} of the {_HEADER.size} bytes of a header", _DAMAGED)
-    flag, length = divmod(_HEADER.unpack(place.header)[1], 1 << _LENGTH_BITS)
-    if flag not in ((_MIDDLE, _LAST) if within else (_WHOLE, _FIRST)):
-        where = "within a record of several parts" if within else "at the beginning of a record"
-        raise place.error(f"has the continuation flag {flag} {where}", _DAMAGED)
-    return flag, length
-
-
-def _hint(place: _Place) -> str:
-    """Why a stream is no RecordIO, as far as its first bytes tell."""
-    if place.offset:
-        return _DAMAGED
-    if container := sniff(place.header):
-        return f"This is a {container} file without a frame: the channel needs RecordWrapperType RecordIO."
-    if place.header.startswith(b"\x1f\x8b"):
-        return "This is gzip: unpack it first, or give the channel the CompressionType Gzip."
-    if place.header.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-        return (
-            "This is JSON, such as a manifest itself: the channel needs S3DataType AugmentedManifestFile and "
-            "RecordWrapperType RecordIO."
-        )
-    return "The channel needs RecordWrapperType RecordIO."
+        header = _Header(header.name, header.record, offset, source.header())

@@ -1,7 +1,5 @@
-"""COCO's run-length encoding of a region: counts of pixels outside and inside, by turns, down the columns.
-
-Knows both of its forms, the list of counts and the compressed text. Refuses to know annotations and what the numbers in
-a mask mean.
+"""COCO's run-length encoding of a region: counts of pixels outside and inside, by turns, down the columns, as a list
+or as compressed text.
 
 Source: COCO API, `common/maskApi.c` (`rleEncode`, `rleToString` and their inverses).
 """
@@ -57,7 +55,7 @@ def decode_rle(counts: Sequence[int], height: int, width: int) -> NDArray[np.boo
     """The mask of some counts, bool [height, width].
 
     Takes memory for the mask and for the counts, whatever the counts claim. Raises DataError for counts that are
-    negative or do not add up to height x width, and for no pixels; TooLargeError for more than are read of a picture.
+    negative or do not add up to height x width, and for no pixels; TooLargeError for more than are read of an image.
     """
     check_size(height, width, "the run-length mask")
     return np.ascontiguousarray(expand_counts(counts, height * width).reshape(width, height).T)
@@ -95,7 +93,7 @@ def _compressed(values: NDArray[np.int64]) -> str:
 def decompress_counts(text: str) -> list[int]:
     """The counts of the text form. Raises DataError for other characters, and for a text that ends in a number.
 
-    The counts need not fit a picture: `decode_rle` sees to that.
+    The counts need not fit an image: `decode_rle` sees to that.
     """
     if not text:
         return []
@@ -107,7 +105,7 @@ def decompress_counts(text: str) -> list[int]:
     ends = np.flatnonzero(groups < _MORE)
     lengths = np.diff(ends, prepend=-1)
     if lengths.max() > _MOST_GROUPS:
-        raise DataError("compressed run lengths hold a number that is larger than any picture.")
+        raise DataError("compressed run lengths hold a number that is larger than any image.")
     starts = ends - lengths + 1
     place = np.arange(groups.size) - np.repeat(starts, lengths)
     values = np.add.reduceat((groups & 0x1F) << (_GROUP_BITS * place), starts)

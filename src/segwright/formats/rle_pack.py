@@ -2,8 +2,7 @@
 
 Header: number of values (32 bits), bits of a value less 1 (5), and four widths of a run's length less 1 (4 each). Then,
 until all values are there: 1 bit that says whether one value repeats or each is given, 2 bits that choose the width,
-the length less 1, and the value or values. Knows the bits. Refuses to know pictures: its caller says how many values
-there should be.
+the length less 1, and the value or values.
 
 Source: @thi.ng/rle-pack, README "Encoding format"; label-studio-converter, `brush.py`.
 """
