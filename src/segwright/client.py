@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from segwright.errors import DataError
 from segwright.formats.file_types import check_size
-from segwright.formats.record_protobuf import Content, decode_record
+from segwright.formats.record_protobuf import decode_record
 from segwright.formats.recordio import read_records
 from segwright.formats.rle import decompress_counts, expand_counts
 
@@ -106,13 +106,13 @@ def _form(body: bytes, content_type: str | None) -> str:
 def _read_record(body: bytes) -> NDArray[np.float32]:
     try:
         (frame,) = read_records(io.BytesIO(body), "the answer")
-        features = decode_record(frame.payload, "the answer").features
+        features = decode_record(frame.payload, "the answer")
         target, shape = features["target"], features["shape"]
     except DataError as error:
         raise ValueError(str(error)) from error
     except (ValueError, KeyError) as error:
         raise ValueError("the answer is not one record with target and shape") from error
-    if isinstance(target, Content) or isinstance(shape, Content) or target.dtype != np.float32:
+    if target.dtype != np.float32:
         raise ValueError("the answer has no numbers as its target and shape")
     if shape.shape != (4,) or shape[0] != 1:
         raise ValueError(f"the shape of the answer is {shape.tolist()}, where [1, classes, height, width] is expected")

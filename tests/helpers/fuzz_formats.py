@@ -20,7 +20,7 @@ from segwright.formats.manifest import choose_attributes, colour_map, read_manif
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.formats.palettes import mask_palette, palette_colours, stored_palette
 from segwright.formats.pixels import PixelFormat
-from segwright.formats.record_protobuf import Record, Value, decode_record, encode_record
+from segwright.formats.record_protobuf import Tensor, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.rle_pack import decode_rle_pack
 from segwright.palettes import default_palette
@@ -203,11 +203,11 @@ def _parse_records(data: bytes) -> None:
 
 
 def _protobuf() -> list[bytes]:
-    features: dict[str, Value] = {
+    features: dict[str, Tensor] = {
         "target": np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2),
         "other": np.arange(3, dtype=np.int32),
     }
-    return [encode_record(Record(features=features, label={}))]
+    return [encode_record(features)]
 
 
 def _bodies() -> list[bytes]:

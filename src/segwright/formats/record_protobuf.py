@@ -1,14 +1,13 @@
-"""SageMaker's Record, the protobuf message of features and labels that built-in algorithms take and return.
+"""SageMaker's Record, the protobuf message in which the built-in algorithm answers: a map of named tensors.
 
-The wire format of this one message is written and read without protobuf. Sparse tensors, which name positions in arrays
-of any size, are refused.
+The wire format of this one message is written and read without protobuf. Answers hold float32 and int32; other values,
+labels and texts, which the schema allows as well, are refused or skipped.
 
 Source: `record.proto` of the SageMaker Python SDK 2 (package aialgs.data), SageMaker's contract, section 5.2;
 https://protobuf.dev/programming-guides/encoding.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,41 +15,15 @@ from numpy.typing import NDArray
 
 from segwright.errors import DataError
 
-Tensor = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int32]
+Tensor = NDArray[np.float32] | NDArray[np.int32]
 
-
-@dataclass(frozen=True)
-class Content:
-    """Bytes of a known or unknown content type, such as an image."""
-
-    data: bytes = field(repr=False)
-    content_type: str | None = None
-
-
-Value = Tensor | Content
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """One example or answer: named values, and texts that the schema leaves free."""
-
-    features: Mapping[str, Value] = field(default_factory=dict)
-    label: Mapping[str, Value] = field(default_factory=dict)
-    uid: str | None = None
-    metadata: str | None = None
-    configuration: str | None = None
-
-
-_VARINT, _EIGHT_BYTES, _DELIMITED, _FOUR_BYTES = 0, 1, 2, 5  # wire types; 3 and 4 were given up
-_FIXED_LENGTHS: Final = {_FOUR_BYTES: 4, _EIGHT_BYTES: 8}
-_MAPS: Final = {1: "features", 2: "label"}
-_TEXTS: Final = {3: "uid", 4: "metadata", 5: "configuration"}
+_VARINT, _DELIMITED, _FOUR_BYTES = 0, 2, 5  # wire types
+_FIXED_LENGTHS: Final = {1: 8, _FOUR_BYTES: 4}  # of wire types; 3 and 4 were given up
+_FEATURES: Final = 1  # of a record
 _KEY, _VALUE = 1, 2  # of an entry of a map
-_TENSORS: Final[dict[int, np.dtype[Any]]] = {2: np.dtype("f4"), 3: np.dtype("f8"), 7: np.dtype("i4")}
-_WIRE_TYPES: Final = {2: _FOUR_BYTES, 3: _EIGHT_BYTES, 7: _VARINT}  # of a value that is not packed
-_BYTES: Final = 9
+_TENSORS: Final[dict[int, np.dtype[Any]]] = {2: np.dtype("f4"), 7: np.dtype("i4")}  # of a value
+_WIRE_TYPES: Final = {2: _FOUR_BYTES, 7: _VARINT}  # of numbers that are not packed
 _VALUES, _KEYS, _SHAPE = 1, 2, 3  # of a tensor
-_DATA, _CONTENT_TYPE = 1, 2  # of bytes
 
 _MAX_DIMENSIONS: Final = 32  # what every NumPy holds
 _LONGEST_VARINT: Final = 10
@@ -59,59 +32,40 @@ _NAME_SHOWN: Final = 40  # characters
 _Chunks = list[bytes | memoryview]
 
 
-def encode_record(record: Record) -> bytes:
-    """The message of a record: arrays are float32, float64 or int32, of any shape; one of no dimension becomes [1].
+def encode_record(features: Mapping[str, Tensor]) -> bytes:
+    """The message of named arrays, float32 or int32 of any shape; one of no dimension becomes [1].
 
     Arrays are written as packed values in C order. The shape stands beside them where it says more than their
     number. Raises TypeError for an array of another dtype.
     """
     chunks: _Chunks = []
-    for number, name in _MAPS.items():
-        for key, value in getattr(record, name).items():
-            entry = _delimited(_KEY, [key.encode()]) + _delimited(_VALUE, _value_chunks(value))
-            chunks += _delimited(number, entry)
-    for number, name in _TEXTS.items():
-        text: str | None = getattr(record, name)
-        if text is not None:
-            chunks += _delimited(number, [text.encode()])
+    for name, array in features.items():
+        number = next((number for number, dtype in _TENSORS.items() if array.dtype == dtype), None)
+        if number is None:
+            raise TypeError(f"a Record holds float32 and int32, not {array.dtype}")
+        value = _delimited(number, _tensor_chunks(array))
+        chunks += _delimited(_FEATURES, _delimited(_KEY, [name.encode()]) + _delimited(_VALUE, value))
     return b"".join(chunks)
 
 
-def decode_record(data: bytes, name: str) -> Record:
-    """Read one message. Values are numpy arrays in their shape, [N] where they come without, or `Content`.
+def decode_record(data: bytes, name: str) -> dict[str, Tensor]:
+    """The features of one message: arrays in their shape, [N] where they come without.
 
-    Fields that the schema does not have are skipped. `name` is for messages only. Takes memory in proportion to
-    the message, whatever shapes it claims. Raises DataError that names the feature for bytes that are no Record, for
-    values that do not fill their shape, for sparse tensors, and for lists of bytes.
+    Takes memory in proportion to the message, whatever shapes it claims. `name` is for messages only. Raises DataError
+    that names the feature for bytes that are no Record, for values that do not fill their shape, for sparse tensors,
+    which name positions in arrays of any size, and for other values.
     """
-    found: dict[str, Any] = {"features": {}, "label": {}}
     try:
-        for entry in _fields(memoryview(data)):
-            if entry.number in _MAPS:
-                key, value = _entry(_delimited_content(entry))
-                found[_MAPS[entry.number]][key] = value
-            elif entry.number in _TEXTS:
-                found[_TEXTS[entry.number]] = _text(entry)
+        return dict(_entry(_content(field)) for field in _fields(memoryview(data)) if field.number == _FEATURES)
     except DataError as error:
         raise DataError(f"{name} is not a SageMaker Record that can be read: {error}.") from None
-    return Record(**found)
 
 
-def _value_chunks(value: Value) -> _Chunks:
-    if isinstance(value, Content):
-        content_type = [] if value.content_type is None else _delimited(_CONTENT_TYPE, [value.content_type.encode()])
-        return _delimited(_BYTES, _delimited(_DATA, [value.data]) + content_type)
-    for number, dtype in _TENSORS.items():
-        if value.dtype == dtype:
-            return _delimited(number, _tensor_chunks(value, dtype))
-    raise TypeError(f"a Record holds float32, float64 and int32, not {value.dtype}")
-
-
-def _tensor_chunks(array: Tensor, dtype: np.dtype[Any]) -> _Chunks:
-    flat = np.ascontiguousarray(array, dtype.newbyteorder("<")).reshape(-1)
+def _tensor_chunks(array: Tensor) -> _Chunks:
+    flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
     chunks: _Chunks = []
     if flat.size:
-        packed = _varints(flat.astype(np.int64).view(np.uint64)) if dtype.kind == "i" else flat.view(np.uint8)
+        packed = _varints(flat.astype(np.int64).view(np.uint64)) if flat.dtype.kind == "i" else flat.view(np.uint8)
         chunks += _delimited(_VALUES, [packed.data])
     if array.ndim > 1:
         chunks += _delimited(_SHAPE, [_varints(np.array(array.shape, np.uint64)).data])
@@ -120,22 +74,14 @@ def _tensor_chunks(array: Tensor, dtype: np.dtype[Any]) -> _Chunks:
 
 def _delimited(number: int, chunks: Sequence[bytes | memoryview]) -> _Chunks:
     """A field that announces its length, without copying what it holds."""
-    length = sum(map(len, chunks))
-    return [_varint(number << 3 | _DELIMITED) + _varint(length), *chunks]
-
-
-def _varint(number: int) -> bytes:
-    """A number of 7 bits a byte, the lowest first, each but the last with its highest bit set."""
-    encoded = bytearray()
-    while number > 127:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    head = np.array([number << 3 | _DELIMITED, sum(map(len, chunks))], np.uint64)
+    return [_varints(head).tobytes(), *chunks]
 
 
 def _varints(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """The varints of uint64 [N] one after the other, uint8 [M]."""
+    """The varints of uint64 [N] one after the other, uint8 [M]: 7 bits a byte, the lowest first, each but the last with
+    its highest bit set.
+    """
     lengths = np.ones(len(numbers), np.int64)
     for digits in range(1, _LONGEST_VARINT):
         lengths += numbers >= np.uint64(1 << 7 * digits)
@@ -155,6 +101,10 @@ class _Field(NamedTuple):
     number: int
     wire_type: int
     content: memoryview
+
+    def check(self, *wire_types: int) -> None:
+        if self.wire_type not in wire_types:
+            raise DataError(f"field {self.number} has the wire type {self.wire_type}")
 
 
 def _fields(data: memoryview) -> Iterator[_Field]:
@@ -189,49 +139,34 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
     raise DataError("a number has no end")
 
 
-def _entry(data: memoryview) -> tuple[str, Value]:
-    """Name and value of an entry of a map."""
-    key, content = "", memoryview(b"")
-    for part in _fields(data):
-        if part.number == _KEY:
-            key = _text(part)
-        elif part.number == _VALUE:
-            content = _delimited_content(part)
+def _content(field: _Field) -> memoryview:
+    field.check(_DELIMITED)
+    return field.content
+
+
+def _entry(data: memoryview) -> tuple[str, Tensor]:
+    """Name and value of an entry of a map; of several values the last counts, which is protobuf's rule."""
+    parts = {field.number: _content(field) for field in _fields(data) if field.number in (_KEY, _VALUE)}
     try:
-        return key, _value(content)
+        key = str(parts.get(_KEY, b""), "utf-8")
+    except UnicodeDecodeError:
+        raise DataError("a text is not UTF-8") from None
+    try:
+        values = [field for field in _fields(parts.get(_VALUE, memoryview(b""))) if field.number in _TENSORS]
+        if not values:
+            raise DataError("there is no value of a known kind (float32 or int32)")
+        return key, _tensor(_content(values[-1]), values[-1].number)
     except DataError as error:
         raise DataError(f"in {key[:_NAME_SHOWN]!r}, {error}") from None
-
-
-def _value(data: memoryview) -> Value:
-    """The value of a message, the last one where there are several: protobuf's rule where one is allowed."""
-    value: Value | None = None
-    for choice in _fields(data):
-        if choice.number in _TENSORS:
-            value = _tensor(_delimited_content(choice), choice.number)
-        elif choice.number == _BYTES:
-            value = _content(_delimited_content(choice))
-    if value is None:
-        raise DataError("there is no value of a known kind (float32, float64, int32 or bytes)")
-    return value
-
-
-def _content(data: memoryview) -> Content:
-    fields = list(_fields(data))
-    pieces = [bytes(_delimited_content(part)) for part in fields if part.number == _DATA]
-    types = [_text(part) for part in fields if part.number == _CONTENT_TYPE]
-    if len(pieces) != 1:
-        raise DataError(f"there are {len(pieces):,} pieces of bytes; one is read")
-    return Content(pieces[0], types[-1] if types else None)
 
 
 def _tensor(data: memoryview, kind: int) -> Tensor:
     """The values of a dense tensor in their shape."""
     packed = {_VALUES: bytearray(), _KEYS: bytearray(), _SHAPE: bytearray()}
-    for part in _fields(data):
-        if part.number in packed:
-            _expect(part, _DELIMITED, _WIRE_TYPES[kind] if part.number == _VALUES else _VARINT)
-            packed[part.number] += part.content
+    for field in _fields(data):
+        if field.number in packed:
+            field.check(_DELIMITED, _WIRE_TYPES[kind] if field.number == _VALUES else _VARINT)
+            packed[field.number] += field.content
     if packed[_KEYS]:
         raise DataError("the tensor is sparse; only dense ones are read")
     values = _numbers(packed[_VALUES], _TENSORS[kind])
@@ -267,20 +202,3 @@ def _read_varints(packed: bytearray) -> NDArray[np.uint64]:
         bits = encoded[(ends - lengths)[reaching] + digit].astype(np.uint64) & np.uint64(127)
         numbers[reaching] |= bits << np.uint64(7 * digit)
     return numbers
-
-
-def _delimited_content(part: _Field) -> memoryview:
-    _expect(part, _DELIMITED)
-    return part.content
-
-
-def _expect(part: _Field, *wire_types: int) -> None:
-    if part.wire_type not in wire_types:
-        raise DataError(f"field {part.number} has the wire type {part.wire_type}")
-
-
-def _text(part: _Field) -> str:
-    try:
-        return str(_delimited_content(part), "utf-8")
-    except UnicodeDecodeError:
-        raise DataError("a text is not UTF-8") from None

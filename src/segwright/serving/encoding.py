@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from segwright.bundle import ClassDescription
 from segwright.formats.images import encode_png
 from segwright.formats.masks import encode_mask
-from segwright.formats.record_protobuf import Record, encode_record
+from segwright.formats.record_protobuf import encode_record
 from segwright.formats.recordio import MAX_RECORD, write_whole_record
 from segwright.formats.rle import compress_counts, encode_regions
 from segwright.serving.accept import JSON, NPY, PNG, ResponseFormat
@@ -52,7 +52,7 @@ def encode(result: NDArray[Any], form: ResponseFormat, classes: Sequence[ClassDe
     if form.content_type == JSON:
         return _json(result, classes)
     shape = np.array([1, *result.shape], np.int32)
-    return write_whole_record(encode_record(Record({"shape": shape, "target": result.reshape(-1)})))
+    return write_whole_record(encode_record({"shape": shape, "target": result.reshape(-1)}))
 
 
 def _npy(result: NDArray[Any], compressed: bool) -> bytes:
