@@ -1,6 +1,8 @@
 """Small pictures with something to learn, and the smallest network that can learn it."""
 
+import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.console import PACKAGE_LOGGER
+from segwright.formats.quiet import silence_decoders
 
 TINY_BACKBONE = "test_resnet"
 
@@ -26,6 +29,18 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 Draw = Callable[..., Path]
+
+
+@pytest.fixture
+def quiet_decoders() -> Iterator[None]:
+    """A process that entry points have silenced."""
+    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        silence_decoders()
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,3 @@
-import io
-import struct
-import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -15,30 +12,7 @@ from segwright.errors import DataError, TooLargeError
 from segwright.formats import file_types as signatures
 from segwright.formats.images import EncodedImage, encode_jpeg, encode_png
 from segwright.formats.pixels import PixelFormat
-from tests.helpers.images import Facts, decode, size, verify
-
-
-def picture(height: int = 24, width: int = 40) -> NDArray[np.uint8]:
-    """Soft colours that survive JPEG well."""
-    rows, columns = np.indices((height, width))
-    return np.stack([40 + rows * 4, 200 - columns * 3, 90 + rows + columns], axis=-1).astype(np.uint8)
-
-
-def saved(image: Image.Image, container: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, container, **options)
-    return stream.getvalue()
-
-
-def png(depth: int, colour_type: int, width: int, rows: list[bytes]) -> bytes:
-    """A PNG written by hand, for depths that Pillow does not write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+from tests.helpers.images import Facts, decode, png, saved, size, soft_colours, verify
 
 
 @pytest.mark.parametrize(
@@ -52,26 +26,26 @@ def png(depth: int, colour_type: int, width: int, rows: list[bytes]) -> bytes:
     ],
 )
 def test_lossless_formats_give_their_pixels_whatever_the_name_says(container: str, options: dict[str, object]) -> None:
-    data = saved(Image.fromarray(picture()), container, **options)
+    data = saved(Image.fromarray(soft_colours()), container, **options)
     decoded = EncodedImage(data, "misnamed.jpg").decode()
-    assert decoded.dtype == np.uint8 and (decoded == picture()).all()
+    assert decoded.dtype == np.uint8 and (decoded == soft_colours()).all()
     assert verify(data, "misnamed.jpg") == Facts(24, 40)
     assert EncodedImage(data, "misnamed.jpg").size() == (24, 40)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg(progressive: bool) -> None:
-    data = saved(Image.fromarray(picture()), "JPEG", quality=95, subsampling=0, progressive=progressive)
-    assert np.abs(EncodedImage(data, "a.jpg").decode().astype(int) - picture()).max() <= 6
+    data = saved(Image.fromarray(soft_colours()), "JPEG", quality=95, subsampling=0, progressive=progressive)
+    assert np.abs(EncodedImage(data, "a.jpg").decode().astype(int) - soft_colours()).max() <= 6
     assert verify(data, "a.jpg") == Facts(24, 40)
     assert EncodedImage(data, "a.jpg").size() == (24, 40)
 
 
 def test_encoders_and_decoders_are_inverse() -> None:
-    assert (EncodedImage(encode_png(picture()), "a.png").decode() == picture()).all()
-    decoded = EncodedImage(encode_jpeg(picture()), "a.jpg").decode().astype(int)
-    assert np.abs(decoded - picture()).max() <= 8
-    mirrored = picture()[:, ::-1]
+    assert (EncodedImage(encode_png(soft_colours()), "a.png").decode() == soft_colours()).all()
+    decoded = EncodedImage(encode_jpeg(soft_colours()), "a.jpg").decode().astype(int)
+    assert np.abs(decoded - soft_colours()).max() <= 8
+    mirrored = soft_colours()[:, ::-1]
     assert np.abs(EncodedImage(encode_jpeg(mirrored), "a.jpg").decode().astype(int) - mirrored).max() <= 8
 
 
@@ -118,7 +92,7 @@ def test_grey_of_few_bits_spans_the_whole_range(depth: int, value: int, grey: in
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])
 def test_colours_become_grey_on_request(container: str) -> None:
-    image = Image.fromarray(picture())
+    image = Image.fromarray(soft_colours())
     options = {"quality": 95, "subsampling": 0} if container == "JPEG" else {}
     data = saved(image, container, **({"lossless": True} if container == "WebP" else options))
     grey = EncodedImage(data, "x").decode(PixelFormat(1, 8))
@@ -129,7 +103,7 @@ def test_colours_become_grey_on_request(container: str) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "YCbCr", "LAB"])
 def test_every_8_bit_mode_becomes_grey_and_colour(mode: str) -> None:
-    data = saved(Image.fromarray(picture()).convert("RGB" if mode == "LAB" else mode), "TIFF")
+    data = saved(Image.fromarray(soft_colours()).convert("RGB" if mode == "LAB" else mode), "TIFF")
     if mode == "LAB":
         data = saved(Image.new("LAB", (40, 24), (128, 0, 0)), "TIFF")
     colours = EncodedImage(data, "x").decode()
@@ -139,11 +113,11 @@ def test_every_8_bit_mode_becomes_grey_and_colour(mode: str) -> None:
 
 
 def test_opacity_is_the_fourth_band_on_request() -> None:
-    image = Image.fromarray(np.dstack([picture(), np.arange(24 * 40, dtype=np.uint8).reshape(24, 40)]))
+    image = Image.fromarray(np.dstack([soft_colours(), np.arange(24 * 40, dtype=np.uint8).reshape(24, 40)]))
     for container, options in (("PNG", {}), ("TIFF", {}), ("WebP", {"lossless": True, "exact": True})):
         data = saved(image, container, **options)
         assert (EncodedImage(data, "x").decode(PixelFormat(4, 8)) == np.asarray(image)).all()
-        assert (EncodedImage(data, "x").decode() == picture()).all()
+        assert (EncodedImage(data, "x").decode() == soft_colours()).all()
     palette = Image.new("P", (2, 1), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
     data = saved(palette, "PNG", transparency=b"\x00\x80")
@@ -151,7 +125,7 @@ def test_opacity_is_the_fourth_band_on_request() -> None:
 
 
 @pytest.mark.parametrize("form", [PixelFormat(*form) for form in ((2, 8), (4, 8), (5, 8), (3, 16), (1, 16))])
-@pytest.mark.parametrize("data", [encode_png(picture()), encode_jpeg(picture())], ids=["PNG", "JPEG"])
+@pytest.mark.parametrize("data", [encode_png(soft_colours()), encode_jpeg(soft_colours())], ids=["PNG", "JPEG"])
 def test_another_form_is_refused(data: bytes, form: PixelFormat) -> None:
     sentence = rf"a\.png has 3 bands of 8 bits instead of {form}\..*convert"
     with pytest.raises(DataError, match=sentence):
@@ -171,7 +145,7 @@ def test_truncation_is_found(function: Callable[[bytes, str], object], container
 
 
 def test_a_jpeg_that_only_pillow_accepts_is_read() -> None:
-    data = encode_jpeg(picture())
+    data = encode_jpeg(soft_colours())
     assert data[2:4] == b"\xff\xe0"
     after_first_segment = 4 + int.from_bytes(data[4:6], "big")
     odd = data[:after_first_segment] + b"\0\0" + data[after_first_segment:]
@@ -193,7 +167,7 @@ def test_what_is_no_picture_is_refused_by_name(data: bytes) -> None:
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signatures, "MAX_PIXELS", 24 * 40 - 1)
-    for data in (encode_png(picture()), encode_jpeg(picture())):
+    for data in (encode_png(soft_colours()), encode_jpeg(soft_colours())):
         for function in (decode, verify, size):
             with pytest.raises(TooLargeError, match=r"big .*40 x 24"):
                 function(data, "big")
@@ -220,7 +194,9 @@ def area_average(image: NDArray[np.uint8], factor: int) -> NDArray[np.float64]:
 @pytest.mark.parametrize("bands", [1, 3])
 @pytest.mark.parametrize(("largest", "factor"), [(1, 1), (2, 2), (3, 2), (4, 4), (7, 4), (8, 8), (100, 8), (0, 1)])
 def test_a_jpeg_at_a_fraction_of_its_size(size: tuple[int, int], bands: int, largest: int, factor: int) -> None:
-    image = picture(*size) if size[0] < 40 else np.asarray(Image.fromarray(picture(40, 60)).resize(size[::-1]))
+    image = (
+        soft_colours(*size) if size[0] < 40 else np.asarray(Image.fromarray(soft_colours(40, 60)).resize(size[::-1]))
+    )
     for subsampling in (0, 2):
         data = saved(Image.fromarray(image), "JPEG", quality=95, subsampling=subsampling)
         reduced, found = EncodedImage(data, "x").decode_reduced(PixelFormat(bands, 8), largest)
@@ -232,7 +208,7 @@ def test_a_jpeg_at_a_fraction_of_its_size(size: tuple[int, int], bands: int, lar
 
 @pytest.mark.parametrize("size", [(height, width) for height in range(1, 8) for width in (1, 3, 7)])
 def test_a_jpeg_smaller_than_a_block_is_not_reduced(size: tuple[int, int]) -> None:
-    reduced, factor = EncodedImage(encode_jpeg(picture(*size)), "x").decode_reduced(PixelFormat(), 8)
+    reduced, factor = EncodedImage(encode_jpeg(soft_colours(*size)), "x").decode_reduced(PixelFormat(), 8)
     assert factor == 1 and reduced.shape == (*size, 3)
 
 
@@ -250,7 +226,7 @@ def test_scales_of_jpegs_are_told_apart() -> None:
 
 def test_what_libjpeg_does_not_turn_into_rgb_is_not_reduced() -> None:
     cmyk = saved(Image.new("CMYK", (40, 24), (100, 201, 202, 0)), "JPEG")
-    for data in (cmyk, encode_png(picture()), saved(Image.fromarray(picture()), "WebP")):
+    for data in (cmyk, encode_png(soft_colours()), saved(Image.fromarray(soft_colours()), "WebP")):
         reduced, factor = EncodedImage(data, "x").decode_reduced(PixelFormat(), 8)
         assert factor == 1 and (reduced == EncodedImage(data, "x").decode()).all()
 
@@ -265,7 +241,7 @@ def test_verifying_a_jpeg_decodes_less_than_all_of_it(monkeypatch: pytest.Monkey
         return pixels
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", watched)
-    verify(encode_jpeg(picture(80, 40)), "x")
+    verify(encode_jpeg(soft_colours(80, 40)), "x")
     assert shapes == [(10, 5, 1)]
 
 

@@ -1,6 +1,5 @@
 import io
 import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -18,23 +17,9 @@ from segwright.formats.palettes import mask_palette
 from segwright.formats.pixels import Note
 from segwright.labels import LabelMap
 from segwright.palettes import default_palette
+from tests.helpers.images import png, saved
 
 NUMBERS = np.array([[0, 1, 2, 3], [3, 2, 255, 7]], np.uint8)
-
-
-def saved(image: Image.Image, container: str = "PNG", **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, container, **options)
-    return stream.getvalue()
-
-
-def grey_png(depth: int, colour_type: int, width: int, rows: list[bytes]) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("container", ["PNG", "TIFF", "BMP"])
@@ -64,7 +49,7 @@ def test_palette_transparency_changes_nothing() -> None:
     [(1, b"\xa0", [1, 0, 1, 0]), (2, b"\x1b", [0, 1, 2, 3]), (4, b"\x01\xaf", [0, 1, 10, 15])],
 )
 def test_grey_of_few_bits_gives_the_stored_numbers(depth: int, row: bytes, expected: list[int]) -> None:
-    decoded = decode_mask(grey_png(depth, 0, 4, [row]), "x").numbers
+    decoded = decode_mask(png(depth, 0, 4, [row]), "x").numbers
     assert decoded.dtype == np.uint8 and decoded.tolist() == [expected]
 
 
@@ -115,8 +100,8 @@ def test_lossy_formats_are_refused_whatever_the_name_says(container: str) -> Non
 @pytest.mark.parametrize(
     "data",
     [
-        grey_png(16, 2, 1, [b"\0\1\0\1\0\1"]),
-        grey_png(16, 4, 1, [b"\0\1\2\3"]),
+        png(16, 2, 1, [b"\0\1\0\1\0\1"]),
+        png(16, 4, 1, [b"\0\1\2\3"]),
         saved(Image.fromarray(np.full((2, 2), 1.5, np.float32)), "TIFF"),
         saved(Image.new("CMYK", (2, 2)), "TIFF"),
         saved(Image.fromarray(np.random.default_rng(0).integers(0, 9, (50, 50), dtype=np.uint8)))[:500],

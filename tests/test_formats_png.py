@@ -22,13 +22,10 @@ from segwright.formats.masks import decode_mask, encode_mask
 from segwright.formats.png import decode_plain_png
 from segwright.palettes import default_palette
 from tests.helpers.fuzzing import mutate
+from tests.helpers.images import chunk
 
 MASK = (np.arange(30 * 41).reshape(30, 41) // 7 % 11).astype(np.uint8)
 GREY, PALETTE = 0, 3
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def png_of(

@@ -12,15 +12,11 @@ from segwright.formats.images import EncodedImage
 from segwright.formats.masks import decode_mask
 from segwright.formats.pixels import PixelFormat
 from segwright.formats.png import without_texts
-from tests.helpers.images import verify
+from tests.helpers.images import chunk, verify
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (20, 30, 3)).astype(np.uint8)
 LARGE = bytes(3 << 20)  # Pillow refuses texts and profiles of more than one megabyte
 VERY_LARGE = bytes(65 << 20)  # and texts of more than 64 in all
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 CHUNKS = {

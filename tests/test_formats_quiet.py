@@ -2,11 +2,8 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 
 import pytest
-
-from segwright.formats.quiet import silence_decoders
 
 IMPORTS = """
 import logging, pkgutil, sys, warnings
@@ -49,19 +46,8 @@ def test_an_import_of_the_package_changes_nothing_in_the_process() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def levels_kept() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-
-
-@pytest.mark.usefixtures("levels_kept")
+@pytest.mark.usefixtures("quiet_decoders")
 def test_entry_points_silence_the_decoders() -> None:
-    silence_decoders()
     assert not logging.getLogger("PIL.TiffImagePlugin").isEnabledFor(logging.ERROR)
     assert not logging.getLogger("tifffile").isEnabledFor(logging.CRITICAL)
     warnings.warn_explicit("odd tag", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")

@@ -20,18 +20,18 @@ MAGIC = bytes.fromhex("0a23d7ce")
 PAYLOADS = st.lists(st.one_of(st.just(MAGIC), st.just(MAGIC[:3]), st.binary(max_size=9)), max_size=12).map(b"".join)
 
 
-class Dribble:
+class Dribble(io.BytesIO):
     """A stream that gives what it likes, as a FIFO does, and remembers for how much it was asked."""
 
     def __init__(self, data: bytes, sizes: Sequence[int] = (1,)) -> None:
-        self._stream = io.BytesIO(data)
+        super().__init__(data)
         self._sizes = itertools.cycle(sizes)
         self.asked: list[int] = []
 
-    def read(self, size: int, /) -> bytes:
-        assert size > 0
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None and size > 0
         self.asked.append(size)
-        return self._stream.read(min(size, next(self._sizes)))
+        return super().read(min(size, next(self._sizes)))
 
 
 def part(flag: int, payload: bytes, length: int | None = None) -> bytes:

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import struct
 import zlib
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +24,7 @@ from segwright.formats.recordio import index_records, read_records, write_record
 from segwright.formats.rle_pack import decode_rle_pack
 from segwright.palettes import default_palette
 from tests.helpers.fuzzing import Target
+from tests.helpers.images import chunk
 from tests.helpers.rle_pack_writer import brush
 
 
@@ -89,9 +89,6 @@ def _pages(*shape: int) -> bytes:
 
 def _with_texts() -> bytes:
     """A PNG with a text and a profile that Pillow would refuse."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     large = zlib.compress(bytes(1 << 21))
     data = _saved("L", "PNG")

@@ -39,7 +39,7 @@ def size(data: bytes, name: str) -> tuple[int, int]:
     return EncodedImage(data, name).size()
 
 
-def colours(height: int = 24, width: int = 40) -> NDArray[np.uint8]:
+def soft_colours(height: int = 24, width: int = 40) -> NDArray[np.uint8]:
     """Soft colours that survive JPEG well."""
     rows, columns = np.indices((height, width))
     return np.stack([40 + rows * 4, 200 - columns * 3, 90 + rows + columns], axis=-1).astype(np.uint8)

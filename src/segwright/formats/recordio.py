@@ -7,7 +7,7 @@ import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import IO, Any, Final
 
 from segwright.errors import DataError
 from segwright.formats.file_types import sniff
@@ -26,24 +26,8 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _CHUNK: Final = 1 << 20  # bytes read at once, so that a length that lies allocates no more than this
 _DAMAGED: Final = "The stream is damaged or was cut off: write it anew."
 
-Part = TypeVar("Part")
-Part_co = TypeVar("Part_co", covariant=True)
 Parts = tuple[tuple[int, int], ...]
 """Where the payload of a record lies in its file: (offset, length) in bytes of each of its parts."""
-
-
-class ForwardStream(Protocol):
-    """A FIFO, a socket, a file. As usual, no bytes mean the end."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes."""
-
-
-class SeekableStream(ForwardStream, Protocol):
-    """A file that can be read from any byte on."""
-
-    def seek(self, offset: int, /) -> int:
-        """Go to a byte, counted from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -83,23 +67,23 @@ def write_whole_record(payload: bytes) -> bytes:
     return _frame(_WHOLE, payload)
 
 
-def read_records(stream: ForwardStream, name: str) -> Iterator[Record]:
+def read_records(stream: IO[bytes], name: str) -> Iterator[Record]:
     """Read records to the end of a stream that cannot go back, each as soon as it is asked for.
 
     `name`, a channel or a file, is for messages only. Takes memory for at most two payloads, whatever lengths
     the stream claims. Raises DataError that names record, byte and first bytes: for what is no RecordIO, for
     parts out of order, for a payload above MAX_RECORD, and for a stream that ends within a record.
     """
-    for number, (offset, parts) in enumerate(_walk(_Forward(stream), name)):
+    for number, (offset, parts) in enumerate(_walk(_Source(stream), name)):
         yield Record(number, offset, join_parts(parts))
 
 
-def index_records(stream: SeekableStream, name: str, size: int) -> list[Parts]:
+def index_records(stream: IO[bytes], name: str, size: int) -> list[Parts]:
     """Find the records of a file of `size` bytes by reading nothing but their headers.
 
     `join_parts` makes a payload of the bytes of its parts. Raises DataError as `read_records` does.
     """
-    return [tuple(parts) for _, parts in _walk(_Seeking(stream, size), name)]
+    return [tuple(parts) for _, parts in _walk(_Source(stream, size), name)]
 
 
 def join_parts(parts: Sequence[bytes]) -> bytes:
@@ -123,33 +107,33 @@ def _padding(length: int) -> int:
     return -length % _ALIGNMENT
 
 
-class _Source(Protocol[Part_co]):
-    """Something that stands at a byte of a stream and goes forward."""
+class _Source:
+    """A stream of which everything is read, or a file of known size of which only headers are."""
 
-    position: int
+    def __init__(self, stream: IO[bytes], size: int | None = None) -> None:
+        self.position, self._stream, self._size = 0, stream, size
 
     def header(self) -> bytes:
         """The next eight bytes, or as many as there are."""
-
-    def part(self, length: int) -> tuple[Part_co, int]:
-        """A part of so many bytes, and how many bytes of it and its padding there really are."""
-
-
-class _Forward(_Source[bytes]):
-    """Reads everything, in a stream that may give less than it is asked for."""
-
-    def __init__(self, stream: ForwardStream) -> None:
-        self.position, self._stream = 0, stream
-
-    def header(self) -> bytes:
+        if self._size is not None:
+            self._stream.seek(self.position)
         return self._take(_HEADER.size)
 
-    def part(self, length: int) -> tuple[bytes, int]:
-        payload, padding = self._take(length), self._take(_padding(length))
-        return payload, len(payload) + len(padding)
+    def part(self, length: int) -> tuple[Any, int]:
+        """A part of so many bytes, or in a file its offset and length, and how many bytes of it and its padding there
+        really are.
+        """
+        start = self.position
+        if self._size is None:
+            part: Any = self._take(length)
+            self._take(_padding(length))
+        else:
+            part = (start, length)
+            self.position = min(start + length + _padding(length), self._size)
+        return part, self.position - start
 
     def _take(self, size: int) -> bytes:
-        """So many bytes, or as many as there are until the end."""
+        """So many bytes, or as many as there are until the end, of a stream that may give less than requested."""
         data = self._stream.read(min(size, _CHUNK)) if size else b""
         if 0 < len(data) < size:
             collected = bytearray(data)
@@ -158,24 +142,6 @@ class _Forward(_Source[bytes]):
             data = bytes(collected)
         self.position += len(data)
         return data
-
-
-class _Seeking(_Source[tuple[int, int]]):
-    """Reads headers and passes over payloads, in a file of known size."""
-
-    def __init__(self, stream: SeekableStream, size: int) -> None:
-        self.position, self._stream, self._size = 0, stream, size
-
-    def header(self) -> bytes:
-        self._stream.seek(self.position)
-        data = self._stream.read(_HEADER.size)
-        self.position += len(data)
-        return data
-
-    def part(self, length: int) -> tuple[tuple[int, int], int]:
-        offset = self.position
-        self.position = min(offset + length + _padding(length), self._size)
-        return (offset, length), self.position - offset
 
 
 @dataclass(frozen=True)
@@ -225,7 +191,7 @@ class _Header:
         return "The channel needs RecordWrapperType RecordIO."
 
 
-def _walk(source: _Source[Part], name: str) -> Iterator[tuple[int, list[Part]]]:
+def _walk(source: _Source, name: str) -> Iterator[tuple[int, list[Any]]]:
     """All records: the byte at which each begins, and its parts."""
     for number in itertools.count():
         offset = source.position
@@ -234,9 +200,9 @@ def _walk(source: _Source[Part], name: str) -> Iterator[tuple[int, list[Part]]]:
         yield offset, _parts(source, _Header(name, number, offset, data))
 
 
-def _parts(source: _Source[Part], header: _Header) -> list[Part]:
+def _parts(source: _Source, header: _Header) -> list[Any]:
     """The parts of the record whose first header has been read."""
-    parts: list[Part] = []
+    parts: list[Any] = []
     total = 0
     while True:
         flag, length = header.parse(within=bool(parts))

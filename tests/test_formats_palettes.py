@@ -1,19 +1,12 @@
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from segwright.errors import DataError
 from segwright.formats.palettes import NO_COLOUR, mask_palette, palette_colours, stored_palette
+from tests.helpers.images import saved
 
 COLOURS = [[9, 8, 7], [200, 60, 60], [60, 200, 60], [1, 2, 3]]
-
-
-def saved(picture: Image.Image, container: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, container, **options)
-    return stream.getvalue()
 
 
 def indexed() -> Image.Image:
