@@ -1,5 +1,1 @@
-"""Bytes in and out: pictures, masks and the pictures drawn from both.
-
-Nothing here knows torch, folders or hyperparameters. Bytes are judged by what they hold, never by a file
-name.
-"""
+"""Bytes to arrays and back. Bytes are judged by what they hold, never by a file name; nothing here knows torch."""

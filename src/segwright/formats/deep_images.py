@@ -1,7 +1,4 @@
-"""Images that Pillow cannot hold: TIFFs of any number of bands of any numbers, and PNGs of 16 bits.
-
-Source: TIFF 6.0; PNG specification (third edition).
-"""
+"""Images that Pillow cannot hold: TIFFs of any number of bands of any numbers, and PNGs of 16 bits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,11 +113,7 @@ def open_deep_png(image: ImageFile.ImageFile, data: bytes, name: str) -> DeepIma
 
 
 def open_deep_tiff(tiff: Tiff) -> DeepImage:
-    """A TIFF with all its bands: those of its first page, or of all channels of its first position where a microscopy
-    program says that pages are channels. Opacity is what ExtraSamples calls so, if nothing else is extra.
-
-    Raises DataError for numbers of no usual type.
-    """
+    """A TIFF with all its bands. Raises DataError for numbers of no usual type."""
     layout = tiff.layout
     if layout.photometric == PALETTE:
         raise DataError(

@@ -1,6 +1,6 @@
-"""What bytes are that are no image of the five formats, and the cure: base64, forms, JSON, other file formats, bytes
-that a program took for text. Nothing of it is decoded: a wrong guess would be a wrong mask.
+"""What bytes are that are no image, and the cure: base64, forms, JSON, other files, bytes that were taken for text.
 
+Nothing of it is decoded: a wrong guess would be a wrong mask.
 Source: RFC 2397 (data URLs), RFC 4648 (base64), RFC 7578 (forms); curl's manual (`-d`); the PNG specification on its
 signature.
 """
@@ -65,10 +65,8 @@ _CURE_OF_LINE_ENDS: Final = (
 
 
 def recognise(data: bytes) -> Disguise | None:
-    """What bytes are that no decoder of images takes, or None for unknown ones.
-
-    Also finds what has happened to bytes with the signature of an image that cannot be decoded. Looks at the first
-    bytes, except for line ends, which have to be missing everywhere.
+    """What bytes are that no decoder of images takes, or None for unknown ones. Looks at the first bytes, except for
+    line ends, which have to be missing everywhere.
     """
     if data and not data.strip(b"\0"):
         return _ZEROS
@@ -94,10 +92,8 @@ def recognise(data: bytes) -> Disguise | None:
 
 
 def was_taken_for_text(data: bytes) -> bool:
-    """Whether a program took the bytes of an image for text and wrote them as UTF-8: what was no text became U+FFFD or
-    `?`, or each byte a character.
-
-    A BMP image may be text by chance, as one of a single colour; then the size that its header states is right.
+    """Whether a program took the bytes of an image for text: what was no text became U+FFFD or `?`, or each byte a
+    character. A BMP image of one colour may be text by chance; then the size that its header states is right.
     """
     if data.startswith((b"?PNG\r\n", b"????")) and b"\0" in data[:32]:
         return True
@@ -112,9 +108,7 @@ def was_taken_for_text(data: bytes) -> bool:
 
 def has_changed_line_ends(jpeg: bytes) -> bool:
     """Whether a transfer as text has put a carriage return before each line feed of a JPEG, which decoders do not
-    report.
-
-    Asks for eight of them in the last scan, which is as good as random bytes; what follows the image may be text.
+    report. Asks for eight in the last scan, which is as good as random bytes; what follows the image may be text.
     """
     first = jpeg.find(b"\n", jpeg.find(b"\xff\xda"))
     if jpeg[max(first - 1, 0) : first] != b"\r":

@@ -1,4 +1,4 @@
-"""EXIF orientation: read without decoding anything, and applied to pixels. A damaged note counts as none.
+"""EXIF orientation: read without decoding anything, and applied to pixels. A damaged one counts as none.
 
 Source: TIFF 6.0, section 2 and tag 274, which EXIF 2.32 embeds; BigTIFF for its wider fields; PNG specification (third
 edition), chunk eXIf; WebP container specification, chunk EXIF.
@@ -71,9 +71,7 @@ def without_orientation(tiff: bytes) -> bytes:
 
 
 class _Entry(NamedTuple):
-    """The entry of a TIFF directory that holds the orientation: tag, type, number of values, value, of 2, 2, `width`
-    and `width` bytes.
-    """
+    """An entry of a TIFF directory: tag, type, number of values, value, of 2, 2, `width` and `width` bytes."""
 
     start: int
     width: int

@@ -1,8 +1,6 @@
 """What the first bytes of a file say: one of the five image formats that are read, or a known other one.
 
-Needs nothing but the standard library, for those who read no images.
-
-Source: the formats' own specifications; ISO/IEC 14496-12 for the brands behind `ftyp`.
+Needs nothing but the standard library. Source: the formats' specifications; ISO/IEC 14496-12 for brands behind `ftyp`.
 """
 
 from collections.abc import Iterator
@@ -78,7 +76,7 @@ def is_gif(data: bytes) -> bool:
 
 
 def unread_type(head: bytes) -> tuple[str, str] | None:
-    """The name of a known file type that is not read and the cure, from the first 348 bytes of a file; else None."""
+    """Name and cure of a known file type that is not read, from the first 348 bytes of a file; else None."""
     if head[4:8] == b"ftyp":
         found: tuple[str, str] | None = _by_brand(head)
     else:
@@ -93,9 +91,7 @@ def is_unread_image(head: bytes) -> bool:
 
 
 def check_size(height: int, width: int, name: str, bands: int = 3, bits: int = 8) -> None:
-    """Raise TooLargeError for an image of more than MAX_PIXELS, or of more numbers in all its bands than are read, and
-    DataError for one without pixels.
-    """
+    """Raise TooLargeError for more pixels, or numbers in all bands, than are read, and DataError for no pixels."""
     if height < 1 or width < 1:
         raise DataError(f"{name} has no pixels: its size is {width} x {height}.")
     if height * width > MAX_PIXELS:
@@ -113,9 +109,7 @@ def check_size(height: int, width: int, name: str, bands: int = 3, bits: int = 8
 
 @contextmanager
 def damage_as_data_error(what: str) -> Iterator[None]:
-    """Raise DataError, `what` and the decoder's own words, for whatever a decoder raises on damaged bytes, which is not
-    limited to OSError. MemoryError says nothing about the file and stays.
-    """
+    """Raise DataError, `what` and the decoder's own words, for whatever a decoder raises on damaged bytes."""
     try:
         yield
     except (DataError, MemoryError):

@@ -80,10 +80,10 @@ class EncodedImage:
     def decode(self, pixel_format: PixelFormat = RGB) -> Pixels:
         """The pixels: [H, W, bands] of `pixel_format.dtype`.
 
-        8-bit images are given as RGB, as grey (Pillow's L; for JPEG the stored luma, which is the same but for
-        rounding), or as RGBA where they have transparency. Images of 16 bits or of further bands have all their bands;
-        opacity comes as one band more where requested, and grey of 16 bits is repeated for 3 bands. In numbers that
-        become float32, NaN stands for no data. Raises DataError for a damaged image, and for any other format.
+        8-bit images are given as RGB, as grey (for JPEG the stored luma), or as RGBA where they have transparency.
+        Images of 16 bits or of further bands have all their bands; opacity comes as one band more where requested, and
+        grey of 16 bits is repeated for 3 bands. In float32, NaN stands for no data. Raises DataError for a damaged
+        image, and for any other format.
         """
         return self.decode_reduced(pixel_format, largest=1)[0]
 

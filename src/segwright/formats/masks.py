@@ -1,8 +1,7 @@
 """Masks: bytes to one number a pixel and back.
 
-In a mask the stored number counts and never the colour: palette files give their indices, and the scaling that decoders
-apply to grey values of few bits is undone. Only where a labelling tool states the colours of its classes do these
-overrule the indices (SageMaker's contract, section 2.3: labelling jobs of 2020 permuted their indices).
+The stored number counts and never the colour, unless a labelling tool states the colours of its classes (SageMaker's
+contract, section 2.3: labelling jobs of 2020 permuted their indices).
 """
 
 import functools

@@ -32,10 +32,9 @@ def parse_no_data(text: object) -> float | None:
 
 
 def no_data_in_mask(stored: NDArray[Any], tag: float | None) -> NDArray[np.bool_] | None:
-    """Where a mask has no class, [H, W], or None where it has one everywhere.
-
-    That is NaN and what is beyond measure; the number of the tag, but for 0 and 255, which mean something by
-    themselves; of signed numbers -1, -9999 and others that tools write for it, and the lowest number of the type.
+    """Where a mask has no class, [H, W], or None for nowhere: NaN, what is beyond measure, the number of the tag, but
+    for 0 and 255, which mean something by themselves; of signed numbers -1, -9999 and others that tools write for it,
+    and the lowest number of the type.
     """
     usual: tuple[float, ...] = () if tag is None or tag in (0, 255) else (tag,)
     if stored.dtype.kind == "i":
@@ -46,9 +45,8 @@ def no_data_in_mask(stored: NDArray[Any], tag: float | None) -> NDArray[np.bool_
 
 
 def no_data_in_image(stored: NDArray[Any], tag: float | None) -> NDArray[np.bool_] | None:
-    """Where an image has no data, shaped as `stored`, or None where it has some everywhere.
-
-    That is NaN and what is beyond measure; the number of the tag; of signed numbers -9999 and -32768.
+    """Where an image has no data, shaped as `stored`, or None for nowhere: NaN and what is beyond measure; the number
+    of the tag; of signed numbers -9999 and -32768.
     """
     usual: tuple[float, ...] = () if tag is None else (tag,)
     return _matching(stored, usual if stored.dtype.kind == "u" else (*usual, *_IN_IMAGES))

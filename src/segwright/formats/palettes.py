@@ -1,7 +1,4 @@
-"""Colours with a meaning: the palettes that files store, and tables from RGB colours to class indices.
-
-Source: PNG specification (third edition), section 11.2.2 (PLTE).
-"""
+"""Colours with a meaning: the palettes that files store, and tables from RGB colours to class indices."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -74,9 +71,7 @@ _RAMP: Final = pack_rgb(np.repeat(np.arange(256)[:, None], 3, axis=1))  # each n
 
 def stored_palette(data: bytes, name: str) -> NDArray[np.uint8] | None:
     """The colours of a palette file, uint8 [entries, 3], as many as are stored, or None for a file without palette.
-
-    Decodes no pixel but those of a GIF. `name` is for messages only. Raises DataError for bytes that are no image, and
-    for a damaged palette.
+    Raises DataError for bytes that are no image, and for a damaged palette.
     """
     container = sniff(data)
     if container == "PNG":

@@ -49,10 +49,9 @@ _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
-    """Open the bytes of one image without decoding its pixels, which will be as stored, whatever orientation is noted.
+    """Open one image without decoding its pixels, which will be as stored, whatever orientation is noted.
 
-    Raises DataError for bytes that are none of the five formats and for a damaged header, TooLargeError for more than
-    MAX_PIXELS.
+    Raises DataError for none of the five formats and for a damaged header, TooLargeError for more than MAX_PIXELS.
     """
     container = sniff(data)
     if container is None or (container == "BMP" and was_taken_for_text(data)):
@@ -90,7 +89,6 @@ def stored_bits(image: ImageFile.ImageFile, data: bytes) -> int:
 
 def read_gif(data: bytes, name: str) -> Image.Image:
     """The decoded image in a GIF: of mode L where its whole palette is grey, since GIF has no grey of its own, else P.
-
     Raises DataError for a damaged file and one of several images, TooLargeError for more than MAX_PIXELS.
     """
     with damage_as_data_error(f"{name} is a GIF file that is damaged or of an unusual kind"):

@@ -21,9 +21,8 @@ _IN_WORDS: Final[dict[Numbers, str]] = {"uint": "", "int": " (signed)", "float":
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """Bands, bits a band and the kind of numbers in the files, and whether EXIF orientation is applied.
-
-    Floating-point numbers of any size count as 32 bits.
+    """Bands, bits a band and the kind of numbers in the files (floating-point ones of any size count as 32 bits), and
+    whether EXIF orientation is applied.
     """
 
     bands: int = 3
@@ -33,9 +32,7 @@ class PixelFormat:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of one number in memory: uint8 or uint16 for unsigned numbers of 8 or 16 bits, else float32, in
-        which NaN stands for no data.
-        """
+        """The type of one number in memory: uint8, uint16, or for all else float32, where NaN stands for no data."""
         if self.numbers == "uint" and self.bit_depth in (8, 16):
             return np.dtype(np.uint8 if self.bit_depth == 8 else np.uint16)
         return np.dtype(np.float32)

@@ -1,7 +1,7 @@
 """PNG files: their chunks, and masks as most programs write them, decoded several times as fast as by Pillow.
 
-The fast decoder takes files of one channel of 8 bits whose rows all have the same filter: none, as libpng and Pillow
-write palettes, or the difference to the left or above, as OpenCV writes all masks. Intel's ISA-L inflates them.
+The fast decoder takes one channel of 8 bits whose rows all have the same filter: none, as libpng and Pillow write
+palettes, or the difference to the left or above, as OpenCV writes all masks. Intel's ISA-L inflates them.
 
 Source: PNG specification (third edition), sections 5 (chunks), 9 (filters) and 11 (critical and ancillary chunks).
 """
@@ -38,9 +38,7 @@ _ROWS_LOOKED_AT: Final = 8  # before all are inflated
 
 
 def chunks(png: bytes, start: int = _SIGNATURE) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks of a PNG file, as far as they follow one another: name, first byte and end in the file. A chunk is 8
-    bytes of length and name, the content and 4 bytes of a checksum.
-    """
+    """Name, first byte and end of each chunk: 8 bytes of length and name, the content, 4 bytes of a checksum."""
     while start + 12 <= len(png):
         length, kind = struct.unpack_from(">I4s", png, start)
         yield kind, start, start + 12 + length
@@ -48,9 +46,7 @@ def chunks(png: bytes, start: int = _SIGNATURE) -> Iterator[tuple[bytes, int, in
 
 
 def without_texts(png: bytes) -> bytes:
-    """The same PNG file without texts, colour profile and EXIF, which may be of any size once inflated; the file itself
-    where it has none. No pixel depends on them.
-    """
+    """The same PNG file without texts, colour profile and EXIF, which may be of any size once inflated."""
     kept, start = [], 0
     for kind, first, end in chunks(png):
         if kind in _TEXTS:
@@ -60,9 +56,7 @@ def without_texts(png: bytes) -> bytes:
 
 
 def decode_plain_png(data: bytes) -> NDArray[np.uint8] | None:
-    """The numbers of a PNG file, uint8 [H, W]: grey values or the indices of a palette. None for other files and for
-    all that is unusual or damaged, which is left to Pillow.
-    """
+    """Grey values or palette indices, uint8 [H, W]; None for what is unusual or damaged, which is left to Pillow."""
     if len(data) < _AFTER_HEADER or not data.startswith(_BEGINNING) or not _is_sound(data, _SIGNATURE, _AFTER_HEADER):
         return None
     width, height, *kind = struct.unpack_from(">IIBBBBB", data, len(_BEGINNING))
@@ -87,10 +81,7 @@ def decode_plain_png(data: bytes) -> NDArray[np.uint8] | None:
 
 
 def _pixel_stream(data: bytes) -> bytes | None:
-    """The content of all IDAT chunks, or None where anything else than harmless chunks stands before or after them.
-
-    Their checksums are not looked at, as in Pillow: the stream has another one.
-    """
+    """The content of all IDAT chunks, whose stream has a checksum of its own; None for any but harmless chunks."""
     parts: list[bytes] = []
     for kind, first, end in chunks(data, _AFTER_HEADER):
         if kind == b"IEND":

@@ -68,11 +68,11 @@ def write_whole_record(payload: bytes) -> bytes:
 
 
 def read_records(stream: IO[bytes], name: str) -> Iterator[Record]:
-    """Read records to the end of a stream that cannot go back, each as soon as it is asked for.
+    """Read records to the end of a stream that cannot go back, each as soon as it is requested.
 
-    `name`, a channel or a file, is for messages only. Takes memory for at most two payloads, whatever lengths
-    the stream claims. Raises DataError that names record, byte and first bytes: for what is no RecordIO, for
-    parts out of order, for a payload above MAX_RECORD, and for a stream that ends within a record.
+    Takes memory for at most two payloads, whatever lengths the stream claims. Raises DataError that names channel or
+    file, record, byte and first bytes: for what is no RecordIO, parts out of order, a payload above MAX_RECORD, and a
+    stream that ends within a record.
     """
     for number, (offset, parts) in enumerate(_walk(_Source(stream), name)):
         yield Record(number, offset, join_parts(parts))

@@ -1,7 +1,6 @@
-"""TIFF files: what their numbers are, which pages make up one image, and how these are read by tifffile.
+"""TIFF files: what their numbers are, which pages make up one image, and how tifffile reads them.
 
-Memory is bounded: the size of an image in all its bands is checked before anything is decoded (`file_types`), and a
-piece of it (strip or tile) is not larger either.
+Memory is bounded: sizes of images, strips and tiles are checked before anything is decoded.
 
 Source: TIFF 6.0; Adobe's TIFF Technical Notes; libtiff's list of compressions.
 """
@@ -204,9 +203,7 @@ class Tiff:
         return replace(self, planes=(page,), layout=layout, stack=_ALONE).read()
 
     def count_pages(self) -> int:
-        """How many images it holds, the first one included, up to a thousand: pages, slices or times, but neither
-        masks nor smaller copies of the first.
-        """
+        """How many images it holds, the first included, up to a thousand: pages, slices or times."""
         return self.stack.positions if self.stack.positions > 1 else 1 + sum(1 for _ in self.further_pages())
 
     def further_pages(self) -> Iterator[TiffPage]:
@@ -303,10 +300,8 @@ def _check_compression(layout: Layout, name: str) -> None:
 
 
 def _check_pieces(page: TiffPage, layout: Layout, data: bytes) -> None:
-    """Raise ValueError where strips or tiles are missing, lie outside of the file or are larger than any image.
-
-    tifffile fills what is missing with zeros. Its own inflating, used without imagecodecs, does not stop at the size
-    that is expected.
+    """Raise ValueError where strips or tiles are missing (tifffile takes them for zeros), lie outside of the file or
+    are larger than any image; without imagecodecs also where they inflate to more than is expected.
     """
     size = math.prod(page.chunks) * layout.bits[0] // 8
     if size > 6 * MAX_PIXELS:
