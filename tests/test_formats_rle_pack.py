@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segwright.errors import DataError
-from segwright.formats.rle_pack import decode_rle_pack
+from segwright.formats.rle import decode_rle_pack
 from tests.helpers.rle_pack_writer import encode_rle_pack
 
 

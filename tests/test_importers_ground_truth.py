@@ -152,7 +152,7 @@ def test_attributes_are_chosen_by_name_where_there_are_several(tmp_path: Path, l
             "internal-color-map": {**LEGEND, "1": {"class-name": "street", "hex-color": "#2ca02c"}}
         }
     source = write(tmp_path, lines)
-    with pytest.raises(DataError, match="does not tell which"):
+    with pytest.raises(DataError, match="leaves open which"):
         import_data("ground-truth", source, tmp_path / "out")
     options = FormatOptions(attributes=("source-ref", "second-ref"))
     import_data("ground-truth", source, tmp_path / "out", options=options)

@@ -21,7 +21,7 @@ from segwright.formats.palettes import mask_palette, palette_colours, stored_pal
 from segwright.formats.pixels import PixelFormat
 from segwright.formats.record_protobuf import Tensor, decode_record, encode_record
 from segwright.formats.recordio import index_records, read_records, write_record
-from segwright.formats.rle_pack import decode_rle_pack
+from segwright.formats.rle import decode_rle_pack
 from segwright.palettes import default_palette
 from tests.helpers.fuzzing import Target
 from tests.helpers.images import chunk

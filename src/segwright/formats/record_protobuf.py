@@ -169,7 +169,13 @@ def _tensor(data: memoryview, kind: int) -> Tensor:
             packed[field.number] += field.content
     if packed[_KEYS]:
         raise DataError("the tensor is sparse; only dense ones are read")
-    values = _numbers(packed[_VALUES], _TENSORS[kind])
+    values: NDArray[Any]
+    if _TENSORS[kind].kind == "i":
+        values = _read_varints(packed[_VALUES]).astype(np.uint32).view(np.int32)
+    elif len(packed[_VALUES]) % 4:
+        raise DataError(f"{len(packed[_VALUES]):,} bytes are no whole number of float32 values")
+    else:
+        values = np.frombuffer(packed[_VALUES], "<f4").astype(np.float32, copy=False)
     shape = _read_varints(packed[_SHAPE]).tolist() if packed[_SHAPE] else [len(values)]
     if len(shape) > _MAX_DIMENSIONS:
         raise DataError(f"the shape has {len(shape):,} dimensions; {_MAX_DIMENSIONS} are read at most")
@@ -177,15 +183,6 @@ def _tensor(data: memoryview, kind: int) -> Tensor:
         return values.reshape(shape)
     except (ValueError, OverflowError):
         raise DataError(f"{len(values):,} values do not fill the shape {shape}") from None
-
-
-def _numbers(packed: bytearray, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Packed values as an array [N], which may be written to."""
-    if dtype.kind == "i":
-        return _read_varints(packed).astype(np.uint32).view(np.int32)
-    if len(packed) % dtype.itemsize:
-        raise DataError(f"{len(packed):,} bytes are no whole number of {dtype.name} values")
-    return np.frombuffer(packed, dtype.newbyteorder("<")).astype(dtype, copy=False)
 
 
 def _read_varints(packed: bytearray) -> NDArray[np.uint64]:

@@ -32,7 +32,7 @@ from pydantic import (
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
 from segwright.formats.pixels import PixelFormat
-from segwright.formats.rle_pack import decode_rle_pack
+from segwright.formats.rle import decode_rle_pack
 from segwright.importers.canvas import Canvas, Frame
 from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
 from segwright.importers.drawing import Drawing, left_out
