@@ -1,4 +1,4 @@
-"""One training step on the CPU, with and without `segwright.allocator.keep_freed_memory`, in turn.
+"""One training step on the CPU, with and without `segwright.resources.keep_freed_memory`, in turn.
 
 python benchmarks/allocator.py
 """
@@ -16,8 +16,8 @@ def measure(keep: bool) -> tuple[float, int]:
     """Best time of a step in seconds, and the page faults in it."""
     import torch
 
-    from segwright.allocator import keep_freed_memory
     from segwright.networks import NetworkSpec, build_network
+    from segwright.resources import keep_freed_memory
     from segwright.training.loss import LossModule
 
     if keep:

@@ -31,7 +31,6 @@ import simplejpeg
 import torch
 from PIL import Image, ImageFilter
 
-from segwright.allocator import keep_freed_memory
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, read_crop
 from segwright.data.transforms import Crop, random_crop
@@ -41,6 +40,7 @@ from segwright.formats.pixels import RGB
 from segwright.labels import IGNORE, LabelMap
 from segwright.networks.torchvision_schemas import timm  # declares what torchvision needs before it is imported
 from segwright.palettes import default_palette
+from segwright.resources import keep_freed_memory
 from segwright.sample_data import draw_scene
 from segwright.storage import BytesBlob
 

@@ -12,9 +12,9 @@ from typing import Final
 import torch
 from torch import nn
 
-from segwright.allocator import keep_freed_memory
 from segwright.networks import Algorithm, NetworkSpec, build_network
 from segwright.networks.depthwise import DepthwiseConv2d
+from segwright.resources import keep_freed_memory
 from segwright.training.loss import LossModule
 
 ROUNDS: Final = 5

@@ -6,7 +6,7 @@ import pytest
 COUNT_FAULTS = """
 import resource, sys
 import numpy as np
-from segwright.allocator import keep_freed_memory
+from segwright.resources import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def faults():

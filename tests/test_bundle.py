@@ -192,7 +192,7 @@ def test_later_saves_replace_weights_and_metrics(tmp_path: Path, network: Segmen
 def test_an_existing_bundle_is_refused_and_replaced_only_by_a_complete_one(
     bundle: Path, network: SegmentationNetwork
 ) -> None:
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite"):
         BundleWriter(bundle, overwrite=False)
     writer = BundleWriter(bundle, overwrite=True)
     assert load_network(bundle)[0].hyperparameters == {"epochs": 1}

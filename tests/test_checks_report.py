@@ -293,7 +293,7 @@ def test_the_default_page_is_replaced_and_no_other(
     assert page.read_text().startswith("<!doctype html>")
     monkeypatch.setattr(command, "survey", lambda *_, **__: pytest.fail("the data were read"))
     for html, file in ((page, None), (None, page)):
-        with pytest.raises(OutputExistsError, match="--overwrite"):
+        with pytest.raises(OutputExistsError, match="overwrite"):
             inspect(channels, SMALL, html=html, json=file)
 
 

@@ -69,7 +69,7 @@ def test_predict_writes_masks_at_the_images_size(folder: Path) -> None:
             assert mask.size == (96, 72) and np.asarray(mask).max() < 7
         assert (folder / "masks" / f"{image.stem}.overlay.png").is_file()
     again = segwright("predict", "model", "data/test", "--output", "masks", cwd=folder)
-    assert again.returncode == 2 and "--overwrite" in again.stderr
+    assert again.returncode == 2 and "overwrite" in again.stderr
 
 
 def test_inspect_prints_a_table_and_writes_a_page(folder: Path) -> None:

@@ -142,7 +142,7 @@ def test_nothing_that_pairs_is_an_error(folder: Path) -> None:
 def test_an_earlier_import_is_replaced_only_when_asked_and_nothing_else_ever(folder: Path) -> None:
     output = import_colours(folder)
     before = names(output)
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite"):
         import_colours(folder)
     assert names(import_colours(folder, overwrite=True)) == before
     (output / "import.json").unlink()

@@ -37,7 +37,7 @@ def test_the_command_imports_and_says_what_it_did(folder: Path, capsys: pytest.C
     assert main(command) == 0
     assert "2 pairs to train on and 2 to validate with, drawn by seed 3; 2 classes" in capsys.readouterr().err
     assert main(command) == 2
-    assert "--overwrite" in capsys.readouterr().err
+    assert "overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--images", str(folder)]) == 2
     assert "takes no --images, which is for ground-truth, voc, coco, labelme, cityscapes" in capsys.readouterr().err
     assert main(["import-data", "yolo", str(folder), "--output", str(folder / "other")]) == 2

@@ -289,7 +289,7 @@ def test_last_weights_that_cannot_be_used_cost_only_themselves(
 def test_an_existing_bundle_is_replaced_only_on_request(weights: Path, tmp_path: Path) -> None:
     bundle = write_folder(tmp_path / "bundle", {"algorithm": "fcn"})
     (bundle / "bundle.json").write_text("an older one")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite"):
         import_model(weights, bundle)
     assert main(["import-model", str(weights), str(bundle), "--overwrite"]) == 0
     assert read_description(bundle).network.num_classes == 5

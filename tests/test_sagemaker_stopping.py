@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import BEST, LAST, load_network, read_description
-from segwright.interruption import StopRequest
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Paths
+from segwright.stopping import StopRequest
 from tests.helpers import jobs
 
 
@@ -81,7 +81,7 @@ def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
 
 HANGING = """
 import sys, time
-from segwright.interruption import hold_termination
+from segwright.stopping import hold_termination
 hold_termination()
 from segwright.sagemaker import termination
 termination.GRACE = 2

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from segwright.bundle import LAST, read_description
 from segwright.data.pipe_server import serve
-from segwright.interruption import StopRequest
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Paths
+from segwright.stopping import StopRequest
 from tests.helpers import jobs
 from tests.helpers.files import write_manifest
 

@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import LAST, load_network, read_description
-from segwright.interruption import StopRequest
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker import launcher as launching
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.launcher import launch
 from segwright.sagemaker.paths import Paths
+from segwright.stopping import StopRequest
 from tests.helpers import jobs
 from tests.helpers.gluoncv import recorded_arrays
 from tests.helpers.mxnet_params_writer import write_params

@@ -116,7 +116,7 @@ def test_an_earlier_sample_is_replaced_only_when_asked(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     write_sample(folder, images=4, width=64, height=64, seed=0, overwrite=False)
     before = files(folder)
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite"):
         write_sample(folder, images=3, width=64, height=64, seed=1, overwrite=False)
     assert files(folder) == before
     write_sample(folder, images=3, width=64, height=64, seed=1, overwrite=True)

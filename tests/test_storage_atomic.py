@@ -88,7 +88,7 @@ def test_what_exists_is_refused_unless_it_is_an_empty_folder(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for path in (tmp_path, tmp_path / "file", tmp_path / "dangling"):
-        with pytest.raises(OutputExistsError, match=r"--overwrite"):
+        with pytest.raises(OutputExistsError, match="overwrite"):
             check_replaceable(path, overwrite=False)
         check_replaceable(path, overwrite=True)
 

@@ -153,7 +153,7 @@ class DeniedError(Exception):
 
 
 def test_denied_access_says_which_rights_are_needed() -> None:
-    assert "s3:GetObject" in str(s3._told(DeniedError(), "s3://pictures/a"))
+    assert "s3:GetObject" in str(s3._s3_error(DeniedError(), "s3://pictures/a"))
 
 
 def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

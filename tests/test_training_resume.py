@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 import segwright
 from segwright.bundle import BEST, LAST, read_description
 from segwright.errors import OutputExistsError, UserError
-from segwright.interruption import StopRequest
+from segwright.stopping import StopRequest
 from segwright.training.reporter import Reporter
 from segwright.training.train_step import EpochSums, TrainState
 from segwright.training.trainer import Trainer

@@ -19,7 +19,7 @@ from segwright.data.channels import Source
 from segwright.data.pipe_server import serve
 from segwright.data.stream_identity import PairDigests
 from segwright.errors import OutputExistsError, UserError
-from segwright.interruption import StopRequest
+from segwright.stopping import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.distributed import Distributed
 from segwright.training.streams import StreamIdentity

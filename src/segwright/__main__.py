@@ -6,7 +6,7 @@ signal that it has no handler for, and to import the command line takes a moment
 
 import sys
 
-from segwright.interruption import hold_termination
+from segwright.stopping import hold_termination
 
 
 def main() -> int:

@@ -101,7 +101,7 @@ def faults(moto_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fault
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
-    monkeypatch.setattr(s3, "_PAUSE", 0.01)
+    monkeypatch.setattr(s3, "_PAUSES", (0.01, 0.02, 0.04))
     s3._client.cache_clear()
     yield faults
     s3._client.cache_clear()

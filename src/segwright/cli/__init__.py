@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
-from segwright.allocator import keep_freed_memory
 from segwright.cli import commands, container_commands, data_commands, importing, model_commands, serve_command
 from segwright.cli.flags import with_boolean_values
 from segwright.cli.shared import app
 from segwright.console import results_console, set_up_logging
 from segwright.errors import UserError
 from segwright.formats.quiet import silence_decoders
-from segwright.resources import ensure_temporary_folder
+from segwright.resources import ensure_temporary_folder, keep_freed_memory
 from segwright.standard_streams import MESSAGES, OUTPUT, OutputClosedError, finish_streams, prepare_streams
 from segwright.wording import plain
 

@@ -20,7 +20,7 @@ from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.manifest import resolve_reference
 from segwright.labels import LabelMap, parse_class_names
-from segwright.storage import Cache, Location, S3Location, entries, is_file, is_folder, open_blob, parse_location
+from segwright.storage import Cache, Location, S3Location, is_file, is_folder, list_folder, open_blob, parse_location
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def _list_in(split: Split, place: Location, attributes: Sequence[str] | None, ha
     """
     if not isinstance(place, Path) or not place.is_dir():
         return place
-    files, folders = entries(place)
+    files, folders = list_folder(place)
     lists = [file for file in files if _is_list(file)]
     if not lists or (len(files) == 1 and not folders):
         return lists[0] if lists else place
@@ -287,7 +287,7 @@ def _warn_of_unknown_label_files(folder: Location | None) -> None:
     if not isinstance(folder, Path) or not folder.is_dir():
         return
     unknown = [
-        path.name for path in entries(folder)[0] if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
+        path.name for path in list_folder(folder)[0] if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
     ]
     if unknown:
         logger.warning(

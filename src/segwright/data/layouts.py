@@ -11,7 +11,7 @@ from typing import Final
 
 from segwright.data.file_words import folder_identity, folder_side
 from segwright.errors import DataError
-from segwright.storage import entries
+from segwright.storage import list_folder
 
 _SPLITS: Final = {
     "train": ("train", "training"),
@@ -69,7 +69,7 @@ def find_layout(root: Path) -> Layout | None:
 def undivided(root: Path) -> str:
     """A sentence where a folder has images and masks, but not by train and validation; else nothing."""
     kinds: defaultdict[str, list[str]] = defaultdict(list)
-    for folder in entries(root)[1]:
+    for folder in list_folder(root)[1]:
         if not folder_identity(folder.name):
             kinds[folder_side(folder.name)].append(folder.name)
     if not kinds["image"] or not kinds["mask"]:
@@ -112,6 +112,6 @@ def _only(slots: _Slots, split: str, kind: str) -> Path | None:
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:
     """The folders below another, to some depth."""
-    for folder in entries(root)[1] if depth else []:
+    for folder in list_folder(root)[1] if depth else []:
         yield folder
         yield from _folders(folder, depth - 1)

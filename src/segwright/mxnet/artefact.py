@@ -20,7 +20,7 @@ from typing import Final
 from segwright.bundle import DESCRIPTION
 from segwright.errors import BundleError
 from segwright.mxnet.params_file import FILE_MAGIC
-from segwright.storage import describe_folder, visible
+from segwright.storage import describe_folder, list_folder
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def model_in(folder: Path) -> Path | None:
     """
     levels = [[folder]]
     while not (found := _only([one for one in levels[-1] if _holds_named_model(one)], folder)):
-        inner = [inner for one in levels[-1] for inner in visible(one) if inner.is_dir()]
+        inner = [inner for one in levels[-1] for inner in list_folder(one)[1]]
         if not inner or len(levels) > _DEEPEST:
             break
         levels.append(inner)

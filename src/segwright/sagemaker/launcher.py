@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from segwright.interruption import StopRequest, hold_termination, release_termination
 from segwright.resources import available_cores
+from segwright.stopping import StopRequest, hold_termination, release_termination
 
 RANK: Final = "RANK"
 _LOOK_EVERY: Final = 0.1  # seconds

@@ -15,7 +15,7 @@ from segwright.bundle import DESCRIPTION
 from segwright.errors import BundleError
 from segwright.mxnet import import_model, is_mxnet_model, model_in
 from segwright.sagemaker.paths import Paths
-from segwright.storage import MAX_UNPACKED, describe_folder, unpack_archive, visible
+from segwright.storage import MAX_UNPACKED, describe_folder, list_folder, unpack_archive
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ def _find(folder: Path) -> Path:
     """The archive in the channel, or the channel itself where it was filled with an unpacked model."""
     if not folder.is_dir():
         raise BundleError("The channel model is empty: give it the model.tar.gz of an earlier training.")
-    places = [folder, *(inner for inner in visible(folder) if inner.is_dir())]
-    files = [file for place in places for file in visible(place) if file.is_file()]
+    folders = [folder, *list_folder(folder)[1]]
+    files = [file for each in folders for file in list_folder(each)[0]]
     archives = [file for file in files if file.name.endswith(_ARCHIVES)]
     models = [file for file in archives if file.name == "model.tar.gz"]  # output.tar.gz may lie beside it
     if len(models) == 1:

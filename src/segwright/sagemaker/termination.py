@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from segwright.interruption import StopRequest, release_termination
+from segwright.stopping import StopRequest, release_termination
 
 GRACE: Final = 80
 """Seconds after SIGTERM until a process is ended that has not stopped by itself: it waits for a file, or for a GPU."""

@@ -19,7 +19,6 @@ import torch
 from segwright.bundle import DESCRIPTION, read_description
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
-from segwright.interruption import StopRequest
 from segwright.sagemaker.channels import locate_channels, tell_absent_label_maps
 from segwright.sagemaker.job import Job
 from segwright.sagemaker.launcher import is_first, launch, rank
@@ -29,6 +28,7 @@ from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.settings import as_strings, read_settings, tell_settings
 from segwright.sagemaker.termination import GRACE, not_overdue
 from segwright.sagemaker.words import in_words_of_a_job
+from segwright.stopping import StopRequest
 from segwright.storage import write_bytes, write_json
 from segwright.training.last_resort import write_fallback
 from segwright.training.run import CHECKPOINT_EVERY, train

@@ -24,7 +24,6 @@ from starlette.types import ASGIApp
 from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
 from segwright.inference import Model, load
-from segwright.interruption import release_termination
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
 from segwright.serving.cross_origin import allow_origins, parse_origin
 from segwright.serving.inference_pool import InferencePool
@@ -33,6 +32,7 @@ from segwright.serving.multi_model import ModelStore
 from segwright.serving.resources import allow_many_files
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import finish_streams
+from segwright.stopping import release_termination
 
 logger = logging.getLogger(__name__)
 

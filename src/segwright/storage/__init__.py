@@ -1,63 +1,28 @@
-"""Where bytes lie and how they get there: files, objects in S3, and outputs that appear all at once.
+"""Files, objects in S3, and outputs that appear all at once."""
 
-`aside` writes files and folders under a temporary name; `safe_names` makes paths of names from outside; `archives`
-unpacks a model's; `places` says what a path or an `s3://` address is and what lies below it; `blobs` are bytes that can
-be read; `s3` fetches objects and `cache` keeps them on the disk.
-"""
-
-from segwright.storage.archives import MAX_UNPACKED, unpack_archive
-from segwright.storage.atomic import (
-    atomic_directory,
-    atomic_file,
-    check_replaceable,
-    check_writable_file,
-    check_writable_folder,
-    write_bytes,
-    write_json,
-)
-from segwright.storage.blobs import Blob, BytesBlob, FileBlob, FileRangesBlob
-from segwright.storage.cache import Cache
-from segwright.storage.locations import (
-    Location,
-    S3Location,
-    describe_folder,
-    entries,
-    is_file,
-    is_folder,
-    open_blob,
-    parse_location,
-    visible,
-    walk_files,
-)
-from segwright.storage.s3 import with_tags
-from segwright.storage.safe_names import leads_below, path_below
-
-__all__ = [
-    "MAX_UNPACKED",
-    "Blob",
-    "BytesBlob",
-    "Cache",
-    "FileBlob",
-    "FileRangesBlob",
-    "Location",
-    "S3Location",
-    "atomic_directory",
-    "atomic_file",
-    "check_replaceable",
-    "check_writable_file",
-    "check_writable_folder",
-    "describe_folder",
-    "entries",
-    "is_file",
-    "is_folder",
-    "leads_below",
-    "open_blob",
-    "parse_location",
-    "path_below",
-    "unpack_archive",
-    "visible",
-    "walk_files",
-    "with_tags",
-    "write_bytes",
-    "write_json",
-]
+from segwright.storage.archives import MAX_UNPACKED as MAX_UNPACKED
+from segwright.storage.archives import unpack_archive as unpack_archive
+from segwright.storage.atomic import atomic_directory as atomic_directory
+from segwright.storage.atomic import atomic_file as atomic_file
+from segwright.storage.atomic import check_replaceable as check_replaceable
+from segwright.storage.atomic import check_writable_file as check_writable_file
+from segwright.storage.atomic import check_writable_folder as check_writable_folder
+from segwright.storage.atomic import write_bytes as write_bytes
+from segwright.storage.atomic import write_json as write_json
+from segwright.storage.blobs import Blob as Blob
+from segwright.storage.blobs import BytesBlob as BytesBlob
+from segwright.storage.blobs import FileBlob as FileBlob
+from segwright.storage.blobs import FileRangesBlob as FileRangesBlob
+from segwright.storage.cache import Cache as Cache
+from segwright.storage.locations import Location as Location
+from segwright.storage.locations import S3Location as S3Location
+from segwright.storage.locations import describe_folder as describe_folder
+from segwright.storage.locations import is_file as is_file
+from segwright.storage.locations import is_folder as is_folder
+from segwright.storage.locations import list_folder as list_folder
+from segwright.storage.locations import open_blob as open_blob
+from segwright.storage.locations import parse_location as parse_location
+from segwright.storage.locations import walk_files as walk_files
+from segwright.storage.s3 import with_tags as with_tags
+from segwright.storage.safe_names import leads_below as leads_below
+from segwright.storage.safe_names import path_below as path_below

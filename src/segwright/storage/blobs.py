@@ -1,8 +1,4 @@
-"""Bytes that can be read, whatever they lie in, under a name that a person recognises.
-
-Knows files and memory; objects in S3 are in `s3`. Refuses to know what the bytes mean. A blob is small and travels
-between processes; reading it takes memory for its bytes once.
-"""
+"""Named bytes to be read later: a file, ranges of a file, memory. Small enough to travel between processes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +17,14 @@ class Blob(Protocol):
 
     @property
     def remote(self) -> bool:
-        """Whether reading it mostly waits for a network, so that many are better read at once."""
+        """Whether reading mostly waits for a network, so that many are better read at once."""
 
     @property
     def version(self) -> str:
-        """A text that changes when the bytes do, as far as that can be told without reading them."""
+        """Changes when the bytes do, as far as that is known without reading them."""
 
     def read(self) -> bytes:
-        """All its bytes. Raises DataError where they cannot be had."""
+        """All bytes. Raises DataError where they cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -45,52 +41,52 @@ class FileBlob:
 
     @property
     def version(self) -> str:
-        """Place, size and time of the last change."""
+        """Path, size and modification time."""
         return _version(self.path)
 
     def read(self) -> bytes:
-        """All bytes of the file; DataError where the system refuses, and for what is no file (a device, a pipe)."""
+        """The file's bytes. DataError where the system refuses, and for a device or a pipe."""
         try:
             if not self.path.is_file() and self.path.exists():
-                raise DataError(f"{self.path} is no file.")
+                raise DataError(f"{self.path} is no file.", file=str(self.path))
             return self.path.read_bytes()
         except OSError as error:
-            raise DataError(f"{self.path} cannot be read: {error.strerror}.") from error
+            raise _unreadable(self.path, error) from error
 
 
 @dataclass(frozen=True)
 class FileRangesBlob:
-    """Pieces of a file, (offset, length) in bytes each, put together by `join`."""
+    """Ranges of a file, (offset, length) in bytes each, put together by `join`."""
 
     path: Path
     name: str
-    pieces: tuple[tuple[int, int], ...]
+    ranges: tuple[tuple[int, int], ...]
     join: Callable[[Sequence[bytes]], bytes]
     remote: bool = field(default=False, init=False)
 
     @property
     def version(self) -> str:
-        """Place, size and time of the last change of the file."""
+        """Path, size and modification time of the file."""
         return _version(self.path)
 
     def read(self) -> bytes:
-        """The joined bytes; DataError where the system refuses or the file has become shorter."""
+        """The joined bytes. DataError where the system refuses or the file has become shorter."""
+        parts = []
         try:
             with self.path.open("rb") as stream:
-                parts = []
-                for offset, length in self.pieces:
+                for offset, length in self.ranges:
                     stream.seek(offset)
                     parts.append(stream.read(length))
         except OSError as error:
-            raise DataError(f"{self.path} cannot be read: {error.strerror}.") from error
-        if any(len(part) < length for part, (_, length) in zip(parts, self.pieces, strict=True)):
-            raise DataError(f"{self.name}: the file has become shorter than it was; leave it alone during a training.")
+            raise _unreadable(self.path, error) from error
+        if any(len(part) < length for part, (_, length) in zip(parts, self.ranges, strict=True)):
+            raise DataError(f"{self.name}: the file has become shorter; do not change it during a training.")
         return self.join(parts)
 
 
 @dataclass(frozen=True)
 class BytesBlob:
-    """Bytes in memory, from a stream for example."""
+    """Bytes in memory."""
 
     name: str
     data: bytes = field(repr=False)
@@ -104,7 +100,11 @@ class BytesBlob:
 
 def _version(path: Path) -> str:
     try:
-        facts = path.stat()
+        stat = path.stat()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+        raise _unreadable(path, error) from error
+    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read: {error.strerror}.", file=str(path))

@@ -1,8 +1,7 @@
-"""Fetched bytes kept on the disk, up to a limit, for this and every other process that names the same folder.
+"""Fetched bytes on disk up to a limit, shared by all processes that name the same folder.
 
-Knows file names, ages and sizes. Refuses to know where bytes come from: whoever asks brings the function that fetches
-them. A file takes its name only when it is written, and carries its length and a checksum, so that readers need no lock
-and what a power cut left behind is fetched anew. Only files of the cache's own names are ever removed.
+A file is renamed into place with its length and checksum, so that readers need no lock and a damaged file is fetched
+again. Only files with the cache's own names are ever removed.
 """
 
 import hashlib
@@ -17,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from segwright.errors import UserError
+from segwright.storage.atomic import check_writable, temporary_path
 
 _CLEAR_EVERY: Final = 64
-"""One write in so many looks whether the limit is passed, so that large caches are not listed all the time."""
+"""One write in so many checks the limit, so that a large cache is not listed all the time."""
 
 _CLEAR_TO: Final = 0.9  # of the limit
 _OWN_NAME: Final = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{16}\.partial")
@@ -33,38 +32,29 @@ class Cache:
 
     folder: Path
     limit: int
-    """Bytes that it may hold. It is passed by what is fetched between two looks, on average 64 files a process."""
+    """Bytes. Exceeded by what is written between two checks, on average 64 files a process."""
+
+    def prepare(self) -> None:
+        """Create the folder. Raises UserError where it cannot be written."""
+        check_writable(self.folder, f"the cache {self.folder}")
 
     def get(self, key: str, fetch: Callable[[], bytes]) -> bytes:
-        """The bytes of `key`: from the folder, else fetched and kept. Raises what `fetch` raises, and nothing else.
-
-        A folder that is gone, closed or on a full disk only means that nothing more is kept.
+        """The bytes of `key`: cached, or fetched and cached. Raises what `fetch` raises, and nothing else: where the
+        folder is gone, closed or full, nothing is cached.
         """
         file = self.folder / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
         with suppress(OSError):
-            kept = _unpacked(file.read_bytes())
-            if kept is not None:
-                with suppress(OSError):  # somebody else's file, perhaps
+            cached = _unpack(file.read_bytes())
+            if cached is not None:
+                with suppress(OSError):  # another user's file
                     os.utime(file)
-                return kept
+                return cached
         data = fetch()
-        self._keep(file, data)
+        self._put(file, data)
         return data
 
-    def prepare(self) -> None:
-        """Make the folder. Raises UserError where that cannot be done."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self._temporary()
-            probe.write_bytes(b"0")
-            probe.unlink()
-        except OSError as error:
-            raise UserError(
-                f"the cache {self.folder} cannot be written: {error.strerror}. Name another one."
-            ) from error
-
-    def _keep(self, file: Path, data: bytes) -> None:
-        temporary = self._temporary()
+    def _put(self, file: Path, data: bytes) -> None:
+        temporary = temporary_path(self.folder)
         try:
             temporary.write_bytes(_HEADER.pack(len(data), zlib.crc32(data)) + data)
             temporary.replace(file)
@@ -75,40 +65,29 @@ class Cache:
         if secrets.randbelow(_CLEAR_EVERY) == 0:
             self.clear()
 
-    def _temporary(self) -> Path:
-        return self.folder / f".{secrets.token_hex(8)}.partial"
-
     def clear(self) -> None:
-        """Remove what was not used for longest until the limit holds again.
-
-        A file that is gone already, or a folder that may not be listed, is no fault.
+        """Remove the least recently used files until the limit holds. Files that are gone and a folder that cannot be
+        listed are skipped.
         """
-        entries = []
-        for file in self._files():
-            with suppress(OSError):
-                facts = file.stat()
-                entries.append((facts.st_mtime, facts.st_size, file))
-        total = sum(size for _, size, _ in entries)
+        found = []
+        with suppress(OSError):
+            for file in self.folder.iterdir():
+                if _OWN_NAME.fullmatch(file.name):
+                    with suppress(OSError):
+                        stat = file.stat()
+                        found.append((stat.st_mtime, stat.st_size, file))
+        total = sum(size for _, size, _ in found)
         if total <= self.limit:
             return
-        for _, size, file in sorted(entries):
+        for _, size, file in sorted(found):
             if total <= _CLEAR_TO * self.limit:
                 return
             with suppress(OSError):
                 file.unlink()
             total -= size
 
-    def _files(self) -> list[Path]:
-        """What is in the folder by names of the cache's own, as far as the folder may be listed."""
-        with suppress(OSError):
-            return [file for file in self.folder.iterdir() if _OWN_NAME.fullmatch(file.name)]
-        return []
 
-
-def _unpacked(stored: bytes) -> bytes | None:
-    """The bytes of a kept file, or None where it is damaged."""
-    if len(stored) < _HEADER.size:
-        return None
-    length, checksum = _HEADER.unpack_from(stored)
-    data = stored[_HEADER.size :]
-    return data if len(data) == length and zlib.crc32(data) == checksum else None
+def _unpack(stored: bytes) -> bytes | None:
+    """The bytes in a cached file, or None where it is damaged."""
+    header, data = stored[: _HEADER.size], stored[_HEADER.size :]
+    return data if header == _HEADER.pack(len(data), zlib.crc32(data)) else None

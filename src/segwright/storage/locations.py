@@ -1,8 +1,6 @@
-"""What a path or an address names: a place here or in S3, and the files below it.
+"""Local paths and `s3://bucket/prefix` addresses, and the files below them."""
 
-Knows local paths and `s3://bucket/prefix`. Refuses to judge which files are wanted.
-"""
-
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -14,7 +12,7 @@ from segwright.storage.cache import Cache
 from segwright.storage.s3 import S3Blob, list_objects
 
 _SCHEME: Final = "s3://"
-_NAMED: Final = 5
+_SHOWN: Final = 5  # names in a message
 _HIDDEN: Final = (".", "__MACOSX")  # the latter is what Macs add to archives
 Skipped = Callable[[PurePosixPath], bool]
 
@@ -26,25 +24,25 @@ class S3Location:
     bucket: str
     key: str
     cache: Cache | None = None
-    """Where objects that are read from it are kept on the disk, if anywhere."""
+    """Where objects that are read from it are kept."""
 
     def __truediv__(self, name: str) -> "S3Location":
-        return S3Location(self.bucket, f"{self.key}/{name}" if self.key else name, self.cache)
+        return replace(self, key=f"{self.key}/{name}" if self.key else name)
 
     def beside(self, path: str) -> "S3Location":
-        """What a relative path names that stands in this object; `.` and `..` are followed, doubled slashes stay.
+        """The location of a relative path written in this object; `.` and `..` are followed, double slashes stay.
 
         Raises DataError for a path that leads out of the bucket.
         """
         parts = self.key.split("/")[:-1]
         for part in path.split("/"):
             if part == ".." and not parts:
-                raise DataError(f"{path!r} in {self} leads out of its bucket; give an s3:// address.")
+                raise DataError(f"{path!r} in {self} leads out of its bucket; give an s3:// address.", file=str(self))
             if part == "..":
                 parts.pop()
             elif part != ".":
                 parts.append(part)
-        return S3Location(self.bucket, "/".join(parts), self.cache)
+        return replace(self, key="/".join(parts))
 
     def __str__(self) -> str:
         return f"{_SCHEME}{self.bucket}/{self.key}"
@@ -59,12 +57,17 @@ class S3Location:
         """The ending of the name, with its dot."""
         return PurePosixPath(self.name).suffix
 
+    @property
+    def prefix(self) -> str:
+        """What keys below it begin with, a slash at the end: `train` is not `train_annotation`."""
+        return f"{self.key}/" if self.key else ""
+
 
 Location = Path | S3Location
 
 
-def parse_location(text: str | Path | S3Location, cache: Cache | None = None) -> Location:
-    """The place that a path or an address names, whose objects `cache` keeps, if given.
+def parse_location(text: str | Location, cache: Cache | None = None) -> Location:
+    """The location that a path or an address names; its objects are kept in `cache`.
 
     Raises DataError for an `s3://` address without a bucket.
     """
@@ -76,104 +79,81 @@ def parse_location(text: str | Path | S3Location, cache: Cache | None = None) ->
     return S3Location(bucket, key.strip("/"), cache)
 
 
-def open_blob(place: str | Location, cache: Cache | None = None) -> Blob:
-    """The bytes of one file or object; nothing is read yet. An address is taken at its word: `s3://b//x` is not
-    `s3://b/x`. An object is kept in `cache` only with a tag, for which `with_tags` asks.
+def open_blob(location: str | Location, cache: Cache | None = None) -> Blob:
+    """The bytes of one file or object; nothing is read yet. An address is not normalised: `s3://b//x` is not `s3://b/x`.
+    An object is cached only with a tag, which `with_tags` adds.
     """
-    if isinstance(place, str) and place.startswith(_SCHEME):
-        return S3Blob(*_bucket_and_key(place), cache=cache)
-    found = parse_location(place, cache)
-    return S3Blob(found.bucket, found.key, cache=found.cache) if isinstance(found, S3Location) else FileBlob(found)
+    if isinstance(location, str) and location.startswith(_SCHEME):
+        return S3Blob(*_bucket_and_key(location), cache=cache)
+    parsed = parse_location(location, cache)
+    return S3Blob(parsed.bucket, parsed.key, cache=parsed.cache) if isinstance(parsed, S3Location) else FileBlob(parsed)
 
 
 def _bucket_and_key(address: str) -> tuple[str, str]:
     bucket, _, key = address[len(_SCHEME) :].partition("/")
     if not bucket:
-        raise DataError(f"{address} names no bucket; an address is s3://BUCKET/PREFIX.")
+        raise DataError(f"{address} names no bucket; an address is s3://BUCKET/PREFIX.", value=address)
     return bucket, key
 
 
-def is_folder(place: Location) -> bool:
+def is_folder(location: Location) -> bool:
     """Whether there is a folder, or an object below the prefix."""
-    if isinstance(place, S3Location):
-        return next(list_objects(place.bucket, _prefix(place)), None) is not None
-    return place.is_dir()
+    if isinstance(location, S3Location):
+        return next(list_objects(location.bucket, location.prefix), None) is not None
+    return location.is_dir()
 
 
-def is_file(place: Location) -> bool:
-    """Whether there is a file, or an object of just this key."""
-    if isinstance(place, S3Location):
-        first = next(list_objects(place.bucket, place.key), None)  # keys come sorted, so its own would be first
-        return first is not None and first.key == place.key
-    return place.is_file()
+def is_file(location: Location) -> bool:
+    """Whether there is a file, or an object of exactly this key."""
+    if isinstance(location, S3Location):
+        first = next(list_objects(location.bucket, location.key), None)  # keys are sorted: its own comes first
+        return first is not None and first.key == location.key
+    return location.is_file()
 
 
-def walk_files(place: Location, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
-    """The files below a place in a fixed order, each with its path from there.
+def walk_files(location: Location, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
+    """The files below a location in a fixed order, each with its path from there.
 
-    Hidden names (a dot first) and traces of Macs are left out, and so is everything below a folder, given by its path
-    from the place, that `skipped` says so of. Local folders are followed through symbolic links, but none is walked
-    through twice. Doubled slashes in keys count as one, as in file systems; `..` stays, so that a path need not be one
-    below a folder of outputs: `path_below` judges that. Raises DataError for a place that is no folder or cannot be
-    read.
+    Leaves out hidden names, traces of Macs, and folders, by their path from the location, that are `skipped`. Symbolic
+    links are followed, each folder once. Double slashes in keys count as one; `..` stays: `path_below` judges it.
+    Raises DataError for a location that is no folder or cannot be read.
     """
-    if isinstance(place, S3Location):
-        yield from _objects_below(place, skipped)
-    else:
-        yield from _local_files(place, skipped)
-
-
-def _objects_below(place: S3Location, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
-    prefix = _prefix(place)
-    known: dict[PurePosixPath, bool] = {}
-    for blob in list_objects(place.bucket, prefix, place.cache):
-        path = PurePosixPath(blob.key[len(prefix) :].lstrip("/"))
-        if any(part.startswith(_HIDDEN) and part != ".." for part in path.parts):
-            continue
-        for folder in path.parents[:-1]:
-            if folder not in known:
-                known[folder] = skipped(folder)
-        if not any(known[folder] for folder in path.parents[:-1]):
-            yield path, blob
-
-
-def _local_files(root: Path, skipped: Skipped) -> Iterator[tuple[PurePosixPath, Blob]]:
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder." if root.exists() else f"{root} does not exist.")
+    skipped = functools.cache(skipped)
+    if isinstance(location, S3Location):
+        for blob in list_objects(location.bucket, location.prefix, location.cache):
+            path = PurePosixPath(blob.key[len(location.prefix) :].lstrip("/"))
+            hidden = any(part.startswith(_HIDDEN) and part != ".." for part in path.parts)
+            if not hidden and not any(map(skipped, path.parents[:-1])):
+                yield path, blob
+        return
+    if not location.is_dir():
+        problem = "is not a folder" if location.exists() else "does not exist"
+        raise DataError(f"{location} {problem}.", file=str(location))
     seen: set[Path] = set()
-    waiting = [root]
+    waiting = [location]
     while waiting:
-        current = waiting.pop()
-        resolved = current.resolve()
-        if resolved in seen:
+        folder = waiting.pop()
+        if (resolved := folder.resolve()) in seen:
             continue
         seen.add(resolved)
-        files, folders = entries(current)
-        for file in files:
-            yield PurePosixPath(file.relative_to(root).as_posix()), FileBlob(file)
-        waiting += [path for path in reversed(folders) if not skipped(PurePosixPath(path.relative_to(root).as_posix()))]
+        files, folders = list_folder(folder)
+        yield from ((PurePosixPath(file.relative_to(location)), FileBlob(file)) for file in files)
+        waiting += [path for path in reversed(folders) if not skipped(PurePosixPath(path.relative_to(location)))]
 
 
-def entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Files and sub-folders in a folder, sorted, without hidden ones; DataError when it is closed."""
+def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files and folders in a folder, sorted, without hidden ones. Raises DataError where it cannot be read."""
+    files: list[Path] = []
+    folders: list[Path] = []
     try:
-        found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(_HIDDEN)]
-        folders = {path: None for path in found if path.is_dir()}  # in order, and quick to look up
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith(_HIDDEN):
+                (folders if path.is_dir() else files).append(path)
     except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
-    return [path for path in found if path not in folders], list(folders)
-
-
-def visible(folder: Path) -> list[Path]:
-    """What lies in a folder in the order of names, without the traces of notebooks and of Macs."""
-    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(_HIDDEN)]
+        raise DataError(f"{folder} cannot be read: {error.strerror}.", file=str(folder)) from error
+    return files, folders
 
 
 def describe_folder(folder: Path) -> str:
-    """The first names in a folder, for a message that says what is there."""
-    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:_NAMED]) or "nothing"
-
-
-def _prefix(place: S3Location) -> str:
-    """What keys below the place begin with: a slash at the end, since `train` is not `train_annotation`."""
-    return f"{place.key}/" if place.key else ""
+    """The first names in a folder, for messages."""
+    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:_SHOWN]) or "nothing"

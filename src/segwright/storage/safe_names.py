@@ -1,9 +1,4 @@
-"""Names from outside as paths: below a folder, or refused.
-
-Whatever is written under a name from outside (a key in S3, a member of an archive, a path in another tool's
-file) passes `path_below`. Knows what file systems make of a name: parts, links, drive letters, lengths. Refuses to
-know where names come from, and to change them.
-"""
+"""Names from outside (S3 keys, archive members, paths in other tools' files) as paths below a folder, or refused."""
 
 import os
 import re
@@ -12,8 +7,8 @@ from typing import Final
 
 from segwright.errors import UserError
 
-_LONGEST_PART: Final = 255  # bytes, as nearly all file systems have it
-_LONGEST_PATH: Final = 4095  # bytes, as Linux has it
+_MAX_PART: Final = 255  # bytes, on nearly all file systems
+_MAX_PATH: Final = 4095  # bytes, on Linux
 _SHOWN: Final = 120  # characters of a name in a message
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
@@ -21,13 +16,11 @@ _SEPARATORS: Final = re.compile(r"[/\\]")
 
 
 def path_below(folder: Path, name: str) -> Path:
-    """The path of `name`, whose parts stand between forward slashes, strictly below `folder`; neither has to exist.
+    """The path of `name`, with forward slashes, strictly below `folder`; neither has to exist.
 
-    The name stays as it is: no part is dropped, replaced or normalised, and a backslash stays a character of a file
-    name where the system has it so. It is judged as the strictest system reads it, since outputs travel: for this
-    alone, backslashes separate as well. Raises UserError for names that are absolute, have a drive letter, a part that
-    is empty or made of dots and spaces (`..` above all), a control character, half a surrogate pair or more bytes than
-    file systems take, and where a symbolic link at the path or above it leads out of the folder.
+    The name is not changed, but judged as the strictest system reads it, since outputs travel: backslashes separate as
+    well. Raises UserError for absolute names, drive letters, parts that are empty or only dots and spaces (`..` above
+    all), control characters, half a surrogate pair, overlong names, and symbolic links that lead out.
     """
     path = folder / name
     fault = _fault(name, path)
@@ -35,21 +28,21 @@ def path_below(folder: Path, name: str) -> Path:
         fault = "a symbolic link there leads out of it"
     if fault is not None:
         shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
-        raise UserError(f"{shown!r} is no name of a file below the output folder: {fault}.")
+        raise UserError(f"{shown!r} is no name of a file below the output folder: {fault}.", value=name)
     return path
 
 
 def leads_below(path: Path, folder: Path) -> bool:
-    """Whether a path, with all links in it and in the folder's followed, is strictly below the folder."""
+    """Whether a path is strictly below a folder when all links in both are followed."""
     try:
         top, end = folder.resolve(), path.resolve()
-    except (OSError, ValueError, RuntimeError):  # too long, with a null character, or links that lead in a circle
+    except (OSError, ValueError, RuntimeError):  # too long, a null character, or circular links
         return False
     return end != top and end.is_relative_to(top)
 
 
 def _fault(name: str, path: Path) -> str | None:
-    """What keeps a name from being that of a file below a folder, whatever lies there; None where nothing does."""
+    """Why a name cannot be that of a file below a folder, whatever exists there; or None."""
     parts = _SEPARATORS.split(name)
     try:
         longest, whole = max(len(os.fsencode(part)) for part in name.split("/")), len(os.fsencode(path))
@@ -63,6 +56,6 @@ def _fault(name: str, path: Path) -> str | None:
         return "a part of it is .., which leads out"
     if not all(part.strip(". ") for part in parts):
         return "a part of it is empty, or nothing but dots and spaces"
-    if longest > _LONGEST_PART or whole > _LONGEST_PATH:
-        return f"it is too long (a part may have {_LONGEST_PART} bytes, a path {_LONGEST_PATH:,})"
+    if longest > _MAX_PART or whole > _MAX_PATH:
+        return f"it is too long (a part may have {_MAX_PART} bytes, a path {_MAX_PATH:,})"
     return None

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
-from segwright.interruption import StopRequested
+from segwright.stopping import StopRequested
 
 Anything = TypeVar("Anything")
 

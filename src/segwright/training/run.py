@@ -11,7 +11,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from segwright.allocator import keep_freed_memory
 from segwright.bundle import DESCRIPTION, BundleWriter, read_description
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.prepare import PreparedData, Streams, prepare, settle_classes
@@ -19,9 +18,10 @@ from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.interruption import StopRequest, StopRequested, stop_on_signals
 from segwright.mxnet import find_model, is_mxnet_model
 from segwright.networks import check_backbone
+from segwright.resources import keep_freed_memory
+from segwright.stopping import StopRequest, StopRequested, stop_on_signals
 from segwright.training.checkpoint_state import TrainProgress, is_of_job, load_checkpoint
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.data_loaders import TrainingData

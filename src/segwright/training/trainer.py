@@ -16,7 +16,7 @@ from segwright.bundle import BundleWriter, Description, host_copy
 from segwright.data.channels import Split
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
-from segwright.interruption import StopRequest, StopRequested
+from segwright.stopping import StopRequest, StopRequested
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData

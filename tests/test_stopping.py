@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from segwright.interruption import StopRequest, StopRequested, stop_on_signals
+from segwright.stopping import StopRequest, StopRequested, stop_on_signals
 
 
 def test_first_interrupt_is_a_request_and_the_second_an_interrupt() -> None:
@@ -34,7 +34,7 @@ def test_sigterm_is_a_request_however_often_it_comes() -> None:
 
 HOLDING = """
 import os, signal
-from segwright.interruption import StopRequest, hold_termination, release_termination, stop_on_signals
+from segwright.stopping import StopRequest, hold_termination, release_termination, stop_on_signals
 hold_termination()
 os.kill(os.getpid(), signal.SIGTERM)
 stop = StopRequest()
