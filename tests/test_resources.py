@@ -1,4 +1,6 @@
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -116,3 +118,52 @@ def test_shared_memory_takes_temporary_files_where_nothing_else_can_be_written(
     monkeypatch.setattr(resources, "_SHARED_MEMORY", tmp_path / "absent")
     with pytest.raises(UserError, match="--tmpfs /tmp"):
         resources.ensure_temporary_folder()
+
+
+COUNT_FAULTS = """
+import resource, sys
+import numpy as np
+from segwright.resources import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(1 << 26, np.uint8)
+before = faults()
+for _ in range(4):
+    np.ones(1 << 26, np.uint8)
+print(faults() - before)
+"""
+
+
+def test_memory_that_was_freed_needs_no_new_pages() -> None:
+    def faults(mode: str) -> int:
+        done = subprocess.run([sys.executable, "-c", COUNT_FAULTS, mode], capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert faults("keep") < faults("leave") / 10
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] // 2, before[1]))
+    try:
+        resources.raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_freed_memory_goes_back() -> None:
+    pieces = [bytes(60_000) for _ in range(2000)]  # small enough to lie in the heap, which has holes when most are gone
+    pieces.append(pieces)  # type: ignore[arg-type]  # and nobody but the collector sees that they are
+    last = pieces[-2]
+    held = resident()
+    del pieces
+    resources.return_freed_memory()
+    assert held - resident() > 60 << 20 and last
+
+
+def resident() -> int:
+    """Bytes of memory that the process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -24,14 +24,14 @@ from segwright.client import read_mask
 from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
-from segwright.serving.inference_pool import MOST_WAITING, InferencePool
+from segwright.serving.inference_pool import MAX_WAITING, InferencePool
 from segwright.serving.invocations import Invocations
 from segwright.serving.multi_model import ModelStore
 from tests.helpers.served import banded, picture, write_bundle
 
 
 @pytest.fixture
-def scorer() -> Iterator[InferencePool]:
+def pool() -> Iterator[InferencePool]:
     made = InferencePool(1)
     yield made
     made.close()
@@ -42,30 +42,30 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(write_bundle(tmp_path_factory.mktemp("app") / "model"), "cpu")
 
 
-def client(slot: ModelHolder, scorer: InferencePool, settings: ServingSettings | None = None) -> TestClient:
-    app = single_model_app(slot, scorer, Invocations(scorer, settings or ServingSettings()))
+def client(holder: ModelHolder, pool: InferencePool, settings: ServingSettings | None = None) -> TestClient:
+    app = single_model_app(holder, Invocations(pool, settings or ServingSettings()))
     return TestClient(app, raise_server_exceptions=False)
 
 
-def test_while_the_model_is_loaded_the_server_says_so(scorer: InferencePool, model: Model) -> None:
-    slot = ModelHolder()
-    asked = client(slot, scorer)
+def test_while_the_model_is_loaded_the_server_says_so(pool: InferencePool, model: Model) -> None:
+    holder = ModelHolder()
+    asked = client(holder, pool)
     assert asked.get("/ping").status_code == 503
     answer = asked.post("/invocations", content=picture())
     assert answer.status_code == 503 and "still being loaded" in answer.text
-    slot.model = model
+    holder.model = model
     assert asked.get("/ping").status_code == 200
     assert asked.post("/invocations", content=picture()).status_code == 200
 
 
-def test_a_broken_device_is_unhealthy(scorer: InferencePool, model: Model) -> None:
-    asked = client(ModelHolder(model), scorer)
-    scorer.broken = True
+def test_a_broken_device_is_unhealthy(pool: InferencePool, model: Model) -> None:
+    asked = client(ModelHolder(model), pool)
+    pool.broken = True
     assert asked.get("/ping").status_code == 503
 
 
-def test_a_fault_of_ours_is_one_sentence(scorer: InferencePool) -> None:
-    asked = client(ModelHolder(cast(Model, "no model")), scorer)
+def test_a_fault_of_ours_is_one_sentence(pool: InferencePool) -> None:
+    asked = client(ModelHolder(cast(Model, "no model")), pool)
     answer = asked.post("/invocations", content=picture(), headers={"X-Amzn-SageMaker-Custom-Attributes": "id=7"})
     assert answer.status_code == 500
     assert answer.text == "The server failed at this request, which is a fault of its own: its log says more."
@@ -73,20 +73,20 @@ def test_a_fault_of_ours_is_one_sentence(scorer: InferencePool) -> None:
     assert answer.headers["connection"] == "close", "since uvicorn closes it"
 
 
-def test_a_full_queue_asks_to_come_again(scorer: InferencePool, model: Model) -> None:
-    asked = client(ModelHolder(model), scorer)
-    with ExitStack() as places:
-        for _ in range(2 + MOST_WAITING):
-            places.enter_context(scorer.place())
+def test_a_full_queue_asks_to_come_again(pool: InferencePool, model: Model) -> None:
+    asked = client(ModelHolder(model), pool)
+    with ExitStack() as slots:
+        for _ in range(2 + MAX_WAITING):
+            slots.enter_context(pool.admit())
         answer = asked.post("/invocations", content=picture())
-        assert answer.status_code == 503 and "again in a moment" in answer.text
-    for _ in range(2 + MOST_WAITING + 1):
+        assert answer.status_code == 503 and "retry shortly" in answer.text
+    for _ in range(2 + MAX_WAITING + 1):
         assert asked.post("/invocations", content=b"poison").status_code == 400
     assert asked.post("/invocations", content=picture()).status_code == 200
 
 
-def test_an_answer_keeps_its_place_until_it_is_taken(scorer: InferencePool, model: Model) -> None:
-    app = single_model_app(ModelHolder(model), scorer, Invocations(scorer, ServingSettings()))
+def test_an_answer_keeps_its_slot_until_it_is_taken(pool: InferencePool, model: Model) -> None:
+    app = single_model_app(ModelHolder(model), Invocations(pool, ServingSettings()))
 
     async def run() -> None:
         answered, taken = asyncio.Event(), asyncio.Event()
@@ -104,23 +104,23 @@ def test_an_answer_keeps_its_place_until_it_is_taken(scorer: InferencePool, mode
             return {"type": "http.disconnect"}
 
         scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [], "query_string": b""}
-        with ExitStack() as places:
-            for _ in range(1 + MOST_WAITING):
-                places.enter_context(scorer.place())
+        with ExitStack() as slots:
+            for _ in range(1 + MAX_WAITING):
+                slots.enter_context(pool.admit())
             request = asyncio.create_task(app(scope, receive, take))
             await answered.wait()
-            with pytest.raises(HTTPException), scorer.place():
+            with pytest.raises(HTTPException), pool.admit():
                 pass
             taken.set()
             await request
-            places.enter_context(scorer.place())
+            slots.enter_context(pool.admit())
 
     asyncio.run(run())
 
 
-def test_what_is_nowhere_says_what_there_is(scorer: InferencePool, model: Model, tmp_path: Path) -> None:
-    single = client(ModelHolder(model), scorer)
-    several = several_models(scorer, tmp_path)
+def test_what_is_nowhere_says_what_there_is(pool: InferencePool, model: Model, tmp_path: Path) -> None:
+    single = client(ModelHolder(model), pool)
+    several = several_models(pool, tmp_path)
     for asked, path, cure in (
         (single, "/models", "GET /ping, GET /execution-parameters, POST /invocations."),
         (single, "/", "There is nothing at /; this server knows GET /ping,"),
@@ -140,9 +140,9 @@ def test_what_is_nowhere_says_what_there_is(scorer: InferencePool, model: Model,
         assert (answer.status_code, answer.headers["allow"], answer.text) == (405, allowed, cure)
 
 
-def several_models(scorer: InferencePool, root: Path) -> TestClient:
-    shelf = ModelStore(root, load, torch.device("cpu"))
-    return TestClient(multi_model_app(shelf, scorer, Invocations(scorer, ServingSettings())))
+def several_models(pool: InferencePool, root: Path) -> TestClient:
+    store = ModelStore(root, load, torch.device("cpu"))
+    return TestClient(multi_model_app(store, Invocations(pool, ServingSettings())))
 
 
 @pytest.mark.parametrize(
@@ -158,24 +158,24 @@ def several_models(scorer: InferencePool, root: Path) -> TestClient:
         b"1" * 5_000,
     ],
 )
-def test_what_names_no_model_is_one_sentence(scorer: InferencePool, tmp_path: Path, message: bytes) -> None:
-    answer = several_models(scorer, tmp_path).post("/models", content=message)
+def test_what_names_no_model_is_one_sentence(pool: InferencePool, tmp_path: Path, message: bytes) -> None:
+    answer = several_models(pool, tmp_path).post("/models", content=message)
     assert answer.status_code == 400 and "JSON of two texts" in answer.text
 
 
-def test_a_message_without_end_is_refused(scorer: InferencePool, tmp_path: Path) -> None:
-    answer = several_models(scorer, tmp_path).post("/models", content=b" " * 70_000)
+def test_a_message_without_end_is_refused(pool: InferencePool, tmp_path: Path) -> None:
+    answer = several_models(pool, tmp_path).post("/models", content=b" " * 70_000)
     assert answer.status_code == 413 and answer.text.endswith("are read at most: send nothing but model_name and url.")
 
 
-def test_an_accept_without_end_is_refused(scorer: InferencePool, model: Model) -> None:
-    answer = client(ModelHolder(model), scorer).post("/invocations", headers={"Accept": '"' * 60_000})
+def test_an_accept_without_end_is_refused(pool: InferencePool, model: Model) -> None:
+    answer = client(ModelHolder(model), pool).post("/invocations", headers={"Accept": '"' * 60_000})
     assert answer.status_code == 406 and "Accept has 60,000 characters, but 1,024 are read" in answer.text
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/x-npy", "application/json"])
-def test_a_batch_job_may_survive_a_damaged_image(scorer: InferencePool, model: Model, accept: str) -> None:
-    asked = client(ModelHolder(model), scorer)
+def test_a_batch_job_may_survive_a_damaged_image(pool: InferencePool, model: Model, accept: str) -> None:
+    asked = client(ModelHolder(model), pool)
     damaged = picture("JPEG")[:-200]
     assert asked.post("/invocations", content=damaged, headers={"Accept": accept}).status_code == 400
     answer = asked.post("/invocations", content=damaged, headers={"Accept": f"{accept};on_error=empty"})
@@ -186,9 +186,9 @@ def test_a_batch_job_may_survive_a_damaged_image(scorer: InferencePool, model: M
         assert asked.post("/invocations", content=damaged, headers=headers).status_code == 406
 
 
-def test_a_model_of_other_bands_is_served(scorer: InferencePool, tmp_path: Path) -> None:
+def test_a_model_of_other_bands_is_served(pool: InferencePool, tmp_path: Path) -> None:
     five = load(write_bundle(tmp_path / "model", bands=5), "cpu")
-    asked = client(ModelHolder(five), scorer)
+    asked = client(ModelHolder(five), pool)
     stream = io.BytesIO()
     imwrite(stream, banded(5), photometric="minisblack", planarconfig="contig")
     answer = asked.post("/invocations", content=stream.getvalue(), headers={"Accept": "application/x-npy"})
@@ -201,11 +201,11 @@ def test_a_model_of_other_bands_is_served(scorer: InferencePool, tmp_path: Path)
     )
 
 
-def test_the_default_accept_and_the_limit_are_settings(scorer: InferencePool, model: Model) -> None:
+def test_the_default_accept_and_the_limit_are_settings(pool: InferencePool, model: Model) -> None:
     settings = ServingSettings.from_environment(
         {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "image/png", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"}
     )
-    asked = client(ModelHolder(model), scorer, settings)
+    asked = client(ModelHolder(model), pool, settings)
     answer = asked.post("/invocations", content=picture(), headers={"Accept": "*/*"})
     assert answer.headers["content-type"] == "image/png"
     announced = asked.post("/invocations", content=bytes((1 << 20) + 1))
@@ -215,14 +215,14 @@ def test_the_default_accept_and_the_limit_are_settings(scorer: InferencePool, mo
 
 
 def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
-    scorer: InferencePool, model: Model, tmp_path: Path
+    pool: InferencePool, model: Model, tmp_path: Path
 ) -> None:
-    several = several_models(scorer, tmp_path)
+    several = several_models(pool, tmp_path)
     write_bundle(tmp_path / "one")
     loading = {"model_name": "one", "url": str(tmp_path / "one")}
     sent = gzip.compress(json.dumps(loading).encode())
     assert several.post("/models", content=sent, headers={"Content-Encoding": "gzip"}).status_code == 200
-    for asked, path in ((client(ModelHolder(model), scorer), "/invocations"), (several, "/models/one/invoke")):
+    for asked, path in ((client(ModelHolder(model), pool), "/invocations"), (several, "/models/one/invoke")):
         for body, sentence in (
             (b"<!DOCTYPE html><html>", "The body is an HTML page: send the image itself"),
             (
@@ -241,9 +241,9 @@ def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
 
 
 def test_answers_do_not_need_a_standard_output(
-    scorer: InferencePool, model: Model, monkeypatch: pytest.MonkeyPatch
+    pool: InferencePool, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = client(ModelHolder(model), scorer)
+    asked = client(ModelHolder(model), pool)
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
@@ -251,11 +251,11 @@ def test_answers_do_not_need_a_standard_output(
 
 
 def test_refusals_are_logged(
-    scorer: InferencePool, model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    pool: InferencePool, model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("segwright"), "propagate", True)
     with caplog.at_level(logging.INFO, "segwright"):
-        asked = client(ModelHolder(model), scorer)
+        asked = client(ModelHolder(model), pool)
         asked.post("/invocations", content=b"x", headers={"Accept": "text/html"})
         asked.get("/a%0A%23metrics {}")
     assert "406 for POST /invocations: Accept is text/html" in caplog.text

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 from PIL import Image
+from starlette.exceptions import HTTPException
 
 from segwright.serving.accept import ResponseFormat, negotiate
-from segwright.serving.encoding import encode, excess
+from segwright.serving.encoding import check_result_size, encode
 from tests.helpers.served import CLASSES
 
 MASK = np.array([[0, 0, 2], [1, 2, 2]], np.uint8)
@@ -141,9 +142,14 @@ def test_json_names_the_classes_and_has_run_lengths_that_coco_reads() -> None:
 
 
 def test_answers_that_grow_too_large_are_known_beforehand() -> None:
-    assert excess(form("*/*"), (21, 2000, 3000)) is None
-    assert excess(form("*/*"), (21, 3000, 3000)) == (756_000_000, 2**29 - 1 - 1024)
-    assert excess(form("application/x-npy;output=probabilities"), (21, 3000, 3000)) is None
-    assert excess(form("application/x-npy;output=probabilities"), (150, 2000, 1000)) == (1_200_000_000, 2**30)
-    assert excess(form("application/x-npy;output=probabilities;dtype=float16"), (150, 2000, 1000)) is None
-    assert excess(form("image/png"), (13_000, 13_000)) is None
+    for accept, shape, sizes in (
+        ("*/*", (21, 3000, 3000), f"{756_000_000:,} bytes of probabilities, but {2**29 - 1 - 1024:,} are"),
+        ("application/x-npy;output=probabilities", (150, 2000, 1000), f"1,200,000,000 bytes .* but {2**30:,} are"),
+    ):
+        with pytest.raises(HTTPException, match=sizes) as caught:
+            check_result_size(form(accept), shape)
+        assert caught.value.status_code == 413
+    check_result_size(form("*/*"), (21, 2000, 3000))
+    check_result_size(form("application/x-npy;output=probabilities"), (21, 3000, 3000))
+    check_result_size(form("application/x-npy;output=probabilities;dtype=float16"), (150, 2000, 1000))
+    check_result_size(form("image/png"), (13_000, 13_000))

@@ -17,8 +17,8 @@ from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
 from segwright.serving.accept import ResponseFormat
-from segwright.serving.content_encoding import Body
-from segwright.serving.inference_pool import MOST_WAITING, InferencePool, _probabilities
+from segwright.serving.inference_pool import MAX_WAITING, InferencePool, _probabilities
+from segwright.serving.requests import Body
 from tests.helpers.served import CLASSES, picture, pixels
 
 MASK = ResponseFormat("image/png", probabilities=False, dtype="uint8")
@@ -48,24 +48,24 @@ async def never() -> None:
 
 
 async def ask(
-    scorer: InferencePool,
+    pool: InferencePool,
     model: FakeModel | AbstractContextManager[Any],
     body: bytes | None = None,
     form: ResponseFormat = MASK,
-    gone: Coroutine[Any, Any, None] | None = None,
+    disconnected: Coroutine[Any, Any, None] | None = None,
     seconds: float = 60,
 ) -> bytes:
-    loan = nullcontext(cast(Model, model)) if isinstance(model, FakeModel) else model
+    lease = nullcontext(cast(Model, model)) if isinstance(model, FakeModel) else model
     deadline = asyncio.get_running_loop().time() + seconds
-    return await scorer.score(loan, Body(picture() if body is None else body), form, gone or never(), deadline)
+    return await pool.infer(lease, Body(picture() if body is None else body), form, disconnected or never(), deadline)
 
 
-def score(scorer: InferencePool, model: FakeModel, body: bytes | None = None, form: ResponseFormat = MASK) -> bytes:
-    return asyncio.run(ask(scorer, model, body, form))
+def infer(pool: InferencePool, model: FakeModel, body: bytes | None = None, form: ResponseFormat = MASK) -> bytes:
+    return asyncio.run(ask(pool, model, body, form))
 
 
-class Lent:
-    """Models that are lent, and how many have not been given back."""
+class Leases:
+    """Counts the models that are borrowed."""
 
     def __init__(self) -> None:
         self.out = 0
@@ -85,53 +85,53 @@ class Lent:
 
 
 @pytest.fixture
-def scorer() -> Iterator[InferencePool]:
+def pool() -> Iterator[InferencePool]:
     made = InferencePool(1)
     yield made
     made.close()
 
 
-def test_blocks_become_a_mask(scorer: InferencePool) -> None:
-    mask = pixels(score(scorer, FakeModel()))
+def test_blocks_become_a_mask(pool: InferencePool) -> None:
+    mask = pixels(infer(pool, FakeModel()))
     assert (mask == np.arange(HEIGHT)[:, None] % 3).all() and mask.shape == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-def test_no_memory_is_an_answer_and_the_next_image_is_computed(scorer: InferencePool, error: Exception) -> None:
+def test_no_memory_is_an_answer_and_the_next_image_is_computed(pool: InferencePool, error: Exception) -> None:
     def fail(_row: int) -> None:
         raise error
 
     with pytest.raises(HTTPException, match="send it smaller") as caught:
-        score(scorer, FakeModel(fail))
-    assert caught.value.status_code == 507 and not scorer.broken
-    score(scorer, FakeModel())
+        infer(pool, FakeModel(fail))
+    assert caught.value.status_code == 507 and not pool.broken
+    infer(pool, FakeModel())
 
 
-def test_no_memory_on_a_cpu_is_known_by_torchs_words(scorer: InferencePool) -> None:
+def test_no_memory_on_a_cpu_is_known_by_torchs_words(pool: InferencePool) -> None:
     with pytest.raises(HTTPException) as caught:
-        score(scorer, FakeModel(lambda _row: [torch.empty(1 << 50)].clear()))
+        infer(pool, FakeModel(lambda _row: [torch.empty(1 << 50)].clear()))
     assert caught.value.status_code == 507
 
 
-def test_a_device_that_failed_for_good_is_remembered(scorer: InferencePool) -> None:
+def test_a_device_that_failed_for_good_is_remembered(pool: InferencePool) -> None:
     def fail(_row: int) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
     with pytest.raises(torch.AcceleratorError):
-        score(scorer, FakeModel(fail))
-    assert scorer.broken
+        infer(pool, FakeModel(fail))
+    assert pool.broken
 
 
-def test_a_fault_of_ours_stays_one(scorer: InferencePool) -> None:
+def test_a_fault_of_ours_stays_one(pool: InferencePool) -> None:
     with pytest.raises(ZeroDivisionError):
-        score(scorer, FakeModel(lambda row: [1 // (5 - row)].clear()))
-    assert not scorer.broken
+        infer(pool, FakeModel(lambda row: [1 // (5 - row)].clear()))
+    assert not pool.broken
 
 
-def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(scorer: InferencePool) -> None:
+def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(pool: InferencePool) -> None:
     rows: list[int] = []
     begun, go_on = threading.Event(), threading.Event()
-    lent = Lent()
+    leases = Leases()
 
     def before(row: int) -> None:
         rows.append(row)
@@ -143,20 +143,20 @@ def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(sc
 
     async def run() -> None:
         with pytest.raises(ClientDisconnect):
-            await ask(scorer, lent(FakeModel(before)), gone=hang_up())
+            await ask(pool, leases(FakeModel(before)), disconnected=hang_up())
         await asyncio.sleep(0.01)
-        assert lent.out == 1, "a thread computes with it"
+        assert leases.out == 1, "a thread computes with it"
         go_on.set()
-        await lent.all_back()
+        await leases.all_back()
 
     asyncio.run(run())
     assert rows == [0], "it stops after the block that was being computed"
 
 
-def test_time_counts_while_waiting_too(scorer: InferencePool) -> None:
+def test_time_counts_while_waiting_too(pool: InferencePool) -> None:
     begun, go_on = threading.Event(), threading.Event()
     computed: list[int] = []
-    lent = Lent()
+    leases = Leases()
 
     def block_the_rest(row: int) -> None:
         begun.set()
@@ -164,17 +164,17 @@ def test_time_counts_while_waiting_too(scorer: InferencePool) -> None:
 
     async def one(model: FakeModel) -> int:
         with pytest.raises(HTTPException, match="not ready when time was up") as caught:
-            await ask(scorer, lent(model), seconds=0.2)
+            await ask(pool, leases(model), seconds=0.2)
         return caught.value.status_code
 
     async def run() -> list[int]:
-        first = asyncio.create_task(ask(scorer, FakeModel(block_the_rest)))
+        first = asyncio.create_task(ask(pool, FakeModel(block_the_rest)))
         await asyncio.to_thread(begun.wait, 60)
         statuses = await asyncio.gather(*(one(FakeModel(computed.append)) for _ in range(3)))
         await asyncio.sleep(0.01)
-        assert lent.out == 1, "what waited for a thread is dropped at once"
+        assert leases.out == 1, "what waited for a thread is dropped at once"
         go_on.set()
-        await lent.all_back()
+        await leases.all_back()
         await first
         return statuses
 
@@ -184,32 +184,32 @@ def test_time_counts_while_waiting_too(scorer: InferencePool) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"poison", picture("JPEG")[:-200], picture()[:200]])
 def test_a_job_may_ask_for_a_mask_in_place_of_a_refusal(
-    scorer: InferencePool, body: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    pool: InferencePool, body: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(HTTPException):
-        score(scorer, FakeModel(), body)
+        infer(pool, FakeModel(), body)
     monkeypatch.setattr(PACKAGE_LOGGER, "propagate", True)
-    mask = pixels(score(scorer, FakeModel(), body, replace(MASK, empty_on_error=True)))
+    mask = pixels(infer(pool, FakeModel(), body, replace(MASK, empty_on_error=True)))
     assert (mask == 255).all() and mask.shape == ((HEIGHT, WIDTH) if len(body) > 10 else (1, 1))
     assert "answered with a mask of 255 everywhere: The " in caplog.text
-    assert (pixels(score(scorer, FakeModel(), form=replace(MASK, empty_on_error=True))) < 3).all()
+    assert (pixels(infer(pool, FakeModel(), form=replace(MASK, empty_on_error=True))) < 3).all()
 
 
-def test_only_so_many_may_wait(scorer: InferencePool) -> None:
-    places: list[Any] = []
+def test_only_so_many_may_wait(pool: InferencePool) -> None:
+    slots: list[Any] = []
     with pytest.raises(HTTPException, match="Too many requests") as caught:
-        for _ in range(MOST_WAITING + 10):
-            place = scorer.place()
-            place.__enter__()
-            places.append(place)
-    assert caught.value.status_code == 503 and len(places) == MOST_WAITING + 2
-    places.pop().__exit__(None, None, None)
-    with scorer.place():
+        for _ in range(MAX_WAITING + 10):
+            slot = pool.admit()
+            slot.__enter__()
+            slots.append(slot)
+    assert caught.value.status_code == 503 and len(slots) == MAX_WAITING + 2
+    slots.pop().__exit__(None, None, None)
+    with pool.admit():
         pass
 
 
 def test_only_workers_compute_at_the_same_time() -> None:
-    scorer = InferencePool(2)
+    pool = InferencePool(2)
     lock = threading.Lock()
     now = most = 0
 
@@ -225,10 +225,10 @@ def test_only_workers_compute_at_the_same_time() -> None:
 
     async def run() -> None:
         model = Counting(lambda _row: threading.Event().wait(0.001))  # type: ignore[arg-type]
-        await asyncio.gather(*(ask(scorer, model) for _ in range(8)))
+        await asyncio.gather(*(ask(pool, model) for _ in range(8)))
 
     asyncio.run(run())
-    scorer.close()
+    pool.close()
     assert most == 2
 
 
@@ -245,12 +245,12 @@ def test_rounding_never_moves_the_winner(dtype: str) -> None:
     assert np.abs(probabilities.astype(np.float64).sum(0) - 1).max() < (3e-3 if dtype == "float16" else 1e-6)
 
 
-def test_probabilities_that_no_answer_holds_are_refused_before_they_are_computed(scorer: InferencePool) -> None:
+def test_probabilities_that_no_answer_holds_are_refused_before_they_are_computed(pool: InferencePool) -> None:
     class Many(FakeModel):
         class_names = ("some",) * 254
 
     stream = picture("JPEG", 800, 800)
     rows: list[int] = []
     with pytest.raises(HTTPException, match=r"650,240,000 bytes of probabilities, but 536,869,887") as caught:
-        score(scorer, Many(rows.append), stream, ResponseFormat())
+        infer(pool, Many(rows.append), stream, ResponseFormat())
     assert caught.value.status_code == 413 and "float16" in caught.value.detail and not rows

@@ -20,7 +20,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 @pytest.fixture(autouse=True)
 def no_tidying(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests hold no model worth half a second of giving its memory back."""
-    monkeypatch.setattr(multi_model, "return_freed_memory", lambda _device: None)
+    monkeypatch.setattr(multi_model, "return_freed_memory", lambda: None)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def shelf(root: Path, load: Any = lambda directory: cast(Model, f"model of {directory.parent.name}")) -> ModelStore:
+def store(root: Path, load: Any = lambda directory: cast(Model, f"model of {directory.parent.name}")) -> ModelStore:
     return ModelStore(root, load, CPU)
 
 
@@ -43,9 +43,9 @@ def refused(action: Coroutine[Any, Any, Any]) -> tuple[int, str]:
 
 def test_models_come_and_go(root: Path) -> None:
     async def run() -> None:
-        models = shelf(root)
+        models = store(root)
         await models.load("first", str(root / "a" / "model"))
-        with models.lend("first") as model:
+        with models.borrow("first") as model:
             assert cast(str, model) == "model of a"
         assert models.describe("first") == {"modelName": "first", "modelUrl": str(root / "a" / "model")}
         await models.unload("first")
@@ -56,16 +56,16 @@ def test_models_come_and_go(root: Path) -> None:
 
 
 def test_an_unknown_model_is_404(root: Path) -> None:
-    assert refused(shelf(root).unload("x"))[0] == 404
-    with pytest.raises(HTTPException, match="The model x is not loaded"), shelf(root).lend("x"):
+    assert refused(store(root).unload("x"))[0] == 404
+    with pytest.raises(HTTPException, match="The model x is not loaded"), store(root).borrow("x"):
         pass
     with pytest.raises(HTTPException, match="POST /models"):
-        shelf(root).describe("x")
+        store(root).describe("x")
 
 
 def test_a_name_is_taken_once_even_while_it_is_loaded(root: Path) -> None:
     async def run() -> list[int]:
-        models = shelf(root)
+        models = store(root)
         both = [models.load("one", str(root / name / "model")) for name in "ab"]
         results = await asyncio.gather(*both, return_exceptions=True)
         return [result.status_code for result in results if isinstance(result, HTTPException)]
@@ -81,11 +81,11 @@ def test_models_come_from_below_the_root_only(root: Path, tmp_path: Path) -> Non
     (root / "back").symlink_to(root / "there")
     below = (f"{root}/link", f"{root}/../elsewhere", f"{root}/there")
     for url in (str(outside), *below, str(root), "/", "", "bad\0path"):
-        status, sentence = refused(shelf(root).load("x", url))
+        status, sentence = refused(store(root).load("x", url))
         assert status == 400 and "url" in sentence, url
-    assert refused(shelf(root).load("x", str(root / "nothing")))[0] == 404
-    assert refused(shelf(root).load("", str(root / "a" / "model")))[0] == 400
-    assert refused(shelf(root).load("a/b", str(root / "a" / "model")))[0] == 400
+    assert refused(store(root).load("x", str(root / "nothing")))[0] == 404
+    assert refused(store(root).load("", str(root / "a" / "model")))[0] == 400
+    assert refused(store(root).load("a/b", str(root / "a" / "model")))[0] == 400
 
 
 def test_a_models_files_lie_below_the_root_as_well(root: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_models_files_lie_below_the_root_as_well(root: Path, tmp_path: Path) -
     outside.write_bytes(b"weights")
     (root / "linked").mkdir()
     (root / "linked" / "model.safetensors").symlink_to(outside)
-    status, sentence = refused(shelf(root).load("linked", str(root / "linked")))
+    status, sentence = refused(store(root).load("linked", str(root / "linked")))
     assert status == 400 and "with all their files, below" in sentence
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_model_is_refused_and_leaves_nothing(root: Path) -> None:
     def load(directory: Path) -> Model:
         raise BundleError("bundle.json is damaged")
 
-    models = shelf(root, load)
+    models = store(root, load)
     assert refused(models.load("x", str(root / "a" / "model"))) == (400, "bundle.json is damaged")
     assert models.page("") == {"models": []}
 
@@ -111,7 +111,7 @@ def test_no_memory_while_loading_is_507(root: Path, error: Exception) -> None:
     def load(directory: Path) -> Model:
         raise error
 
-    assert refused(shelf(root, load).load("x", str(root / "a" / "model")))[0] == 507
+    assert refused(store(root, load).load("x", str(root / "a" / "model")))[0] == 507
 
 
 @pytest.fixture
@@ -129,7 +129,8 @@ def test_a_model_that_would_not_fit_is_507_but_the_first_may_try(
 ) -> None:
     sizes = {str(root / "a" / "model"): 1000, str(original): 4 * 500}
     left = {CPU: 1 << 40, GPU: 1 << 40}
-    monkeypatch.setattr(multi_model, "available_memory", lambda device: left[device])
+    monkeypatch.setattr(multi_model, "available_memory", lambda: left[CPU])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (left[GPU], 1 << 40))
 
     async def run() -> None:
         models = ModelStore(root, lambda _: cast(Model, "model"), GPU)
@@ -149,20 +150,20 @@ def test_a_model_that_would_not_fit_is_507_but_the_first_may_try(
 
 def test_a_model_in_use_is_unloaded_when_its_requests_are_done(root: Path) -> None:
     async def run() -> list[str]:
-        models, seen = shelf(root), []
+        models, seen = store(root), []
         await models.load("first", str(root / "a" / "model"))
-        with models.lend("first"):
+        with models.borrow("first"):
             pass  # an earlier request, which is done
 
         async def unload() -> None:
             await models.unload("first")
             seen.append("unloaded")
 
-        with models.lend("first"):
-            with models.lend("first"):
+        with models.borrow("first"):
+            with models.borrow("first"):
                 unloading = asyncio.create_task(unload())
                 await asyncio.sleep(0.02)
-                with pytest.raises(HTTPException), models.lend("first"):
+                with pytest.raises(HTTPException), models.borrow("first"):
                     pass
                 seen.append("one is done")
             await asyncio.sleep(0.02)
@@ -177,7 +178,7 @@ def test_the_list_comes_in_pages(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(multi_model, "PAGE", 2)
 
     async def run() -> list[str]:
-        models, names, token = shelf(root), [], ""
+        models, names, token = store(root), [], ""
         for index in range(5):
             await models.load(f"m{index}", str(root / "a" / "model"))
         while True:

@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from segwright.console import set_up_logging
 from segwright.inference.logits import Block
-from segwright.serving import ServingSettings, serve, server
+from segwright.serving import ServingSettings, serve_models, server
 
 root, gate, draining, timeout = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 really_load = server.load
@@ -50,13 +50,13 @@ def load(directory, **options):
 
 server.load, server._DRAINING = load, draining
 set_up_logging()
-serve(None, models_root=root, port=0, device="cpu", settings=ServingSettings(timeout=timeout))
+serve_models(root, settings=ServingSettings(port=0, device="cpu", timeout=timeout))
 """
 
 LOADING = """
 import sys, torch
 from pathlib import Path
-from segwright.serving import serve, server
+from segwright.serving import ServingSettings, serve, server
 
 def load(directory, **options):
     print("loading", flush=True)
@@ -64,7 +64,7 @@ def load(directory, **options):
         torch.nn.Conv2d(256, 256, 3)
 
 server.load = load
-serve(Path("model"), port=0, device="cpu")
+serve(Path("model"), ServingSettings(port=0, device="cpu"))
 """
 
 

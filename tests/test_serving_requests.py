@@ -10,7 +10,7 @@ from tifffile import imwrite
 
 from segwright.formats import file_types as signatures
 from segwright.formats.pixels import PixelFormat
-from segwright.serving.requests import decode, unknown_mask
+from segwright.serving.requests import decode, ignore_mask
 from tests.helpers.served import picture, pixels
 
 RGB = PixelFormat()
@@ -85,9 +85,9 @@ def test_floats_are_decoded_with_gaps() -> None:
 
 def test_a_mask_for_what_cannot_be_read_has_the_size_of_the_header() -> None:
     for body, size in ((picture()[:100], (40, 57)), (claiming(20, 30), (30, 20)), (b"hello", (1, 1)), (b"", (1, 1))):
-        mask = unknown_mask(body, RGB)
+        mask = ignore_mask(body, RGB)
         assert mask.shape == size and mask.dtype == np.uint8 and (mask == 255).all()
-    assert unknown_mask(claiming(30_000, 30_000), RGB).shape == (1, 1)
+    assert ignore_mask(claiming(30_000, 30_000), RGB).shape == (1, 1)
 
 
 @pytest.mark.parametrize("size", [(20_000, 9_000), (30_000, 30_000)])  # beyond our limit, beyond twice of it

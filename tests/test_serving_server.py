@@ -24,7 +24,7 @@ from segwright import client as decoder
 from segwright.cli import main
 from segwright.console import PACKAGE_LOGGER
 from segwright.inference import load
-from segwright.serving.inference_pool import MOST_WAITING
+from segwright.serving.inference_pool import MAX_WAITING
 from tests.helpers.served import (
     CLASSES,
     Server,
@@ -37,7 +37,7 @@ from tests.helpers.served import (
     write_bundle,
 )
 
-BOMB = gzip.compress(bytes(1 << 28))
+BOMB = gzip.compress(bytes(1 << 26))
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
@@ -270,9 +270,9 @@ def test_who_asks_before_it_sends_need_not_send(served: Server) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 415 ")
 
 
-def test_clients_that_hang_up_while_they_send_leave_their_places(served: Server, asked: httpx2.Client) -> None:
+def test_clients_that_hang_up_while_they_send_leave_their_slots(served: Server, asked: httpx2.Client) -> None:
     part = request("/invocations", picture())[:-100]
-    for _ in range(MOST_WAITING + 10):
+    for _ in range(MAX_WAITING + 10):
         with connected(served) as connection:
             connection.sendall(part)
     wait_until(lambda: invoke(asked, "image/png").status_code == 200)  # the server may not have seen the last of them

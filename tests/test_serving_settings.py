@@ -10,7 +10,7 @@ def test_without_variables_the_defaults_hold() -> None:
     assert (
         ServingSettings.from_environment({"PATH": "/bin", "SAGEMAKER_MODEL_SERVER_WORKERS": " "}) == ServingSettings()
     )
-    assert ServingSettings().default_form.content_type == "application/x-recordio-protobuf"
+    assert ServingSettings().default_format.content_type == "application/x-recordio-protobuf"
 
 
 def test_variables_are_read_in_their_units() -> None:
@@ -24,7 +24,7 @@ def test_variables_are_read_in_their_units() -> None:
         }
     )
     assert (settings.workers, settings.timeout, settings.max_payload) == (3, 120, 6 * 2**20)
-    assert settings.default_form.palette and settings.log_level == logging.WARNING
+    assert settings.default_format.palette and settings.log_level == logging.WARNING
     newer = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "1", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "90"}
     assert ServingSettings.from_environment(newer).timeout == 90
     assert ServingSettings.from_environment({"SAGEMAKER_CONTAINER_LOG_LEVEL": "debug"}).log_level == logging.DEBUG

@@ -15,7 +15,7 @@ from segwright.data.class_tables import parse_class_table
 from segwright.formats.images import encode_jpeg
 from segwright.labels import LabelMap, parse_class_names
 from segwright.mxnet.params_file import read_params
-from segwright.serving.content_encoding import Body
+from segwright.serving.requests import Body
 from segwright.storage import path_below
 from tests.helpers.fuzzing import Target, parse_text
 from tests.helpers.mxnet_params_writer import Layout, write_params

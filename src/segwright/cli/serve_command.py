@@ -45,14 +45,13 @@ def serve(
             raise
         raise UserError(f"serving needs the package {error.name}: pip install 'segwright[serve]'") from error
 
-    settings = ServingSettings.from_environment(os.environ)
-    PACKAGE_LOGGER.setLevel(settings.log_level)
-    run(
-        bundle,
+    settings = ServingSettings.from_environment(
+        os.environ,
         host=host,
         port=port,
-        settings=settings,
+        allow_origin=allow_origin or (),
         device=device,
         precision_dtype=precision_dtype,
-        origins=allow_origin or (),
     )
+    PACKAGE_LOGGER.setLevel(settings.log_level)
+    run(bundle, settings)

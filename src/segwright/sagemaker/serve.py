@@ -13,7 +13,7 @@ from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
 from segwright.sagemaker.logs import set_up_logging
 from segwright.sagemaker.paths import Paths
-from segwright.serving import ServingSettings, serve
+from segwright.serving import ServingSettings, serve, serve_models
 
 _PORT: Final = 8080
 _EVERYWHERE: Final = "0.0.0.0"  # the platform's proxy comes from outside of the container
@@ -24,17 +24,12 @@ def serve_tree(tree: Paths) -> None:
     """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
     environment = tree.environment
     set_up_logging()
-    settings = ServingSettings.from_environment(environment)
+    settings = ServingSettings.from_environment(environment, host=_EVERYWHERE, port=_port(environment))
     PACKAGE_LOGGER.setLevel(settings.log_level)
-    several = environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true"
-    serve(
-        None if several else tree.model,
-        models_root=tree.models,
-        locate_model=tree.local,
-        host=_EVERYWHERE,
-        port=_port(environment),
-        settings=settings,
-    )
+    if environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true":
+        serve_models(tree.models, tree.local, settings)
+    else:
+        serve(tree.model, settings)
 
 
 def _port(environment: Mapping[str, str]) -> int:

@@ -1,6 +1,4 @@
-"""From class numbers or probabilities to the bytes of an answer.
-
-Knows every form of an answer, to the byte, and how large one may get. Refuses to know who asks.
+"""Class numbers or probabilities as the bytes of a response.
 
 Source: SageMaker's contract, section 5.2; COCO's run lengths for JSON.
 """
@@ -14,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.exceptions import HTTPException
 
 from segwright.bundle import ClassDescription
 from segwright.formats.images import encode_png
@@ -23,58 +22,56 @@ from segwright.formats.recordio import MAX_RECORD, write_whole_record
 from segwright.formats.rle import compress_counts, encode_regions
 from segwright.serving.accept import JSON, NPY, PNG, ResponseFormat
 
-LARGEST_ARRAY: Final = 1 << 30
-"""Bytes of probabilities in one answer at most."""
-
-_LARGEST_RECORD: Final = MAX_RECORD - 1024  # leaves room for the names around the numbers
+_MAX_ARRAY: Final = 1 << 30  # bytes of probabilities
+_MAX_RECORD: Final = MAX_RECORD - 1024  # leaves room for the names around the numbers
 _GZIP_LEVEL: Final = 1  # masks shrink nearly as far as with higher ones, in a fraction of the time
 
 
-def excess(form: ResponseFormat, shape: Sequence[int]) -> tuple[int, int] | None:
-    """Bytes of an array [C, H, W] or [H, W] and the most that the form holds, where it is too large; else None."""
-    size = math.prod(shape) * np.dtype(form.dtype).itemsize
-    largest = LARGEST_ARRAY if form.content_type == NPY else _LARGEST_RECORD
-    return (size, largest) if form.probabilities and size > largest else None
+def check_result_size(wanted: ResponseFormat, shape: Sequence[int]) -> None:
+    """Raise HTTPException 413 where an array [C, H, W] or [H, W] is larger than the format holds."""
+    size = math.prod(shape) * np.dtype(wanted.dtype).itemsize
+    largest = _MAX_ARRAY if wanted.content_type == NPY else _MAX_RECORD
+    if wanted.probabilities and size > largest:
+        raise HTTPException(
+            413,
+            f"The answer would have {size:,} bytes of probabilities, but {largest:,} are sent at most: ask for "
+            "image/png, application/json, or application/x-npy;output=probabilities;dtype=float16.",
+        )
 
 
-def encode(result: NDArray[Any], form: ResponseFormat, classes: Sequence[ClassDescription]) -> bytes:
-    """The body of an answer. `result` is float [C, H, W] or uint8 [H, W], as the form says.
+def encode(result: NDArray[Any], wanted: ResponseFormat, classes: Sequence[ClassDescription]) -> bytes:
+    """The body of a response. `result` is float [C, H, W] or uint8 [H, W], as the format says.
 
     RecordIO is one record in one part (flag 0), a Record of `target`, float32 of all probabilities, and `shape`, int32
-    [1, C, H, W]. Compressed NumPy arrays are gzip in the body itself, without Content-Encoding: proxies on the way
-    strip that header, and clients tell gzip by its first bytes.
+    [1, C, H, W]. Compressed NumPy arrays are gzip in the body itself, without Content-Encoding, which proxies strip.
     """
-    if form.content_type == PNG:
+    if wanted.content_type == PNG:
         palette = np.array([entry.colour for entry in classes], np.uint8)
-        return encode_mask(result, palette) if form.palette else encode_png(result)
-    if form.content_type == NPY:
-        return _npy(result, form.gzip)
-    if form.content_type == JSON:
-        return _json(result, classes)
+        return encode_mask(result, palette) if wanted.palette else encode_png(result)
+    if wanted.content_type == NPY:
+        stream = io.BytesIO()
+        np.save(stream, result, allow_pickle=False)
+        return gzip.compress(stream.getbuffer(), _GZIP_LEVEL) if wanted.gzip else stream.getvalue()
+    if wanted.content_type == JSON:
+        return _encode_json(result, classes)
     shape = np.array([1, *result.shape], np.int32)
     return write_whole_record(encode_record({"shape": shape, "target": result.reshape(-1)}))
 
 
-def _npy(result: NDArray[Any], compressed: bool) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, result, allow_pickle=False)
-    return gzip.compress(stream.getbuffer(), _GZIP_LEVEL) if compressed else stream.getvalue()
-
-
-def _json(mask: NDArray[np.uint8], classes: Sequence[ClassDescription]) -> bytes:
-    """A document that names all classes, and has the region of each one that is there as pycocotools takes it."""
+def _encode_json(mask: NDArray[np.uint8], classes: Sequence[ClassDescription]) -> bytes:
+    """All classes, and the region of each one that is present as pycocotools takes it."""
     height, width = mask.shape
-    by_index = {entry.index: entry for entry in classes}
+    names = {entry.index: entry.name for entry in classes}
     segments = [
         {
             "class": index,
-            "name": by_index[index].name,
+            "name": names[index],
             "size": [height, width],
             "counts": compress_counts(counts),
             "area": int(counts[1::2].sum()),
         }
         for index, counts in encode_regions(mask)
-        if index in by_index
+        if index in names
     ]
     described = [{"index": entry.index, "name": entry.name, "colour": entry.colour} for entry in classes]
     return json.dumps({"height": height, "width": width, "classes": described, "segments": segments}).encode()

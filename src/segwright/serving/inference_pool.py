@@ -1,9 +1,4 @@
-"""The work behind an answer, away from the loop that talks to clients.
-
-Knows threads: a few of them decode, compute and encode, one image each, while the event loop stays free to say that
-all is well. How many may compute and wait is bounded; what nobody waits for any more is not computed.
-Refuses to know HTTP beyond the status of what is refused.
-"""
+"""Inference in a bounded number of threads, so that the event loop stays free; what nobody waits for is cancelled."""
 
 import asyncio
 import logging
@@ -23,82 +18,69 @@ from torch import Tensor
 from segwright.formats.pixels import Pixels
 from segwright.inference import Model
 from segwright.serving.accept import ResponseFormat
-from segwright.serving.content_encoding import Body
-from segwright.serving.encoding import encode, excess
-from segwright.serving.requests import decode, unknown_mask
+from segwright.serving.encoding import check_result_size, encode
+from segwright.serving.requests import Body, decode, ignore_mask
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING: Final = 64
-"""Requests that are under way at most beside those in threads; beyond, clients are asked to come again."""
+MAX_WAITING: Final = 64
+"""Requests in flight beside those in threads; beyond, clients are asked to retry."""
 
 
-class _AbandonedError(Exception):
-    """Nobody waits for the answer any more."""
+class _CancelledError(Exception):
+    """Nobody waits for the response any more."""
 
 
-class _Ticket:
-    """Whether somebody still waits for an answer, as threads ask."""
-
-    def __init__(self) -> None:
-        self._abandoned = threading.Event()
-
-    def abandon(self) -> None:
-        self._abandoned.set()
-
+class _CancelToken(threading.Event):
     def check(self) -> None:
-        if self._abandoned.is_set():
-            raise _AbandonedError
+        """Raise _CancelledError where the token is set."""
+        if self.is_set():
+            raise _CancelledError
 
 
 class InferencePool:
-    """Threads that make answers, shared by all models of a server."""
+    """Threads that decode, compute and encode, shared by all models of a server."""
 
     def __init__(self, workers: int) -> None:
-        """Let `workers` images be computed at the same time."""
-        # Twice as many: while one image is computed, another is decoded or encoded.
-        self._threads = ThreadPoolExecutor(2 * workers, thread_name_prefix="scoring")
+        """Let `workers` images be computed at the same time, and as many be decoded or encoded meanwhile."""
+        self._threads = ThreadPoolExecutor(2 * workers, thread_name_prefix="inference")
         self._free_threads = asyncio.Semaphore(2 * workers)
         self._computing = threading.BoundedSemaphore(workers)
-        self._places = 2 * workers + MOST_WAITING
+        self._free_slots = 2 * workers + MAX_WAITING
         self.broken = False
         """Whether the device has failed for good, so that only a new process helps."""
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one request, from before its body is read until its answer has been sent. Raises HTTPException
-        503 where none is left.
-        """
-        if not self._places:
-            raise HTTPException(503, "Too many requests are under way here: send this one again in a moment.")
-        self._places -= 1
+    def admit(self) -> Iterator[None]:
+        """Hold a slot, from before a request's body is read until its response is sent. HTTPException 503 without."""
+        if not self._free_slots:
+            raise HTTPException(503, "Too many requests in flight; retry shortly.")
+        self._free_slots -= 1
         try:
             yield
         finally:
-            self._places += 1
+            self._free_slots += 1
 
-    async def score(
+    async def infer(
         self,
-        loan: AbstractContextManager[Model],
+        lease: AbstractContextManager[Model],
         body: Body,
-        form: ResponseFormat,
-        gone: Coroutine[Any, Any, None],
+        wanted: ResponseFormat,
+        disconnected: Coroutine[Any, Any, None],
         deadline: float,
     ) -> bytes:
-        """The answer of a model to one image. The model is given back when no thread uses it any more, which is later
-        than the answer where nobody waits for that. `gone` ends when the client hangs up; `deadline` is on the event
-        loop's clock.
+        """A model's response to one image. The lease ends when no thread uses the model, which may be later.
+        `disconnected` ends when the client hangs up; `deadline` is on the event loop's clock.
 
-        Raises HTTPException 400 or 413 for an image that cannot be used, 507 where memory is short, 504 when time is
-        up (what the proxy of the older toolkit answers; the newer one kills its worker and answers 500), and
-        ClientDisconnect.
+        Raises HTTPException 400 or 413 for an image that cannot be used, 507 where memory is short, 504 at the deadline
+        (as the older toolkit's proxy; the newer one kills its worker and answers 500), and ClientDisconnect.
         """
-        work = asyncio.create_task(self._work(loan, body, form))
-        leaving = asyncio.ensure_future(gone)
+        work = asyncio.create_task(self._run(lease, body, wanted))
+        leaving = asyncio.ensure_future(disconnected)
         try:
             both: set[asyncio.Future[Any]] = {work, leaving}
-            left = deadline - asyncio.get_running_loop().time()
-            await asyncio.wait(both, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
+            seconds = max(deadline - asyncio.get_running_loop().time(), 0)
+            await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
             if leaving.done():
@@ -113,88 +95,78 @@ class InferencePool:
             leaving.cancel()
 
     def close(self) -> None:
-        """Take no more work, and drop what has not begun."""
+        """Accept no more work, and drop what has not begun."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _work(self, loan: AbstractContextManager[Model], body: Body, form: ResponseFormat) -> bytes:
-        """Wait for a thread, and for what it does; where cancelled, until it has noticed."""
-        ticket = _Ticket()
-        with loan as model:
+    async def _run(self, lease: AbstractContextManager[Model], body: Body, wanted: ResponseFormat) -> bytes:
+        """Wait for a thread and its result; where cancelled, until the thread has noticed."""
+        cancelled = _CancelToken()
+        with lease as model:
             async with self._free_threads:
                 loop = asyncio.get_running_loop()
-                done = loop.run_in_executor(self._threads, self._answer, model, body, form, ticket)
+                done = loop.run_in_executor(self._threads, self._respond, model, body, wanted, cancelled)
                 try:
                     await asyncio.wait([done])
                 except asyncio.CancelledError:
-                    ticket.abandon()
+                    cancelled.set()
                     await asyncio.wait([done])
-                    done.exception()  # nobody is interested, but asyncio wants it to be looked at
+                    done.exception()  # or asyncio reports that nobody looked at it
                     raise
                 return done.result()
 
-    def _answer(self, model: Model, body: Body, form: ResponseFormat, ticket: _Ticket) -> bytes:
+    def _respond(self, model: Model, body: Body, wanted: ResponseFormat, cancelled: _CancelToken) -> bytes:
         """Decode, compute and encode, in a thread."""
         try:
-            return encode(self._result(model, body, form, ticket), form, model.description.classes)
+            data = body.decoded()
+            try:
+                image = decode(data, model.form)
+            except HTTPException as error:
+                if not wanted.empty_on_error:
+                    raise
+                logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
+                result = ignore_mask(data, model.form)
+            else:
+                with self._computing:
+                    result = _compute(model, image, wanted, cancelled)
+            return encode(result, wanted, model.description.classes)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 logger.warning(f"out of memory: {error}")
                 raise HTTPException(
                     507,
                     "Memory does not suffice for this image: send it smaller, ask for class numbers instead of "
-                    "probabilities, or take a larger machine.",
+                    "probabilities, or use a larger machine.",
                 ) from None
             self.broken = self.broken or isinstance(error, torch.AcceleratorError)
             raise
 
-    def _result(self, model: Model, body: Body, form: ResponseFormat, ticket: _Ticket) -> NDArray[Any]:
-        """Class numbers or probabilities of the image in a body."""
-        data = body.decoded()
-        try:
-            image = decode(data, model.form)
-        except HTTPException as error:
-            if not form.empty_on_error:
-                raise
-            logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
-            return unknown_mask(data, model.form)
-        with self._computing:
-            return _compute(model, image, form, ticket)
-
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, here or on a device, is used up."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's words on a CPU
+    """Whether an error says that memory, on the host or a device, is used up."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch on a CPU
+    )
 
 
-def _compute(model: Model, image: Pixels, form: ResponseFormat, ticket: _Ticket) -> NDArray[Any]:
-    """Class numbers, uint8 [H, W], or probabilities, float [C, H, W]; looks up between blocks."""
+def _compute(model: Model, image: Pixels, wanted: ResponseFormat, cancelled: _CancelToken) -> NDArray[Any]:
+    """Class numbers, uint8 [H, W], or probabilities, float [C, H, W]."""
     size = image.shape[:2]
-    shape = (len(model.class_names), *size) if form.probabilities else size
-    if (too_large := excess(form, shape)) is not None:
-        raise HTTPException(
-            413,
-            "The answer would have {:,} bytes of probabilities, but {:,} are sent at most: ask for image/png, "
-            "application/json, or application/x-npy;output=probabilities;dtype=float16.".format(*too_large),
-        )
-    result = np.empty(shape, form.dtype)
-    ticket.check()
+    shape = (len(model.class_names), *size) if wanted.probabilities else size
+    check_result_size(wanted, shape)
+    result = np.empty(shape, wanted.dtype)
+    cancelled.check()
     for block in model.blocks(image):
-        ticket.check()
+        cancelled.check()
         result[..., block.rows, block.columns] = (
             _probabilities(block.logits, result.dtype)
-            if form.probabilities
+            if wanted.probabilities
             else block.logits.argmax(0).to(torch.uint8).cpu().numpy()
         )
     return result
 
 
 def _probabilities(logits: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The softmax of logits [C, H, W] in a number format, with the same argmax as they have.
-
-    Rounding makes neighbours equal now and then, above all in float16. There the winner gets the next larger number.
-    """
+    """The softmax of logits [C, H, W], rounded to a dtype, with the same argmax: the winner of a tie is raised."""
     winners = logits.argmax(0)
     rounded = logits.softmax(0).to(torch.float16 if dtype == np.float16 else torch.float32)
     rows, columns = (rounded.argmax(0) != winners).nonzero(as_tuple=True)

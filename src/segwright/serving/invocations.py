@@ -1,7 +1,4 @@
-"""One request for a mask, from its headers to its answer.
-
-Knows SageMaker's headers and the line of metrics of each answer. Refuses to know how models are kept and how images are
-computed.
+"""One request for a mask, from its headers to its response.
 
 Source: SageMaker's contract, sections 5.4, 6.2 and 6.4.
 """
@@ -10,19 +7,19 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from segwright.inference import Model
-from segwright.serving.accept import NotAcceptableError, ResponseFormat, negotiate
-from segwright.serving.content_encoding import Body, content_codings
+from segwright.serving.accept import NotAcceptableError, negotiate
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.requests import check_content_type, read_body
-from segwright.serving.responses import SlotResponse
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import LOG
 from segwright.wording import plain
@@ -32,72 +29,83 @@ logger = logging.getLogger(__name__)
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 _TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
 _SHOWN: Final = 200  # characters of a path in the log
-_SMALLER: Final = "send a smaller or more compressed image, or raise SAGEMAKER_MAX_PAYLOAD_IN_MB."
+_CURE: Final = "send a smaller or more compressed image, or raise SAGEMAKER_MAX_PAYLOAD_IN_MB."
+_PIECE: Final = 1 << 20  # bytes; copying a whole response at once would block the event loop
 
 
 class Invocations:
-    """Answers requests for masks with whatever model it is given."""
+    """Responds to requests for masks with the model it is given."""
 
-    def __init__(self, scorer: InferencePool, settings: ServingSettings) -> None:
-        self._scorer, self._settings = scorer, settings
+    def __init__(self, pool: InferencePool, settings: ServingSettings) -> None:
+        self.pool, self._settings = pool, settings
 
-    async def answer(self, request: Request, loan: AbstractContextManager[Model]) -> Response:
-        """The answer of a model to the image in a request; the model is borrowed when the image is there. Raises
-        HTTPException where there is none.
-        """
+    async def respond(self, request: Request, lease: AbstractContextManager[Model]) -> Response:
+        """A model's response to the image in a request; the lease begins when the image is there."""
         start = time.time()
         deadline = asyncio.get_running_loop().time() + self._settings.timeout
-        form = self._form(request)
-        check_content_type(request)
-        codings = content_codings(request)
-        with ExitStack() as place:
-            place.enter_context(self._scorer.place())
-            largest = self._settings.max_payload
-            body = Body(await read_body(request, largest, deadline, _SMALLER), codings, largest, _SMALLER)
-            answer = await self._scorer.score(loan, body, form, _gone(request), deadline)
-            print(f"#metrics {json.dumps(_metrics(start, time.time()))}", file=LOG, flush=True)
-            headers = {"Content-Type": form.content_type, **echoed(request)}
-            return SlotResponse(answer, place.pop_all(), self._settings.timeout, headers)
-
-    def _form(self, request: Request) -> ResponseFormat:
         try:
-            return negotiate(", ".join(request.headers.getlist("accept")), self._settings.default_form)
+            wanted = negotiate(", ".join(request.headers.getlist("accept")), self._settings.default_format)
         except NotAcceptableError as error:
             raise HTTPException(406, str(error)) from error
+        check_content_type(request)
+        with ExitStack() as slot:
+            slot.enter_context(self.pool.admit())
+            body = await read_body(request, self._settings.max_payload, deadline, _CURE)
+            content = await self.pool.infer(lease, body, wanted, _disconnected(request), deadline)
+            metrics = {
+                "StartTime": start,
+                "EndTime": time.time(),
+                "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
+                "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
+            }
+            print(f"#metrics {json.dumps(metrics)}", file=LOG, flush=True)  # as SageMaker's algorithm does
+            headers = {"Content-Type": wanted.content_type, **_echoed(request)}
+            return SlotResponse(content, slot.pop_all(), self._settings.timeout, headers)
 
 
-def refusal(request: Request, error: Exception) -> Response:
-    """The answer to what cannot be answered: one sentence as plain text."""
+class SlotResponse(Response):
+    """Holds a slot until all but the last MiB is sent, the client hangs up, or `seconds` are over."""
+
+    def __init__(self, content: bytes, slot: ExitStack, seconds: float, headers: Mapping[str, str]) -> None:
+        super().__init__(content, headers=headers)
+        self._slot, self._seconds = slot, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it in pieces; the server returns from each call when the piece before it was sent."""
+        with self._slot:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                    for begin in range(0, len(self.body), _PIECE):
+                        piece = self.body[begin : begin + _PIECE]
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+            except TimeoutError:  # an incomplete response makes the server close the connection
+                logger.warning(f"an answer of {len(self.body):,} bytes was not taken within {self._seconds:g} s")
+
+
+async def error_response(request: Request, error: Exception) -> Response:
+    """An error as one sentence of plain text."""
+    headers = _echoed(request)
     if isinstance(error, HTTPException):
         status, sentence = error.status_code, error.detail
         target = request.headers.get(_TARGET_MODEL, "")
         what = " ".join(filter(None, (request.method, request.url.path[:_SHOWN], target)))
         line = " ".join(f"{status} for {what}: {sentence}".split())  # a path may hold line feeds
         logger.log(logging.INFO if status < 500 else logging.WARNING, line)
-        headers = {**(error.headers or {}), **echoed(request)}
+        headers = {**(error.headers or {}), **headers}
     else:
-        status, headers = 500, {"Connection": "close", **echoed(request)}  # uvicorn closes it after a traceback
+        status, headers["Connection"] = 500, "close"  # uvicorn closes it after a traceback
         sentence = "The server failed at this request, which is a fault of its own: its log says more."
     return PlainTextResponse(plain(" ".join(sentence.split())), status, headers)
 
 
-def echoed(request: Request) -> dict[str, str]:
-    """The headers of an answer that repeat what the client sent: its custom attributes."""
+def _echoed(request: Request) -> dict[str, str]:
     attributes = request.headers.get(CUSTOM_ATTRIBUTES)
     return {CUSTOM_ATTRIBUTES: attributes} if attributes else {}
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     """Wait until the client of a request whose body has been read hangs up."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _metrics(start: float, end: float) -> dict[str, object]:
-    """What the original says of each image that it scored; times are seconds since 1970."""
-    return {
-        "StartTime": start,
-        "EndTime": end,
-        "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
-        "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
-    }

@@ -1,6 +1,4 @@
-"""The process that serves: its socket, its signals, and in which order things begin and end.
-
-Knows uvicorn. Refuses to know what is answered.
+"""The process that serves: its socket, its signals, and the order in which things begin and end.
 
 Source: SageMaker's contract, section 6.2.
 """
@@ -11,8 +9,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -23,147 +21,95 @@ from starlette.types import ASGIApp
 
 from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
-from segwright.inference import Model, load
+from segwright.inference import load
+from segwright.resources import raise_file_limit
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
-from segwright.serving.cross_origin import allow_origins, parse_origin
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.invocations import Invocations
+from segwright.serving.middleware import allow_origins
 from segwright.serving.multi_model import ModelStore
-from segwright.serving.resources import allow_many_files
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import finish_streams
 from segwright.stopping import release_termination
 
 logger = logging.getLogger(__name__)
 
-_DRAINING: Final = 25  # seconds for running requests after SIGTERM; SageMaker sends SIGKILL after 30
+_DRAINING: Final = 25  # seconds for requests in flight after SIGTERM; SageMaker sends SIGKILL after 30
 _BACKLOG: Final = 128  # connections that the system accepts before the server sees them
-_KEPT_ALIVE: Final = 75  # seconds; longer than proxies keep idle connections, so that they never send into a closed one
+_KEEP_ALIVE: Final = 75  # seconds; longer than proxies keep idle connections, so that they never send into a closed one
 
 
-def serve(
-    model: Path | None,
-    *,
-    models_root: Path | None = None,
-    locate_model: Callable[[str], Path] = Path,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    settings: ServingSettings | None = None,
-    device: str | None = None,
-    precision_dtype: str = "float32",
-    origins: Sequence[str] = (),
-) -> None:
-    """Serve one model, or, where `model` is None, those that POST /models names below `models_root`, until SIGTERM.
-    `locate_model` says which directory a name there means. Pages of `origins`, such as `https://app.example`, may ask
-    from browsers; `*` means all.
+def serve(model: Path, settings: ServingSettings | None = None) -> None:
+    """Serve one model until SIGTERM.
 
-    The socket opens at once, port 0 on any free port; until the one model is loaded, /ping answers 503. SIGTERM ends
-    the server in order: no new connections, and running requests have 25 seconds. Then it returns; Ctrl-C does the same
-    and raises KeyboardInterrupt. While the model is still being loaded, either ends the process at once.
+    The socket opens at once; until the model is loaded, /ping answers 503. SIGTERM accepts no new connections, gives
+    requests in flight 25 seconds, and returns; Ctrl-C does the same and raises KeyboardInterrupt. While the model is
+    still being loaded, either ends the process at once.
 
-    Raises UserError when the device is not there, the address cannot be listened at, or an origin is none, and
+    Raises UserError when the device does not exist, the address cannot be listened at or an origin is none, and
     BundleError when the model is damaged.
     """
     settings = settings or ServingSettings()
-    origins = [parse_origin(origin) for origin in origins]
-    allow_many_files()
-    place = choose_device(device)
-    load_here = partial(load, device=device, precision_dtype=precision_dtype)
-    with _listen(host, port) as listener, closing(InferencePool(settings.workers)) as scorer:
-        limit_threads(settings.workers)
-        invocations = Invocations(scorer, settings)
-        if model is not None:
-            slot = ModelHolder()
-            server = _server(allow_origins(single_model_app(slot, scorer, invocations), origins))
-            _fill_and_run(slot, partial(load_here, model), _greeting(model, listener), server, listener)
-        elif models_root is not None:
-            logger.info(f"serving models from below {models_root} on {_address(listener)}")
-            shelf = ModelStore(models_root, load_here, place, locate_model)
-            _run(_server(allow_origins(multi_model_app(shelf, scorer, invocations), origins)), listener)
-        else:
-            raise ValueError("serve takes a model or a root of models")
+    holder, failures = ModelHolder(), list[BaseException]()
+    with _invocations(settings) as (invocations, listener):
+        server = _server(single_model_app(holder, invocations), settings)
 
+        def load_model() -> None:
+            try:
+                holder.model = load(model, device=settings.device, precision_dtype=settings.precision_dtype)
+                logger.info(f"serving {model} on {_address(listener)}; Ctrl-C ends it. Try:")
+                logger.info(
+                    f"curl --data-binary @photo.jpg -H 'Accept: image/png;palette=1' {_address(listener)}/invocations "
+                    "-o mask.png"
+                )
+            except BaseException as error:
+                failures.append(error)
+                server.should_exit = True
 
-def _fill_and_run(
-    slot: ModelHolder, load_model: Callable[[], Model], greeting: str, server: uvicorn.Server, listener: socket.socket
-) -> None:
-    """Run the server and load its model meanwhile; one that cannot be loaded ends the server."""
-    failures: list[BaseException] = []
-
-    def fill() -> None:
+        loading = threading.Thread(target=load_model, name="loading")
+        loading.start()
         try:
-            slot.model = load_model()
-            for line in greeting.splitlines():
-                logger.info(line)
-        except BaseException as error:
-            failures.append(error)
-            server.should_exit = True
-
-    loading = threading.Thread(target=fill, name="loading")
-    loading.start()
-    try:
-        _run(server, listener)
-    except KeyboardInterrupt:
-        _leave_behind(loading, 128 + signal.SIGINT)
-        raise
-    if failures:
-        raise failures[0]
-    _leave_behind(loading, 0)
+            _run(server, listener)
+        except KeyboardInterrupt:
+            _exit_if_alive(loading, 128 + signal.SIGINT)
+            raise
+        if failures:
+            raise failures[0]
+        _exit_if_alive(loading, 0)
 
 
-def _leave_behind(loading: threading.Thread, status: int) -> None:
-    """End the process where a model is still being loaded. Python's own end would wait for the thread, and were it a
-    daemon, break it off inside of torch, which then aborts.
+def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: ServingSettings | None = None) -> None:
+    """Serve the models that POST /models names below `root`, until SIGTERM; `locate` maps a url to a folder.
+
+    Ends and raises as `serve`.
     """
-    if loading.is_alive():
-        logging.shutdown()
-        finish_streams()
-        os._exit(status)
+    settings = settings or ServingSettings()
+    load_model = partial(load, device=settings.device, precision_dtype=settings.precision_dtype)
+    with _invocations(settings) as (invocations, listener):
+        logger.info(f"serving models from below {root} on {_address(listener)}")
+        store = ModelStore(root, load_model, choose_device(settings.device), locate)
+        _run(_server(multi_model_app(store, invocations), settings), listener)
 
 
-def _server(app: ASGIApp) -> uvicorn.Server:
-    # h11 and asyncio, which come along: a model takes a thousand times as long as parsing its request's headers.
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="h11",
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=_BACKLOG,  # asyncio tries as often in a row where no more files can be opened
-            timeout_keep_alive=_KEPT_ALIVE,
-            timeout_graceful_shutdown=_DRAINING,
-        )
-    )
-
-
-def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Run until a signal. uvicorn drains, then raises the signal once more: SIGTERM shall not kill us then."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    before = signal.signal(signal.SIGTERM, end)  # also before uvicorn listens to signals, a moment later
-    release_termination()
-    try:
-        server.run(sockets=[listener])
-    finally:
-        signal.signal(signal.SIGTERM, before)
+@contextmanager
+def _invocations(settings: ServingSettings) -> Iterator[tuple[Invocations, socket.socket]]:
+    """What responds, and the socket that listens."""
+    raise_file_limit()
+    choose_device(settings.device)
+    with _listen(settings.host, settings.port) as listener, closing(InferencePool(settings.workers)) as pool:
+        limit_threads(settings.workers)
+        yield Invocations(pool, settings), listener
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections. Raises UserError where the address cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except UnicodeError as error:  # a part of a name that no name of a host can have
-        raise UserError(f"--host is {host[:100]}, which is no name or address of a machine") from error
+    except UnicodeError as error:  # a part of a name that no host name can have
+        raise UserError(f"host is {host[:100]}, which is no name or address of a machine") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UserError(f"port {port} of {host} is in use: end what uses it, or choose another --port") from error
+            raise UserError(f"port {port} of {host} is in use: end what uses it, or choose another port") from error
         raise UserError(f"cannot listen at {host} port {port}: {error.strerror}; choose other ones") from error
 
 
@@ -173,9 +119,44 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def _greeting(name: Path, listener: socket.socket) -> str:
-    address = _address(listener)
-    return (
-        f"serving {name} on {address}; Ctrl-C ends it. Try:\n"
-        f"curl --data-binary @photo.jpg -H 'Accept: image/png;palette=1' {address}/invocations -o mask.png"
+def _server(app: ASGIApp, settings: ServingSettings) -> uvicorn.Server:
+    # h11 and asyncio, which come along: a model takes a thousand times as long as parsing its request's headers.
+    return uvicorn.Server(
+        uvicorn.Config(
+            allow_origins(app, settings.allow_origin),
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,  # asyncio tries as often in a row where no more files can be opened
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_DRAINING,
+        )
     )
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run until a signal. uvicorn drains, then raises the signal again, which must not kill the process."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGTERM, end)  # also before uvicorn handles signals, a moment later
+    release_termination()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit_if_alive(loading: threading.Thread, status: int) -> None:
+    """End the process while a model is being loaded. Python's own end would wait for the thread, or break off a daemon
+    within torch, which then aborts.
+    """
+    if loading.is_alive():
+        logging.shutdown()
+        finish_streams()
+        os._exit(status)

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message
 
 from segwright.console import PACKAGE_LOGGER
-from segwright.serving.responses import SlotResponse
+from segwright.serving.invocations import SlotResponse
 
 ANSWER = bytes(range(256)) * (10 << 10)  # two and a half MiB
 

@@ -8,9 +8,9 @@ from segwright.errors import UserError
 from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelHolder, single_model_app
-from segwright.serving.cross_origin import allow_origins, parse_origin
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.invocations import Invocations
+from segwright.serving.middleware import allow_origins, parse_origin
 from tests.helpers.served import picture, write_bundle
 
 PAGE = "https://app.example"
@@ -27,14 +27,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture
-def scorer() -> Iterator[InferencePool]:
+def pool() -> Iterator[InferencePool]:
     made = InferencePool(1)
     yield made
     made.close()
 
 
-def client(scorer: InferencePool, model: Model, *origins: str) -> TestClient:
-    app = single_model_app(ModelHolder(model), scorer, Invocations(scorer, ServingSettings()))
+def client(pool: InferencePool, model: Model, *origins: str) -> TestClient:
+    app = single_model_app(ModelHolder(model), Invocations(pool, ServingSettings()))
     return TestClient(allow_origins(app, origins), raise_server_exceptions=False)
 
 
@@ -77,11 +77,11 @@ def test_origins_are_spelled_as_browsers_spell_them(text: str, expected: str) ->
 def test_what_is_no_origin_is_one_clear_error(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_origin(text)
-    assert str(caught.value).startswith(f"--allow-origin is {text}; it takes ") and PAGE in str(caught.value)
+    assert str(caught.value).startswith(f"allow_origin is {text}; it takes ") and PAGE in str(caught.value)
 
 
-def test_a_preflight_is_answered_and_the_answer_can_be_read(scorer: InferencePool, model: Model) -> None:
-    asked = client(scorer, model, PAGE, "http://localhost:3000")
+def test_a_preflight_is_answered_and_the_answer_can_be_read(pool: InferencePool, model: Model) -> None:
+    asked = client(pool, model, PAGE, "http://localhost:3000")
     answer = asked.options("/invocations", headers=PREFLIGHT | {"Access-Control-Request-Private-Network": "true"})
     assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == PAGE
     assert "POST" in answer.headers["access-control-allow-methods"] and "Origin" in answer.headers["vary"]
@@ -94,32 +94,32 @@ def test_a_preflight_is_answered_and_the_answer_can_be_read(scorer: InferencePoo
     assert answer.headers["access-control-expose-headers"] == "X-Amzn-SageMaker-Custom-Attributes"
 
 
-def test_a_page_can_read_refusals_and_failures_as_well(scorer: InferencePool, model: Model) -> None:
-    asked = client(scorer, model, PAGE)
+def test_a_page_can_read_refusals_and_failures_as_well(pool: InferencePool, model: Model) -> None:
+    asked = client(pool, model, PAGE)
     for path, body, status in (("/invocations", b"poison", 400), ("/nowhere", b"", 404), ("/ping", b"", 405)):
         answer = asked.post(path, content=body, headers={"Origin": PAGE})
         assert answer.status_code == status and answer.headers["access-control-allow-origin"] == PAGE, path
-    broken = client(scorer, cast(Model, "no model"), PAGE)
+    broken = client(pool, cast(Model, "no model"), PAGE)
     answer = broken.post("/invocations", content=picture(), headers={"Origin": PAGE})
     assert answer.status_code == 500 and answer.headers["access-control-allow-origin"] == PAGE
 
 
-def test_pages_of_other_origins_stay_outside(scorer: InferencePool, model: Model) -> None:
-    asked = client(scorer, model, PAGE)
+def test_pages_of_other_origins_stay_outside(pool: InferencePool, model: Model) -> None:
+    asked = client(pool, model, PAGE)
     refused = asked.options("/invocations", headers=PREFLIGHT | {"Origin": "https://other.example"})
     assert refused.status_code == 400 and "access-control-allow-origin" not in refused.headers
     answer = asked.post("/invocations", content=picture(), headers={"Origin": "https://other.example"})
     assert answer.status_code == 200 and "access-control-allow-origin" not in answer.headers
 
 
-def test_a_star_is_every_page(scorer: InferencePool, model: Model) -> None:
-    asked = client(scorer, model, "*")
+def test_a_star_is_every_page(pool: InferencePool, model: Model) -> None:
+    asked = client(pool, model, "*")
     assert asked.options("/invocations", headers=PREFLIGHT).headers["access-control-allow-origin"] == "*"
     assert asked.get("/ping", headers={"Origin": "null"}).headers["access-control-allow-origin"] == "*"
 
 
-def test_without_origins_all_stays_as_it_is(scorer: InferencePool, model: Model) -> None:
-    asked = client(scorer, model)
+def test_without_origins_all_stays_as_it_is(pool: InferencePool, model: Model) -> None:
+    asked = client(pool, model)
     answer = asked.options("/invocations", headers=PREFLIGHT)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert answer.text == (
