@@ -86,7 +86,7 @@ def test_the_first_lost_line_of_a_log_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Broken())
-    monkeypatch.setattr(LOG, "_told", False)
+    monkeypatch.setattr(LOG, "_reported", False)
     for _ in range(2):
         print("#metrics {}", file=LOG, flush=True)
     assert capsys.readouterr().err == "warning: standard output cannot be written, its lines are lost: Broken pipe\n"

@@ -1,8 +1,4 @@
-"""What a person sees while Segwright works: bars and tables on a terminal, plain lines everywhere else.
-
-Knows rich, which of the standard streams gets what (results to stdout, messages and progress to stderr), and that names
-from outside must not steer a terminal. Knows nothing of what is being reported.
-"""
+"""Progress bars and tables on a terminal, plain lines elsewhere: results to stdout, messages and progress to stderr."""
 
 import logging
 import time
@@ -26,12 +22,10 @@ _messages = Console(file=MESSAGES)
 
 
 def set_up_logging() -> None:
-    """Show what the package logs: coloured on a terminal, one plain line a message elsewhere."""
-    handler: logging.Handler = (
-        RichHandler(console=_messages, show_path=False, show_time=False, show_level=False, markup=False)
-        if _messages.is_terminal
-        else logging.StreamHandler(MESSAGES)
-    )
+    """Show the package's log: coloured on a terminal, one plain line a message elsewhere."""
+    handler: logging.Handler = logging.StreamHandler(MESSAGES)
+    if _messages.is_terminal:
+        handler = RichHandler(console=_messages, show_path=False, show_time=False, show_level=False, markup=False)
     handler.setFormatter(_WarningPrefix())
     PACKAGE_LOGGER.handlers[:] = [handler]
     PACKAGE_LOGGER.setLevel(logging.INFO)
@@ -45,25 +39,34 @@ class _WarningPrefix(logging.Formatter):
 
 
 def results_console(width: int | None = None) -> Console:
-    """Rich on standard output, which ends a command quietly where nobody reads it."""
+    """Rich on standard output."""
     return Console(file=OUTPUT, width=width)
 
 
 @contextmanager
 def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
-    """Show how far a job of `total` units has come.
-
-    On a terminal: one bar with the time left. Elsewhere: one plain line every `every` calls (0: none), because
-    a log file is read afterwards and wants few lines. Where messages are switched off, nothing is shown.
+    """Show the progress of a job of `total` units: a bar on a terminal, a plain line every `every` calls (0: none)
+    elsewhere, and nothing where the package's messages are switched off.
     """
     if not PACKAGE_LOGGER.isEnabledFor(logging.INFO):
         yield lambda _done, _text: None
     elif _messages.is_terminal:
-        with _bar() as bar:
+        text, remaining = TextColumn("{task.fields[text]}"), TimeRemainingColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), text, remaining)
+        with Progress(*columns, console=_messages, transient=True) as bar:
             task = bar.add_task(what, total=total, text="")
             yield lambda done, text: bar.update(task, advance=done, text=text)
     else:
-        yield _plain_lines(what, total, every)
+        start, done, calls = time.monotonic(), 0, 0
+
+        def advance(units: int, text: str) -> None:
+            nonlocal done, calls
+            done, calls = done + units, calls + 1
+            if every and calls % every == 0:
+                left = (time.monotonic() - start) / max(done, 1) * (total - done)
+                PACKAGE_LOGGER.info(f"{what}: {done}/{total} {text}, {left:.0f} s left")
+
+        yield advance
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -74,34 +77,5 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         grid.add_column(name, justify="right" if position else "left", no_wrap=True)
     for row in rows:
         grid.add_row(*(escape(plain(cell)) for cell in row))
-    if output.is_terminal:
-        output.print(grid)
-    else:
-        # A pipe has no width of its own: never fold a class name because of that.
-        results_console(width=200).print(grid)
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
-        console=_messages,
-        transient=True,
-    )
-
-
-def _plain_lines(what: str, total: int, every: int) -> Advance:
-    start = time.monotonic()
-    done, calls = 0, 0
-
-    def advance(units: int, text: str) -> None:
-        nonlocal done, calls
-        done, calls = done + units, calls + 1
-        if every and calls % every == 0:
-            left = (time.monotonic() - start) / max(done, 1) * (total - done)
-            PACKAGE_LOGGER.info(f"{what}: {done}/{total} {text}, {left:.0f} s left")
-
-    return advance
+    # A pipe has no width of its own: class names are not folded because of that.
+    (output if output.is_terminal else results_console(width=200)).print(grid)

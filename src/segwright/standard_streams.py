@@ -18,20 +18,17 @@ _GONE: Final = (errno.EPIPE, errno.EIO, errno.EBADF)  # the last reader, the ter
 
 
 class OutputClosedError(Exception):
-    """Nobody reads standard output any more, as behind `| head`."""
+    """Standard output has no reader any more, as behind `| head`."""
 
 
-class _Results:
-    """A standard stream, whichever it is at the moment; failures are raised.
-
-    Raises OutputClosedError where nobody reads, and UserError where it cannot be written, as on a full disk.
-    """
+class _Output:
+    """The current `sys.stdout` or `sys.stderr`. Raises OutputClosedError without a reader, UserError on a full disk."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute == "rich_proxied_file":  # by which rich would find its way around this
+        if attribute == "rich_proxied_file":  # by which rich would bypass this class
             raise AttributeError(attribute)
         return getattr(self._stream, attribute)
 
@@ -41,31 +38,27 @@ class _Results:
         return cast(TextIO | None, getattr(stream, "rich_proxied_file", stream))
 
     def isatty(self) -> bool:
-        """Whether a person sees it."""
+        """Whether it is a terminal."""
         return self._stream is not None and not self._stream.closed and self._stream.isatty()
 
     def write(self, text: str) -> int:
         """Write text."""
-        with self._care():
-            if self._stream is not None:
-                self._stream.write(text)
+        self._call("write", text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is held back."""
-        with self._care():
-            if self._stream is not None:
-                self._stream.flush()
+        """Flush the stream."""
+        self._call("flush")
 
-    @contextmanager
-    def _care(self) -> Iterator[None]:
+    def _call(self, method: str, *arguments: str) -> None:
         try:
-            yield
+            if self._stream is not None:
+                getattr(self._stream, method)(*arguments)
         except OSError as error:
             if error.errno in _GONE:
                 _redirect_to_null(self._stream)
             self._fail(error)
-        except ValueError:  # Python's own object has been closed
+        except ValueError:  # Python's own object is closed
             self._fail(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
     def _fail(self, error: OSError) -> None:
@@ -74,33 +67,31 @@ class _Results:
         raise UserError(f"standard output cannot be written: {error.strerror}") from error
 
 
-class _Log(_Results):
-    """A standard stream whose failures lose what was to be written; standard error tells the first of the other."""
+class _Log(_Output):
+    """A stream whose failures lose a line; the first failure of standard output is reported on standard error."""
 
-    _told = False
+    _reported = False
 
     def _fail(self, error: OSError) -> None:
-        if self._name == "stdout" and not self._told:
-            self._told = True
+        if self._name == "stdout" and not self._reported:
+            self._reported = True
             MESSAGES.write(f"warning: standard output cannot be written, its lines are lost: {error.strerror}\n")
 
 
-OUTPUT: Final = cast(TextIO, _Results("stdout"))
+OUTPUT: Final = cast(TextIO, _Output("stdout"))
 LOG: Final = cast(TextIO, _Log("stdout"))
 MESSAGES: Final = cast(TextIO, _Log("stderr"))
 
 
 def prepare_streams() -> None:
-    """Open the standard streams that are closed, and write `?` for characters that they cannot show.
-
-    The next file that is opened would get the number of a closed one, and what libraries print. Error handlers in
-    PYTHONIOENCODING hold, except strict.
+    """Open the standard streams that are closed, whose numbers other files would get, and write `?` for characters that
+    they cannot show. Error handlers in PYTHONIOENCODING hold, except strict.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free: this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number: this one
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
@@ -112,7 +103,7 @@ def prepare_streams() -> None:
 
 @contextmanager
 def output_may_fail() -> Iterator[None]:
-    """For results that are shown while work goes on: they are lost where they cannot be written."""
+    """Lose results that are shown while work goes on where they cannot be written."""
     with suppress(OutputClosedError, UserError):
         yield
 
@@ -127,7 +118,6 @@ def finish_streams() -> None:
 
 
 def _redirect_to_null(stream: TextIO | None) -> None:
-    """Redirect a stream, with its buffer, to the null device."""
     with suppress(OSError, ValueError, AttributeError):
         number, null = cast(TextIO, stream).fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, number)
