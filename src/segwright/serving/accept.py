@@ -65,9 +65,8 @@ class _MediaRange:
 def negotiate(accept: str, default: ResponseFormat) -> ResponseFormat:
     """The format that a header prefers; `default` where it is empty or leaves the choice (`*/*`).
 
-    Equal qualities go by their order; the parameters of a wildcard are those of the type that it becomes. Raises
-    NotAcceptableError, with what is offered, for a header that names none of it, gives a type a parameter that it does
-    not take, or is longer than 1,024 characters.
+    Equal qualities go by their order. Raises NotAcceptableError, with what is offered, for a header that names none of
+    it, gives a type a parameter that it does not take, or is too long.
     """
     if len(accept) > _MAX_LENGTH:
         raise NotAcceptableError(

@@ -69,11 +69,10 @@ class InferencePool:
         disconnected: Coroutine[Any, Any, None],
         deadline: float,
     ) -> bytes:
-        """A model's response to one image. The lease ends when no thread uses the model, which may be later.
-        `disconnected` ends when the client hangs up; `deadline` is on the event loop's clock.
+        """A model's response to one image; the lease ends when no thread uses the model, which may be later.
 
         Raises HTTPException 400 or 413 for an image that cannot be used, 507 where memory is short, 504 at the deadline
-        (as the older toolkit's proxy; the newer one kills its worker and answers 500), and ClientDisconnect.
+        on the event loop's clock, and ClientDisconnect when `disconnected` ends.
         """
         work = asyncio.create_task(self._run(lease, body, wanted))
         leaving = asyncio.ensure_future(disconnected)

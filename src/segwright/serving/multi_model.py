@@ -51,10 +51,8 @@ class ModelStore:
         self._one_at_a_time = asyncio.Lock()
 
     async def load(self, name: str, url: str) -> None:
-        """Load the model in the folder `url`.
-
-        Raises 400 for a name or a folder that cannot be used, 404 for one that does not exist, 409 for a name that is
-        taken, and 507 where memory does not suffice, upon which SageMaker unloads another model.
+        """Load the model in the folder `url`. Raises 400 for a name or a folder that cannot be used, 404 for a missing
+        one, 409 for a name that is taken, and 507 where memory is short, upon which SageMaker unloads another model.
         """
         if not name or "/" in name:
             raise HTTPException(400, f"model_name is {name!r}; it takes any text without a slash.")
@@ -130,9 +128,7 @@ class ModelStore:
             raise
 
     def _check_memory(self, folder: Path) -> None:
-        """Raise 507 where a model would not fit beside the others; the first one may always try. A model for a GPU
-        passes through the host's memory.
-        """
+        """Raise 507 where a model would not fit beside the others; the first one may always try."""
         _free_memory(self._device)
         available = _available_memory(self._device)
         if self._entries and available is not None:
@@ -150,7 +146,7 @@ def _weights_size(folder: Path) -> int:
 
 
 def _available_memory(device: torch.device) -> int | None:
-    """Bytes that can be allocated on both the host and the device, or None where that is unknown."""
+    """Bytes that can be allocated on both the host, through which models pass, and the device; None where unknown."""
     amounts = [available_memory(), torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None]
     return min((amount for amount in amounts if amount is not None), default=None)
 

@@ -58,10 +58,7 @@ def check_content_type(request: Request) -> None:
 
 
 def content_codings(request: Request) -> list[str]:
-    """The codings of a request's body, in the order in which they are undone.
-
-    Raises HTTPException 415, with the header Accept-Encoding, for unknown ones and for more than two.
-    """
+    """The codings of a request's body, in the order in which they are undone. Raises HTTPException 415 for others."""
     header = ", ".join(request.headers.getlist("content-encoding"))
     codings = [name.strip().lower().removeprefix("x-") for name in header.split(",")]
     codings = [name for name in codings if name not in ("", "identity")]
@@ -77,10 +74,7 @@ def content_codings(request: Request) -> list[str]:
 
 @dataclass(frozen=True)
 class Body:
-    """The body of a request as it came, at most `limit` bytes, with the codings to undo, in that order.
-
-    `cure` says what to do about more bytes.
-    """
+    """The body of a request, at most `limit` bytes, and the codings to undo; `cure` says what to do about more."""
 
     data: bytes
     codings: Sequence[str] = ()
@@ -88,10 +82,8 @@ class Body:
     cure: str = ""
 
     def decoded(self) -> bytes:
-        """The bytes without their codings. Slow: call it in a thread.
-
-        Raises HTTPException 413 where they become `limit` bytes, also between two codings, and 400 for data that are
-        damaged, truncated, or followed by others.
+        """The bytes without their codings; slow, so call it in a thread. Raises HTTPException 413 where they become
+        `limit` bytes, also between two codings, and 400 for data that are damaged, truncated, or followed by others.
         """
         data = self.data
         for coding in self.codings if data else ():
@@ -132,10 +124,8 @@ class Body:
 
 
 async def read_body(request: Request, limit: int, deadline: float, cure: str) -> Body:
-    """Read a request's body, up to `limit` bytes and until `deadline` on the event loop's clock.
-
-    Raises HTTPException 415 as `content_codings`, 413 for more bytes, 408 at the deadline, and Starlette's
-    ClientDisconnect.
+    """Read a request's body. Raises HTTPException 415 as `content_codings`, 413 for more than `limit` bytes, 408 at the
+    deadline, which is on the event loop's clock, and ClientDisconnect.
     """
     codings = content_codings(request)
     announced = request.headers.get("content-length", "")
@@ -161,9 +151,8 @@ def _too_many_bytes(found: str, limit: int, cure: str) -> HTTPException:
 
 
 def decode(data: bytes, pixel_format: PixelFormat) -> Pixels:
-    """The pixels of an image, [H, W, bands] in the format that a model takes.
-
-    Raises HTTPException 400 for empty or damaged bytes and an image of another format, 413 for too many pixels.
+    """The pixels of an image, [H, W, bands]. Raises HTTPException 400 for empty or damaged bytes and for an image of
+    another format, 413 for too many pixels.
     """
     wanted = f"{_file_types(pixel_format)} image of {pixel_format}"
     if not data:

@@ -40,14 +40,10 @@ _KEEP_ALIVE: Final = 75  # seconds; longer than proxies keep idle connections, s
 
 
 def serve(model: Path, settings: ServingSettings | None = None) -> None:
-    """Serve one model until SIGTERM.
+    """Serve one model until SIGTERM, which gives requests in flight 25 seconds; Ctrl-C does the same and raises
+    KeyboardInterrupt. The socket opens at once; until the model is loaded, /ping answers 503 and signals end it all.
 
-    The socket opens at once; until the model is loaded, /ping answers 503. SIGTERM accepts no new connections, gives
-    requests in flight 25 seconds, and returns; Ctrl-C does the same and raises KeyboardInterrupt. While the model is
-    still being loaded, either ends the process at once.
-
-    Raises UserError when the device does not exist, the address cannot be listened at or an origin is none, and
-    BundleError when the model is damaged.
+    Raises UserError for a device, an address or an origin that cannot be used, and BundleError for a damaged model.
     """
     settings = settings or ServingSettings()
     holder, failures = ModelHolder(), list[BaseException]()
@@ -79,10 +75,7 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
 
 
 def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: ServingSettings | None = None) -> None:
-    """Serve the models that POST /models names below `root`, until SIGTERM; `locate` maps a url to a folder.
-
-    Ends and raises as `serve`.
-    """
+    """Serve the models below `root` that POST /models names, as `serve`; `locate` maps a url to a folder."""
     settings = settings or ServingSettings()
     load_model = partial(load, device=settings.device, precision_dtype=settings.precision_dtype)
     with _invocations(settings) as (invocations, listener):

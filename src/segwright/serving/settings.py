@@ -5,6 +5,7 @@ Source: SageMaker's contract, sections 6.2 and 6.3; `parameters.py` of the SageM
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,8 +13,7 @@ from segwright.errors import UserError
 from segwright.serving.accept import NotAcceptableError, ResponseFormat, negotiate
 
 _MAX_PAYLOAD: Final = 1024  # MiB, as asynchronous endpoints
-_MAX_TIMEOUT: Final = 7 * 24 * 3600
-_MAX_DIGITS: Final = 9
+_MAX_TIMEOUT: Final = 7 * 24 * 3600  # seconds
 _SHOWN: Final = 100  # characters of a value in a message
 
 
@@ -41,11 +41,9 @@ class ServingSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "ServingSettings":
-        """Read SAGEMAKER_MODEL_SERVER_WORKERS, SAGEMAKER_MODEL_SERVER_TIMEOUT (seconds; the toolkit's newer name
-        with _SECONDS goes before it), SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MAX_PAYLOAD_IN_MB (0 means the
-        most, 1,024) and SAGEMAKER_CONTAINER_LOG_LEVEL. Empty ones count as absent; `settings` are the other fields.
-
-        Raises UserError that names the variable, its value and what is allowed.
+        """Read SAGEMAKER_MODEL_SERVER_WORKERS, SAGEMAKER_MODEL_SERVER_TIMEOUT (or the newer _TIMEOUT_SECONDS),
+        SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MAX_PAYLOAD_IN_MB (0 means 1,024) and
+        SAGEMAKER_CONTAINER_LOG_LEVEL, where not empty; `settings` are the other fields. Raises UserError.
         """
         given = {name: value.strip() for name, value in environ.items() if value.strip()}
         timeout = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
@@ -63,16 +61,12 @@ class ServingSettings:
 
 
 def _whole_number(given: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int) -> int:
-    number = _decimal(text := given.get(name, str(default)))
-    if number is None or not least <= number <= most:
-        allowed = f"a whole number from {least} to {most:,}"
-        raise UserError(f"{name} is {text[:_SHOWN]}; it takes {allowed}.", name=name, value=text)
-    return number
-
-
-def _decimal(text: str) -> int | None:
-    """A number of few digits, or None."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None
+    text = given.get(name, str(default))
+    with suppress(ValueError):
+        if least <= (number := int(text)) <= most:
+            return number
+    allowed = f"a whole number from {least} to {most:,}"
+    raise UserError(f"{name} is {text[:_SHOWN]}; it takes {allowed}.", name=name, value=text)
 
 
 def _default_format(given: Mapping[str, str]) -> ResponseFormat:
@@ -86,9 +80,7 @@ def _default_format(given: Mapping[str, str]) -> ResponseFormat:
 def _log_level(given: Mapping[str, str]) -> int:
     name = "SAGEMAKER_CONTAINER_LOG_LEVEL"
     text = given.get(name, "INFO").upper()
-    level = _decimal(text)
-    level = logging.getLevelNamesMapping().get(text) if level is None else level
-    if level is None:
-        sentence = f"{name} is {text[:_SHOWN]}; it takes a number such as 20, or DEBUG, INFO, WARNING or ERROR."
-        raise UserError(sentence, name=name, value=text)
-    return level
+    with suppress(ValueError):
+        return int(logging.getLevelNamesMapping().get(text, text))
+    allowed = "a number such as 20, or DEBUG, INFO, WARNING or ERROR"
+    raise UserError(f"{name} is {text[:_SHOWN]}; it takes {allowed}.", name=name, value=text)
