@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from segwright.console import set_up_logging
 from segwright.inference.logits import Block
-from segwright.serving import ServingSettings, serve_models, server
+from segwright.serving import ServingSettings, middleware, serve_models, server
 
 root, gate, draining, timeout = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 really_load = server.load
@@ -48,7 +48,7 @@ def load(directory, **options):
         model.blocks = blocks
     return model
 
-server.load, server._DRAINING = load, draining
+server.load, server._DRAINING, middleware._MAX_DRAINING = load, draining, min(draining, 5)
 set_up_logging()
 serve_models(root, settings=ServingSettings(port=0, device="cpu", timeout=timeout))
 """

@@ -2,10 +2,7 @@
 
 import io
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +19,7 @@ from PIL import Image
 from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
 from segwright.networks import NetworkSpec, build_network
 from tests.conftest import TINY_BACKBONE, blocks
+from tests.helpers.processes import Forked
 
 CLASSES = tuple(
     ClassDescription(index=index, name=f"class {index}", colour=(40 * index, 200, 10)) for index in range(3)
@@ -76,7 +74,7 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
 class Server:
     """A running server: its process, where it listens, and what it has printed so far."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     address: str = ""
     messages: list[str] = field(default_factory=list)
     printed: list[str] = field(default_factory=list)
@@ -86,7 +84,7 @@ class Server:
 
     def stop(self) -> int:
         """Ask it to end, and return its exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         return self.process.wait(timeout=40)
 
 
@@ -95,15 +93,8 @@ def server(
     *arguments: str | Path, environment: dict[str, str] | None = None, sign: str = r"on (http://[\d.]+:\d+)"
 ) -> Iterator[Server]:
     """Run Python with some arguments that start a server; it is there when it says where it serves, or another sign."""
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+    process = Forked(arguments, environment)
     running = Server(process)
-    assert process.stdout and process.stderr
     readers = [
         threading.Thread(target=lambda stream=stream, lines=lines: lines.extend(stream))
         for stream, lines in ((process.stdout, running.printed), (process.stderr, running.messages))
