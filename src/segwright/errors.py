@@ -7,7 +7,7 @@
         ├── HyperparameterError    a name or value of a hyperparameter
         ├── LabelError             a label map or a list of class names
         ├── DataError              an image, a mask, or how they are paired
-        │   ├── TooLargeError      a picture with more pixels than are read
+        │   ├── TooLargeError      an image with more pixels than are read
         │   └── FractionError      a mask with numbers between whole ones
         ├── BundleError            a trained model on disk
         └── OutputExistsError      an output that would overwrite something
@@ -41,7 +41,7 @@ class DataError(UserError):
 
 
 class TooLargeError(DataError):
-    """A picture with more pixels, or with more numbers in all its bands, than are read."""
+    """An image with more pixels, or with more numbers in all its bands, than are read."""
 
 
 class FractionError(DataError):

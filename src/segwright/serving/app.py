@@ -30,7 +30,7 @@ EXECUTION_PARAMETERS: Final = {"MaxConcurrentTransforms": 2, "BatchStrategy": "M
 
 _MAX_MESSAGE: Final = 1 << 16  # bytes of JSON
 _MESSAGE_TIMEOUT: Final = 60  # seconds
-_CLIENT_CLOSED: Final = 499  # sent to nobody
+_CLIENT_CLOSED: Final = 499  # the client does not receive it
 _SHOWN: Final = 200  # characters of a path in a message
 
 
@@ -122,7 +122,7 @@ def _app(routes: Sequence[Route], invocations: Invocations, ready: Callable[[], 
 
 
 class _Fallback(BaseRoute):
-    """Matches all that the routes before it do not, and says what there is."""
+    """Matches all that the routes before it do not; the error lists what there is."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = routes

@@ -1,4 +1,4 @@
-"""Inference in a bounded number of threads, so that the event loop stays free; what nobody waits for is cancelled."""
+"""Inference in a bounded number of threads beside the event loop; cancelled when its client is gone."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ MAX_WAITING: Final = 64
 
 
 class _CancelledError(Exception):
-    """Nobody waits for the response any more."""
+    """The client is gone, or its time is up."""
 
 
 class _CancelToken(threading.Event):
@@ -109,7 +109,7 @@ class InferencePool:
                 except asyncio.CancelledError:
                     cancelled.set()
                     await asyncio.wait([done])
-                    done.exception()  # or asyncio reports that nobody looked at it
+                    done.exception()  # or asyncio reports that it was never retrieved
                     raise
                 return done.result()
 

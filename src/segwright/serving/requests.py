@@ -51,9 +51,7 @@ def check_content_type(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _UNSPECIFIC and not kind.startswith("image/"):
         hint = next((hint for start, hint in _HINTS.items() if kind.startswith(start)), "")
-        sentence = (
-            f"The content type {kind[:_SHOWN]} is no picture: send one image as {_CONTENT_TYPES}, or without type."
-        )
+        sentence = f"The content type {kind[:_SHOWN]} is no image: send one as {_CONTENT_TYPES}, or without type."
         raise HTTPException(415, f"{sentence} {hint}".rstrip())
 
 
@@ -90,7 +88,7 @@ class Body:
             try:
                 data = self._inflated(data, coding)
             except zlib.error as error:
-                wrong = f"a {kind} picture as it is" if (kind := sniff(data)) else f"no whole {coding} data"
+                wrong = f"a {kind} image as it is" if (kind := sniff(data)) else f"no whole {coding} data"
                 cure = "leave the header out, or compress the body."
                 raise HTTPException(400, f"Content-Encoding says {coding}, but the body is {wrong}: {cure}") from error
         return data

@@ -1,6 +1,7 @@
 """Named bytes to be read later: a file, ranges of a file, memory. Small enough to travel between processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -28,57 +29,57 @@ class Blob(Protocol):
 
 
 @dataclass(frozen=True)
-class FileBlob:
-    """A whole file."""
-
+class _LocalBlob:
     path: Path
     remote: bool = field(default=False, init=False)
+
+    @property
+    def version(self) -> str:
+        """Path, size and modification time of the file."""
+        with self._errors():
+            stat = self.path.stat()
+            return f"{self.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror}.", file=str(self.path)) from error
+
+
+@dataclass(frozen=True)
+class FileBlob(_LocalBlob):
+    """A whole file; DataError for a device or a pipe."""
 
     @property
     def name(self) -> str:
         """The path as it was given."""
         return str(self.path)
 
-    @property
-    def version(self) -> str:
-        """Path, size and modification time."""
-        return _version(self.path)
-
     def read(self) -> bytes:
-        """The file's bytes. DataError where the system refuses, and for a device or a pipe."""
-        try:
+        """The file's bytes."""
+        with self._errors():
             if not self.path.is_file() and self.path.exists():
-                raise DataError(f"{self.path} is no file.", file=str(self.path))
+                raise DataError(f"{self.path} is no file.", file=self.name)
             return self.path.read_bytes()
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
 
 
 @dataclass(frozen=True)
-class FileRangesBlob:
+class FileRangesBlob(_LocalBlob):
     """Ranges of a file, (offset, length) in bytes each, put together by `join`."""
 
-    path: Path
     name: str
     ranges: tuple[tuple[int, int], ...]
     join: Callable[[Sequence[bytes]], bytes]
-    remote: bool = field(default=False, init=False)
-
-    @property
-    def version(self) -> str:
-        """Path, size and modification time of the file."""
-        return _version(self.path)
 
     def read(self) -> bytes:
-        """The joined bytes. DataError where the system refuses or the file has become shorter."""
+        """The joined bytes; DataError where the file has become shorter."""
         parts = []
-        try:
-            with self.path.open("rb") as stream:
-                for offset, length in self.ranges:
-                    stream.seek(offset)
-                    parts.append(stream.read(length))
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
+        with self._errors(), self.path.open("rb") as stream:
+            for offset, length in self.ranges:
+                stream.seek(offset)
+                parts.append(stream.read(length))
         if any(len(part) < length for part, (_, length) in zip(parts, self.ranges, strict=True)):
             raise DataError(f"{self.name}: the file has become shorter; do not change it during a training.")
         return self.join(parts)
@@ -96,15 +97,3 @@ class BytesBlob:
     def read(self) -> bytes:
         """The bytes."""
         return self.data
-
-
-def _version(path: Path) -> str:
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path} cannot be read: {error.strerror}.", file=str(path))
