@@ -4,6 +4,8 @@ import io
 import logging
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,6 @@ from PIL import Image
 from segwright import client
 from segwright.errors import BundleError
 from segwright.inference import load
-from tests.helpers import processes
 from tests.helpers.gluoncv import recorded_arrays
 from tests.helpers.mxnet_params_writer import write_params
 from tests.helpers.served import picture, server, write_bundle
@@ -76,7 +77,7 @@ def test_a_multi_model_endpoint_begins_empty_and_loads_what_it_is_told(tmp_path:
 )
 def test_what_cannot_be_served_is_one_sentence(tmp_path: Path, port: str, variables: dict[str, str], said: str) -> None:
     surroundings = environment(tmp_path, **{"SAGEMAKER_BIND_TO_PORT": port, **variables})
-    done = processes.run(ENTRY, surroundings)
+    done = subprocess.run([sys.executable, *ENTRY], env=surroundings, capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr + done.stdout
 

@@ -1,13 +1,20 @@
 """A model small enough to be served in tests, pictures to send, and the server as a process of its own."""
 
 import io
+import itertools
+import multiprocessing
+import os
 import re
+import runpy
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx2
@@ -19,7 +26,6 @@ from PIL import Image
 from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
 from segwright.networks import NetworkSpec, build_network
 from tests.conftest import TINY_BACKBONE, blocks
-from tests.helpers.processes import Forked
 
 CLASSES = tuple(
     ClassDescription(index=index, name=f"class {index}", colour=(40 * index, 200, 10)) for index in range(3)
@@ -70,6 +76,57 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(opened)
 
 
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["segwright.cli", "segwright.sagemaker.train", "segwright.serving"])
+
+
+class Forked:
+    """`-m MODULE ...` or `-c SCRIPT ...` as a fork of one process that has imported Segwright; warnings are errors."""
+
+    def __init__(self, arguments: Sequence[str | Path], environment: Mapping[str, str] | None) -> None:
+        pipes = [FORKS.Pipe(duplex=False) for _ in range(2)]
+        given = (list(map(str, arguments)), dict(os.environ if environment is None else environment))
+        self._process = FORKS.Process(target=_become, args=(*given, *(write for _, write in pipes)))
+        self._process.start()
+        self.stdout, self.stderr = (os.fdopen(os.dup(read.fileno()), encoding="utf-8") for read, _ in pipes)
+        for end in itertools.chain(*pipes):
+            end.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        self._process.join(timeout)
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _become(arguments: list[str], environment: dict[str, str], stdout: Connection, stderr: Connection) -> None:
+    for number, end in ((1, stdout), (2, stderr)):
+        os.dup2(end.fileno(), number)
+        end.close()
+    sys.stdout, sys.stderr = (open(one, "w", encoding="utf-8", closefd=False) for one in (1, 2))  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(environment)
+    warnings.simplefilter("error")
+    kind, what, *rest = arguments
+    sys.argv = [kind, *rest]
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(what, {"__name__": "__main__"})
+
+
 @dataclass
 class Server:
     """A running server: its process, where it listens, and what it has printed so far."""
@@ -82,7 +139,7 @@ class Server:
     def client(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.address, timeout=60, trust_env=False)
 
-    def stop(self) -> int:
+    def stop(self) -> int | None:
         """Ask it to end, and return its exit status."""
         self.process.terminate()
         return self.process.wait(timeout=40)
