@@ -8,7 +8,7 @@ import logging
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import cast
 
@@ -25,14 +25,13 @@ from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
 from segwright.serving.inference_pool import MAX_WAITING, InferencePool
-from segwright.serving.invocations import Invocations
 from segwright.serving.multi_model import ModelStore
 from tests.helpers.served import banded, picture, write_bundle
 
 
 @pytest.fixture
 def pool() -> Iterator[InferencePool]:
-    made = InferencePool(1)
+    made = InferencePool(ServingSettings())
     yield made
     made.close()
 
@@ -42,9 +41,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load(write_bundle(tmp_path_factory.mktemp("app") / "model"), "cpu")
 
 
-def client(holder: ModelHolder, pool: InferencePool, settings: ServingSettings | None = None) -> TestClient:
-    app = single_model_app(holder, Invocations(pool, settings or ServingSettings()))
-    return TestClient(app, raise_server_exceptions=False)
+def client(holder: ModelHolder, pool: InferencePool) -> TestClient:
+    return TestClient(single_model_app(holder, pool), raise_server_exceptions=False)
 
 
 def test_while_the_model_is_loaded_the_server_says_so(pool: InferencePool, model: Model) -> None:
@@ -86,7 +84,7 @@ def test_a_full_queue_asks_to_come_again(pool: InferencePool, model: Model) -> N
 
 
 def test_an_answer_keeps_its_slot_until_it_is_taken(pool: InferencePool, model: Model) -> None:
-    app = single_model_app(ModelHolder(model), Invocations(pool, ServingSettings()))
+    app = single_model_app(ModelHolder(model), pool)
 
     async def run() -> None:
         answered, taken = asyncio.Event(), asyncio.Event()
@@ -142,7 +140,7 @@ def test_what_is_nowhere_says_what_there_is(pool: InferencePool, model: Model, t
 
 def several_models(pool: InferencePool, root: Path) -> TestClient:
     store = ModelStore(root, load, torch.device("cpu"))
-    return TestClient(multi_model_app(store, Invocations(pool, ServingSettings())))
+    return TestClient(multi_model_app(store, pool))
 
 
 @pytest.mark.parametrize(
@@ -201,17 +199,18 @@ def test_a_model_of_other_bands_is_served(pool: InferencePool, tmp_path: Path) -
     )
 
 
-def test_the_default_accept_and_the_limit_are_settings(pool: InferencePool, model: Model) -> None:
+def test_the_default_accept_and_the_limit_are_settings(model: Model) -> None:
     settings = ServingSettings.from_environment(
         {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "image/png", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"}
     )
-    asked = client(ModelHolder(model), pool, settings)
-    answer = asked.post("/invocations", content=picture(), headers={"Accept": "*/*"})
-    assert answer.headers["content-type"] == "image/png"
-    announced = asked.post("/invocations", content=bytes((1 << 20) + 1))
-    assert announced.status_code == 413 and "1,048,577 bytes, but 1,048,576 are read at most" in announced.text
-    streamed = asked.post("/invocations", content=iter([bytes(1 << 20), b"1"]))
-    assert streamed.status_code == 413 and "more than 1,048,576 bytes" in streamed.text
+    with closing(InferencePool(settings)) as pool:
+        asked = client(ModelHolder(model), pool)
+        answer = asked.post("/invocations", content=picture(), headers={"Accept": "*/*"})
+        assert answer.headers["content-type"] == "image/png"
+        announced = asked.post("/invocations", content=bytes((1 << 20) + 1))
+        assert announced.status_code == 413 and "1,048,577 bytes, but 1,048,576 are read at most" in announced.text
+        streamed = asked.post("/invocations", content=iter([bytes(1 << 20), b"1"]))
+        assert streamed.status_code == 413 and "more than 1,048,576 bytes" in streamed.text
 
 
 def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(

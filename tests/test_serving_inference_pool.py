@@ -16,6 +16,7 @@ from segwright.console import PACKAGE_LOGGER
 from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
+from segwright.serving import ServingSettings
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.inference_pool import MAX_WAITING, InferencePool, _probabilities
 from segwright.serving.requests import Body
@@ -86,7 +87,7 @@ class Leases:
 
 @pytest.fixture
 def pool() -> Iterator[InferencePool]:
-    made = InferencePool(1)
+    made = InferencePool(ServingSettings())
     yield made
     made.close()
 
@@ -209,7 +210,7 @@ def test_only_so_many_may_wait(pool: InferencePool) -> None:
 
 
 def test_only_workers_compute_at_the_same_time() -> None:
-    pool = InferencePool(2)
+    pool = InferencePool(ServingSettings(workers=2))
     lock = threading.Lock()
     now = most = 0
 

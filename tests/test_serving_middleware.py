@@ -9,7 +9,6 @@ from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelHolder, single_model_app
 from segwright.serving.inference_pool import InferencePool
-from segwright.serving.invocations import Invocations
 from segwright.serving.middleware import allow_origins, parse_origin
 from tests.helpers.served import picture, write_bundle
 
@@ -28,13 +27,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture
 def pool() -> Iterator[InferencePool]:
-    made = InferencePool(1)
+    made = InferencePool(ServingSettings())
     yield made
     made.close()
 
 
 def client(pool: InferencePool, model: Model, *origins: str) -> TestClient:
-    app = single_model_app(ModelHolder(model), Invocations(pool, ServingSettings()))
+    app = single_model_app(ModelHolder(model), pool)
     return TestClient(allow_origins(app, origins), raise_server_exceptions=False)
 
 

@@ -20,7 +20,8 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from segwright.inference import Model
-from segwright.serving.invocations import Invocations, error_response
+from segwright.serving.inference_pool import InferencePool
+from segwright.serving.invocations import error_response, respond
 from segwright.serving.middleware import drain_request_body, respond_on_shutdown
 from segwright.serving.multi_model import ModelStore
 from segwright.serving.requests import read_body
@@ -41,18 +42,18 @@ class ModelHolder:
     model: Model | None = None
 
 
-def single_model_app(holder: ModelHolder, invocations: Invocations) -> Starlette:
+def single_model_app(holder: ModelHolder, pool: InferencePool) -> Starlette:
     """The application that serves one model."""
 
     async def invoke(request: Request) -> Response:
         if holder.model is None:
             raise HTTPException(503, "The model is still being loaded: send the request again in a moment.")
-        return await invocations.respond(request, nullcontext(holder.model))
+        return await respond(request, nullcontext(holder.model), pool)
 
-    return _app([Route("/invocations", invoke, methods=["POST"])], invocations, lambda: holder.model is not None)
+    return _app([Route("/invocations", invoke, methods=["POST"])], pool, lambda: holder.model is not None)
 
 
-def multi_model_app(store: ModelStore, invocations: Invocations) -> Starlette:
+def multi_model_app(store: ModelStore, pool: InferencePool) -> Starlette:
     """The application that loads, lists, serves and unloads models."""
 
     async def load(request: Request) -> Response:
@@ -75,7 +76,7 @@ def multi_model_app(store: ModelStore, invocations: Invocations) -> Starlette:
     async def invoke(request: Request) -> Response:
         name = request.path_params["name"]
         store.describe(name)  # 404 before the image is read
-        return await invocations.respond(request, store.borrow(name))
+        return await respond(request, store.borrow(name), pool)
 
     routes = [
         Route("/models", load, methods=["POST"]),
@@ -84,7 +85,7 @@ def multi_model_app(store: ModelStore, invocations: Invocations) -> Starlette:
         Route("/models/{name}", unload, methods=["DELETE"]),
         Route("/models/{name}/invoke", invoke, methods=["POST"]),
     ]
-    return _app(routes, invocations, lambda: True)
+    return _app(routes, pool, lambda: True)
 
 
 def _name_and_url(message: bytes) -> tuple[str, str]:
@@ -99,9 +100,9 @@ def _name_and_url(message: bytes) -> tuple[str, str]:
     return name, url
 
 
-def _app(routes: Sequence[Route], invocations: Invocations, ready: Callable[[], bool]) -> Starlette:
+def _app(routes: Sequence[Route], pool: InferencePool, ready: Callable[[], bool]) -> Starlette:
     async def ping(_: Request) -> Response:
-        return Response(status_code=200 if ready() and not invocations.pool.broken else 503)
+        return Response(status_code=200 if ready() and not pool.broken else 503)
 
     async def execution_parameters(_: Request) -> Response:
         return JSONResponse(EXECUTION_PARAMETERS)

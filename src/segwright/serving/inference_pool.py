@@ -20,6 +20,7 @@ from segwright.inference import Model
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.encoding import check_result_size, encode
 from segwright.serving.requests import Body, decode, ignore_mask
+from segwright.serving.settings import ServingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,9 @@ class _CancelToken(threading.Event):
 class InferencePool:
     """Threads that decode, compute and encode, shared by all models of a server."""
 
-    def __init__(self, workers: int) -> None:
-        """Let `workers` images be computed at the same time, and as many be decoded or encoded meanwhile."""
+    def __init__(self, settings: ServingSettings) -> None:
+        """Let `settings.workers` images be computed at the same time, and as many be decoded or encoded meanwhile."""
+        self.settings, workers = settings, settings.workers
         self._threads = ThreadPoolExecutor(2 * workers, thread_name_prefix="inference")
         self._free_threads = asyncio.Semaphore(2 * workers)
         self._computing = threading.BoundedSemaphore(workers)

@@ -20,7 +20,6 @@ from segwright.inference import Model
 from segwright.serving.accept import NotAcceptableError, negotiate
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.requests import check_content_type, read_body
-from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import LOG
 from segwright.wording import plain
 
@@ -33,34 +32,28 @@ _CURE: Final = "send a smaller or more compressed image, or raise SAGEMAKER_MAX_
 _PIECE: Final = 1 << 20  # bytes; copying a whole response at once would block the event loop
 
 
-class Invocations:
-    """Responds to requests for masks with the model it is given."""
-
-    def __init__(self, pool: InferencePool, settings: ServingSettings) -> None:
-        self.pool, self._settings = pool, settings
-
-    async def respond(self, request: Request, lease: AbstractContextManager[Model]) -> Response:
-        """A model's response to the image in a request; the lease begins when the image is there."""
-        start = time.time()
-        deadline = asyncio.get_running_loop().time() + self._settings.timeout
-        try:
-            wanted = negotiate(", ".join(request.headers.getlist("accept")), self._settings.default_format)
-        except NotAcceptableError as error:
-            raise HTTPException(406, str(error)) from error
-        check_content_type(request)
-        with ExitStack() as slot:
-            slot.enter_context(self.pool.admit())
-            body = await read_body(request, self._settings.max_payload, deadline, _CURE)
-            content = await self.pool.infer(lease, body, wanted, _disconnected(request), deadline)
-            metrics = {
-                "StartTime": start,
-                "EndTime": time.time(),
-                "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
-                "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
-            }
-            print(f"#metrics {json.dumps(metrics)}", file=LOG, flush=True)  # as SageMaker's algorithm does
-            headers = {"Content-Type": wanted.content_type, **_echoed(request)}
-            return SlotResponse(content, slot.pop_all(), self._settings.timeout, headers)
+async def respond(request: Request, lease: AbstractContextManager[Model], pool: InferencePool) -> Response:
+    """A model's response to the image in a request; the lease begins when the image is there."""
+    start, timeout = time.time(), pool.settings.timeout
+    deadline = asyncio.get_running_loop().time() + timeout
+    try:
+        wanted = negotiate(", ".join(request.headers.getlist("accept")), pool.settings.default_format)
+    except NotAcceptableError as error:
+        raise HTTPException(406, str(error)) from error
+    check_content_type(request)
+    with ExitStack() as slot:
+        slot.enter_context(pool.admit())
+        body = await read_body(request, pool.settings.max_payload, deadline, _CURE)
+        content = await pool.infer(lease, body, wanted, _disconnected(request), deadline)
+        metrics = {
+            "StartTime": start,
+            "EndTime": time.time(),
+            "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
+            "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
+        }
+        print(f"#metrics {json.dumps(metrics)}", file=LOG, flush=True)  # as SageMaker's algorithm does
+        headers = {"Content-Type": wanted.content_type, **_echoed(request)}
+        return SlotResponse(content, slot.pop_all(), timeout, headers)
 
 
 class SlotResponse(Response):

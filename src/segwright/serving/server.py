@@ -25,7 +25,6 @@ from segwright.inference import load
 from segwright.resources import raise_file_limit
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
 from segwright.serving.inference_pool import InferencePool
-from segwright.serving.invocations import Invocations
 from segwright.serving.middleware import allow_origins
 from segwright.serving.multi_model import ModelStore
 from segwright.serving.settings import ServingSettings
@@ -47,8 +46,8 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
     """
     settings = settings or ServingSettings()
     holder, failures = ModelHolder(), list[BaseException]()
-    with _invocations(settings) as (invocations, listener):
-        server = _server(single_model_app(holder, invocations), settings)
+    with _pool_and_socket(settings) as (pool, listener):
+        server = _server(single_model_app(holder, pool), settings)
 
         def load_model() -> None:
             try:
@@ -78,20 +77,19 @@ def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: Ser
     """Serve the models below `root` that POST /models names, as `serve`; `locate` maps a url to a folder."""
     settings = settings or ServingSettings()
     load_model = partial(load, device=settings.device, precision_dtype=settings.precision_dtype)
-    with _invocations(settings) as (invocations, listener):
+    with _pool_and_socket(settings) as (pool, listener):
         logger.info(f"serving models from below {root} on {_address(listener)}")
         store = ModelStore(root, load_model, choose_device(settings.device), locate)
-        _run(_server(multi_model_app(store, invocations), settings), listener)
+        _run(_server(multi_model_app(store, pool), settings), listener)
 
 
 @contextmanager
-def _invocations(settings: ServingSettings) -> Iterator[tuple[Invocations, socket.socket]]:
-    """What responds, and the socket that listens."""
+def _pool_and_socket(settings: ServingSettings) -> Iterator[tuple[InferencePool, socket.socket]]:
     raise_file_limit()
     choose_device(settings.device)
-    with _listen(settings.host, settings.port) as listener, closing(InferencePool(settings.workers)) as pool:
+    with _listen(settings.host, settings.port) as listener, closing(InferencePool(settings)) as pool:
         limit_threads(settings.workers)
-        yield Invocations(pool, settings), listener
+        yield pool, listener
 
 
 def _listen(host: str, port: int) -> socket.socket:

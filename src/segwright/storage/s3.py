@@ -28,8 +28,8 @@ class S3Blob:
 
     bucket: str
     key: str
-    tag: str = ""
-    """The entity tag, from a listing or `with_tags`; it changes with the object."""
+    version: str = ""
+    """The entity tag, from a listing or `with_tags`."""
     cache: Cache | None = None
     """Where its bytes are kept under their tag; without a tag they are fetched each time."""
     remote: bool = field(default=True, init=False)
@@ -39,19 +39,13 @@ class S3Blob:
         """Its address."""
         return f"s3://{self.bucket}/{self.key}"
 
-    @property
-    def version(self) -> str:
-        """The entity tag."""
-        return self.tag
-
     def read(self) -> bytes:
-        """All bytes of the object, cached or fetched.
-
-        Raises DataError for objects that are missing, denied or not read after several attempts.
+        """All bytes of the object, cached or fetched. Raises DataError for objects that are missing or denied, or where
+        several attempts failed.
         """
-        if self.cache is None or not self.tag:
+        if self.cache is None or not self.version:
             return self._fetch()
-        return self.cache.get(f"{self.name}\n{self.tag}", self._fetch)
+        return self.cache.get(f"{self.name}\n{self.version}", self._fetch)
 
     def _fetch(self) -> bytes:
         if not {".", ".."}.isdisjoint(self.key.split("/")):
@@ -76,10 +70,7 @@ class S3Blob:
 
 
 def list_objects(bucket: str, prefix: str, cache: Cache | None = None) -> Iterator[S3Blob]:
-    """The objects whose keys begin with `prefix`, sorted, without names that end in a slash.
-
-    Raises DataError where the bucket is missing or denied.
-    """
+    """The objects whose keys begin with `prefix`, sorted, without names that end in a slash. Raises DataError."""
     try:
         for page in _client(os.getpid()).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", ()):
@@ -92,18 +83,15 @@ def list_objects(bucket: str, prefix: str, cache: Cache | None = None) -> Iterat
 
 
 def with_tags(blobs: Sequence[Blob]) -> list[Blob]:
-    """The same blobs; objects that a cache is to keep get their current tags, many requested at a time.
-
-    An object whose tag cannot be read stays without one.
-    """
-    untagged = {blob for blob in blobs if isinstance(blob, S3Blob) and blob.cache is not None and not blob.tag}
+    """The same blobs; objects that a cache is to keep get their current tags, where they can be read."""
+    untagged = {blob for blob in blobs if isinstance(blob, S3Blob) and blob.cache is not None and not blob.version}
     if not untagged:
         return list(blobs)
     client = _client(os.getpid())
 
     def with_tag(blob: S3Blob) -> S3Blob:
         try:
-            return replace(blob, tag=client.head_object(Bucket=blob.bucket, Key=blob.key).get("ETag", ""))
+            return replace(blob, version=client.head_object(Bucket=blob.bucket, Key=blob.key).get("ETag", ""))
         except Exception:  # reading the object reports it; here it is only not cached
             return blob
 
