@@ -325,14 +325,14 @@ def test_what_the_system_refuses_is_one_line(
 
 def test_serve_passes_on_which_pages_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("segwright.serving.serve", lambda *_, **given: asked.append(given["origins"]))
+    monkeypatch.setattr("segwright.serving.serve", lambda _bundle, settings: asked.append(settings.allow_origin))
     assert main(["serve", "bundle"]) == 0
     assert main(["serve", "bundle", "--allow-origin", "http://a", "--allow-origin", "*"]) == 0
     assert asked == [(), ["http://a", "*"]]
 
 
 def test_what_is_no_origin_is_refused_before_the_server_starts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--allow-origin is a.example;" in complaint(capsys, "serve", "bundle", "--allow-origin", "a.example")
+    assert "allow_origin is a.example;" in complaint(capsys, "serve", "bundle", "--allow-origin", "a.example")
 
 
 def test_freed_memory_is_kept_before_the_command_runs(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
