@@ -53,15 +53,6 @@ class NotAcceptableError(UserError):
     """An Accept header that names nothing that is offered."""
 
 
-@dataclass(frozen=True)
-class _MediaRange:
-    """One element of a header, in lower case; parameters without q."""
-
-    name: str
-    parameters: Mapping[str, str]
-    quality: float
-
-
 def negotiate(accept: str, default: ResponseFormat) -> ResponseFormat:
     """The format that a header prefers; `default` where it is empty or leaves the choice (`*/*`).
 
@@ -75,13 +66,14 @@ def negotiate(accept: str, default: ResponseFormat) -> ResponseFormat:
     if not accept.strip():
         return default
     ranges = [_parse_range(element) for element in accept.split(",")]
+    named = {name for name, _, _ in ranges}
     errors = []
-    for wanted in sorted(ranges, key=lambda each: -each.quality):
-        for media_type in _matches(wanted.name, {each.name for each in ranges}, default) if wanted.quality else ():
-            if media_type == default.content_type != wanted.name and not wanted.parameters:
+    for name, parameters, _ in sorted((each for each in ranges if each[2] > 0), key=lambda each: -each[2]):
+        for media_type in _matches(name, named, default):
+            if media_type == default.content_type != name and not parameters:
                 return default
             try:
-                return _response_format(media_type, wanted.parameters)
+                return _response_format(media_type, parameters)
             except NotAcceptableError as error:
                 errors.append(error)
     if errors:
@@ -90,7 +82,8 @@ def negotiate(accept: str, default: ResponseFormat) -> ResponseFormat:
     raise NotAcceptableError(f"Accept is {_short(accept)}, but answers come as {offered}: ask for one of these.")
 
 
-def _parse_range(element: str) -> _MediaRange:
+def _parse_range(element: str) -> tuple[str, Mapping[str, str], float]:
+    """Media range, parameters and quality of one element of a header."""
     name, *rest = (part.strip() for part in element.lower().split(";"))
     pairs = (part.partition("=") for part in rest if part)
     parameters = {key.strip(): value.strip().strip('"') for key, _, value in pairs}
@@ -98,7 +91,7 @@ def _parse_range(element: str) -> _MediaRange:
         quality = float(parameters.pop("q", "1"))
     except ValueError:
         quality = 0.0
-    return _MediaRange("*/*" if name == "*" else name, parameters, min(quality, 1.0) if quality > 0 else 0.0)
+    return "*/*" if name == "*" else name, parameters, min(quality, 1.0)
 
 
 def _matches(name: str, named: set[str], default: ResponseFormat) -> Sequence[str]:

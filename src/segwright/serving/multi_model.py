@@ -117,24 +117,22 @@ class ModelStore:
         return folder
 
     def _load_from(self, folder: Path) -> Model:
+        """Load a model, if it fits beside the others; the first one may always try."""
+        _free_memory(self._device)
+        available, why = _available_memory(self._device), "the attempt failed"
         try:
-            self._check_memory(folder)
+            needed = _COPIES * _weights_size(folder) + _FOR_COMPUTING
+            if self._entries and available is not None and needed > available:
+                why = f"about {needed >> 20:,} MiB are needed and {available >> 20:,} MiB are left"
+                raise MemoryError
             return self._load(folder)
         except UserError as error:
             raise HTTPException(400, str(error)) from error
         except (MemoryError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                raise _no_memory("the attempt failed") from error
-            raise
-
-    def _check_memory(self, folder: Path) -> None:
-        """Raise 507 where a model would not fit beside the others; the first one may always try."""
-        _free_memory(self._device)
-        available = _available_memory(self._device)
-        if self._entries and available is not None:
-            needed = _COPIES * _weights_size(folder) + _FOR_COMPUTING
-            if needed > available:
-                raise _no_memory(f"about {needed >> 20:,} MiB are needed and {available >> 20:,} MiB are left")
+            if not is_out_of_memory(error):
+                raise
+            sentence = f"Memory does not suffice for one more model: {why}; unload another model first."
+            raise HTTPException(507, sentence) from error
 
 
 def _weights_size(folder: Path) -> int:
@@ -155,7 +153,3 @@ def _free_memory(device: torch.device) -> None:
     return_freed_memory()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def _no_memory(why: str) -> HTTPException:
-    return HTTPException(507, f"Memory does not suffice for one more model: {why}; unload another model first.")
