@@ -239,10 +239,9 @@ def test_pictures_that_are_not_read_are_counted_by_ending(folders: tuple[Path, P
     pairing = find_pairs(images, masks)
     assert [pair.key for pair in pairing.pairs] == ["a", "b"] and not pairing.unpaired_images
     of_images, of_masks = pairing.unread
-    assert of_images.counts == ((".heic", 2), (".nii.gz", 1), (".gif", 1), (".mp4", 1))
     assert str(of_images).startswith("5 files are not read: .heic (2), .nii.gz (1), .gif (1), .mp4 (1), for example")
     assert of_images.cure == "Convert them to JPEG, as with `magick c.heic c.jpg`."
-    assert of_masks.counts == ((".jpg", 1),) and "class numbers" in of_masks.cure
+    assert str(of_masks).startswith("1 file is not read: .jpg (1)") and "class numbers" in of_masks.cure
 
 
 @pytest.mark.parametrize("name", ["a", "a.jpg ", "a.jpg_large", "a.jpg~"])
@@ -277,7 +276,7 @@ def test_images_to_predict_that_are_named_as_masks_are_told(tmp_path: Path, capl
     touch(tmp_path, "a.jpg", "a_mask.png", "b.jpg", "b_mask.png", "c.jpg")
     assert len(list_images([tmp_path])) == 5
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}: 2 of 5 pictures are named as masks of others, for example a_mask.png. They are read like all "
+        f"{tmp_path}: 2 of 5 images are named as masks of others, for example a_mask.png. They are read like all "
         "others: give a folder without them if that is not wanted."
     ]
     caplog.clear()
@@ -297,7 +296,7 @@ def test_objects_in_s3_pair_by_the_same_rules(monkeypatch: pytest.MonkeyPatch) -
     assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [
         (f"s3://bucket/data/{stem}.jpg", f"s3://bucket/data/{stem}_mask.png") for stem in "ab"
     ]
-    assert [unread.counts for unread in pairing.unread] == [((".heic", 1),)]
+    assert ["1 file is not read: .heic (1)" in str(unread) for unread in pairing.unread] == [True]
     assert list_images([one / "b.jpg"]) == [("b", S3Blob("bucket", "data/b.jpg"))]
     keys[1:4:2] = ["data/masks/a.png", "data/masks/b.png"]
     assert len(find_pairs(one, one / "masks").pairs) == 2

@@ -1,11 +1,9 @@
-"""The words by which people and tools tell images from masks in the names of files and folders.
-
-Knows vocabulary, and how a name falls into words. Refuses to pair anything.
-"""
+"""The words by which people and tools tell images from masks in the names of files and folders."""
 
 import re
 import unicodedata
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 _IMAGE: Final = re.compile(
@@ -35,20 +33,25 @@ class Rank(IntEnum):
     MASK = 2
 
 
+@lru_cache(1 << 17)
 def fold(name: str) -> str:
     """A name without the differences between systems: letter case, and how accented letters are composed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def parts(name: str) -> list[str]:
-    """A name as runs of letters, runs of digits and single separators; together they are the name."""
-    return _PARTS.findall(name)
+@lru_cache(1 << 17)
+def parts(name: str) -> tuple[str, ...]:
+    """A folded name as numbers, single separators and words, of which compounds are two; together they are the name."""
+    found: list[str] = []
+    for part in _PARTS.findall(name):
+        compound = None if _says_kind(part) else _COMPOUND.fullmatch(part)
+        found += compound.groups() if compound else [part]
+    return tuple(found)
 
 
 def rank_of_mask(word: str) -> Rank:
     """How likely a word, such as `_mask`, is to mark masks."""
-    words = _words(word)
-    if any(_NO_MASK.fullmatch(each) for each in words):
+    if any(_NO_MASK.fullmatch(each) for each in _words(word)):
         return Rank.OTHER
     return Rank.MASK if is_mask_word(word) else Rank.UNKNOWN
 
@@ -64,18 +67,8 @@ def is_image_word(word: str) -> bool:
 
 
 def says_only_kind(word: str) -> bool:
-    """Whether nothing in a word tells one picture from another: it is made of words for images, masks and the like."""
+    """Whether a word is made of words for images, masks and the like alone, and tells no image from the next."""
     return all(_says_kind(each) or _NO_MASK.fullmatch(each) for each in _words(word))
-
-
-def may_part(name: str, cut: int) -> bool:
-    """Whether a name may fall into two there: no number is cut, and no word unless one part of it is a mask's."""
-    before, after = name[:cut], name[cut:]
-    if not before or not after or (before[-1].isdigit() and after[0].isdigit()):
-        return False
-    if not (before[-1].isalpha() and after[0].isalpha()):
-        return True
-    return bool(_MASK.fullmatch(parts(before)[-1]) or _MASK.fullmatch(parts(after)[0]))
 
 
 def folder_identity(folder: str) -> str:
@@ -84,7 +77,7 @@ def folder_identity(folder: str) -> str:
     return "/".join(filter(None, kept))
 
 
-def folder_side(folder: str) -> str:
+def folder_kind(folder: str) -> str:
     """`mask`, `image` or nothing: what the names in a folder's path say of the files in it."""
     if is_mask_word(folder):
         return "mask"
@@ -101,14 +94,11 @@ def _says_kind(word: str) -> bool:
     return bool(_IMAGE.fullmatch(word) or _MASK.fullmatch(word))
 
 
-def _words(name: str) -> list[str]:
-    """The words and numbers of a name, folded; compounds such as `leftImg8bit` are one, `trainannot` is two."""
+@lru_cache(1 << 12)
+def _words(name: str) -> tuple[str, ...]:
+    """The words and numbers of a name, folded; known ones such as `leftImg8bit` are one, compounds are two."""
     found: list[str] = []
-    for compound in filter(None, re.split(r"[\W_]+", name)):
-        if _says_kind(fold(compound)):
-            found.append(fold(compound))
-            continue
-        for part in (fold(part) for piece in _CAMEL.split(compound) for part in parts(piece)):
-            split = None if _says_kind(part) else _COMPOUND.fullmatch(part)
-            found += split.groups() if split else [part]
-    return found
+    for piece in filter(None, re.split(r"[\W_]+", name)):
+        whole = fold(piece)
+        found += [whole] if _says_kind(whole) else [part for word in _CAMEL.split(piece) for part in parts(fold(word))]
+    return tuple(found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from segwright.data.file_words import folder_identity, folder_side
+from segwright.data.file_words import folder_identity, folder_kind
 from segwright.errors import DataError
 from segwright.storage import list_folder
 
@@ -50,7 +50,7 @@ def find_layout(root: Path) -> Layout | None:
     for folder in _folders(root, _DEPTH):
         path = folder.relative_to(root).as_posix()
         if split := _SPLIT_OF.get(folder_identity(path)):
-            slots[split, folder_side(path)].append(folder)
+            slots[split, folder_kind(path)].append(folder)
     held_out = "validation" if any(split == "validation" for split, _ in slots) else "test"
     train, validation = _images_and_masks(slots, "train"), _images_and_masks(slots, held_out)
     if train is None or validation is None:
@@ -71,7 +71,7 @@ def undivided(root: Path) -> str:
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for folder in list_folder(root)[1]:
         if not folder_identity(folder.name):
-            kinds[folder_side(folder.name)].append(folder.name)
+            kinds[folder_kind(folder.name)].append(folder.name)
     if not kinds["image"] or not kinds["mask"]:
         return ""
     there = f" {kinds['image'][0]} and {kinds['mask'][0]} are there"

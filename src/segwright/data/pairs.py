@@ -44,7 +44,6 @@ class Pairing:
     assumed: tuple[str, ...] = ()
     """A sentence for each assumption by which files were paired whose paths are not equal."""
     unread: tuple[UnreadFiles, ...] = ()
-    """What lies beside the images and masks and looks like a picture."""
 
 
 def read_pair(

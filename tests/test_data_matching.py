@@ -1,6 +1,6 @@
 import string
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from segwright.data.mask_names import match_in_one_folder, match_names
-from segwright.data.naming import Name
+from segwright.data import matching
+from segwright.data.matching import Match, Name
 from segwright.errors import DataError
 
 IMAGES, MASKS = (".jpg", ".png", ".tif"), (".png", ".tif", ".gif")
@@ -20,6 +20,21 @@ def name(path: str) -> Name:
     pure = PurePosixPath(path)
     folder = "" if str(pure.parent) == "." else str(pure.parent)
     return Name(folder, pure.name.removesuffix(pure.suffix), pure.suffix)
+
+
+def match_names(images: list[Name], masks: list[Name]) -> Match:
+    """Names in two folders; the numbers of masks begin with 0."""
+    count = len(images)
+    match = matching.match_names([*images, *masks], range(count), range(count, count + len(masks)))
+    return Match(tuple((image, mask - count) for image, mask in match.pairs), match.assumed)
+
+
+def match_in_one_folder(files: list[Name], image_endings: Collection[str], mask_endings: Collection[str]) -> Match:
+    images, masks = (
+        [number for number, one in enumerate(files) if one.ending in endings]
+        for endings in (image_endings, mask_endings)
+    )
+    return matching.match_names(files, images, masks)
 
 
 def drawn(*patterns: str) -> list[Name]:

@@ -1,0 +1,396 @@
+"""Which image each mask belongs to, by names alone.
+
+A naming is the word that images have in their names and the one that masks have. Names without their words are cores,
+and equal cores pair: in equal folders, in folders that differ only by words for images and masks, and across all
+folders where these tell no files apart. Of the namings that the files suggest, the likeliest that explains enough of
+them is taken.
+"""
+
+import random
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from typing import Final, NamedTuple
+
+from segwright.data.file_words import (
+    Rank,
+    fold,
+    folder_identity,
+    folder_kind,
+    is_image_word,
+    is_mask_word,
+    parts,
+    rank_of_mask,
+    says_only_kind,
+)
+from segwright.errors import DataError
+from segwright.wording import counted, listed
+
+_SAMPLED: Final = 200  # names from which namings are guessed; all names are then tried with them
+_MOST_NAMINGS: Final = 12
+_LONGEST_INSIDE: Final = 6  # parts of a word inside of names
+_SOME: Final = 0.25  # of what can pair does so by a word for masks that says more than that
+_NEARLY_ALL: Final = 0.75  # of what can pair does so by an unknown word
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Name(NamedTuple):
+    """The name of a file below its channel."""
+
+    folder: str
+    """Its folder with forward slashes, empty for the channel itself."""
+    stem: str
+    """Its name without the ending."""
+    ending: str
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.file}" if self.folder else self.file
+
+    @property
+    def file(self) -> str:
+        """Its name with the ending."""
+        return self.stem + self.ending
+
+
+@dataclass(frozen=True)
+class Match:
+    """Pairs of (number of the image, number of the mask), and a sentence for each assumption that made some."""
+
+    pairs: Pairs
+    assumed: tuple[str, ...] = ()
+
+
+def match_names(names: Sequence[Name], images: Iterable[int], masks: Iterable[int]) -> Match:
+    """Pair those of some names that may be images with those that may be masks, by their numbers.
+
+    In one folder of both a name may be either, unless a sub-folder says which. Equal names pair, and what is left by a
+    word that says mask; or all names by one word that explains more. Raises DataError where several masks would belong
+    to one image, or two words are as good.
+    """
+    files = _Files(names, images, masks)
+    equal = files.matched(_EQUAL)
+    if files.is_complete(equal):
+        return files.described(equal)
+    believed = [one for one in map(files.matched, files.candidates()) if files.is_believed(one)]
+    best = max(believed, key=files.merit, default=equal)
+    if equal.paired_masks <= best.paired_masks and (best.naming.says_mask or len(best.pairs) > len(equal.pairs)):
+        files.check_best(best, believed)
+        return files.described(best)
+    if not equal.pairs:
+        anywhere = files.matched(_EQUAL, everywhere=True)
+        are_counted = len({re.sub(r"\d+", "", names[image].stem) for image in files.images}) == 1
+        return files.described(anywhere) if files.is_complete(anywhere) and not are_counted else Match(())
+    files.check_several(equal, [equal, *files.second_masks(equal)])
+    left = _Files(names, files.images - equal.files, files.masks - equal.files, files.flat)
+    named = max(filter(left.is_believed, left.by_mask_words()), key=left.merit, default=None)
+    first, rest = files.described(equal), left.described(named) if named else Match(())
+    return Match(first.pairs + rest.pairs, first.assumed + rest.assumed)
+
+
+@dataclass(frozen=True)
+class _Naming:
+    """An assumption: names agree without the word that images have, and without the one that masks have."""
+
+    image_word: str = ""
+    mask_word: str = ""
+    keeps_ending: bool = False
+    """Whether the image's ending is part of the mask's name, as in `a.jpg.png`."""
+    inside: bool = False
+    """Whether the words may stand inside of names, as in `town_rgb_01`."""
+
+    def __str__(self) -> str:
+        if self.image_word:
+            return f'"{self.image_word}" in images, "{self.mask_word}" in masks'
+        return f'"{self.mask_word}"' if self.mask_word else "nothing"
+
+    @property
+    def likelihood(self) -> tuple[Rank, bool]:
+        """How likely the word of masks, or the only one, marks its kind, and whether nothing is unknown in images."""
+        known = is_image_word(self.image_word)
+        rank = rank_of_mask(self.mask_word) if self.mask_word else Rank.MASK if known else Rank.UNKNOWN
+        return rank, known or not self.image_word
+
+    @property
+    def says_mask(self) -> bool:
+        """Whether it tells masks by a known word."""
+        return self.likelihood[0] is Rank.MASK
+
+    @property
+    def plainness(self) -> tuple[int, int, bool]:
+        """Orders namings that explain the same masks: the likeliest and shortest first."""
+        return -self.likelihood[0], len(self.image_word + self.mask_word), self.inside
+
+    def image_core(self, name: Name) -> str | None:
+        """What an image's name has in common with its mask's, folded; None where it lacks the word."""
+        return _without(name.file if self.keeps_ending else name.stem, self.image_word, self.inside)
+
+    def mask_core(self, name: Name) -> str | None:
+        """The same of a mask."""
+        return _without(name.stem, self.mask_word, self.inside)
+
+    def describe(self, image: Name, mask: Name) -> str:
+        """The assumption as a sentence; words are written as in an example."""
+        image_word, mask_word = _as_written(self.image_word, image.stem), _as_written(self.mask_word, mask.stem)
+        if image_word and mask_word:
+            return f'images and masks have the same names without "{image_word}" in images and "{mask_word}" in masks'
+        if image_word:
+            return f'images are named as their masks plus "{image_word}"'
+        ending = ", ending included" + ("," if mask_word else "") if self.keeps_ending else ""
+        return f"masks are named as their images{ending}" + (f' plus "{mask_word}"' if mask_word else "")
+
+
+_EQUAL: Final = _Naming()
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """What a naming pairs."""
+
+    naming: _Naming
+    steps: tuple[Pairs, Pairs, Pairs]
+    """Pairs by names that are equal to the letter, by cores in equal folders, and across folders of different names."""
+    masks: int
+    """How many files may be masks by this naming."""
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """All pairs, by the number of the image."""
+        return tuple(sorted(chain(*self.steps)))
+
+    @property
+    def paired_masks(self) -> set[int]:
+        """The masks in pairs."""
+        return {mask for _, mask in self.pairs}
+
+    @cached_property
+    def files(self) -> set[int]:
+        """The files in pairs."""
+        return {number for pair in self.pairs for number in pair}
+
+
+class _Files:
+    """Files to be paired, by their numbers."""
+
+    def __init__(
+        self, names: Sequence[Name], images: Iterable[int], masks: Iterable[int], flat: bool | None = None
+    ) -> None:
+        self.names, self.images, self.masks = names, set(images), set(masks)
+        if self.images & self.masks:
+            kinds = {number: folder_kind(names[number].folder) for number in self.images | self.masks}
+            self.images = {number for number in self.images if kinds[number] != "mask"}
+            self.masks = {number for number in self.masks if kinds[number] != "image"}
+        self.one_folder = bool(self.images & self.masks)
+        self.possible = len(self.images | self.masks) / 2 if self.one_folder else min(len(self.images), len(self.masks))
+        folders = [{names[number].folder for number in some} for some in (self.images, self.masks)]
+        self.flat = any(not any(map(folder_identity, some)) for some in folders) if flat is None else flat
+        """Whether no sub-folder tells files of one kind from each other: then names alone do."""
+
+    def matched(self, naming: _Naming, everywhere: bool = False) -> _Matched:
+        """What a naming pairs, in each step where a core is unique on both sides."""
+        names = self.names
+        images, masks = self.divided(naming)
+        cores = (
+            {i: core for i in images if (core := naming.image_core(names[i])) is not None},
+            {i: core for i in masks if (core := naming.mask_core(names[i])) is not None},
+        )
+        marked = len(cores[1])
+        to_the_letter = _pair_up(cores, lambda i, _: names[i][:2]) if naming == _EQUAL else ()
+        folded = _pair_up(cores, lambda i, core: (fold(names[i].folder), core))
+        across = _pair_up(cores, lambda i, core: (folder_identity(names[i].folder), core))
+        if everywhere or self.flat:
+            across += _pair_up(cores, lambda _, core: core)
+        return _Matched(naming, (to_the_letter, folded, across), marked)
+
+    def divided(self, naming: _Naming) -> tuple[set[int], set[int]]:
+        """The images and the masks by a naming, of which no file is both."""
+        marked = self.masks
+        if naming.mask_word:
+            marked = {i for i in self.masks if naming.mask_core(self.names[i]) is not None}
+        elif naming.image_word:
+            marked = self.masks - {i for i in self.images if naming.image_core(self.names[i]) is not None}
+        elif naming.keeps_ending:
+            cores = {naming.image_core(self.names[i]) for i in self.images}
+            marked = {i for i in self.masks if naming.mask_core(self.names[i]) in cores}
+        return self.images - marked, marked
+
+    def candidates(self) -> list[_Naming]:
+        """Namings that hold for some masks: words that they add to names of images and, unless most add one that says
+        mask, words that images have and masks have not, or each their own.
+        """
+        found = self.suggested({""})
+        most = min(len(self.masks), _SAMPLED) / 2
+        if not any(naming.says_mask and len(some) >= most for naming, some in found.items()):
+            own = self.suggested({word for word in self.common_words(self.images) if not is_mask_word(word)})
+            mask_words = self.common_words(self.masks) | {""}
+            found |= {naming: some for naming, some in own.items() if naming.mask_word in mask_words}
+        same: defaultdict[frozenset[int], list[_Naming]] = defaultdict(list)
+        for naming, some in found.items():
+            same[frozenset(some)].append(naming)
+        plainest = {min(namings, key=lambda one: one.plainness): len(some) for some, namings in same.items()}
+        return sorted(plainest, key=lambda one: (one.likelihood, plainest[one]), reverse=True)[:_MOST_NAMINGS]
+
+    def by_mask_words(self) -> list[_Matched]:
+        """What words that say mask pair where masks add them to the names of images."""
+        return [self.matched(naming) for naming in self.suggested({""}) if naming.says_mask]
+
+    def suggested(self, image_words: Set[str]) -> dict[_Naming, set[int]]:
+        """Namings with one of some words for images by which any mask of a sample has an image, and these masks."""
+        cores: defaultdict[str, set[_Naming]] = defaultdict(set)
+        for name in (self.names[image] for image in self.images):
+            if "" in image_words:
+                cores[fold(name.file)].add(_Naming(keeps_ending=True))
+            for word in image_words:
+                for naming in (_Naming(word), _Naming(word, inside=True)):
+                    if (core := naming.image_core(name)) is not None:
+                        cores[core].add(naming)
+                        break
+        found: defaultdict[_Naming, set[int]] = defaultdict(set)
+        for mask in _sample(self.masks):
+            for core, word, inside in _variants(self.names[mask].stem):
+                for naming in cores.get(core, ()):
+                    known = not word or not naming.image_word or is_image_word(naming.image_word) or is_mask_word(word)
+                    if (known and word != naming.image_word) or (naming.keeps_ending and not word):
+                        found[replace(naming, mask_word=word, inside=inside or naming.inside)].add(mask)
+        return found
+
+    def common_words(self, files: Set[int]) -> set[str]:
+        """Words in the names of some files that say only what these are, or that nearly all of several names have."""
+        stems = {fold(self.names[number].stem) for number in _sample(files)}
+        seen = Counter(word for stem in stems for word in {word for _, word, _ in _variants(stem)})
+        enough = max(2, _NEARLY_ALL * len(stems))
+        return {
+            word for word, count in seen.items() if _has_letters(word) and (count >= enough or says_only_kind(word))
+        }
+
+    def is_complete(self, one: _Matched) -> bool:
+        """Whether every file is in a pair."""
+        return len(one.files) == len(self.images | self.masks)
+
+    def is_believed(self, one: _Matched) -> bool:
+        """Whether a naming explains enough. In one folder only a word for masks may tell files of equal endings apart:
+        `a_flip.png` is an image made from `a.png`.
+        """
+        naming, pairs = one.naming, len(one.pairs)
+        words = naming.image_word + naming.mask_word
+        if naming.says_mask and says_only_kind(re.sub(r"\d", "", words)):
+            return 0 < min(self.possible, one.masks) <= 2 * pairs
+        if not _has_letters(naming.mask_word) and not naming.keeps_ending and not naming.says_mask:
+            return not self.one_folder and self.is_complete(one) and pairs > 1
+        if self.one_folder and not naming.says_mask:
+            images, masks = ({self.names[i].ending.lower() for i in some} for some in self.divided(naming))
+            if not images.isdisjoint(masks):
+                return False
+        return pairs > 0 and pairs >= (_SOME if naming.says_mask else _NEARLY_ALL) * self.possible
+
+    def merit(self, one: _Matched) -> tuple[bool, tuple[Rank, bool], int, int]:
+        """How good an explanation is: one of all files is better than any likely word."""
+        length = len(one.naming.image_word + one.naming.mask_word)
+        return self.is_complete(one), one.naming.likelihood, len(one.pairs), -length
+
+    def check_best(self, best: _Matched, believed: Sequence[_Matched]) -> None:
+        """Raise DataError where other namings are as likely and pair masks that the best one leaves over."""
+        alike = [one for one in believed if one.naming.likelihood == best.naming.likelihood]
+        rivals = [best, *(one for one in alike if not one.paired_masks <= best.files)]
+        self.check_several(best, rivals)
+        if len(best.pairs) < _NEARLY_ALL * len({image for rival in rivals for image, _ in rival.pairs}):
+            raise DataError(f"masks are named in several ways, none of which holds for all: {_words_of(rivals)}.")
+        self.check_several(best, [best, *self.second_masks(best)])
+
+    def second_masks(self, best: _Matched) -> list[_Matched]:
+        """What words that say mask pair of what the best naming leaves over with images that have a mask already, such
+        as `x_mask_1.png` beside `x_mask.png`.
+        """
+        images = [image for image, _ in best.pairs]
+        return _Files(self.names, images, self.masks - best.files, flat=False).by_mask_words()
+
+    def check_several(self, best: _Matched, rivals: Sequence[_Matched]) -> None:
+        """Raise DataError where a rival pairs images that have a mask already with masks that are left over."""
+        mask_of, files = dict(best.pairs), best.files
+        for rival in rivals:
+            several = [(image, mask) for image, mask in rival.pairs if mask not in files and image in mask_of]
+            if several:
+                image, mask = several[0]
+                raise DataError(
+                    f"{counted(len(several), 'image has', 'images have')} several masks: {self.names[image]} has "
+                    f"{self.names[mask_of[image]]} and {self.names[mask]}. What masks add to the names of images: "
+                    f"{_words_of(rivals)}. A mask holds all classes of its image: merge them into one, or leave only "
+                    "those that count in the folder."
+                )
+
+    def described(self, one: _Matched) -> Match:
+        """The pairs, with a sentence for each thing that was assumed."""
+        same, assumed = one.naming == _EQUAL, []
+        for pairs, what in (
+            (one.pairs if self.one_folder or not same else (), ""),
+            (one.steps[1] if same else (), "letter case and Unicode form of names are passed over"),
+            (one.steps[2], "files in sub-folders of different names are paired by their own names"),
+        ):
+            if pairs:
+                image, mask = (self.names[number] for number in pairs[0])
+                what = what or one.naming.describe(image, mask)
+                assumed.append(f"{what} ({counted(len(pairs), 'pair')}, for example {image} with {mask})")
+        return Match(one.pairs, tuple(assumed))
+
+
+def _pair_up(cores: tuple[dict[int, str], dict[int, str]], key: Callable[[int, str], object]) -> Pairs:
+    """Pair the images and masks whose key is equal and unique on both sides, and take their cores out."""
+    by_key: tuple[defaultdict[object, list[int]], ...] = (defaultdict(list), defaultdict(list))
+    for index, some in zip(by_key, cores, strict=True):
+        for number, core in some.items():
+            index[key(number, core)].append(number)
+    both = ((some, by_key[1].get(one, ())) for one, some in by_key[0].items())
+    pairs = tuple((images[0], masks[0]) for images, masks in both if len(images) == len(masks) == 1)
+    for image, mask in pairs:
+        del cores[0][image], cores[1][mask]
+    return pairs
+
+
+def _variants(stem: str) -> Iterator[tuple[str, str, bool]]:
+    """The cores that a name may have, each with the word that it leaves out, and whether that stands inside, where a
+    word has to say nothing but what the file is.
+    """
+    tokens = parts(fold(stem))
+    yield "".join(tokens), "", False
+    for cut in range(1, len(tokens)):
+        before, after = "".join(tokens[:cut]), "".join(tokens[cut:])
+        yield before, after, False
+        yield after, before, False
+        for last in range(cut + 1, min(cut + _LONGEST_INSIDE, len(tokens) - 1) + 1):
+            word = "".join(tokens[cut:last])
+            if _has_letters(word) and says_only_kind(word):
+                yield before + "".join(tokens[last:]), word, True
+
+
+def _without(name: str, word: str, inside: bool) -> str | None:
+    """A name, folded, without a word at its end, at its start or, if wanted, inside; None where it has not got it."""
+    tokens, wanted = parts(fold(name)), parts(word)
+    last = len(tokens) - len(wanted)
+    starts = (last, 0, *range(last - 1, 0, -1)) if inside else (last, 0)
+    for first in starts if last > 0 else ():
+        if tokens[first : first + len(wanted)] == wanted:
+            return "".join(tokens[:first] + tokens[first + len(wanted) :])
+    return None
+
+
+def _has_letters(word: str) -> bool:
+    return any(map(str.isalpha, word))
+
+
+def _sample(files: Set[int]) -> list[int]:
+    return random.Random(0).sample(sorted(files), min(len(files), _SAMPLED))
+
+
+def _words_of(found: Iterable[_Matched]) -> str:
+    return listed([f"{word} ({pairs})" for word, pairs in {str(one.naming): len(one.pairs) for one in found}.items()])
+
+
+def _as_written(word: str, name: str) -> str:
+    """A folded word as a name writes it."""
+    place = fold(name).find(word)
+    plain = unicodedata.normalize("NFC", name)
+    return plain[place : place + len(word)] if word and len(plain) == len(fold(name)) else word
