@@ -34,7 +34,9 @@ _SAMPLED: Final = 200  # names from which namings are guessed; all names are the
 _MOST_NAMINGS: Final = 12
 _LONGEST_INSIDE: Final = 6  # parts of a word inside of names
 _SOME: Final = 0.25  # of what can pair does so by a word for masks that says more than that
-_NEARLY_ALL: Final = 0.75  # of what can pair does so by an unknown word
+_MOST: Final = 0.75  # of what can pair does so by an unknown word
+_NEARLY_ALL: Final = 0.9  # of the images that any likely naming pairs are paired by the best
+_COMMON: Final = 0.3  # of names have a word that says more than the kind, where masks do not just add it
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -121,9 +123,9 @@ class _Naming:
         return self.likelihood[0] is Rank.MASK
 
     @property
-    def plainness(self) -> tuple[int, int, bool]:
-        """Orders namings that explain the same masks: the likeliest and shortest first."""
-        return -self.likelihood[0], len(self.image_word + self.mask_word), self.inside
+    def goodness(self) -> tuple[Rank, bool, int, bool]:
+        """Orders namings that explain the same masks: the likeliest and shortest is best."""
+        return *self.likelihood, -len(self.image_word + self.mask_word), not self.inside
 
     def image_core(self, name: Name) -> str | None:
         """What an image's name has in common with its mask's, folded; None where it lacks the word."""
@@ -231,8 +233,8 @@ class _Files:
         same: defaultdict[frozenset[int], list[_Naming]] = defaultdict(list)
         for naming, some in found.items():
             same[frozenset(some)].append(naming)
-        plainest = {min(namings, key=lambda one: one.plainness): len(some) for some, namings in same.items()}
-        return sorted(plainest, key=lambda one: (one.likelihood, plainest[one]), reverse=True)[:_MOST_NAMINGS]
+        best = {max(namings, key=lambda one: one.goodness): len(some) for some, namings in same.items()}
+        return sorted(best, key=lambda one: (one.likelihood, best[one]), reverse=True)[:_MOST_NAMINGS]
 
     def by_mask_words(self) -> list[_Matched]:
         """What words that say mask pair where masks add them to the names of images."""
@@ -259,10 +261,10 @@ class _Files:
         return found
 
     def common_words(self, files: Set[int]) -> set[str]:
-        """Words in the names of some files that say only what these are, or that nearly all of several names have."""
+        """Words in the names of some files that say only what these are, or that many have."""
         stems = {fold(self.names[number].stem) for number in _sample(files)}
         seen = Counter(word for stem in stems for word in {word for _, word, _ in _variants(stem)})
-        enough = max(2, _NEARLY_ALL * len(stems))
+        enough = max(2, _COMMON * len(stems))
         return {
             word for word, count in seen.items() if _has_letters(word) and (count >= enough or says_only_kind(word))
         }
@@ -285,7 +287,7 @@ class _Files:
             images, masks = ({self.names[i].ending.lower() for i in some} for some in self.divided(naming))
             if not images.isdisjoint(masks):
                 return False
-        return pairs > 0 and pairs >= (_SOME if naming.says_mask else _NEARLY_ALL) * self.possible
+        return pairs > 0 and pairs >= (_SOME if naming.says_mask else _MOST) * self.possible
 
     def merit(self, one: _Matched) -> tuple[bool, tuple[Rank, bool], int, int]:
         """How good an explanation is: one of all files is better than any likely word."""
