@@ -87,7 +87,7 @@ def test_lists_of_other_things_are_passed_over_in_silence(tmp_path: Path, caplog
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("classes.txt", "car\ntree\n", "--class-names"),
+        ("classes.txt", "car\ntree\n", "give it as class_names"),
         ("class_dict.csv", "name,r,g,b\nsky,1,2,3\n", "import-data colours"),
         ("labelmap.txt", "# label:color_rgb:parts:actions\ncar:200,60,60::\n", "import-data colours"),
         ("_classes.csv", "id,name\n0,a\n0,b\n", "mapped twice"),

@@ -56,7 +56,7 @@ def test_folders_as_tools_write_them(tmp_path: Path, names: tuple[str, ...], cha
     layout = find_layout(tmp_path)
     assert layout is not None
     assert tuple(layout.channels.values()) == tuple(tmp_path / channel for channel in channels)
-    assert ("test is not used" in layout.told) == ("test" in names and "test" not in channels)
+    assert ("test is not used" in layout.description) == ("test" in names and "test" not in channels)
 
 
 @pytest.mark.parametrize("names", [("train",), ("images", "masks"), ("train/images", "val/images"), ("p1", "p2"), ()])
@@ -67,7 +67,7 @@ def test_other_folders_are_no_layout(tmp_path: Path, names: tuple[str, ...]) -> 
 
 def test_two_folders_for_one_channel_are_refused(tmp_path: Path) -> None:
     folders(tmp_path, "train", "train_masks", "train_labels", "val", "val_masks")
-    with pytest.raises(DataError, match=r"could hold the masks for train: .*train_labels, .*train_masks.*--train DIR"):
+    with pytest.raises(DataError, match=r"could hold the masks for train: .*train_labels, .*train_masks.*a location each"):
         find_layout(tmp_path)
 
 

@@ -166,7 +166,7 @@ def test_a_fifo_that_goes_while_it_is_opened_leaves_no_closed_descriptor(
 
 def test_other_passes_that_lie_there_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "train_3")
-    with pytest.raises(DataError, match=r"train_0 did not appear .* there is train_3: whoever writes must begin anew"):
+    with pytest.raises(DataError, match=r"train_0 did not appear .* there is train_3: its writer must begin anew"):
         FifoStream(tmp_path / "train", patience=0.2).first_pairs()
     os.mkfifo(tmp_path / "train_0")
     with pytest.raises(DataError, match="train_0 was not written to"):

@@ -12,15 +12,24 @@ from typing import Final, Literal
 from segwright.data.class_tables import ClassTable, find_class_table
 from segwright.data.folders import CHANNELS, find_pairs
 from segwright.data.layouts import find_layout, undivided
-from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs, read_lines
+from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs, read_lines, referred
 from segwright.data.pairs import Pairing
 from segwright.data.pipe_mode import FifoStream
 from segwright.data.recordio_files import RECORD_SUFFIX, record_pairs
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.formats.manifest import resolve_reference
 from segwright.labels import LabelMap, parse_class_names
-from segwright.storage import Cache, Location, S3Location, is_file, is_folder, list_folder, open_blob, parse_location
+from segwright.storage import (
+    Cache,
+    FileBlob,
+    Location,
+    S3Location,
+    entries,
+    is_file,
+    is_folder,
+    open_blob,
+    parse_location,
+)
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -231,9 +240,8 @@ def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Pat
         return True
     base = folder.resolve()
     lines, names = read_lines(file, attributes)
-    for line in lines:
-        image = resolve_reference(line.attributes.get(names.image), base, f"{file}, line {line.number}, {names.image}")
-        if isinstance(image, Path) and image.is_file() and image.resolve().is_relative_to(base):
+    for image in (referred(line, names.image, file) for line in lines):
+        if isinstance(image, FileBlob) and image.path.is_file() and image.path.resolve().is_relative_to(base):
             return True
     return not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
 
@@ -254,7 +262,7 @@ def _from_layout(root: Path) -> Mapping[str, Location]:
             f"Missing below {root}: folders of masks, such as train_annotation and validation_annotation; and masks "
             f"do not lie beside their images either. {error}"
         ) from None
-    logger.info("%s has no folders train_annotation and validation_annotation: %s", root, layout.told)
+    logger.info("%s has no folders train_annotation and validation_annotation: %s", root, layout.description)
     return layout.channels
 
 

@@ -1,8 +1,4 @@
-"""The tables of classes that tools write beside masks, such as Roboflow's `_classes.csv`.
-
-Knows the names and columns of such files. Refuses to know colours: a table that has nothing else is named, and what
-reads it.
-"""
+"""The tables of classes that tools write beside masks, such as Roboflow's `_classes.csv`."""
 
 import csv
 import logging
@@ -49,13 +45,13 @@ class ClassTable:
 
 
 def find_class_table(folders: Sequence[Sequence[Location]], num_classes: int | None) -> ClassTable | None:
-    """The table beside the masks of any channel, whose folders are given; it is told, and why one is not used.
+    """The table beside the masks of any channel, whose folders are given; logged, and why one is not used.
 
     Raises LabelError where those of two channels differ.
     """
-    found = [table for places in folders if (table := _first_table(places)) is not None]
+    found = [table for some in folders if (table := _first_table(some)) is not None]
     if not found:
-        _tell_others([place for place in dict.fromkeys(chain(*folders)) if isinstance(place, Path)])
+        _log_others([folder for folder in dict.fromkeys(chain(*folders)) if isinstance(folder, Path)])
         return None
     table = max(found, key=lambda table: len(table.names))
     for other in found:
@@ -82,8 +78,7 @@ def find_class_table(folders: Sequence[Sequence[Location]], num_classes: int | N
 
 
 def parse_class_table(text: str, source: str) -> ClassTable | None:
-    """The table in a text with a header; None where no column, or more than one, may hold pixel values, or none holds
-    names.
+    """The table in a text with a header; None where not exactly one column holds pixel values, or none holds names.
 
     Where 255 has a name that says void, it stays ignored. Raises LabelError for a value or name that occurs twice, and
     where 0 has no name: nearly all masks hold it, and it would be ignored.
@@ -96,16 +91,15 @@ def parse_class_table(text: str, source: str) -> ClassTable | None:
     if len(rows) < 2:
         return None
     header = [re.sub(r"[\W_]", "", cell).casefold() for cell in rows[0]]
-    columns = {name: [row[place] if place < len(row) else "" for row in rows[1:]] for place, name in enumerate(header)}
-    numbers = [columns[name] for name in _VALUES if name in columns and all(map(_is_number, columns[name]))]
-    names = next(
-        (columns[name] for name in _NAMES if name in columns and not all(map(_is_number, columns[name]))), None
-    )
+    columns = {name: [row[index] if index < len(row) else "" for row in rows[1:]] for index, name in enumerate(header)}
+    numeric = {name for name, cells in columns.items() if all(map(_is_number, cells))}
+    numbers = [columns[name] for name in _VALUES if name in numeric]
+    names = next((columns[name] for name in _NAMES if name in columns.keys() - numeric), None)
     if len(numbers) != 1 or names is None:
         return None
     entries = sorted(zip(map(int, numbers[0]), names, strict=True))
     if entries[0][0] != 0:
-        raise LabelError(f"{source}: it gives the pixel value 0 no name; --class-names FILE takes a list of all names")
+        raise LabelError(f"{source}: it gives the pixel value 0 no name; class_names takes a file with all names")
     entries = [(value, name) for value, name in entries if not (value == IGNORE and name.casefold() in _VOID)]
     try:
         LabelMap(values=tuple((value, index) for index, (value, _) in enumerate(entries)))  # refuses repeated values
@@ -118,36 +112,35 @@ def _is_number(cell: str) -> bool:
     return cell.isascii() and cell.isdecimal() and len(cell) < 6
 
 
-def _first_table(places: Sequence[Location]) -> ClassTable | None:
+def _first_table(folders: Sequence[Location]) -> ClassTable | None:
     """The first table in some folders. In S3, where each look is a request, only the commonest is looked for."""
-    named = [place / name for place in places for name in (_TABLES[:1] if isinstance(place, S3Location) else _TABLES)]
-    return next((table for file in named if is_file(file) and (table := _read(file)) is not None), None)
+    for folder in folders:
+        for file in (folder / name for name in (_TABLES[:1] if isinstance(folder, S3Location) else _TABLES)):
+            if is_file(file):
+                try:
+                    table = parse_class_table(open_blob(file).read().decode("utf-8-sig"), str(file))
+                except (DataError, LabelError, UnicodeDecodeError) as error:
+                    logger.warning("%s is not used for class names: %s", file, error)
+                    continue
+                if table is not None:
+                    return table
+    return None
 
 
-def _read(file: Location) -> ClassTable | None:
-    try:
-        return parse_class_table(open_blob(file).read().decode("utf-8-sig"), str(file))
-    except (DataError, LabelError, UnicodeDecodeError) as error:
-        logger.warning("%s is not used for class names: %s", file, error)
-        return None
-
-
-def _tell_others(folders: Sequence[Path]) -> None:
-    """Say what would read a list of names or a table of colours, which does not tell pixel values."""
-    for file in (folder / name for folder in folders for name in _LISTS):
-        if file.is_file():
-            logger.info("%s is not used; if its lines are the classes 0, 1, 2, ...: --class-names %s", file, file)
-    for file in (folder / name for folder in folders for name in (*_TABLES, *_COLOURS)):
-        if file.is_file() and (file.name in _COLOURS or _COLOUR_COLUMNS.search(_first_line(file))):
+def _log_others(folders: Sequence[Path]) -> None:
+    """Log what would read a list of names or a table of colours, which name no pixel values."""
+    for file in (folder / name for folder in folders for name in (*_LISTS, *_TABLES, *_COLOURS)):
+        if not file.is_file():
+            continue
+        first_line = ""
+        with suppress(OSError), file.open(encoding="utf-8", errors="replace") as stream:
+            first_line = stream.readline(1000)
+        if file.name in _LISTS:
+            logger.info("%s is not used; give it as class_names if its lines are the classes 0, 1, 2, ...", file)
+        elif file.name in _COLOURS or _COLOUR_COLUMNS.search(first_line):
             logger.info(
-                "%s gives no pixel values and is not used; if masks are pictures in its colours: segwright import-data "
+                "%s gives no pixel values and is not used; if masks are images in its colours: segwright import-data "
                 "colours IMAGES --masks MASKS --colours %s",
                 file,
                 file,
             )
-
-
-def _first_line(file: Path) -> str:
-    with suppress(OSError), file.open(encoding="utf-8", errors="replace") as stream:
-        return stream.readline(1000)
-    return ""

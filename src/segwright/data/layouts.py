@@ -1,10 +1,6 @@
-"""Data folders as tools write them: `train` and `valid` with images and masks, in any of the usual orders.
-
-Knows words for splits, images and masks in the names of folders. Refuses to look at files.
-"""
+"""Data folders as other tools write them: `train` and `valid` with images and masks, in any of the usual orders."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,30 +9,26 @@ from segwright.data.file_words import folder_identity, folder_kind
 from segwright.errors import DataError
 from segwright.storage import list_folder
 
-_SPLITS: Final = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
+_SPLIT_OF: Final = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
-_SPLIT_OF: Final = {word: split for split, words in _SPLITS.items() for word in words}
-_DEPTH: Final = 2
-
-_Slots = Mapping[tuple[str, str], list[Path]]
 
 
 @dataclass(frozen=True)
 class Layout:
     """Which folder is which channel."""
 
-    channels: Mapping[str, Path]
-    told: str
+    channels: dict[str, Path]
+    description: str
     """The same as a sentence."""
 
     @property
     def side_by_side(self) -> list[Path]:
         """Folders that hold images and masks."""
-        sides = [(self.channels[split], self.channels[f"{split}_annotation"]) for split in ("train", "validation")]
-        return [images for images, masks in sides if images == masks]
+        masks = {self.channels[f"{split}_annotation"] for split in ("train", "validation")}
+        return [self.channels[split] for split in ("train", "validation") if self.channels[split] in masks]
 
 
 def find_layout(root: Path) -> Layout | None:
@@ -47,23 +39,27 @@ def find_layout(root: Path) -> Layout | None:
     for it. Raises DataError where several folders could be one channel.
     """
     slots: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
-    for folder in _folders(root, _DEPTH):
-        path = folder.relative_to(root).as_posix()
-        if split := _SPLIT_OF.get(folder_identity(path)):
-            slots[split, folder_kind(path)].append(folder)
-    held_out = "validation" if any(split == "validation" for split, _ in slots) else "test"
-    train, validation = _images_and_masks(slots, "train"), _images_and_masks(slots, held_out)
-    if train is None or validation is None:
-        return None
-    channels = {
-        "train": train[0],
-        "train_annotation": train[1],
-        "validation": validation[0],
-        "validation_annotation": validation[1],
-    }
-    told = [_told(split, *found) for split, found in (("train", train), ("validation", validation))]
-    unused = [str(folder) for (split, _), found in slots.items() for folder in found if split == "test" != held_out]
-    return Layout(channels, "; ".join(told) + (f"; {unused[0]} is not used" if unused else ""))
+    for top in entries(root)[1]:
+        for folder in (top, *entries(top)[1]):
+            path = folder.relative_to(root).as_posix()
+            if split := _SPLIT_OF.get(folder_identity(path)):
+                slots[split, folder_kind(path)].append(folder)
+    has_validation = any(split == "validation" for split, _ in slots)
+    channels: dict[str, Path] = {}
+    description = []
+    for channel, split in (("train", "train"), ("validation", "validation" if has_validation else "test")):
+        masks = _only(slots[split, "mask"], split, "masks")
+        images = _only(slots[split, "image"], split, "images") or _only(slots[split, ""], split, "images")
+        if images is None or (masks is None and slots[split, "image"]):
+            return None
+        channels |= {channel: images, f"{channel}_annotation": masks or images}
+        where = f"with the masks in {masks}" if masks else "with images and masks side by side"
+        description.append(f"{channel} is {images}{'' if masks else ','} {where}")
+    if has_validation and (
+        tests := [folder for (split, _), some in slots.items() for folder in some if split == "test"]
+    ):
+        description.append(f"{tests[0]} is not used")
+    return Layout(channels, "; ".join(description))
 
 
 def undivided(root: Path) -> str:
@@ -83,35 +79,10 @@ def undivided(root: Path) -> str:
     )
 
 
-def _told(split: str, images: Path, masks: Path) -> str:
-    if images == masks:
-        return f"{split} is {images}, with images and masks side by side"
-    return f"{split} is {images} with the masks in {masks}"
-
-
-def _images_and_masks(slots: _Slots, split: str) -> tuple[Path, Path] | None:
-    """The folders of a split, or None where one is missing."""
-    masks, images = _only(slots, split, "mask"), _only(slots, split, "image") or _only(slots, split, "")
-    if images is None:
-        return None
-    if masks is None:
-        return None if slots.get((split, "image")) else (images, images)
-    return images, masks
-
-
-def _only(slots: _Slots, split: str, kind: str) -> Path | None:
-    found = slots.get((split, kind), [])
-    if len(found) > 1:
-        listed = ", ".join(map(str, found))
+def _only(folders: list[Path], split: str, what: str) -> Path | None:
+    if len(folders) > 1:
         raise DataError(
-            f"Several folders could hold the {kind or 'image'}s for {split}: {listed}. Say which: --train DIR "
-            "--train-annotation DIR --validation DIR --validation-annotation DIR"
+            f"Several folders could hold the {what} for {split}: {', '.join(map(str, folders))}. Give train, "
+            "train_annotation, validation and validation_annotation a location each."
         )
-    return found[0] if found else None
-
-
-def _folders(root: Path, depth: int) -> Iterator[Path]:
-    """The folders below another, to some depth."""
-    for folder in list_folder(root)[1] if depth else []:
-        yield folder
-        yield from _folders(folder, depth - 1)
+    return folders[0] if folders else None

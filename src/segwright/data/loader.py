@@ -1,8 +1,7 @@
-"""From pairs of bytes to batches of integers, in the order of an epoch.
+"""Batches of integer crops in the order of an epoch, made in worker processes.
 
-Knows pairs, label maps and augmentation. Refuses to know networks, losses and devices: pixels leave as integers.
-All that is random about a sample is drawn from (seed, epoch, number of the pair), so that neither the number of
-workers nor the number of processes changes what a network sees.
+All that is random about a sample is drawn from (seed, epoch, number of the pair), so that neither the number of workers
+nor the number of processes changes what a network sees.
 """
 
 import logging
@@ -37,9 +36,9 @@ from segwright.storage import BytesBlob
 logger = logging.getLogger(__name__)
 
 _IN_FLIGHT: Final = 16  # objects that one worker fetches at a time
-_AFTER_SIGTERM: Final = 30  # seconds until a loader ends that was told to
+_AFTER_SIGTERM: Final = 30  # seconds until a worker that is asked to end does
 _SHARED_MEMORY: Final = Path("/dev/shm")
-_BATCHES_AHEAD: Final = 2  # that each loader prepares, as PyTorch has it
+_BATCHES_AHEAD: Final = 2  # that each worker prepares, as PyTorch has it
 _BATCHES_BESIDE: Final = 2  # one in the making, one in use
 
 
@@ -51,27 +50,24 @@ class Batch(NamedTuple):
     masks: Tensor
     """uint8 [B, H, W], class indices, 255 = ignore."""
     keys: tuple[str, ...]
-    """Which pairs these are, stand-ins left out."""
+    """Which pairs these are, padding samples left out."""
     skipped: tuple[str, ...] = ()
     """Why pairs of a stream were skipped, a sentence each."""
 
 
 class PairCheck(Protocol):
-    """What the pairs of a stream have to be, and the judgement of one that failed."""
+    """What the pairs of a stream have to be."""
 
     @property
     def num_classes(self) -> int:
         """How many classes there are."""
-        ...
 
     @property
     def form(self) -> PixelFormat:
-        """What the pixels of images are read as."""
-        ...
+        """What images are read as."""
 
     def why_skipped(self, pair: Pair, label_map: LabelMap) -> str:
         """Why a pair that failed is to be skipped. Raises DataError where it is to be refused."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class CropSettings:
     crop_size: int
     augment: bool = True
     padding: int = IGNORE
-    """The class of a crop's pixels outside the picture."""
+    """The class of a crop's pixels outside the image."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +97,7 @@ class LoaderSettings:
 
 
 def training_loader(
-    pairs: Sequence[Pair],
-    label_map: LabelMap,
-    crops: CropSettings,
-    settings: LoaderSettings,
-    form: PixelFormat = RGB,
+    pairs: Sequence[Pair], label_map: LabelMap, crops: CropSettings, settings: LoaderSettings, form: PixelFormat = RGB
 ) -> "TrainingLoader":
     """Make the loader of one process for pairs that were all checked before."""
     sampler = EpochSampler(
@@ -115,38 +107,38 @@ def training_loader(
 
 
 def stream_loader(
-    feed: BatchStream,
+    stream: BatchStream,
     expected: int,
     label_map: LabelMap,
     crops: CropSettings,
     settings: LoaderSettings,
-    passing: PairCheck,
+    check: PairCheck,
 ) -> "TrainingLoader":
-    """Make the loader of one process for a stream, which is said to hold `expected` pairs."""
-    dataset = _Crops(label_map, crops, settings.seed, passing.form, passing)
-    return TrainingLoader(dataset, StreamSampler(feed, expected, settings.batch_size), settings)
+    """Make the loader of one process for a stream of about `expected` pairs, which are checked where they fail."""
+    dataset = _Crops(label_map, crops, settings.seed, check.form, check)
+    return TrainingLoader(dataset, StreamSampler(stream, expected, settings.batch_size), settings)
 
 
 class StreamSampler(Sampler[list[SampleIndex[Pair]]]):
     """The shares of a stream's batches, as a loader takes them."""
 
-    def __init__(self, feed: BatchStream, expected: int, batch_size: int) -> None:
-        self._feed, self._expected, self._batch_size = feed, expected, batch_size
+    def __init__(self, stream: BatchStream, expected: int, batch_size: int) -> None:
+        self._stream, self._expected, self._batch_size = stream, expected, batch_size
         self.epoch = 0
         self.skip = 0
-        """Batches of the epoch that were worked off before."""
+        """Batches of the epoch that are done."""
 
     @property
     def count(self) -> int:
-        """How many pairs a pass holds: counted in the last one, else what was said."""
-        return self._expected if self._feed.pairs_seen is None else self._feed.pairs_seen
+        """How many pairs a pass holds: counted in the last one, else as expected."""
+        return self._expected if self._stream.pairs_seen is None else self._stream.pairs_seen
 
     def __iter__(self) -> Iterator[list[SampleIndex[Pair]]]:
-        return self._feed.batches(self.epoch, self.skip)
+        return self._stream.batches(self.epoch, self.skip)
 
     @property
     def remaining(self) -> int:
-        """How many visits the epoch still has, over all processes."""
+        """How many samples the epoch still has, over all processes."""
         return max(self.count - self.skip * self._batch_size, 0)
 
 
@@ -157,16 +149,16 @@ class TrainingLoader:
         self, dataset: "_Crops", sampler: EpochSampler[Pair] | StreamSampler, settings: LoaderSettings
     ) -> None:
         cores = available_cores() // settings.local_world_size or 1
-        processes = _that_fit(min(settings.workers, cores), dataset, settings)
+        workers = _that_fit(min(settings.workers, cores), dataset, settings)
         self._sampler = sampler
         self.skipped: list[str] = []
-        """Why pairs of a stream were skipped, since whoever reads this has emptied it."""
+        """Why pairs of a stream were skipped, since the caller has emptied it."""
         self._loader: DataLoader[Batch] = DataLoader(
-            _as_dataset(dataset),
+            dataset,
             batch_sampler=sampler,
             collate_fn=_collate,
-            num_workers=processes,
-            persistent_workers=processes > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
             pin_memory=settings.pin_memory,
             # Its own, or the loader would draw from the one that dropout draws from.
@@ -178,8 +170,8 @@ class TrainingLoader:
         """How many pairs there are, as far as that is known."""
         return self._sampler.count
 
-    def visits(self, epoch: int, skip: int = 0) -> int:
-        """How many pairs one epoch visits after its first `skip` batches, over all processes."""
+    def samples(self, epoch: int, skip: int = 0) -> int:
+        """How many samples one epoch has after its first `skip` batches, over all processes."""
         self._sampler.epoch, self._sampler.skip = epoch, skip
         return self._sampler.remaining
 
@@ -194,21 +186,20 @@ class TrainingLoader:
 
 
 def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
-    """As many of the loaders as the machine's shared memory has room for: containers may have little of it.
+    """As many of the workers as the machine's shared memory has room for: containers may have little of it.
 
-    Batches travel in it; when it is full a loader dies without a word (SageMaker's contract, section 6.1).
+    Batches travel in it; when it is full a worker dies without a word (SageMaker's contract, section 6.1).
     """
     if not workers or not _SHARED_MEMORY.is_dir():
         return workers
-    split, form = dataset.crops.crop_size, dataset.form
     share = -(-settings.batch_size // settings.world_size)
-    batch = share * split**2 * (form.bands * form.dtype.itemsize + 1)
+    batch = share * dataset.crops.crop_size**2 * (dataset.form.bands * dataset.form.dtype.itemsize + 1)
     writable = os.access(_SHARED_MEMORY, os.W_OK)
     room = shutil.disk_usage(_SHARED_MEMORY).free // settings.local_world_size if writable else 0
     fitting = min(workers, max((room // batch - _BATCHES_BESIDE) // _BATCHES_AHEAD, 0))
     if fitting < workers:
         logger.warning(
-            f"{_SHARED_MEMORY} has room for {fitting} of {workers} loaders only: training will be slower. Give the "
+            f"{_SHARED_MEMORY} has room for {fitting} of {workers} workers only: training will be slower. Give the "
             "container more shared memory, as docker's option shm-size with 2g does."
         )
     return fitting
@@ -218,78 +209,67 @@ class _Sample(NamedTuple):
     image: Pixels
     mask: NDArray[np.uint8]
     key: str | None
-    """None for a stand-in."""
+    """None for a padding sample."""
     skipped: str = ""
 
 
-class _Crops:
-    """Crops by visit. `passing` judges pairs that were not checked before; None where all were."""
+class _Crops(Dataset[Any]):
+    """A data set of crops; `check` judges pairs that fail and were not checked before, None where all were."""
 
     def __init__(
-        self,
-        label_map: LabelMap,
-        crops: CropSettings,
-        seed: int,
-        form: PixelFormat,
-        passing: PairCheck | None = None,
+        self, label_map: LabelMap, crops: CropSettings, seed: int, form: PixelFormat, check: PairCheck | None = None
     ) -> None:
-        self.label_map, self.crops, self.seed, self.form, self.passing = label_map, crops, seed, form, passing
+        self.label_map, self.crops, self.seed, self.form, self.check = label_map, crops, seed, form, check
 
-    def __getitems__(self, visits: list[SampleIndex[Pair]]) -> list[_Sample | UserError]:
+    def __getitems__(self, samples: list[SampleIndex[Pair]]) -> list[_Sample | UserError]:
         """All samples of a batch; bytes that a network delivers are fetched together, a bounded number at a time."""
-        if any(visit.pair.image.remote or visit.pair.mask.remote for visit in visits):
+        if any(sample.pair.image.remote or sample.pair.mask.remote for sample in samples):
             with ThreadPoolExecutor(_IN_FLIGHT // 2) as pool:
-                fetched = list(pool.map(_fetched, visits))
+                fetched = list(pool.map(_fetched, samples))
             return [each if isinstance(each, UserError) else self[each] for each in fetched]
-        return [self[visit] for visit in visits]
+        return [self[sample] for sample in samples]
 
-    def __getitem__(self, visit: SampleIndex[Pair]) -> _Sample | UserError:
+    def __getitem__(self, sample: SampleIndex[Pair]) -> _Sample | UserError:
+        num_classes = self.check.num_classes if self.check else None
+        draw = partial(self._draw, sample)
         try:
-            image, mask = self._crop(visit)
+            image, mask = read_crop(
+                sample.pair, self.label_map, self.form, draw, self.crops.padding, num_classes=num_classes
+            )
         except UserError as error:
             # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
-            return self._failed(visit, error)
-        if visit.counted:
-            return _Sample(image, mask, visit.pair.key)
+            return self._failed(sample, error)
+        if sample.counted:
+            return _Sample(image, mask, sample.pair.key)
         return _Sample(image, np.full_like(mask, IGNORE), None)
 
-    def _crop(self, visit: SampleIndex[Pair]) -> tuple[Pixels, NDArray[np.uint8]]:
-        highest = self.passing.num_classes if self.passing else None
-        return read_crop(
-            visit.pair, self.label_map, self.form, partial(self._draw, visit), self.crops.padding, num_classes=highest
-        )
-
-    def _draw(self, visit: SampleIndex[Pair], height: int, width: int) -> Crop:
+    def _draw(self, sample: SampleIndex[Pair], height: int, width: int) -> Crop:
         sizes = (height, width, self.crops.base_size, self.crops.crop_size)
         if not self.crops.augment:
             return fixed_crop(*sizes)
-        return random_crop(np.random.default_rng([self.seed, visit.epoch, visit.number]), *sizes)
+        return random_crop(np.random.default_rng([self.seed, sample.epoch, sample.number]), *sizes)
 
-    def _failed(self, visit: SampleIndex[Pair], error: UserError) -> _Sample | UserError:
-        """A stand-in for a pair of a stream that is to be skipped, or the error that ends the training."""
-        if self.passing is None:
+    def _failed(self, sample: SampleIndex[Pair], error: UserError) -> _Sample | UserError:
+        """A padding sample for a pair of a stream that is to be skipped, or the error that ends the training."""
+        if self.check is None:
             return error
         try:
-            why = self.passing.why_skipped(visit.pair, self.label_map)
+            why = self.check.why_skipped(sample.pair, self.label_map)
         except UserError as refusal:
             return refusal
-        split = self.crops.crop_size
-        image = np.full((split, split, self.form.bands), self.form.padding, self.form.dtype)
-        return _Sample(image, np.full((split, split), IGNORE, np.uint8), None, why if visit.counted else "")
+        size = (self.crops.crop_size, self.crops.crop_size)
+        image = np.full((*size, self.form.bands), self.form.padding, self.form.dtype)
+        return _Sample(image, np.full(size, IGNORE, np.uint8), None, why if sample.counted else "")
 
 
-def _as_dataset(crops: _Crops) -> Dataset[Any]:
-    return crops  # type: ignore[return-value]  # a map-style data set, by its methods
-
-
-def _fetched(visit: SampleIndex[Pair]) -> SampleIndex[Pair] | UserError:
-    """The visit with its bytes in memory."""
-    pair = visit.pair
+def _fetched(sample: SampleIndex[Pair]) -> SampleIndex[Pair] | UserError:
+    """The sample with its bytes in memory."""
+    pair = sample.pair
     try:
         image, mask = (BytesBlob(blob.name, blob.read()) for blob in (pair.image, pair.mask))
     except DataError as error:
         return error
-    return replace(visit, pair=replace(pair, image=image, mask=mask))
+    return replace(sample, pair=replace(pair, image=image, mask=mask))
 
 
 def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:
@@ -305,7 +285,7 @@ def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:
     return Batch(pixels, masks, keys, tuple(sample.skipped for sample in good if sample.skipped))
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
     silence_decoders()
     # Both signals may reach the whole process group; only the parent decides what they mean. It ends workers by

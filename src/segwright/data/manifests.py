@@ -1,6 +1,4 @@
-"""The pairs that an augmented manifest names.
-
-Knows manifests, and that what they refer to lies here or in S3. Refuses to open a picture.
+"""The pairs that an augmented manifest names, here or in S3.
 
 Source: SageMaker's contract, sections 2.1 and 2.3.
 """
@@ -16,6 +14,7 @@ from segwright.formats.manifest import (
     ManifestLine,
     choose_attributes,
     colour_map,
+    parse_object,
     read_manifest,
     resolve_reference,
 )
@@ -35,13 +34,22 @@ def manifest_pairs(manifest: Location, attributes: Sequence[str] | None, cache: 
     """
     lines, names = read_lines(manifest, attributes)
     blobs = [referred(line, name, manifest, cache) for name in (names.image, names.mask) for line in lines]
-    if cache is not None:
-        blobs = _tagged(blobs, manifest)
-    width = len(str(lines[-1].number))
+    if cache is not None and (remote := sum(blob.remote for blob in blobs)):
+        logger.info("%s: asking for the tags of %d objects, to fetch anew those that changed", manifest, remote)
+        blobs = with_tags(blobs)
+        if without := sorted({blob.name for blob in blobs if blob.remote and not blob.version}):
+            logger.warning(
+                "%s: objects without a tag are fetched each time, and not kept in the cache: %d, such as %s.",
+                manifest,
+                len(without),
+                without[0],
+            )
+    digits = len(str(lines[-1].number))
+    pairs = zip(lines, blobs[: len(lines)], blobs[len(lines) :], strict=True)
     return Pairing(
         tuple(
-            Pair(f"line {line.number:0{width}}", image, mask, _palette_classes(line, names, manifest))
-            for line, image, mask in zip(lines, blobs[: len(lines)], blobs[len(lines) :], strict=True)
+            Pair(f"line {line.number:0{digits}}", image, mask, _line_classes(line, names, manifest))
+            for line, image, mask in pairs
         )
     )
 
@@ -54,7 +62,7 @@ def read_lines(manifest: Location, attributes: Sequence[str] | None) -> tuple[li
 
 def referred(line: ManifestLine, attribute: str, manifest: Location, cache: Cache | None = None) -> Blob:
     """What an attribute of a line refers to. Raises DataError where it refers to nothing."""
-    where, stated = _where(line, attribute, manifest), line.attributes.get(attribute)
+    where, stated = f"{manifest}, line {line.number}, {attribute}", line.attributes.get(attribute)
     if not isinstance(manifest, S3Location):
         return open_blob(resolve_reference(stated, manifest.resolve().parent, where), cache)
     reference = resolve_reference(stated, Path(), where)
@@ -63,33 +71,16 @@ def referred(line: ManifestLine, attribute: str, manifest: Location, cache: Cach
     return open_blob(reference, cache)
 
 
-def palette_classes_of(metadata: Any, name: str) -> PaletteClasses:
-    """The colours that metadata give to indices; none where they speak of something else. Raises DataError."""
+def parse_palette_classes(metadata: bytes, name: str) -> PaletteClasses:
+    """The colours of indices in a record of metadata. Raises DataError."""
+    return _palette_classes(parse_object(metadata, name), name)
+
+
+def _line_classes(line: ManifestLine, names: Attributes, manifest: Location) -> PaletteClasses:
+    metadata = line.attributes.get(names.metadata) if names.metadata else None
+    return () if metadata is None else _palette_classes(metadata, f"{manifest}, line {line.number}, {names.metadata}")
+
+
+def _palette_classes(metadata: Any, name: str) -> PaletteClasses:
     entries = colour_map(metadata, name) or {}
     return tuple((index, entry.colour) for index, entry in sorted(entries.items()) if entry.colour is not None)
-
-
-def _tagged(blobs: Sequence[Blob], manifest: Location) -> list[Blob]:
-    """The blobs with the tags of those in S3; a warning counts the objects that cannot be kept for want of one."""
-    remote = sum(blob.remote for blob in blobs)
-    if not remote:
-        return list(blobs)
-    logger.info("%s: asking for the tags of %d objects, to fetch anew those that changed", manifest, remote)
-    tagged = with_tags(blobs)
-    if without := sorted({blob.name for blob in tagged if blob.remote and not blob.version}):
-        logger.warning(
-            "%s: objects that do not tell their tag are fetched each time, and not kept in the cache: %d, such as %s.",
-            manifest,
-            len(without),
-            without[0],
-        )
-    return tagged
-
-
-def _palette_classes(line: ManifestLine, names: Attributes, manifest: Location) -> PaletteClasses:
-    metadata = line.attributes.get(names.metadata) if names.metadata else None
-    return () if metadata is None else palette_classes_of(metadata, _where(line, str(names.metadata), manifest))
-
-
-def _where(line: ManifestLine, attribute: str, manifest: Location) -> str:
-    return f"{manifest}, line {line.number}, {attribute}"

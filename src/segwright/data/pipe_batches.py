@@ -1,9 +1,8 @@
-"""A stream dealt out: one reader a host, and batches for every process on it.
+"""A stream as batches: one reader for each host, and a share of every batch for each process on it.
 
-Knows a stream, a shuffle buffer, batches and processes. Nobody but the reader touches the stream, since a FIFO cannot
-be read by two; the other processes of the host get their shares through a local socket. On every host the reader sees
-the same stream, draws the same order and cuts the same global batches, so that no pair is lost or taken twice.
-Refuses to decode anything.
+Only the reader touches the stream, since a FIFO cannot be read by two; the other processes of the host get their shares
+through a local socket. On every host the reader sees the same stream, draws the same order and cuts the same global
+batches, so that no pair is lost or taken twice.
 
 Memory: the shuffle buffer, at most SHUFFLED_PAIRS pairs or SHUFFLED_BYTES, and a few batches on their way to each
 process; 8 bytes for each pair of a pass.
@@ -30,7 +29,7 @@ SHUFFLED_PAIRS: Final = 512
 SHUFFLED_BYTES: Final = 1 << 28
 
 _BATCHES_AHEAD: Final = 2
-_LOOK_UP_EVERY: Final = 0.5  # seconds
+_POLL_SECONDS: Final = 0.5
 
 Share = list[SampleIndex[Pair]]
 
@@ -42,6 +41,15 @@ class _End:
     pairs: int
     """How many pairs the pass held."""
     error: Exception | None = None
+
+
+@dataclass
+class _Pass:
+    """What the reader has read of one pass."""
+
+    digests: "array[int]" = field(default_factory=lambda: array("Q"))
+    complete: bool = False
+    given_up: threading.Event = field(default_factory=threading.Event)
 
 
 class BatchStream(Protocol):
@@ -56,9 +64,6 @@ class BatchStream(Protocol):
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of one pass, without the first `skip`. Raises UserError for a stream that breaks off."""
-
-
-_Outlets = dict[int, "Queue[Share | _End]"]
 
 
 @dataclass
@@ -82,46 +87,50 @@ class StreamReader:
     """Called with each pair and its digest before it is dealt; what it raises ends the pass."""
     pairs_seen: int | None = None
     _left: Share = field(default_factory=list)
-    _pass: "_ReadPass | None" = None
+    """Samples that filled no batch of the last pass."""
+    _pass: "_Pass | None" = None
 
     @property
     def seen(self) -> PairDigests | None:
         """The pairs of the last pass, as far as it was read; None before the first."""
-        return None if self._pass is None else self._pass.digests()
+        if self._pass is None:
+            return None
+        complete = self._pass.complete  # before the digests: another thread may go on reading
+        return PairDigests.of(self._pass.digests[:], complete=complete)
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of this process of one pass; the others are sent theirs meanwhile."""
-        ended = threading.Event()
-        outlets: _Outlets = {rank: Queue(_BATCHES_AHEAD) for rank in (self.rank, *(rank for rank, _ in self.others))}
+        self._pass = _Pass()
+        outlets = {rank: Queue[Share | _End](_BATCHES_AHEAD) for rank, _ in ((self.rank, None), *self.others)}
         for rank, connection in self.others:
             threading.Thread(target=_forward, args=(outlets[rank], connection), daemon=True).start()
-        threading.Thread(target=self._deal, args=(epoch, skip, outlets, ended), daemon=True).start()
+        threading.Thread(target=self._deal, args=(epoch, skip, self._pass, outlets), daemon=True).start()
         try:
             yield from _until_end(self, self._taken(outlets[self.rank]))
         except BaseException:  # given up: at the end of a pass the others may still be waiting for their last shares
-            ended.set()
+            self._pass.given_up.set()
             raise
 
     def _taken(self, outlet: "Queue[Share | _End]") -> Iterator[Share | _End]:
         while True:
             try:
-                share = outlet.get(timeout=_LOOK_UP_EVERY)
+                share = outlet.get(timeout=_POLL_SECONDS)
             except Empty:
                 self.while_waiting()
             else:
                 yield share
 
-    def _deal(self, epoch: int, skip: int, outlets: "_Outlets", ended: threading.Event) -> None:
+    def _deal(self, epoch: int, skip: int, one: "_Pass", outlets: dict[int, "Queue[Share | _End]"]) -> None:
+        """Put the shares of a pass where each process takes them."""
         coming = self.stream.pairs()
-        self._pass = read = _ReadPass(coming, self.check_pair)
         error: Exception | None = None
         try:
-            for batch in islice(self._global_batches(epoch, read), skip, None):
+            for batch in islice(self._global_batches(epoch, self._checked(coming, one)), skip, None):
                 for rank, outlet in outlets.items():
-                    _put(outlet, share_of(batch, rank, self.world_size), ended)
-                if ended.is_set():
+                    _put(outlet, share_of(batch, rank, self.world_size), one.given_up)
+                if one.given_up.is_set():
                     break
-            if not read.pairs:
+            if not one.digests:
                 error = DataError(
                     f"{self.stream.prefix}: a pass over the stream held no pair. Did its writer end early?"
                 )
@@ -130,11 +139,19 @@ class StreamReader:
         finally:
             coming.close()
         for outlet in outlets.values():
-            _put(outlet, _End(read.pairs, error), ended)
+            _put(outlet, _End(len(one.digests), error), one.given_up)
+
+    def _checked(self, coming: Iterable[Pair], one: "_Pass") -> Iterator[Pair]:
+        for pair in coming:
+            digest = pair_digest(pair)
+            self.check_pair(pair, digest)
+            one.digests.append(digest)
+            yield pair
+        one.complete = True
 
     def _global_batches(self, epoch: int, pairs: Iterable[Pair]) -> Iterator[Share]:
-        visits = (SampleIndex(epoch, number, pair) for number, pair in enumerate(pairs))
-        ordered = shuffle(visits, np.random.default_rng([self.seed, epoch])) if self.shuffled else visits
+        samples = (SampleIndex(epoch, number, pair) for number, pair in enumerate(pairs))
+        ordered = shuffle(samples, np.random.default_rng([self.seed, epoch])) if self.shuffled else samples
         coming = chain(self._left, ordered)
         self._left = []
         while batch := list(islice(coming, self.batch_size)):
@@ -150,11 +167,8 @@ class StreamFollower:
 
     connection: Connection
     pairs_seen: int | None = None
-
-    @property
-    def seen(self) -> PairDigests | None:
-        """Nothing: the reader of the host knows it."""
-        return None
+    seen: None = None
+    """The reader of the host knows the pairs."""
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of one pass; the reader knows which pass it is and what to skip."""
@@ -164,70 +178,37 @@ class StreamFollower:
             raise UserError("the process that reads the stream for this machine has ended; its log says why") from error
 
 
-def shuffle(visits: Iterable[SampleIndex[Pair]], rng: np.random.Generator) -> Iterator[SampleIndex[Pair]]:
-    """Yield all visits in another order: each comes from a buffer of what was read, picked at random."""
-    buffer: list[SampleIndex[Pair]] = []
+def shuffle(samples: Iterable[SampleIndex[Pair]], rng: np.random.Generator) -> Iterator[SampleIndex[Pair]]:
+    """Yield all samples in another order: each is picked at random from a buffer of what was read."""
+    buffer: Share = []
     size = 0
-    for visit in visits:
-        buffer.append(visit)
-        size += _bytes(visit)
-        while len(buffer) >= SHUFFLED_PAIRS or size >= SHUFFLED_BYTES:
-            picked = _pick(buffer, rng)
-            size -= _bytes(picked)
-            yield picked
-    while buffer:
-        yield _pick(buffer, rng)
+    for sample in chain(samples, [None]):
+        if sample is not None:
+            buffer.append(sample)
+            size += _bytes(sample)
+        while buffer and (sample is None or len(buffer) >= SHUFFLED_PAIRS or size >= SHUFFLED_BYTES):
+            index = int(rng.integers(len(buffer)))
+            buffer[index], buffer[-1] = buffer[-1], buffer[index]
+            size -= _bytes(buffer[-1])
+            yield buffer.pop()
 
 
-def _pick(buffer: list[SampleIndex[Pair]], rng: np.random.Generator) -> SampleIndex[Pair]:
-    place = int(rng.integers(len(buffer)))
-    buffer[place], buffer[-1] = buffer[-1], buffer[place]
-    return buffer.pop()
+def _bytes(sample: SampleIndex[Pair]) -> int:
+    return len(sample.pair.image.read()) + len(sample.pair.mask.read())
 
 
-def _bytes(visit: SampleIndex[Pair]) -> int:
-    return len(visit.pair.image.read()) + len(visit.pair.mask.read())
-
-
-class _ReadPass:
-    """The pairs of one pass while they are read, and their digests."""
-
-    def __init__(self, coming: Iterable[Pair], check_pair: Callable[[Pair, int], None]) -> None:
-        self._coming, self._check_pair = coming, check_pair
-        self._digests = array("Q")
-        self._complete = False
-
-    @property
-    def pairs(self) -> int:
-        """How many were read."""
-        return len(self._digests)
-
-    def digests(self) -> PairDigests:
-        """What was read so far; another thread may go on reading."""
-        complete = self._complete
-        return PairDigests.of(self._digests[:], complete=complete)
-
-    def __iter__(self) -> Iterator[Pair]:
-        for pair in self._coming:
-            digest = pair_digest(pair)
-            self._check_pair(pair, digest)
-            self._digests.append(digest)
-            yield pair
-        self._complete = True
-
-
-def _put(outlet: "Queue[Share | _End]", share: Share | _End, ended: threading.Event) -> None:
-    """Wait for a free place, or until nobody takes anything any more."""
-    while not ended.is_set():
+def _put(outlet: "Queue[Share | _End]", share: Share | _End, given_up: threading.Event) -> None:
+    """Wait for a free slot, or until nothing is taken any more."""
+    while not given_up.is_set():
         try:
-            outlet.put(share, timeout=_LOOK_UP_EVERY)
+            outlet.put(share, timeout=_POLL_SECONDS)
             return
         except Full:
             continue
 
 
 def _forward(outlet: "Queue[Share | _End]", connection: Connection) -> None:
-    """Send what comes out to another process; one that has gone away has told its reason itself."""
+    """Send what comes out to another process; one that has gone away has logged its reason itself."""
     while True:
         share = outlet.get()
         try:
@@ -238,10 +219,10 @@ def _forward(outlet: "Queue[Share | _End]", connection: Connection) -> None:
             return
 
 
-def _until_end(feed: StreamReader | StreamFollower, coming: Iterator[Share | _End]) -> Iterator[Share]:
+def _until_end(stream: StreamReader | StreamFollower, coming: Iterator[Share | _End]) -> Iterator[Share]:
     for share in coming:
         if isinstance(share, _End):
-            feed.pairs_seen = share.pairs
+            stream.pairs_seen = share.pairs
             if share.error is not None:
                 raise share.error
             return

@@ -1,19 +1,15 @@
 """The pairs of a RecordIO file: image, mask, image, mask, ..., or image, mask, metadata, ...
 
-Knows that records alternate. Refuses to read images and masks before they are wanted: only the frames are walked
-through.
-
 Source: SageMaker's contract, section 2.2.
 """
 
 from pathlib import Path
 from typing import Final
 
-from segwright.data.manifests import palette_classes_of
+from segwright.data.manifests import parse_palette_classes
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
-from segwright.formats.manifest import is_json, parse_object
-from segwright.formats.masks import PaletteClasses
+from segwright.formats.manifest import is_json
 from segwright.formats.recordio import index_records, join_parts
 from segwright.storage import FileRangesBlob, Location
 
@@ -21,7 +17,7 @@ RECORD_SUFFIX: Final = ".rec"
 
 
 def record_pairs(file: Location) -> Pairing:
-    """List the pairs of a RecordIO file on this machine; a pair's key is its number, from 0.
+    """List the pairs of a RecordIO file on this machine; a pair's key is its number, from 0. Only frames are read.
 
     Raises DataError for a file that is damaged, empty, or holds no whole pairs.
     """
@@ -45,18 +41,9 @@ def record_pairs(file: Location) -> Pairing:
             f"{', metadata' if width == 3 else ''} must follow one another."
         )
     digits = len(str(len(blobs) // width))
-    return Pairing(
-        tuple(
-            Pair(
-                f"pair {number:0{digits}}",
-                blobs[first],
-                blobs[first + 1],
-                _palette_classes(blobs[first + 2]) if width == 3 else (),
-            )
-            for number, first in enumerate(range(0, len(blobs), width))
-        )
-    )
-
-
-def _palette_classes(metadata: FileRangesBlob) -> PaletteClasses:
-    return palette_classes_of(parse_object(metadata.read(), metadata.name), metadata.name)
+    pairs = []
+    for number in range(len(blobs) // width):
+        image, mask, *rest = blobs[number * width : (number + 1) * width]
+        palette_classes = parse_palette_classes(rest[0].read(), rest[0].name) if rest else ()
+        pairs.append(Pair(f"pair {number:0{digits}}", image, mask, palette_classes))
+    return Pairing(tuple(pairs))

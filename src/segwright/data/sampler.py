@@ -1,7 +1,4 @@
-"""The order in which a training looks at pairs, and which process looks at which.
-
-Knows epochs, batches and processes. Refuses to know what a pair is.
-"""
+"""The order of samples in an epoch, and which process takes which."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,38 +7,38 @@ from typing import Generic, TypeVar
 import numpy as np
 from torch.utils.data import Sampler
 
-Anything = TypeVar("Anything")
+PairType = TypeVar("PairType")
 
 
 @dataclass(frozen=True)
-class SampleIndex(Generic[Anything]):
-    """One look at one pair."""
+class SampleIndex(Generic[PairType]):
+    """One sample of one pair."""
 
     epoch: int
     number: int
-    """The pair's number in its channel; with the epoch it decides about all that is random in the look."""
-    pair: Anything
+    """The pair's number in its channel; with the epoch it decides about all that is random in the sample."""
+    pair: PairType
     counted: bool = True
-    """False for a stand-in that keeps a process without a pair in step: its mask is all ignore."""
+    """False for a padding sample that keeps a process without a pair in step: its mask is all ignore."""
 
 
-def share_of(batch: Sequence[SampleIndex[Anything]], rank: int, world_size: int) -> list[SampleIndex[Anything]]:
-    """The part of a global batch that one process takes; a stand-in where there is none for it."""
+def share_of(batch: Sequence[SampleIndex[PairType]], rank: int, world_size: int) -> list[SampleIndex[PairType]]:
+    """The part of a global batch that one process takes; a padding sample where there is none for it."""
     return list(batch[rank::world_size]) or [replace(batch[0], counted=False)]
 
 
-class EpochSampler(Sampler[list[SampleIndex[Anything]]]):
+class EpochSampler(Sampler[list[SampleIndex[PairType]]]):
     """The order of an epoch, cut into global batches, of which this process takes its share.
 
-    All epochs lie on one line of visits, and each pair is visited once in a line's stretch of `count`. Where the
-    last batch is kept, an epoch is one stretch, and its last batch may be smaller. With `rollover` every batch is
-    full: what is left of a stretch begins the next epoch (MXNet's `last_batch="rollover"`). A process for which a
-    batch holds no pair visits one uncounted, because all processes must take every step together.
+    Samples of all epochs stand on one line, and each pair is sampled once in a stretch of `count`. Where the last batch
+    is kept, an epoch is one stretch, and its last batch may be smaller. With `rollover` every batch is full: what is
+    left of a stretch begins the next epoch (MXNet's `last_batch="rollover"`). A process for which a batch holds no pair
+    takes a padding sample, because all processes must take every step together.
     """
 
     def __init__(
         self,
-        pairs: Sequence[Anything],
+        pairs: Sequence[PairType],
         batch_size: int,
         seed: int,
         rank: int = 0,
@@ -52,32 +49,32 @@ class EpochSampler(Sampler[list[SampleIndex[Anything]]]):
         self.rank, self.world_size, self.rollover = rank, world_size, rollover
         self.epoch = 0
         self.skip = 0
-        """Batches of the epoch that were worked off before."""
+        """Batches of the epoch that are done."""
 
     def __len__(self) -> int:
         return -(-self.remaining // self.batch_size)
 
     @property
     def remaining(self) -> int:
-        """How many visits the epoch still has, over all processes."""
-        return len(self.places())
+        """How many samples the epoch still has, over all processes."""
+        return len(self._positions())
 
-    def __iter__(self) -> Iterator[list[SampleIndex[Anything]]]:
+    def __iter__(self) -> Iterator[list[SampleIndex[PairType]]]:
         orders: dict[int, list[int]] = {}
-        start, stop = self.places().start, self.places().stop
-        for first in range(start, stop, self.batch_size):
-            visits = [self._visit(place, orders) for place in range(first, min(first + self.batch_size, stop))]
-            yield share_of(visits, self.rank, self.world_size)
+        positions = self._positions()
+        for first in range(0, len(positions), self.batch_size):
+            batch = [self._sample(position, orders) for position in positions[first : first + self.batch_size]]
+            yield share_of(batch, self.rank, self.world_size)
 
-    def places(self) -> range:
-        """The part of the line of visits that the epoch still has, over all processes."""
+    def _positions(self) -> range:
+        """The part of the line of samples that the epoch still has."""
         start, stop = self.epoch * self.count, (self.epoch + 1) * self.count
         if self.rollover:
-            start, stop = (place // self.batch_size * self.batch_size for place in (start, stop))
+            start, stop = (position // self.batch_size * self.batch_size for position in (start, stop))
         return range(min(start + self.skip * self.batch_size, stop), stop)
 
-    def _visit(self, place: int, orders: dict[int, list[int]]) -> SampleIndex[Anything]:
-        epoch, index = divmod(place, self.count)
+    def _sample(self, position: int, orders: dict[int, list[int]]) -> SampleIndex[PairType]:
+        epoch, index = divmod(position, self.count)
         if epoch not in orders:
             orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
         number = orders[epoch][index]

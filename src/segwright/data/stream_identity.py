@@ -1,30 +1,24 @@
-"""Which data a stream holds: a digest of each pair, whatever the order in which the pairs come.
-
-Knows pairs and their bytes. Refuses to know FIFOs, epochs and checkpoints. Memory: 8 bytes a pair.
-"""
+"""Which data a stream holds: a digest of each pair, whatever the order in which the pairs come. 8 bytes a pair."""
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.data.pairs import Pair
 
-_BYTES: Final = 8
-
 
 def pair_digest(pair: Pair) -> int:
     """The first 64 bits of a SHA-256 over the bytes of image and mask and the mask's colour map.
 
-    Where the pair stands in the stream does not count. A stream has no file names either, so these digests cannot be
-    compared with the fingerprint of a folder or a manifest, which covers names.
+    A stream has no file names, so these digests cannot be compared with the fingerprint of a folder or a manifest,
+    which covers names.
     """
     parts = (pair.image.read(), pair.mask.read(), repr(pair.palette_classes).encode())
     digests = b"".join(hashlib.sha256(part).digest() for part in parts)
-    return int.from_bytes(hashlib.sha256(digests).digest()[:_BYTES], "little")
+    return int.from_bytes(hashlib.sha256(digests).digest()[:8], "little")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +39,7 @@ class PairDigests:
         return len(self.values)
 
     def __contains__(self, digest: int) -> bool:
-        place = int(np.searchsorted(self.values, np.uint64(digest)))
-        return place < len(self.values) and int(self.values[place]) == digest
+        return bool(self._counts(np.array([digest], np.uint64))[0])
 
     @property
     def fingerprint(self) -> str:

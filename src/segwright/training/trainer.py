@@ -100,7 +100,7 @@ class Trainer:
 
     def _train(self) -> None:
         epoch, sums = self.reached.epoch, self.reached.sums
-        visits = self.loader.visits(epoch, sums.batches)
+        visits = self.loader.samples(epoch, sums.batches)
         with self.reporter.training(epoch, self.settings.epochs, visits) as tell:
 
             def after_step(step: StepFigures) -> None:
