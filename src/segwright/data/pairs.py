@@ -1,7 +1,4 @@
-"""A pair: an image and its mask as bytes that lie somewhere, and as the pixels and classes in them.
-
-Knows decoders and label maps. Refuses to know where bytes lie, and crops, batches and torch.
-"""
+"""A pair: an image and its mask as bytes that lie somewhere, and as the pixels and classes in them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,11 +20,10 @@ from segwright.storage import Blob
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask. `key` tells it from the others of its channel: in folders it is the image's path below
-    its folder, without ending, with forward slashes.
-    """
+    """An image and its mask."""
 
     key: str
+    """Tells it from the others of its channel: in folders the image's path, without ending, with forward slashes."""
     image: Blob
     mask: Blob
     palette_classes: PaletteClasses = ()

@@ -1,18 +1,14 @@
-"""Random crops of a picture and its mask, resampled once.
+"""Random crops of an image and its mask, resampled once: mirror, scale, offset, padding, blur.
 
-Knows the geometry of a training crop: mirror, scale, offset, padding, blur. Refuses to know files, classes
-and tensors. Only the pixels of a crop are ever resampled, and a mask is only ever picked from, so it keeps
-its numbers.
-
-Pixel centres lie at half-integers: pixel x of a picture scaled from W to w columns shows the source position
+Only the pixels of a crop are ever resampled, and a mask is only ever picked from, so it keeps its numbers. Pixel
+centres lie at half-integers: pixel x of an image scaled from W to w columns shows the source position
 (x + 0.5) W / w - 0.5.
 
-Source: GluonCV, gluoncv/data/segbase.py, `_sync_transform` and `_val_sync_transform`. Where a crop is larger than
-the picture, GluonCV's mask is class 0; here the caller says what it is.
+Source: GluonCV, gluoncv/data/segbase.py, `_sync_transform` and `_val_sync_transform`. Where a crop is larger than the
+image, GluonCV's mask is class 0; here the caller says what it is.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,35 +26,31 @@ _LEAST_DATA: Final = 0.01  # of a resampled pixel
 
 @dataclass(frozen=True)
 class Crop:
-    """One square crop of a picture that was mirrored and scaled; sizes and positions in pixels."""
+    """One square crop of an image that was mirrored and scaled; sizes and positions in pixels."""
 
     height: int
-    """Height of the source picture."""
     width: int
-    """Width of the source picture."""
     scaled_height: int
     scaled_width: int
     top: int
-    """First row of the crop in the scaled picture."""
+    """First row of the crop in the scaled image."""
     left: int
-    """First column of the crop in the scaled and mirrored picture."""
+    """First column of the crop in the scaled and mirrored image."""
     size: int
-    """Length of a side of the crop; what lies right of or below the scaled picture is padding."""
+    """Rows and columns of the crop; what lies right of or below the scaled image is padding."""
     mirrored: bool = False
     blur: float = 0.0
     """Standard deviation of the Gaussian blur; 0 for none."""
 
     @property
     def reduction(self) -> int:
-        """How many times smaller, in whole numbers, the picture may be decoded without showing less in the crop."""
+        """How many times smaller, in whole numbers, the image may be decoded without showing less in the crop."""
         return max(min(self.height // self.scaled_height, self.width // self.scaled_width), 1)
 
 
 def random_crop(rng: np.random.Generator, height: int, width: int, base_size: int, crop_size: int) -> Crop:
-    """Draw a random crop of a picture of `height` x `width` pixels.
-
-    Mirrored with probability 0.5; the long side uniform over the whole numbers from base_size / 2 to 2
-    base_size; the position uniform; with probability 0.5 a blur of standard deviation uniform over 0 to 1.
+    """A random crop: mirrored with probability 0.5; the long side uniform over the whole numbers from base_size / 2 to
+    2 base_size; the position uniform; with probability 0.5 a blur of standard deviation uniform over 0 to 1.
     """
     mirrored = bool(rng.random() < 0.5)
     long_side = int(rng.integers(int(_SMALLEST_SCALE * base_size), int(_LARGEST_SCALE * base_size), endpoint=True))
@@ -70,9 +62,7 @@ def random_crop(rng: np.random.Generator, height: int, width: int, base_size: in
 
 
 def fixed_crop(height: int, width: int, base_size: int, crop_size: int) -> Crop:
-    """The crop without chance: the long side is base_size, the position central, neither mirrored nor
-    blurred.
-    """
+    """The crop without chance: the long side is base_size, the position central, neither mirrored nor blurred."""
     scaled_height, scaled_width = _scaled(height, width, base_size)
     top = max(scaled_height - crop_size, 0) // 2
     left = max(scaled_width - crop_size, 0) // 2
@@ -102,9 +92,8 @@ def apply_crop(
     The image may have been decoded `reduction` times smaller, [ceil(H / reduction), ceil(W / reduction), bands], each
     of its pixels the average of a block. Where it has four bands and `bands` is 3, the last one is dropped.
 
-    Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8
-    [size, size], nearest and `padding` in the padding. NaN in a float32 image is no data: pixels are means over those
-    that have some, and the padding has none.
+    Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8 [size, size],
+    nearest and `padding` in the padding. In a float32 image NaN is no data: pixels are means over those that have some.
     """
     vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size, reduction)
     horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, reduction, crop.mirrored)
@@ -116,15 +105,20 @@ def apply_crop(
         warped = _blur(warped, crop.blur) if crop.blur else warped
         return warped.reshape(vertical.length, horizontal.length, bands)
 
-    gaps = np.isnan(region) if region.dtype == np.float32 else np.zeros(0, np.bool_)
-    pixels = _over_gaps(region, gaps, resampled) if gaps.any() else resampled(region)
+    is_float = image.dtype == np.float32
+    if is_float and (gaps := np.isnan(region)).any():
+        # Means over the pixels that have data; NaN where hardly any have some.
+        weights = resampled((~gaps).astype(np.float32))
+        sums = resampled(np.where(gaps, np.float32(0), region))
+        pixels = np.where(weights > _LEAST_DATA, sums / np.maximum(weights, _LEAST_DATA), np.float32(math.nan))
+    else:
+        pixels = resampled(region)
     classes = _pick(mask, vertical.nearest, horizontal.nearest)
-    beside = math.nan if image.dtype == np.float32 else 0
-    return _pad(pixels, crop.size, beside), _pad(classes, crop.size, padding)
+    return _pad(pixels, crop.size, math.nan if is_float else 0), _pad(classes, crop.size, padding)
 
 
 def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
-    """Height and width of a picture whose long side becomes `long_side`; neither is less than one pixel."""
+    """Height and width of an image whose long side becomes `long_side`; neither is less than one pixel."""
     if height > width:
         return long_side, max(int(width * long_side / height + 0.5), 1)
     return max(int(height * long_side / width + 0.5), 1), long_side
@@ -135,7 +129,7 @@ class _Axis:
     """Rows or columns of a crop and where they lie in the source."""
 
     length: int
-    """Pixels of the crop inside the picture; the rest is padding."""
+    """Pixels of the crop inside the image; the rest is padding."""
     start: int
     stop: int
     """The pixels of the decoded image that are needed, with a margin for the interpolation."""
@@ -149,7 +143,7 @@ class _Axis:
 
     @classmethod
     def along(cls, source: int, scaled: int, first: int, size: int, reduction: int, mirrored: bool = False) -> "_Axis":
-        """The axis of a picture scaled from `source` to `scaled` pixels, from pixel `first` on."""
+        """The axis of an image scaled from `source` to `scaled` pixels, from pixel `first` on."""
         length = min(size, scaled - first)
         # (x + 0.5) * source / scaled, rounded down, in whole numbers
         nearest = (2 * np.arange(first, first + length, dtype=np.int64) + 1) * source // (2 * scaled)
@@ -166,19 +160,8 @@ class _Axis:
         return cls(length, start, stop, factor, slope / factor, (offset - start + 0.5) / factor - 0.5, nearest)
 
 
-def _over_gaps(
-    region: NDArray[Any], gaps: NDArray[np.bool_], resample: Callable[[NDArray[Any]], NDArray[Any]]
-) -> NDArray[Any]:
-    """What `resample` makes of a region, means over pixels with data only; NaN where hardly any have some."""
-    weights = resample((~gaps).astype(np.float32))
-    sums = resample(np.where(gaps, np.float32(0), region))
-    return np.where(weights > _LEAST_DATA, sums / np.maximum(weights, _LEAST_DATA), np.float32(math.nan))
-
-
 def _warp(region: NDArray[Any], vertical: _Axis, horizontal: _Axis, bands: int) -> NDArray[Any]:
-    """The pixels of a crop inside the picture, [rows, columns(, bands)], from those that are needed: OpenCV drops a
-    single band.
-    """
+    """The pixels of a crop inside the image, [rows, columns(, bands)]: OpenCV drops a single band."""
     dtype = region.dtype
     if vertical.factor > 1 or horizontal.factor > 1:
         region = _average(region, vertical.factor, horizontal.factor)
