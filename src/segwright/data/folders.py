@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from segwright.data.matching import Name, match_names
+from segwright.data.other_tools import known_endings, known_names
 from segwright.data.pairs import Pair, Pairing
-from segwright.data.unread import UnreadFiles, cure_of_endings, cure_of_names, find_unread
+from segwright.data.unread import UnreadFiles, find_unread
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
@@ -50,7 +51,7 @@ class _File(NamedTuple):
         return self.path.suffix.lower()
 
 
-def find_pairs(images: Location, masks: Location, mask_suffixes: Collection[str] = MASK_SUFFIXES) -> Pairing:
+def find_pairs(images: Location, masks: Location) -> Pairing:
     """Pair the images below one folder with the masks below another, or what lies side by side in one.
 
     Names that begin with a dot are skipped, and so are sub-folders with the name of another channel. In one folder what
@@ -59,13 +60,13 @@ def find_pairs(images: Location, masks: Location, mask_suffixes: Collection[str]
     """
     if _below(masks, images) == PurePosixPath():
         listings = [_files(images)]
-        files = _ending_in((*IMAGE_SUFFIXES, *mask_suffixes), listings[0])
+        files = _ending_in((*IMAGE_SUFFIXES, *MASK_SUFFIXES), listings[0])
         may_be_image = {number for number, file in enumerate(files) if file.suffix in IMAGE_SUFFIXES}
-        may_be_mask = {number for number, file in enumerate(files) if file.suffix in mask_suffixes}
+        may_be_mask = {number for number, file in enumerate(files) if file.suffix in MASK_SUFFIXES}
         where = str(images)
     else:
         listings = [_files(images, without=_below(masks, images)), _files(masks, without=_below(images, masks))]
-        some_images, some_masks = _ending_in(IMAGE_SUFFIXES, listings[0]), _ending_in(mask_suffixes, listings[1])
+        some_images, some_masks = _ending_in(IMAGE_SUFFIXES, listings[0]), _ending_in(MASK_SUFFIXES, listings[1])
         if not some_images or not some_masks:
             raise DataError(_nothing_there(images, masks, *listings))
         _check_equal_keys(some_images)
@@ -225,7 +226,10 @@ def _nothing_there(images: Location, masks: Location, image_files: Sequence[_Fil
     if not _ending_in(IMAGE_SUFFIXES, image_files):
         return _no_images(images, image_files)
     if _ending_in(IMAGE_SUFFIXES, mask_files):
-        return f"{masks} holds no masks but JPEG or WebP files, which change class numbers: save masks as PNG."
+        return (
+            f"{masks} holds no masks but JPEG or WebP files, whose compression changes class numbers: save masks as "
+            "PNG."
+        )
     return f"{masks} holds no masks ({', '.join(MASK_SUFFIXES)}){_but(mask_files)}"
 
 
@@ -236,7 +240,7 @@ def _but(files: Sequence[_File]) -> str:
         return "."
     found = listed([f"{ending or 'no ending'} ({count})" for ending, count in endings.most_common()])
     unread = _find_unread(files, ())
-    return f" but {found}. {unread.cure if unread else cure_of_endings(endings)}".rstrip()
+    return f" but {found}. {unread.cure if unread else known_endings(endings)}".rstrip()
 
 
 def _nothing_pairs(images: Location, masks: Location, some_images: Sequence[_File], some_masks: Sequence[_File]) -> str:
@@ -245,7 +249,7 @@ def _nothing_pairs(images: Location, masks: Location, some_images: Sequence[_Fil
     known = {file.name.stem for file in some_images}
     starts = (next((stem[:cut] for cut in range(len(stem) - 1, 0, -1) if stem[:cut] in known), "") for stem in stems)
     several = next(((start, count) for start, count in Counter(starts).items() if start and count > 1), None)
-    hint = cure_of_names(stems) or _RULE
+    hint = known_names(stems) or _RULE
     if several and hint is _RULE:
         hint = (
             f"{several[1]} masks begin with the name of the image {several[0]}: a mask holds all classes of its image, "
@@ -262,7 +266,7 @@ def _nothing_pairs_in_one(folder: Location, files: Sequence[_File], all_files: S
     if not files:
         return _no_images(folder, all_files)
     endings = Counter(file.suffix for file in all_files)
-    hint = cure_of_names([file.name.stem for file in files]) or cure_of_endings(endings) or _RULE_IN_ONE
+    hint = known_names([file.name.stem for file in files]) or known_endings(endings) or _RULE_IN_ONE
     masks = len(_ending_in(MASK_SUFFIXES, files))
     if not masks:
         return f"{folder} holds {len(files)} images ({_examples(files)}) and no masks. {hint}"

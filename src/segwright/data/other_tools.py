@@ -5,21 +5,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-_PATTERNS: Final = (
-    (
-        re.compile(r"task-\d+-annotation-\d+-by-\d+-tag-.+-\d+"),
-        "These are the brush masks of Label Studio, one for each class and annotation: `segwright import-data "
-        "label-studio` reads its export.",
-    ),
-    (
-        re.compile(r".+_gt(Fine|Coarse)_\w+"),
-        "These are Cityscapes' masks: `segwright import-data cityscapes` reads the data set.",
-    ),
-    (
-        re.compile(r"instances?_\w+|.+[-_ ]instances?(_?ids?)?"),
-        "Masks of instances do not tell classes: export masks of classes, or COCO for `segwright import-data coco`.",
-    ),
-)
+_NAMES: Final = {
+    r"task-\d+-annotation-\d+-by-\d+-tag-.+-\d+": "These are the brush masks of Label Studio, one for each class and "
+    "annotation: `segwright import-data label-studio` reads its export.",
+    r".+_gt(Fine|Coarse)_\w+": "These are Cityscapes' masks: `segwright import-data cityscapes` reads the data set.",
+    r"instances?_\w+|.+[-_ ]instances?(_?ids?)?": "Masks of instances do not tell classes: export masks of classes, or "
+    "COCO for `segwright import-data coco`.",
+}
 _ENDINGS: Final = {
     ".json": "`segwright import-data labelme` or `coco` draws masks from .json files.",
     ".txt": "`segwright import-data yolo` draws masks from .txt files of polygons.",
@@ -45,18 +37,15 @@ _CONTENTS: Final[tuple[tuple[str, tuple[bytes, ...], str], ...]] = (
 
 def known_names(masks: Sequence[str]) -> str:
     """A sentence on masks, by their names without ending, whose tool is known by them; else nothing."""
-    for pattern, told in _PATTERNS:
-        if masks and 2 * sum(bool(pattern.fullmatch(name)) for name in masks) > len(masks):
-            return told
+    for pattern, hint in _NAMES.items():
+        if 2 * sum(bool(re.fullmatch(pattern, name)) for name in masks) > len(masks):
+            return hint
     return ""
 
 
 def known_endings(endings: Counter[str]) -> str:
     """A sentence on files, by how many there are of each ending, that may be annotations; else nothing."""
-    for ending, count in endings.most_common():
-        if ending in _ENDINGS and count:
-            return _ENDINGS[ending]
-    return ""
+    return next((_ENDINGS[ending] for ending, _ in endings.most_common() if ending in _ENDINGS), "")
 
 
 def known_content(data: bytes) -> tuple[str, str]:

@@ -1,8 +1,7 @@
-"""Files that are not read as images or masks, known by ending, name or first bytes, and what to do with them."""
+"""Files that are not read as images or masks, known by their endings or first bytes, and what to do with them."""
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -39,18 +38,6 @@ _NO_IMAGES: Final = frozenset(
         *(".aux", ".ovr", ".msk"),  # GDAL's, beside the image that they are about, and TIFF by their bytes
     )
 )
-_ANNOTATIONS: Final = {
-    ".json": "`segwright import-data labelme` or `coco` draws masks from .json files.",
-    ".txt": "`segwright import-data yolo` draws masks from .txt files of polygons.",
-    ".xml": "Boxes in .xml files are no masks: export masks, or polygons as COCO for `segwright import-data coco`.",
-}
-_EXPORTS: Final = {
-    r"task-\d+-annotation-\d+-by-\d+-tag-.+-\d+": "These are the brush masks of Label Studio, one for each class and "
-    "annotation: `segwright import-data label-studio` reads its export.",
-    r".+_gt(Fine|Coarse)_\w+": "These are Cityscapes' masks: `segwright import-data cityscapes` reads the data set.",
-    r"instances?_\w+|.+[-_ ]instances?(_?ids?)?": "Masks of instances do not tell classes: export masks of classes, or "
-    "COCO for `segwright import-data coco`.",
-}
 _LOOKED_INTO: Final = 500  # files of other endings; each costs the opening of a file
 _SHOWN: Final = 6
 
@@ -88,19 +75,6 @@ def find_unread(files: Mapping[PurePosixPath, Blob]) -> UnreadFiles | None:
         _CURE_OF.get(counts[0][0], _RENAME).format(file=example.name, stem=example.stem),
         names,
     )
-
-
-def cure_of_names(masks: Sequence[str]) -> str:
-    """What to do with masks that another tool named so, by their names without ending; else nothing."""
-    for pattern, cure in _EXPORTS.items():
-        if 2 * sum(bool(re.fullmatch(pattern, name)) for name in masks) > len(masks):
-            return cure
-    return ""
-
-
-def cure_of_endings(endings: Counter[str]) -> str:
-    """What to do with files that may be annotations, by how many there are of each ending; else nothing."""
-    return next((_ANNOTATIONS[ending] for ending, _ in endings.most_common() if ending in _ANNOTATIONS), "")
 
 
 def _ending(path: PurePosixPath) -> str:
