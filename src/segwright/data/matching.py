@@ -118,6 +118,20 @@ class _Naming:
         return rank, known or not self.image_word
 
     @property
+    def words(self) -> str:
+        """Both words."""
+        return self.image_word + self.mask_word
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether it says something; of two words one is known."""
+        if self.image_word and self.mask_word:
+            return self.image_word != self.mask_word and (
+                is_image_word(self.image_word) or is_mask_word(self.mask_word)
+            )
+        return bool(self.words) or self.keeps_ending
+
+    @property
     def says_mask(self) -> bool:
         """Whether it tells masks by a known word."""
         return self.likelihood[0] is Rank.MASK
@@ -125,7 +139,7 @@ class _Naming:
     @property
     def goodness(self) -> tuple[Rank, bool, int, bool]:
         """Orders namings that explain the same masks: the likeliest and shortest is best."""
-        return *self.likelihood, -len(self.image_word + self.mask_word), not self.inside
+        return *self.likelihood, -len(self.words), not self.inside
 
     def image_core(self, name: Name) -> str | None:
         """What an image's name has in common with its mask's, folded; None where it lacks the word."""
@@ -238,26 +252,26 @@ class _Files:
 
     def by_mask_words(self) -> list[_Matched]:
         """What words that say mask pair where masks add them to the names of images."""
-        return [self.matched(naming) for naming in self.suggested({""}) if naming.says_mask]
+        found = {naming: len(some) for naming, some in self.suggested({""}).items() if naming.says_mask}
+        return [self.matched(naming) for naming in sorted(found, key=lambda one: -found[one])[:_MOST_NAMINGS]]
 
     def suggested(self, image_words: Set[str]) -> dict[_Naming, set[int]]:
         """Namings with one of some words for images by which any mask of a sample has an image, and these masks."""
+        namings = [_Naming(word) for word in image_words]
+        namings += [_Naming(word, inside=True) for word in image_words if word and says_only_kind(word)]
+        namings += [_Naming(keeps_ending=True)] if "" in image_words else []
         cores: defaultdict[str, set[_Naming]] = defaultdict(set)
         for name in (self.names[image] for image in self.images):
-            if "" in image_words:
-                cores[fold(name.file)].add(_Naming(keeps_ending=True))
-            for word in image_words:
-                for naming in (_Naming(word), _Naming(word, inside=True)):
-                    if (core := naming.image_core(name)) is not None:
-                        cores[core].add(naming)
-                        break
+            for naming in namings:
+                if (core := naming.image_core(name)) is not None:
+                    cores[core].add(naming)
         found: defaultdict[_Naming, set[int]] = defaultdict(set)
         for mask in _sample(self.masks):
             for core, word, inside in _variants(self.names[mask].stem):
                 for naming in cores.get(core, ()):
-                    known = not word or not naming.image_word or is_image_word(naming.image_word) or is_mask_word(word)
-                    if (known and word != naming.image_word) or (naming.keeps_ending and not word):
-                        found[replace(naming, mask_word=word, inside=inside or naming.inside)].add(mask)
+                    both = replace(naming, mask_word=word, inside=inside or naming.inside)
+                    if both.is_plausible:
+                        found[both].add(mask)
         return found
 
     def common_words(self, files: Set[int]) -> set[str]:
@@ -278,8 +292,7 @@ class _Files:
         `a_flip.png` is an image made from `a.png`.
         """
         naming, pairs = one.naming, len(one.pairs)
-        words = naming.image_word + naming.mask_word
-        if naming.says_mask and says_only_kind(re.sub(r"\d", "", words)):
+        if naming.says_mask and says_only_kind(re.sub(r"\d", "", naming.words)):
             return 0 < min(self.possible, one.masks) <= 2 * pairs
         if not _has_letters(naming.mask_word) and not naming.keeps_ending and not naming.says_mask:
             return not self.one_folder and self.is_complete(one) and pairs > 1
@@ -291,8 +304,7 @@ class _Files:
 
     def merit(self, one: _Matched) -> tuple[bool, tuple[Rank, bool], int, int]:
         """How good an explanation is: one of all files is better than any likely word."""
-        length = len(one.naming.image_word + one.naming.mask_word)
-        return self.is_complete(one), one.naming.likelihood, len(one.pairs), -length
+        return self.is_complete(one), one.naming.likelihood, len(one.pairs), -len(one.naming.words)
 
     def check_best(self, best: _Matched, believed: Sequence[_Matched]) -> None:
         """Raise DataError where other namings are as likely and pair masks that the best one leaves over."""
@@ -370,6 +382,8 @@ def _variants(stem: str) -> Iterator[tuple[str, str, bool]]:
 
 def _without(name: str, word: str, inside: bool) -> str | None:
     """A name, folded, without a word at its end, at its start or, if wanted, inside; None where it has not got it."""
+    if word not in fold(name):
+        return None
     tokens, wanted = parts(fold(name)), parts(word)
     last = len(tokens) - len(wanted)
     starts = (last, 0, *range(last - 1, 0, -1)) if inside else (last, 0)
