@@ -43,7 +43,7 @@ def test_an_epoch_visits_each_pair_once_over_all_processes(count: int, batch: in
         batches = list(sampler)
         lengths.add(len(batches))
         assert len(batches) == len(sampler)
-        assert all(batches), "a process without a pair stays in step with a stand-in"
+        assert all(batches), "a process without a pair stays in step with a padding sample"
         visited += [visit.pair for batch_ in batches for visit in batch_ if visit.counted]
     assert sorted(visited) == list(range(count))
     assert len(lengths) == 1
@@ -135,7 +135,7 @@ def test_batches_are_integers_channels_last(pairs: tuple[Pair, ...]) -> None:
     assert len(batch.keys) == 2
 
 
-def test_a_stand_in_has_nothing_to_learn(pairs: tuple[Pair, ...]) -> None:
+def test_a_padding_sample_has_nothing_to_learn(pairs: tuple[Pair, ...]) -> None:
     loader = loader_of(pairs[:1], CROPS, batch_size=2, seed=0, workers=0, rank=1, world_size=2)
     assert (next(loader.epoch(0)).masks == IGNORE).all()
 
