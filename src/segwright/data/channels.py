@@ -61,9 +61,10 @@ class Source:
 
     def pairing(self) -> Pairing:
         """The pairs. Raises DataError where they cannot be found."""
-        if self.images.suffix.lower() in MANIFEST_SUFFIXES:
+        suffix = self.images.suffix.lower()
+        if suffix in MANIFEST_SUFFIXES:
             return manifest_pairs(self.images, self.attributes, self.cache)
-        if self.images.suffix.lower() == RECORD_SUFFIX:
+        if suffix == RECORD_SUFFIX:
             return record_pairs(self.images)
         if self.masks is None:
             raise DataError(f"{self.images} is a folder of images, so a folder of masks is needed as well.")
@@ -111,7 +112,7 @@ class Channels:
         if isinstance(root, Path) and not root.is_dir():
             raise DataError(f"{root} is not a folder. It should hold the folders {', '.join(_INPUTS[:4])}.")
         named = _below(root, input_mode) if root is not None else {}
-        given = {name: parse_location(place, cache) for name, place in locations.items() if place is not None}
+        given = {name: parse_location(location, cache) for name, location in locations.items() if location is not None}
         found = named | given
         names = tuple(attributes) if attributes else None
         for split in SPLITS:
@@ -145,8 +146,8 @@ class Channels:
 
     def read_label_map(self, split: Split) -> LabelMap | None:
         """The label map for the masks of a split, or None. Raises LabelError for one that cannot be used."""
-        place = self.label_map_file(split)
-        return None if place is None else LabelMap.parse(_text(place), str(place))
+        location = self.label_map_file(split)
+        return None if location is None else LabelMap.parse(_text(location), str(location))
 
     def class_names_file(self) -> Location | None:
         """`class_names.json` or `class_names.txt` beside the label maps, or None."""
@@ -157,11 +158,11 @@ class Channels:
 
         Raises LabelError where the tables of both splits differ.
         """
-        folders = [
-            tuple(dict.fromkeys((masks, source.images, *([masks.parent] if isinstance(masks, Path) else []))))
-            for source in (self.train, self.validation)
-            if (masks := source.masks) is not None
-        ]
+        folders: list[list[Location]] = []
+        for source in (self.train, self.validation):
+            if source.masks is not None:
+                above = [source.masks.parent] if isinstance(source.masks, Path) else []
+                folders.append([source.masks, source.images, *above])
         return find_class_table(folders, num_classes)
 
     def _source(self, split: Split) -> Source:
@@ -171,7 +172,7 @@ class Channels:
         if self.label_map is None or not is_folder(self.label_map):
             return self.label_map
         named = [self.label_map / f"{stem}{end}" for end in _LABEL_SUFFIXES]
-        present = [place for place in named if is_file(place)]
+        present = [location for location in named if is_file(location)]
         if len(present) > 1:
             raise LabelError(f"{present[0]} and {present[1]} both exist: remove the one that does not count.")
         return present[0] if present else None
@@ -182,53 +183,54 @@ def read_names(file: Location) -> tuple[str, ...]:
     return parse_class_names(_text(file), str(file))
 
 
-def _text(place: Location) -> str:
+def _text(location: Location) -> str:
     try:
-        return open_blob(place).read().decode("utf-8-sig")
+        return open_blob(location).read().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise LabelError(f"{place} cannot be read: it is not UTF-8 text") from None
+        raise LabelError(f"{location} cannot be read: it is not UTF-8 text") from None
 
 
 def _below(root: Location, mode: InputMode) -> dict[str, Location]:
     """What has the name of a channel below a folder: a folder, a list of pairs, or in mode `Pipe` a FIFO to come."""
+    if mode == "Pipe":
+        fifos: dict[str, Location] = {split: root / split for split in SPLITS}
+        return fifos | ({"label_map": root / "label_map"} if is_folder(root / "label_map") else {})
     found: dict[str, Location] = {}
     for name in _INPUTS:
         lists = [root / f"{name}{end}" for end in LIST_SUFFIXES] if name in SPLITS else []
-        there = [place for place in (root / name, *lists) if is_folder(place) or is_file(place)]
-        if mode == "File" or name == "label_map":
-            found |= {name: there[0]} if there else {}
-        elif name in SPLITS:
-            found[name] = root / name
+        there = (location for location in (root / name, *lists) if is_folder(location) or is_file(location))
+        if (location := next(there, None)) is not None:
+            found[name] = location
     return found
 
 
-def _list_in(split: Split, place: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
+def _list_in(split: Split, folder: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
     """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the folder.
 
     It is all that the folder holds, or, without a folder of masks, lies beside the files that it names. Raises
     DataError where it is unclear which pairs are meant.
     """
-    if not isinstance(place, Path) or not place.is_dir():
-        return place
-    files, folders = list_folder(place)
+    if not isinstance(folder, Path) or not folder.is_dir():
+        return folder
+    files, folders = entries(folder)
     lists = [file for file in files if _is_list(file)]
     if not lists or (len(files) == 1 and not folders):
-        return lists[0] if lists else place
+        return lists[0] if lists else folder
     named, masks = ", ".join(file.name for file in lists), f"{split}_annotation"
     if has_masks:
-        logger.info("%s: not used, since the masks are in %s: %s", place, masks, named)
-        return place
+        logger.info("%s: not used, since the masks are in %s: %s", folder, masks, named)
+        return folder
     if len(lists) > 1:
         raise DataError(
-            f"{place} holds {len(lists)} lists of pairs ({named}), and there is no {masks}: leave one list there, or "
+            f"{folder} holds {len(lists)} lists of pairs ({named}), and there is no {masks}: leave one list there, or "
             f"give the masks as {masks}."
         )
-    if not _names_files_below(lists[0], attributes, place):
+    if not _names_files_below(lists[0], attributes, folder):
         raise DataError(
-            f"{place} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
+            f"{folder} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
             f"{masks}, or leave {named} alone in {split}."
         )
-    logger.info("%s: the pairs are those that %s lists; other files there are not used.", place, named)
+    logger.info("%s: the pairs are those that %s lists; other files there are not used.", folder, named)
     return lists[0]
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,7 @@ _NO_MASK: Final = re.compile(
 )
 _COMPOUND: Final = re.compile(r"([^\W\d_]+?)(masks?|annots?|labels?|images?)")
 _PARTS: Final = re.compile(r"\d+|[^\W\d_]+|[\W_]")
+_LONGEST_INSIDE: Final = 6  # parts of a word inside of names
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -69,6 +71,47 @@ def is_image_word(word: str) -> bool:
 def says_only_kind(word: str) -> bool:
     """Whether a word is made of words for images, masks and the like alone, and tells no image from the next."""
     return all(_says_kind(each) or _NO_MASK.fullmatch(each) for each in _words(word))
+
+
+def variants(stem: str) -> Iterator[tuple[str, str, bool]]:
+    """The cores that a name may have, each with the word that it leaves out, and whether that stands inside, where a
+    word has to say nothing but what the file is.
+    """
+    tokens = parts(fold(stem))
+    yield "".join(tokens), "", False
+    for cut in range(1, len(tokens)):
+        before, after = "".join(tokens[:cut]), "".join(tokens[cut:])
+        yield before, after, False
+        yield after, before, False
+        for last in range(cut + 1, min(cut + _LONGEST_INSIDE, len(tokens) - 1) + 1):
+            word = "".join(tokens[cut:last])
+            if has_letters(word) and says_only_kind(word):
+                yield before + "".join(tokens[last:]), word, True
+
+
+def without(name: str, word: str, inside: bool) -> str | None:
+    """A name, folded, without a word at its end, at its start or, if wanted, inside; None where it has not got it."""
+    if word not in fold(name):
+        return None
+    tokens, wanted = parts(fold(name)), parts(word)
+    last = len(tokens) - len(wanted)
+    starts = (last, 0, *range(last - 1, 0, -1)) if inside else (last, 0)
+    for first in starts if last > 0 else ():
+        if tokens[first : first + len(wanted)] == wanted:
+            return "".join(tokens[:first] + tokens[first + len(wanted) :])
+    return None
+
+
+def has_letters(word: str) -> bool:
+    """Whether a word has any letter."""
+    return any(map(str.isalpha, word))
+
+
+def as_written(word: str, name: str) -> str:
+    """A folded word as a name writes it."""
+    start = fold(name).find(word)
+    plain = unicodedata.normalize("NFC", name)
+    return plain[start : start + len(word)] if word and len(plain) == len(fold(name)) else word
 
 
 def folder_identity(folder: str) -> str:

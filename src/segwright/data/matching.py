@@ -8,9 +8,8 @@ them is taken.
 
 import random
 import re
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -18,21 +17,23 @@ from typing import Final, NamedTuple
 
 from segwright.data.file_words import (
     Rank,
+    as_written,
     fold,
     folder_identity,
     folder_kind,
+    has_letters,
     is_image_word,
     is_mask_word,
-    parts,
     rank_of_mask,
     says_only_kind,
+    variants,
+    without,
 )
 from segwright.errors import DataError
 from segwright.wording import counted, listed
 
 _SAMPLED: Final = 200  # names from which namings are guessed; all names are then tried with them
 _MOST_NAMINGS: Final = 12
-_LONGEST_INSIDE: Final = 6  # parts of a word inside of names
 _SOME: Final = 0.25  # of what can pair does so by a word for masks that says more than that
 _MOST: Final = 0.75  # of what can pair does so by an unknown word
 _NEARLY_ALL: Final = 0.9  # of the images that any likely naming pairs are paired by the best
@@ -143,15 +144,15 @@ class _Naming:
 
     def image_core(self, name: Name) -> str | None:
         """What an image's name has in common with its mask's, folded; None where it lacks the word."""
-        return _without(name.file if self.keeps_ending else name.stem, self.image_word, self.inside)
+        return without(name.file if self.keeps_ending else name.stem, self.image_word, self.inside)
 
     def mask_core(self, name: Name) -> str | None:
         """The same of a mask."""
-        return _without(name.stem, self.mask_word, self.inside)
+        return without(name.stem, self.mask_word, self.inside)
 
     def describe(self, image: Name, mask: Name) -> str:
         """The assumption as a sentence; words are written as in an example."""
-        image_word, mask_word = _as_written(self.image_word, image.stem), _as_written(self.mask_word, mask.stem)
+        image_word, mask_word = as_written(self.image_word, image.stem), as_written(self.mask_word, mask.stem)
         if image_word and mask_word:
             return f'images and masks have the same names without "{image_word}" in images and "{mask_word}" in masks'
         if image_word:
@@ -267,7 +268,7 @@ class _Files:
                     cores[core].add(naming)
         found: defaultdict[_Naming, set[int]] = defaultdict(set)
         for mask in _sample(self.masks):
-            for core, word, inside in _variants(self.names[mask].stem):
+            for core, word, inside in variants(self.names[mask].stem):
                 for naming in cores.get(core, ()):
                     both = replace(naming, mask_word=word, inside=inside or naming.inside)
                     if both.is_plausible:
@@ -277,11 +278,9 @@ class _Files:
     def common_words(self, files: Set[int]) -> set[str]:
         """Words in the names of some files that say only what these are, or that many have."""
         stems = {fold(self.names[number].stem) for number in _sample(files)}
-        seen = Counter(word for stem in stems for word in {word for _, word, _ in _variants(stem)})
+        seen = Counter(word for stem in stems for word in {word for _, word, _ in variants(stem)})
         enough = max(2, _COMMON * len(stems))
-        return {
-            word for word, count in seen.items() if _has_letters(word) and (count >= enough or says_only_kind(word))
-        }
+        return {word for word, count in seen.items() if has_letters(word) and (count >= enough or says_only_kind(word))}
 
     def is_complete(self, one: _Matched) -> bool:
         """Whether every file is in a pair."""
@@ -294,7 +293,7 @@ class _Files:
         naming, pairs = one.naming, len(one.pairs)
         if naming.says_mask and says_only_kind(re.sub(r"\d", "", naming.words)):
             return 0 < min(self.possible, one.masks) <= 2 * pairs
-        if not _has_letters(naming.mask_word) and not naming.keeps_ending and not naming.says_mask:
+        if not has_letters(naming.mask_word) and not naming.keeps_ending and not naming.says_mask:
             return not self.one_folder and self.is_complete(one) and pairs > 1
         if self.one_folder and not naming.says_mask:
             images, masks = ({self.names[i].ending.lower() for i in some} for some in self.divided(naming))
@@ -364,49 +363,9 @@ def _pair_up(cores: tuple[dict[int, str], dict[int, str]], key: Callable[[int, s
     return pairs
 
 
-def _variants(stem: str) -> Iterator[tuple[str, str, bool]]:
-    """The cores that a name may have, each with the word that it leaves out, and whether that stands inside, where a
-    word has to say nothing but what the file is.
-    """
-    tokens = parts(fold(stem))
-    yield "".join(tokens), "", False
-    for cut in range(1, len(tokens)):
-        before, after = "".join(tokens[:cut]), "".join(tokens[cut:])
-        yield before, after, False
-        yield after, before, False
-        for last in range(cut + 1, min(cut + _LONGEST_INSIDE, len(tokens) - 1) + 1):
-            word = "".join(tokens[cut:last])
-            if _has_letters(word) and says_only_kind(word):
-                yield before + "".join(tokens[last:]), word, True
-
-
-def _without(name: str, word: str, inside: bool) -> str | None:
-    """A name, folded, without a word at its end, at its start or, if wanted, inside; None where it has not got it."""
-    if word not in fold(name):
-        return None
-    tokens, wanted = parts(fold(name)), parts(word)
-    last = len(tokens) - len(wanted)
-    starts = (last, 0, *range(last - 1, 0, -1)) if inside else (last, 0)
-    for first in starts if last > 0 else ():
-        if tokens[first : first + len(wanted)] == wanted:
-            return "".join(tokens[:first] + tokens[first + len(wanted) :])
-    return None
-
-
-def _has_letters(word: str) -> bool:
-    return any(map(str.isalpha, word))
-
-
 def _sample(files: Set[int]) -> list[int]:
     return random.Random(0).sample(sorted(files), min(len(files), _SAMPLED))
 
 
 def _words_of(found: Iterable[_Matched]) -> str:
     return listed([f"{word} ({pairs})" for word, pairs in {str(one.naming): len(one.pairs) for one in found}.items()])
-
-
-def _as_written(word: str, name: str) -> str:
-    """A folded word as a name writes it."""
-    place = fold(name).find(word)
-    plain = unicodedata.normalize("NFC", name)
-    return plain[place : place + len(word)] if word and len(plain) == len(fold(name)) else word
