@@ -67,7 +67,7 @@ def test_other_folders_are_no_layout(tmp_path: Path, names: tuple[str, ...]) -> 
 
 def test_two_folders_for_one_channel_are_refused(tmp_path: Path) -> None:
     folders(tmp_path, "train", "train_masks", "train_labels", "val", "val_masks")
-    with pytest.raises(DataError, match=r"could hold the masks for train: .*train_labels, .*train_masks.*a location each"):
+    with pytest.raises(DataError, match=r"masks for train: .*train_labels, .*train_masks.*a location each"):
         find_layout(tmp_path)
 
 
