@@ -169,6 +169,18 @@ def test_equal_names_come_first_and_the_rest_by_a_word_that_says_mask() -> None:
     assert len(match_names(images, other).pairs) == 8
 
 
+def test_an_unknown_word_explains_three_quarters_of_the_masks() -> None:
+    images, masks = drawn("##.jpg"), drawn("##_L.png")
+    assert len(match_names(images, [*masks[:9], *drawn("lonely##_L.png")[:3]]).pairs) == 9
+    assert match_names(images, [*masks[:8], *drawn("lonely##_L.png")[:4]]).pairs == ()
+
+
+def test_a_second_mask_beside_one_of_the_same_name_is_refused() -> None:
+    for files in (drawn("##.jpg"), [*drawn("##.jpg"), name("other.jpg")]):
+        with pytest.raises(DataError, match=r"1 image has several masks: 003\.jpg has 003\.png and 003_mask\.png"):
+            match_names(files, [*drawn("##.png"), name("003_mask.png")])
+
+
 def test_equal_names_by_chance_do_not_hide_the_word() -> None:
     images, masks = [name("a.jpg"), name("a_x.jpg")], [name("a_x.png"), name("a_x_x.png")]
     assert match_names(images, masks).pairs == ((0, 0), (1, 1))

@@ -58,12 +58,12 @@ def find_pairs(images: Location, masks: Location) -> Pairing:
     is in no pair counts as an image, if it can be one. Raises DataError for a missing folder, for two files with one
     key, where several masks belong to one image, where masks would be their own images, and when nothing pairs.
     """
-    if _below(masks, images) == PurePosixPath():
+    one_folder = _below(masks, images) == PurePosixPath()
+    if one_folder:
         listings = [_files(images)]
         files = _ending_in((*IMAGE_SUFFIXES, *MASK_SUFFIXES), listings[0])
         may_be_image = {number for number, file in enumerate(files) if file.suffix in IMAGE_SUFFIXES}
         may_be_mask = {number for number, file in enumerate(files) if file.suffix in MASK_SUFFIXES}
-        where = str(images)
     else:
         listings = [_files(images, without=_below(masks, images)), _files(masks, without=_below(images, masks))]
         some_images, some_masks = _ending_in(IMAGE_SUFFIXES, listings[0]), _ending_in(MASK_SUFFIXES, listings[1])
@@ -73,18 +73,21 @@ def find_pairs(images: Location, masks: Location) -> Pairing:
         _check_equal_keys(some_masks)
         files = [*some_images, *some_masks]
         may_be_image, may_be_mask = set(range(len(some_images))), set(range(len(some_images), len(files)))
-        where = f"{images} and {masks}"
     try:
         match = match_names([file.name for file in files], may_be_image, may_be_mask)
     except DataError as error:
-        raise DataError(f"{where}: {error}") from None
-    if not match.pairs and len(listings) == 1:
+        raise DataError(f"{images}{'' if one_folder else f' and {masks}'}: {error}") from None
+    if not match.pairs and one_folder:
         raise DataError(_nothing_pairs_in_one(images, files, listings[0]))
     if not match.pairs:
         raise DataError(_nothing_pairs(images, masks, some_images, some_masks))
     pairs = [(files[image], files[mask]) for image, mask in match.pairs]
     _check_equal_keys([image for image, _ in pairs])
-    _check_not_own_images(pairs)
+    if own := [image.blob.name for image, mask in pairs if _is_same_file(image.blob, mask.blob)]:
+        raise DataError(
+            f"{len(own)} masks would be their own images, for example {own[0]}: one folder leads to the files of the "
+            "other."
+        )
     alone = sorted(set(range(len(files))).difference(*match.pairs), key=lambda number: files[number].blob.name)
     return Pairing(
         tuple(sorted((Pair(i.key, i.blob, m.blob) for i, m in pairs), key=lambda pair: pair.key)),
@@ -98,31 +101,29 @@ def find_pairs(images: Location, masks: Location) -> Pairing:
 def list_images(paths: Sequence[Location], without: Path | None = None) -> list[tuple[str, Blob]]:
     """Images to predict: each file as given, and all images below each folder, as (relative stem, bytes).
 
-    Folders are read as `find_pairs` reads them, but for what lies below `without`; what looks like an image and is not
-    read is reported in a warning. Raises DataError for a path that does not exist, a folder without images, and two
-    files that would share a relative stem.
+    Folders are read as `find_pairs` reads them, but for what lies below `without`. Raises DataError for a path that
+    does not exist, a folder without images, and two files that would share a relative stem.
     """
     found: dict[str, Blob] = {}
     for path in paths:
-        for key, file in _images_at(path, without):
+        single = [(PurePosixPath(path.name).stem, open_blob(path))] if is_file(path) else []
+        for key, blob in single or [(file.key, file.blob) for file in _images_below(path, without)]:
             if key in found:
                 raise DataError(
-                    f"{found[key].name} and {file.name} would both be called {key!r}: give them different outputs."
+                    f"{found[key].name} and {blob.name} would both be called {key!r}: give them different outputs."
                 )
-            found[key] = file
+            found[key] = blob
     return list(found.items())
 
 
-def _images_at(path: Location, without: Path | None) -> list[tuple[str, Blob]]:
-    """Images by relative stem: a file as given, whatever its ending, or all images below a folder."""
-    if is_file(path):
-        return [(PurePosixPath(path.name).stem, open_blob(path))]
+def _images_below(path: Location, without: Path | None) -> list[_File]:
+    """The images below a folder; what is not read, and what is named as a mask, is reported in warnings."""
     files = _files(path, None if without is None else _below(without, path))
     images = _ending_in(IMAGE_SUFFIXES, files)
     if not images:
         raise DataError(_no_images(path, files))
     _check_equal_keys(images)
-    if (unread := _find_unread(files, images)) is not None:
+    if unread := _find_unread(files, images):
         logger.warning("%s: %s. %s", path, unread, unread.cure)
     with suppress(DataError):
         masks = {number for number, file in enumerate(images) if file.suffix in MASK_SUFFIXES}
@@ -135,7 +136,7 @@ def _images_at(path: Location, without: Path | None) -> list[tuple[str, Blob]]:
                 len(images),
                 images[pairs[0][1]].path,
             )
-    return [(file.key, file.blob) for file in images]
+    return images
 
 
 def _files(folder: Location, without: PurePosixPath | None = None) -> list[_File]:
@@ -198,15 +199,6 @@ def _check_equal_keys(files: Iterable[_File]) -> None:
             raise DataError(
                 f"{other.blob.name} and {file.blob.name} differ only in their {what}: keep the one that counts."
             )
-
-
-def _check_not_own_images(pairs: Sequence[tuple[_File, _File]]) -> None:
-    own = [image.blob.name for image, mask in pairs if _is_same_file(image.blob, mask.blob)]
-    if own:
-        raise DataError(
-            f"{len(own)} masks would be their own images, for example {own[0]}: one folder leads to the files of the "
-            "other."
-        )
 
 
 def _is_same_file(one: Blob, other: Blob) -> bool:

@@ -120,7 +120,6 @@ class _Naming:
 
     @property
     def words(self) -> str:
-        """Both words."""
         return self.image_word + self.mask_word
 
     @property
@@ -134,7 +133,6 @@ class _Naming:
 
     @property
     def says_mask(self) -> bool:
-        """Whether it tells masks by a known word."""
         return self.likelihood[0] is Rank.MASK
 
     @property
@@ -147,7 +145,6 @@ class _Naming:
         return without(name.file if self.keeps_ending else name.stem, self.image_word, self.inside)
 
     def mask_core(self, name: Name) -> str | None:
-        """The same of a mask."""
         return without(name.stem, self.mask_word, self.inside)
 
     def describe(self, image: Name, mask: Name) -> str:
@@ -176,17 +173,14 @@ class _Matched:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """All pairs, by the number of the image."""
         return tuple(sorted(chain(*self.steps)))
 
     @property
     def paired_masks(self) -> set[int]:
-        """The masks in pairs."""
         return {mask for _, mask in self.pairs}
 
     @cached_property
     def files(self) -> set[int]:
-        """The files in pairs."""
         return {number for pair in self.pairs for number in pair}
 
 
@@ -198,9 +192,8 @@ class _Files:
     ) -> None:
         self.names, self.images, self.masks = names, set(images), set(masks)
         if self.images & self.masks:
-            kinds = {number: folder_kind(names[number].folder) for number in self.images | self.masks}
-            self.images = {number for number in self.images if kinds[number] != "mask"}
-            self.masks = {number for number in self.masks if kinds[number] != "image"}
+            self.images = {number for number in self.images if folder_kind(names[number].folder) != "mask"}
+            self.masks = {number for number in self.masks if folder_kind(names[number].folder) != "image"}
         self.one_folder = bool(self.images & self.masks)
         self.possible = len(self.images | self.masks) / 2 if self.one_folder else min(len(self.images), len(self.masks))
         folders = [{names[number].folder for number in some} for some in (self.images, self.masks)]
@@ -283,7 +276,6 @@ class _Files:
         return {word for word, count in seen.items() if has_letters(word) and (count >= enough or says_only_kind(word))}
 
     def is_complete(self, one: _Matched) -> bool:
-        """Whether every file is in a pair."""
         return len(one.files) == len(self.images | self.masks)
 
     def is_believed(self, one: _Matched) -> bool:
@@ -318,8 +310,7 @@ class _Files:
         """What words that say mask pair of what the best naming leaves over with images that have a mask already, such
         as `x_mask_1.png` beside `x_mask.png`.
         """
-        images = [image for image, _ in best.pairs]
-        return _Files(self.names, images, self.masks - best.files, flat=False).by_mask_words()
+        return _Files(self.names, dict(best.pairs), self.masks - best.files, flat=False).by_mask_words()
 
     def check_several(self, best: _Matched, rivals: Sequence[_Matched]) -> None:
         """Raise DataError where a rival pairs images that have a mask already with masks that are left over."""
