@@ -24,9 +24,9 @@ from segwright.storage import (
     FileBlob,
     Location,
     S3Location,
-    entries,
     is_file,
     is_folder,
+    list_folder,
     open_blob,
     parse_location,
 )
@@ -212,7 +212,7 @@ def _list_in(split: Split, folder: Location, attributes: Sequence[str] | None, h
     """
     if not isinstance(folder, Path) or not folder.is_dir():
         return folder
-    files, folders = entries(folder)
+    files, folders = list_folder(folder)
     lists = [file for file in files if _is_list(file)]
     if not lists or (len(files) == 1 and not folders):
         return lists[0] if lists else folder

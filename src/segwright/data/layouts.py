@@ -39,8 +39,8 @@ def find_layout(root: Path) -> Layout | None:
     for it. Raises DataError where several folders could be one channel.
     """
     slots: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
-    for top in entries(root)[1]:
-        for folder in (top, *entries(top)[1]):
+    for top in list_folder(root)[1]:
+        for folder in (top, *list_folder(top)[1]):
             path = folder.relative_to(root).as_posix()
             if split := _SPLIT_OF.get(folder_identity(path)):
                 slots[split, folder_kind(path)].append(folder)
