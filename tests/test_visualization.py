@@ -3,7 +3,7 @@ import pytest
 
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
-from segwright.visualization import contact_sheet, displayable, overlay
+from segwright.visualization import displayable, overlay
 
 PALETTE = default_palette(3)
 
@@ -27,7 +27,7 @@ def test_borders_between_classes_are_stronger() -> None:
     assert np.abs(drawn[20, 45] - 0.3 * PALETTE[1]).max() <= 1
 
 
-def test_ignored_pixels_keep_the_picture_under_a_hatching() -> None:
+def test_ignored_pixels_keep_the_image_under_a_hatching() -> None:
     image = np.random.default_rng(0).integers(0, 120, (64, 64, 3), dtype=np.uint8)
     drawn = overlay(image, np.full((64, 64), IGNORE, np.uint8), PALETTE)
     same = (drawn == image).all(axis=-1)
@@ -45,33 +45,8 @@ def test_an_overlay_changes_neither_image_nor_mask() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1)])
-def test_overlays_of_tiny_pictures(shape: tuple[int, int]) -> None:
+def test_overlays_of_tiny_images(shape: tuple[int, int]) -> None:
     assert overlay(np.zeros((*shape, 3), np.uint8), np.ones(shape, np.uint8), PALETTE).shape == (*shape, 3)
-
-
-def test_a_sheet_holds_every_tile_unchanged_and_every_colour() -> None:
-    tiles = [np.full((40, 50 + 10 * index, 3), 10 * index, np.uint8) for index in range(5)]
-    legend = [(f"class {index}", (200, 10 * index, 30)) for index in range(12)]
-    sheet = contact_sheet(tiles, legend, columns=3)
-    for index, tile in enumerate(tiles):
-        assert (sheet == tile[0, 0]).all(axis=-1).sum() >= tile.shape[0] * tile.shape[1], index
-    for name, colour in legend:
-        assert (sheet == colour).all(axis=-1).sum() > 150, name
-    narrow = contact_sheet(tiles, legend, columns=1)
-    assert narrow.shape[0] > sheet.shape[0] and narrow.shape[1] < sheet.shape[1]
-
-
-def test_names_of_the_legend_are_written() -> None:
-    tile = [np.zeros((20, 300, 3), np.uint8)]
-    short = contact_sheet(tile, [("", (9, 9, 9))], columns=1)
-    named = contact_sheet(tile, [("vegetation", (9, 9, 9))], columns=1)
-    assert short.shape == named.shape
-    assert (short != named).any(axis=-1).sum() > 100
-
-
-def test_a_sheet_of_few_tiles_leaves_no_empty_columns() -> None:
-    tile = np.zeros((20, 30, 3), np.uint8)
-    assert contact_sheet([tile], [], columns=4).shape == contact_sheet([tile], [], columns=1).shape
 
 
 def test_colours_of_8_bits_are_shown_as_they_are() -> None:
