@@ -15,13 +15,12 @@ from segwright.bundle import BEST, LAST, load_network, read_description
 from segwright.cli import main
 from segwright.errors import BundleError, OutputExistsError, UserError
 from segwright.inference import load
-from segwright.mxnet import import_model, is_mxnet_model, read_original
-from segwright.mxnet.array_names import networks_by_arrays
+from segwright.mxnet import import_model, is_mxnet_model, read_mxnet_model
 from segwright.mxnet.artefact import find_files
-from segwright.mxnet.reading import describe
-from segwright.mxnet.state_dict import our_name
+from segwright.mxnet.model import describe
+from segwright.mxnet.state_dict import torch_name
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
-from tests.helpers.gluoncv import FIXTURES, exported, prefixed, recorded_arrays
+from tests.helpers.gluoncv import FIXTURES, exported, prefixed, recorded_arrays, structural_names
 from tests.helpers.gluoncv_logits import run
 from tests.helpers.mxnet_params_writer import write_params
 
@@ -66,7 +65,7 @@ def nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_folder(folder: Path, settings: dict[str, Any] | None = None, **files: bytes) -> Path:
-    """A folder as the original leaves it; `best` and `last` are its files of weights."""
+    """A folder as SageMaker's algorithm leaves it; `best` and `last` are its files of weights."""
     folder.mkdir(exist_ok=True)
     names = {"best": "model_best.params", "last": "model_algo-1"}
     for key, data in files.items():
@@ -87,10 +86,10 @@ def pack(folder: Path, ending: str = ".tar.gz") -> Path:
 
 def assert_same(state: dict[str, torch.Tensor], arrays: Arrays) -> None:
     """A state dict has the values of GluonCV's arrays and nothing else."""
-    assert {our_name(name) for name in arrays} == {name for name in state if not name.endswith("num_batches_tracked")}
+    assert {torch_name(name) for name in arrays} == {name for name in state if not name.endswith("num_batches_tracked")}
     for name, values in arrays.items():
-        assert state[our_name(name)].dtype == torch.float32
-        assert np.array_equal(state[our_name(name)].numpy(), values.astype(np.float32, copy=False)), name
+        assert state[torch_name(name)].dtype == torch.float32
+        assert np.array_equal(state[torch_name(name)].numpy(), values.astype(np.float32, copy=False)), name
 
 
 def assert_logits_are_recorded(network: SegmentationNetwork, algorithm: Algorithm) -> None:
@@ -180,7 +179,7 @@ def test_half_precision_becomes_single_in_a_list_without_names(arrays: Arrays, t
     file = tmp_path / "anything"
     halves = {name: halved(values) for name, values in arrays.items()}
     file.write_bytes(write_params(("", values) for values in halves.values()))
-    description, network = read_original(file)
+    description, network = read_mxnet_model(file)
     assert not network.training
     assert_same(network.state_dict(), halves)
     assert description.started_from == str(file)
@@ -207,12 +206,12 @@ def test_the_largest_network_comes_back_as_it_was(tmp_path: Path) -> None:
     with torch.device("meta"):
         network = build_network(NetworkSpec("psp", "resnet-101", num_classes=21))
     shapes = {name: values.shape for name, values in network.state_dict().items()}
-    places = [(name, shapes[our_name(name)]) for name in networks_by_arrays()[564]]
+    places = [(name, shapes[torch_name(name)]) for name in structural_names("psp", "resnet-101")]
     written = {name: counting(number, shape) for number, (name, shape) in enumerate(places)}
     assert sum(values.size for values in written.values()) == 68_185_066
     named = [(prefixed(name, "psp", 1), values) for name, values in written.items()]
     (tmp_path / "psp.params").write_bytes(write_params(reversed(named)))
-    description, read = read_original(tmp_path / "psp.params")
+    description, read = read_mxnet_model(tmp_path / "psp.params")
     assert description.network == read.spec == network.spec
     assert_same(read.state_dict(), written)
 
@@ -225,7 +224,7 @@ def test_the_last_weights_serve_alone_and_without_settings(
 ) -> None:
     folder = write_folder(tmp_path / "model")
     (folder / "model_algo-1").hardlink_to(weights)
-    description, network = read_original(folder)
+    description, network = read_mxnet_model(folder)
     assert description.network == network.spec
     assert [description.hyperparameters[name] for name in FACTS] == ["fcn", "resnet-50", 5, True]
     assert caplog.text == ""
@@ -236,10 +235,10 @@ def test_the_last_weights_serve_alone_and_without_settings(
     [
         (
             '{"num_classes": "21"}',
-            "the settings say num_classes 21, but the weights are of a network with 5; the weights",
+            "the settings have num_classes 21, but the weights are of a network with 5; the weights",
         ),
-        ('{"algorithm": "psp"}', "the settings say algorithm psp, but .* with fcn"),
-        ('{"backbone": "resnet-101"}', "the settings say backbone resnet-101, but .* with resnet-50"),
+        ('{"algorithm": "psp"}', "the settings have algorithm psp, but .* with fcn"),
+        ('{"backbone": "resnet-101"}', "the settings have backbone resnet-101, but .* with resnet-50"),
         ('{"epochs": "none"}', 'the settings of the training are left out: epochs is "none"; it takes a whole number'),
         ("{", "hyperparams.json is left out, because it cannot be read"),
         ("[1]", "hyperparams.json is left out, because it holds no settings"),
@@ -251,7 +250,7 @@ def test_the_weights_count_whatever_the_settings_say(
     folder = write_folder(tmp_path / "model", best=b"not looked into")
     (folder / "hyperparams.json").write_text(text)
     spec = NetworkSpec("fcn", "resnet-50", num_classes=5)
-    description = describe(find_files(folder, str(folder)), spec)
+    description = describe(find_files(folder), spec)
     assert [description.hyperparameters[name] for name in FACTS] == ["fcn", "resnet-50", 5, True]
     (record,) = caplog.records
     assert record.levelname == "WARNING"
@@ -261,9 +260,9 @@ def test_the_weights_count_whatever_the_settings_say(
 def test_numbers_that_are_none_are_warned_of(arrays: Arrays, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spoilt = {**arrays, "bn1.gamma": np.full(128, np.nan, np.float32)}
     (tmp_path / "x.params").write_bytes(write_params(spoilt.items()))
-    _, network = read_original(tmp_path / "x.params")
-    assert network.state_dict()[our_name("bn1.gamma")].isnan().all()
-    assert "1 of 289 arrays hold NaN or infinite numbers, bn1.gamma for example" in caplog.text
+    _, network = read_mxnet_model(tmp_path / "x.params")
+    assert network.state_dict()[torch_name("bn1.gamma")].isnan().all()
+    assert "1 of 289 arrays hold NaN or infinite numbers, backbone.features.bn1.weight for example" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -281,7 +280,7 @@ def test_last_weights_that_cannot_be_used_cost_only_themselves(
     folder = write_folder(tmp_path / "model", last=last)
     (folder / "model_best.params").hardlink_to(weights)
     import_model(folder, tmp_path / "bundle")
-    assert warning in caplog.text and "The best weights stand in for the last ones" in caplog.text
+    assert warning in caplog.text and "The best weights are used as the last ones" in caplog.text
     best, last_weights = (load_file(tmp_path / "bundle" / name) for name in (BEST, LAST))
     assert all(torch.equal(value, last_weights[name]) for name, value in best.items())
 
@@ -317,7 +316,7 @@ def test_bundles_of_our_own_need_no_import(tmp_path: Path) -> None:
         (["hyperparams.json"], False),
     ],
 )
-def test_which_folders_are_the_originals(names: list[str], expected: bool, tmp_path: Path) -> None:
+def test_which_folders_are_mxnet_models(names: list[str], expected: bool, tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).touch()
     assert is_mxnet_model(tmp_path) is expected
@@ -335,7 +334,7 @@ SMALL = np.zeros((4, 3, 1, 1), np.float32)
         (b"PK\3\4", "is no .tar or .tar.gz"),
         (write_params([("a.weight", SMALL)])[:-3], "x was cut off: name 0 needs 8 bytes"),
         (write_params([("", SMALL)]), "x: there are 1 arrays without structural names, but .* 282, 289"),
-        (write_params([("a.weight", SMALL)]), "x: these are not the weights of GluonCV's FCN, PSPNet or DeepLabV3"),
+        (write_params([("a.weight", SMALL)]), "x: 'a.weight' is not the name of an array in GluonCV's FCN, PSPNet"),
         (write_params([("a.weight", SMALL)] * 2), "x: there is more than one array called 'a.weight'"),
         (None, "x does not exist; it should be a model.tar.gz"),
     ],
@@ -351,11 +350,11 @@ def test_sources_that_are_no_model(content: bytes | None, sentence: str, tmp_pat
 def test_folders_and_archives_that_hold_no_model(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "model", {"algorithm": "fcn"})
     for source in (folder, pack(folder)):
-        with pytest.raises(BundleError, match=f"{source.name} holds no model .* What is there: hyperparams.json"):
+        with pytest.raises(BundleError, match=f"{source.name} holds no model .* It holds: hyperparams.json"):
             import_model(source, tmp_path / "bundle")
 
 
 def test_what_lies_in_an_archive_is_named_by_the_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive = pack(write_folder(tmp_path / "model", best=write_params([("a.weight", SMALL)])))
     assert main(["import-model", str(archive), str(tmp_path / "bundle")]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {archive}/model_best.params: these are not the weights")
+    assert capsys.readouterr().err.startswith(f"error: {archive}/model_best.params: 'a.weight' is not")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segwright.errors import BundleError
 from segwright.mxnet.params_file import MAX_ARRAYS, NamedArray, read_params
 from tests.helpers.gluoncv import FIXTURES
-from tests.helpers.mxnet_params_writer import MAGIC, TYPES, Layout, bfloat16, write_array, write_list, write_params
+from tests.helpers.mxnet_params_writer import MAGIC, TYPES, Layout, write_array, write_list, write_params
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 SMALL = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -56,20 +56,12 @@ def test_every_layout_and_type_comes_back(values: list[NDArray[Any]], layout: La
         assert array.values.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("shape", [(), (2, 3)])
-def test_bfloat16_becomes_float32(shape: tuple[int, ...]) -> None:
-    values = np.full(shape, -1.5, np.float32)
-    (array,) = read_params(write_list([write_array(bfloat16(values), "V3", kind=12)]), "x")
-    assert array.values.dtype == np.float32
-    np.testing.assert_array_equal(array.values, values)
-
-
 def test_scalars_empty_arrays_and_arrays_that_were_never_filled() -> None:
     scalar, empty = np.full((), 2.5, np.float32), np.zeros((0, 3), np.float32)
-    never = struct.pack("<Iii", MAGIC["V2"], 0, 0), struct.pack("<II", MAGIC["V1"], 0), struct.pack("<I", 0)
-    filled = [write_array(scalar, "V3"), write_array(empty, "V3"), struct.pack("<Iii", MAGIC["V3"], 0, -1)]
+    never = [struct.pack("<Iii", MAGIC["V2"], 0, 0), struct.pack("<Iii", MAGIC["V3"], 0, -1)]
+    filled = [write_array(scalar, "V3"), write_array(empty, "V3")]
     read = read_params(write_list([*filled, *never, write_array(SMALL)]), "x")
-    assert [array.values.shape for array in read] == [(), (0, 3), (0,), (0,), (0,), (0,), (2, 3)]
+    assert [array.values.shape for array in read] == [(), (0, 3), (0,), (0,), (2, 3)]
     assert read[0].values == 2.5
 
 
@@ -116,7 +108,8 @@ V2, V3 = (struct.pack("<Ii", MAGIC[layout], 0) for layout in ("V2", "V3"))
     [
         (struct.pack("<QQQ", 0x112, 0, 2**63), f"more than the {MAX_ARRAYS:,} that are read"),
         (struct.pack("<QQQ", 0x112, 0, 9) + write_array(SMALL), "was cut off: the beginning of array 1 needs 4 bytes"),
-        (HEAD + struct.pack("<I", 0xF993FACB), "array 0 would have 4,187,224,779 dimensions (at byte 28)"),
+        (HEAD + struct.pack("<I", 0xF993FACB), "array 0 begins with 0xf993facb (at byte 28)"),
+        (HEAD + struct.pack("<I", 2), "is damaged, or older than MXNet 0.12: array 0 begins with 0x2"),
         (HEAD + V2 + struct.pack("<i", -1), "array 0 would have -1 dimensions"),
         (HEAD + V3 + struct.pack("<i", 33), "array 0 would have 33 dimensions"),
         (HEAD + V2 + struct.pack("<iq", 1, -5), "array 0 would have the shape [-5]"),
@@ -126,7 +119,10 @@ V2, V3 = (struct.pack("<Ii", MAGIC[layout], 0) for layout in ("V2", "V3"))
         ),
         (HEAD + V2 + struct.pack("<iqq", 2, 2**62, 2**62) + FLOATS, "gives array 0 the impossible shape"),
         (HEAD + V3 + struct.pack("<iqq", 2, 0, 2**62) + FLOATS, "gives array 0 the impossible shape"),
-        (HEAD + V2 + struct.pack("<iqiii", 1, 1, 1, 0, 13) + bytes(8), "the type number 13, which MXNet does not have"),
+        (
+            HEAD + V2 + struct.pack("<iqiii", 1, 1, 1, 0, 13) + bytes(8),
+            "type number 13, which is none of those read",
+        ),
         (HEAD + write_array(SMALL) + struct.pack("<Q", 2**62), "it has 1 arrays, but 4,611,686,018,427,387,904 names"),
         (HEAD + write_array(SMALL) + struct.pack("<QQ", 1, 2**62), "name 0 needs 4,611,686,018,427,387,904 bytes, but"),
         (HEAD + write_array(SMALL) + struct.pack("<QQ", 1, 2) + b"\xff\xff", "name 0 is not UTF-8 (at byte 104)"),
@@ -142,7 +138,7 @@ def test_lying_numbers_are_refused_before_memory_is_taken(data: bytes, sentence:
 
 
 @given(data=st.data(), layout=st.sampled_from(LAYOUTS))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_whatever_is_read_is_no_larger_than_the_file(data: st.DataObject, layout: Layout) -> None:
     right = write_params([("a", SMALL), ("b", SMALL.astype(np.float16))], layout)
     place = data.draw(st.integers(8, len(right)))

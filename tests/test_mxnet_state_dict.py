@@ -8,10 +8,17 @@ import torch
 from numpy.typing import NDArray
 
 from segwright.errors import BundleError
-from segwright.mxnet.array_names import networks_by_arrays, structural_names
-from segwright.mxnet.state_dict import describe_gluoncv, our_name, state_dict_from_gluoncv
+from segwright.mxnet.state_dict import infer_spec, to_state_dict, torch_name, torch_names
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
-from tests.helpers.gluoncv import FIXTURES, exported, prefixed, recorded_case, recorded_network
+from tests.helpers.gluoncv import (
+    FIXTURES,
+    by_torch_name,
+    exported,
+    prefixed,
+    recorded_case,
+    recorded_network,
+    structural_names,
+)
 from tests.helpers.gluoncv_logits import run
 
 LEARNT_VALUES = {"fcn": 35_433_674, "psp": 49_069_258, "deeplab": 42_119_626}
@@ -44,8 +51,8 @@ def arrays() -> Arrays:
     ("name", "shape", "sentence"),
     [
         ("head.block.4.bias", None, "1 arrays of the network are missing, for example head.block.4.bias"),
-        ("layer3.6.conv1.weight", (1,), "1 arrays have no place .* layer3.6.conv1.weight"),
-        ("head.aspp.project.0.weight", (1,), "1 arrays have no place .* head.aspp.project.0.weight"),
+        ("layer3.6.conv1.weight", (1,), "1 arrays do not belong .* backbone.features.layer3.6.conv1.weight"),
+        ("head.aspp.project.0.weight", (1,), "1 arrays do not belong .* head.project.0.weight"),
         ("fc.weight", (1,), "'fc.weight' is not the name of an array in GluonCV's"),
         ("head.block.4.weight", (6, 512, 1, 1), "'head.block.4.weight' has shape .*6, .* needs .*5, "),
     ],
@@ -62,7 +69,7 @@ def test_every_array_has_its_place(
     else:
         arrays[name] = np.zeros(shape, dtype=np.float32)
     with pytest.raises(BundleError) as caught:
-        state_dict_from_gluoncv(arrays, network)
+        to_state_dict(by_torch_name(arrays), network)
     assert re.search(sentence, str(caught.value))
 
 
@@ -80,18 +87,18 @@ VALUES = {
 @pytest.mark.parametrize(("algorithm", "backbone"), VALUES)
 def test_all_six_networks_have_gluoncvs_arrays(algorithm: Algorithm, backbone: str) -> None:
     count, *totals = VALUES[algorithm, backbone]
-    names = networks_by_arrays()[count]
+    names = structural_names(algorithm, backbone)
+    assert len(names) == count
     for num_classes, total in zip((5, 21), totals, strict=True):
         with torch.device("meta"):
             network = build_network(NetworkSpec(algorithm, backbone, num_classes))
         state = {name: each for name, each in network.state_dict().items() if "num_batches" not in name}
-        assert sorted(map(our_name, names)) == sorted(state)
+        assert [torch_name(name) for name in names] == list(state)
         assert sum(each.numel() for each in state.values()) == total
-        arrays = {name: np.broadcast_to(np.float32(0), state[our_name(name)].shape) for name in names}
-        assert describe_gluoncv(arrays) == NetworkSpec(algorithm, backbone, num_classes)
-        alone = {name: array for name, array in arrays.items() if not name.startswith("auxlayer")}
-        assert describe_gluoncv(alone) == NetworkSpec(algorithm, backbone, num_classes, auxiliary=False)
-        assert networks_by_arrays()[count - 7] == tuple(alone)
+        arrays = {name: np.broadcast_to(np.float32(0), values.shape) for name, values in state.items()}
+        assert infer_spec(arrays) == NetworkSpec(algorithm, backbone, num_classes)
+        alone = {name: array for name, array in arrays.items() if not name.startswith("auxiliary_head.")}
+        assert infer_spec(alone) == NetworkSpec(algorithm, backbone, num_classes, auxiliary=False)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +107,8 @@ def test_all_six_networks_have_gluoncvs_arrays(algorithm: Algorithm, backbone: s
         ({"head.block.4.weight": None}, "these are not the weights of GluonCV's FCN, .* no head.block.4.weight"),
         ({"head.block.4.weight": (5,)}, "these are not the weights"),
         ({"layer3.5.conv1.weight": None}, "5 blocks in layer3, .*: resnet-50 has 6 and resnet-101 has 23"),
-        ({"head.block.4.weight": (255, 512, 1, 1)}, "tells 255 classes apart; 2 to 254 can be read"),
-        ({"head.block.4.weight": (0, 512, 1, 1)}, "tells 0 classes apart"),
+        ({"head.block.4.weight": (255, 512, 1, 1)}, "has 255 classes; 2 to 254 can be read"),
+        ({"head.block.4.weight": (0, 512, 1, 1)}, "has 0 classes"),
     ],
 )
 def test_networks_of_other_kinds_are_refused(
@@ -113,47 +120,45 @@ def test_networks_of_other_kinds_are_refused(
         else:
             arrays[name] = np.zeros(shape, np.float32)
     with pytest.raises(BundleError, match=sentence):
-        describe_gluoncv(arrays)
-
-
-KINDS = [(algorithm, count - missing) for (algorithm, _), (count, *_) in VALUES.items() for missing in (0, 7)]
+        infer_spec(by_torch_name(arrays))
 
 
 def test_prefixed_names_are_the_recorded_ones() -> None:
     recorded = json.loads((FIXTURES / "fcn_resnet50_c5.prefixed_names.json").read_text())
     names = [name for name, _ in recorded_case("fcn")["arrays"]]
     assert [prefixed(name, "fcn") for name in names] == recorded
-    assert structural_names(recorded) == names
+    assert torch_names(recorded) == torch_names(names)
 
 
-@pytest.mark.parametrize(("algorithm", "count"), KINDS)
-def test_every_kind_of_names_leads_to_structural_ones(algorithm: Algorithm, count: int) -> None:
-    names = list(networks_by_arrays()[count])
-    assert structural_names(names) == names
-    assert structural_names([""] * count) == names
-    random.Random(count).shuffle(names)
+@pytest.mark.parametrize("auxiliary", [True, False])
+@pytest.mark.parametrize(("algorithm", "backbone"), VALUES)
+def test_every_kind_of_names_leads_to_our_names(algorithm: Algorithm, backbone: str, auxiliary: bool) -> None:
+    names = structural_names(algorithm, backbone, auxiliary)
+    assert len(names) == VALUES[algorithm, backbone][0] - (0 if auxiliary else 7)
+    assert torch_names([""] * len(names)) == torch_names(names) == [torch_name(name) for name in names]
+    random.Random(len(names)).shuffle(names)
+    ours = torch_names(names)
     for number in (0, 11):
-        assert structural_names([prefixed(name, algorithm, number) for name in names]) == names
-        assert structural_names([exported(prefixed(name, algorithm, number)) for name in names]) == names
+        assert torch_names([prefixed(name, algorithm, number) for name in names]) == ours
+        assert torch_names([exported(prefixed(name, algorithm, number)) for name in names]) == ours
     synchronised = [prefixed(name, algorithm).replace("_batchnorm", "_syncbatchnorm") for name in names]
-    assert structural_names(synchronised) == names
+    assert torch_names(synchronised) == ours
     without_root = [prefixed(name, algorithm).partition("_")[2] for name in names]  # MXNet's former `save_params`
-    assert structural_names(without_root) == names
+    assert torch_names(without_root) == ours
 
 
 def test_the_arrays_of_recorded_networks_are_made_in_this_order() -> None:
     algorithms: tuple[Algorithm, ...] = ("fcn", "psp", "deeplab")
     for algorithm in algorithms:
-        names = [name for name, _ in recorded_case(algorithm)["arrays"]]
-        assert names == list(networks_by_arrays()[len(names)])
+        assert [name for name, _ in recorded_case(algorithm)["arrays"]] == structural_names(algorithm, "resnet-50")
 
 
 def test_names_of_an_unknown_making_count_by_their_order() -> None:
-    names = list(networks_by_arrays()[289])
+    names = structural_names("fcn", "resnet-50")
     foreign = [f"mine{number}_{name.rpartition('.')[2]}" for number, name in enumerate(names)]
-    assert structural_names(foreign) == names
-    with pytest.raises(BundleError, match=r"cannot be told apart by their names: 'mine1_gamma' .* 'conv1.0.weight'"):
-        structural_names([foreign[1], foreign[0], *foreign[2:]])
+    assert torch_names(foreign) == torch_names(names)
+    with pytest.raises(BundleError, match=r"'mine2_beta' stands where 'backbone\.features\.conv1\.1\.weight'"):
+        torch_names([foreign[0], foreign[2], foreign[1], *foreign[3:]])
 
 
 @pytest.mark.parametrize(
@@ -167,4 +172,4 @@ def test_names_of_an_unknown_making_count_by_their_order() -> None:
 )
 def test_names_that_lead_nowhere(names: list[str], sentence: str) -> None:
     with pytest.raises(BundleError, match=sentence):
-        structural_names(names)
+        torch_names(names)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segwright.data.loader import Batch
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.mxnet.state_dict import our_name
+from segwright.mxnet.state_dict import torch_name
 from segwright.networks import Algorithm, SegmentationNetwork
 from segwright.training.distributed import Distributed
 from segwright.training.train_step import EpochSums, StepFigures, TrainState
@@ -66,7 +66,7 @@ def test_three_steps_equal_gluoncv(algorithm: Algorithm, monkeypatch: pytest.Mon
         if name.endswith("running_var"):
             continue  # torch keeps the unbiased variance, MXNet the biased one
         for step, (norm, *_) in enumerate(steps):
-            assert distances[step][our_name(name)] == pytest.approx(norm, rel=1e-2), (name, step)
+            assert distances[step][torch_name(name)] == pytest.approx(norm, rel=1e-2), (name, step)
             compared += 1
     assert compared > 600
 

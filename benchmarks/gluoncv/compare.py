@@ -30,7 +30,7 @@ from segwright.data.folders import find_pairs
 from segwright.data.loader import Batch, CropSettings, LoaderSettings, training_loader
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
-from segwright.mxnet.state_dict import state_dict_from_gluoncv
+from segwright.mxnet.state_dict import to_state_dict, torch_name
 from segwright.networks import NetworkSpec, build_network
 from segwright.training.distributed import Distributed
 from segwright.training.train_step import EpochSums, StepFigures, TrainState
@@ -91,7 +91,7 @@ def train_segwright(seed: int, weights: Path, data: Path, setup: Setup) -> list[
     torch.manual_seed(seed)  # dropout
     network = build_network(NetworkSpec("fcn", "resnet-50", CLASSES))
     with np.load(weights) as arrays:
-        network.load_state_dict(state_dict_from_gluoncv(arrays, network))
+        network.load_state_dict(to_state_dict({torch_name(name): array for name, array in arrays.items()}, network))
     trainer = TrainState(network, settings, Distributed(), torch.device("cpu"), torch.float32)
     losses: list[float] = []
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from segwright.mxnet.state_dict import state_dict_from_gluoncv
+from segwright.mxnet.state_dict import to_state_dict, torch_name
 from segwright.networks import NetworkSpec, build_network
 
 CLASSES = 11
@@ -44,7 +44,7 @@ def main() -> None:
         else:
             arrays[name] = _drawn(name, shape, arguments.seed)
             drawn.append(name)
-    network.load_state_dict(state_dict_from_gluoncv(arrays, network))
+    network.load_state_dict(to_state_dict({torch_name(name): array for name, array in arrays.items()}, network))
     np.savez(arguments.output, **arrays)  # type: ignore[arg-type]
     print(
         f"{len(arrays) - len(drawn)} arrays from {arguments.backbone_weights.name}, {len(drawn)} drawn: {_short(drawn)}"

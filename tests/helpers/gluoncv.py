@@ -3,7 +3,7 @@
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.mxnet.state_dict import state_dict_from_gluoncv
+from segwright.mxnet.state_dict import to_state_dict, torch_name
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
 
 FIXTURES = Path(__file__).parents[1] / "data" / "gluoncv"
@@ -59,8 +59,40 @@ def recorded_network(algorithm: Algorithm) -> SegmentationNetwork:
     """A network of ours with the weights of a recorded one, in training mode."""
     arrays = recorded_arrays(algorithm)
     network = build_network(NetworkSpec(algorithm, "resnet-50", num_classes=5))
-    network.load_state_dict(state_dict_from_gluoncv(arrays, network))
+    network.load_state_dict(to_state_dict(by_torch_name(arrays), network))
     return network
+
+
+def by_torch_name(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    return {torch_name(name): values for name, values in arrays.items()}
+
+
+def structural_names(algorithm: Algorithm, backbone: str, auxiliary: bool = True) -> list[str]:
+    """The structural names of a network's arrays in the order in which GluonCV makes them."""
+    layers = [("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1")]
+    for stage, blocks in enumerate((3, 4, {"resnet-50": 6, "resnet-101": 23}[backbone], 3), start=1):
+        for block in (f"layer{stage}.{number}" for number in range(blocks)):
+            layers += [(f"{block}.conv{number}", f"{block}.bn{number}") for number in (1, 2, 3)]
+            if block.endswith(".0"):
+                layers.append((f"{block}.downsample.0", f"{block}.downsample.1"))
+    if algorithm == "psp":
+        layers += [(f"head.psp.conv{number}.0", f"head.psp.conv{number}.1") for number in (1, 2, 3, 4)]
+    if algorithm == "deeplab":
+        aspp = "head.aspp.concurent"
+        layers += [(f"{aspp}.{number}.0", f"{aspp}.{number}.1") for number in range(4)]
+        layers += [(f"{aspp}.4.gap.1", f"{aspp}.4.gap.2"), ("head.aspp.project.0", "head.aspp.project.1")]
+    return [*_arrays(layers), *_block("head.block"), *(_block("auxlayer.block") if auxiliary else ())]
+
+
+def _arrays(layers: list[tuple[str, str]]) -> Iterator[str]:
+    for convolution, norm in layers:
+        yield f"{convolution}.weight"
+        yield from (f"{norm}.{array}" for array in ("gamma", "beta", "running_mean", "running_var"))
+
+
+def _block(prefix: str) -> Iterator[str]:
+    yield from _arrays([(f"{prefix}.0", f"{prefix}.1")])
+    yield from (f"{prefix}.4.weight", f"{prefix}.4.bias")
 
 
 def prefixed(structural: str, algorithm: Algorithm, number: int = 0) -> str:

@@ -7,27 +7,20 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
-Layout = Literal["V3", "V2", "V1", "oldest"]
+Layout = Literal["V3", "V2"]
 Arrays = Iterable[tuple[str, NDArray[Any]]]
 
-MAGIC = {"V3": 0xF993FACA, "V2": 0xF993FAC9, "V1": 0xF993FAC8}
+MAGIC = {"V3": 0xF993FACA, "V2": 0xF993FAC9}
 TYPES = ("f4", "f8", "f2", "u1", "i4", "i1", "i8", "b1", "i2", "u2", "u4", "u8")
 GPU = 2
 
 
-def write_array(values: NDArray[Any], layout: Layout = "V2", *, kind: int | None = None) -> bytes:
-    """One array; `kind` is the number of its type, where NumPy does not have it."""
-    number = TYPES.index(values.dtype.str[1:]) if kind is None else kind
-    match layout:
-        case "V2" | "V3":
-            shape = struct.pack(f"<Iii{values.ndim}q", MAGIC[layout], 0, values.ndim, *values.shape)
-        case "V1":
-            shape = struct.pack(f"<II{values.ndim}q", MAGIC[layout], values.ndim, *values.shape)
-        case "oldest":
-            shape = struct.pack(f"<I{values.ndim}I", values.ndim, *values.shape)
+def write_array(values: NDArray[Any], layout: Layout = "V2") -> bytes:
+    """One array."""
+    number = TYPES.index(values.dtype.str[1:])
+    shape = struct.pack(f"<Iii{values.ndim}q", MAGIC[layout], 0, values.ndim, *values.shape)
     return shape + struct.pack("<iii", GPU, 3, number) + values.tobytes()
 
 
@@ -48,8 +41,3 @@ def write_params(arrays: Arrays, layout: Layout = "V2") -> bytes:
     """A file of named arrays; without names where all of them are empty."""
     pairs = list(arrays)
     return write_list((write_array(values, layout) for _, values in pairs), filter(None, (name for name, _ in pairs)))
-
-
-def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The upper halves of float32 numbers."""
-    return (values.view(np.uint32) >> 16).astype(np.uint16)

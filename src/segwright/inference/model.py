@@ -12,7 +12,7 @@ from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import DataError
 from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
-from segwright.mxnet import find_model, is_mxnet_model, read_original
+from segwright.mxnet import find_model, is_mxnet_model, read_mxnet_model
 from segwright.networks import SegmentationNetwork
 
 
@@ -81,7 +81,7 @@ def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "
     there.
     """
     path = find_model(Path(bundle))
-    description, network = read_original(path) if is_mxnet_model(path) else load_network(path)
+    description, network = read_mxnet_model(path) if is_mxnet_model(path) else load_network(path)
     place = choose_device(device)
     limit_threads()
     return Model(description, network, place, choose_precision(precision_dtype, place))

@@ -1,8 +1,7 @@
 """MXNet's `.params` file: a list of arrays, mostly with names, as `net.save_parameters` and its relatives write it.
 
-Knows every layout that MXNet 1.9 reads: the three versions of a dense array, and what was before versions. Refuses to
-know what arrays mean, and refuses sparse ones, which no segmentation network has. Every count and length in the file is
-held against the bytes that are there before anything is made of it, and arrays are views of the file's own bytes.
+Reads dense arrays in the two layouts of MXNet since 0.12 (2017). Every count and length in the file is held against
+the bytes that are there before memory is taken, and arrays are views of the file's own bytes.
 
 Source: MXNet, `src/ndarray/ndarray.cc`, as section 4 of the description of what GluonCV computes has it.
 """
@@ -24,28 +23,28 @@ FILE_MAGIC: Final = struct.pack("<Q", 0x112)
 MAX_ARRAYS: Final = 100_000
 """More arrays than this are refused: each takes memory beside its bytes, and GluonCV's largest network has 574."""
 
-_V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
+_NOT_FILLED: Final = {0xF993FAC9: 0, 0xF993FACA: -1}
+"""The number of dimensions of an array that was never filled, by the number that stands before an array."""
 _MAX_DIMENSIONS: Final = 32  # NumPy's own limit before its version 2
 _MAX_BYTES: Final = 2**62  # of an array, were its empty dimensions 1: NumPy counts so
 _STORAGE: Final = {1: "row_sparse", 2: "csr"}
-_BFLOAT16: Final = 12
-_TYPES: Final = ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?", "<i2", "<u2", "<u4", "<u8", "<u2")
-"""NumPy's names for MXNet's numbers of types; the last one is bfloat16's upper half of a float32."""
+_TYPES: Final = ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?", "<i2", "<u2", "<u4", "<u8")
+"""NumPy's names for MXNet's numbers of types."""
 
 
 @dataclass(frozen=True, eq=False)
 class NamedArray:
-    """One array of the file, and its name: an empty one in a list without names."""
+    """One array of the file, and its name: "" in a list without names."""
 
     name: str
     values: NDArray[Any] = field(repr=False)
 
 
 def read_params(data: bytes | memoryview | mmap, name: str) -> list[NamedArray]:
-    """The arrays of a file, in its order, as views of `data` in their own types; bfloat16 becomes float32.
+    """The arrays of a file, in its order, as views of `data` in their own types; `name` is for messages.
 
-    `name` is for messages only. Bytes after the end are let pass, as in MXNet. Raises BundleError, with the byte at
-    which reading stopped, for what is no such file, is damaged, was cut off, or holds sparse arrays.
+    Bytes after the end are ignored, as in MXNet. Raises BundleError, with the byte at which reading stopped, for other
+    files, damaged ones, those that were cut off, and for sparse arrays.
     """
     reader = _Reader(memoryview(data), name)
     if reader.bytes(min(8, len(reader.data)), "the first number") != FILE_MAGIC:
@@ -55,18 +54,22 @@ def read_params(data: bytes | memoryview | mmap, name: str) -> list[NamedArray]:
     if count > MAX_ARRAYS:
         raise reader.error(f"claims to hold {count:,} arrays, more than the {MAX_ARRAYS:,} that are read")
     arrays = [_read_array(reader, f"array {number}") for number in range(count)]
-    return [NamedArray(each, values) for each, values in zip(_read_names(reader, count), arrays, strict=True)]
+    named = reader.integer("Q", "the number of names")
+    if named not in (0, count):
+        raise reader.error(f"is damaged: it has {count:,} arrays, but {named:,} names")
+    names = [_read_name(reader, f"name {number}") for number in range(named)] or [""] * count
+    return [NamedArray(each, values) for each, values in zip(names, arrays, strict=True)]
 
 
 class _Reader:
-    """Goes forward through the bytes of a file, never past their end."""
+    """A cursor over the bytes of a file that never passes their end."""
 
     def __init__(self, data: memoryview, name: str) -> None:
         self.data, self.offset = data, 0
         self._name = name
 
     def skip(self, size: int, what: str) -> int:
-        """Pass over so many bytes and return where they begin; BundleError where they are not all there."""
+        """Pass over `size` bytes and return where they begin; BundleError where they are not all there."""
         start, there = self.offset, len(self.data) - self.offset
         if size > there:
             raise self.error(f"was cut off: {what} needs {size:,} bytes, but only {there:,} are left")
@@ -74,22 +77,21 @@ class _Reader:
         return start
 
     def bytes(self, size: int, what: str) -> bytes:
-        """The next bytes."""
         start = self.skip(size, what)
         return self.data[start : start + size].tobytes()
 
     def integers(self, codes: str, what: str) -> tuple[int, ...]:
-        """The next numbers, in the codes of `struct`."""
+        """The next numbers, little-endian, by the codes of `struct`."""
         layout = f"<{codes}"
         return struct.unpack_from(layout, self.data, self.skip(struct.calcsize(layout), what))
 
     def integer(self, code: str, what: str) -> int:
-        """The next number."""
         return self.integers(code, what)[0]
 
     def error(self, problem: str, offset: int | None = None) -> BundleError:
-        """What is wrong with the file, and where: at `offset`, or else at the byte that would be read next."""
-        return BundleError(f"{self._name} {problem} (at byte {self.offset if offset is None else offset:,}).")
+        """A problem of the file, at `offset` or at the byte that would be read next."""
+        at = self.offset if offset is None else offset
+        return BundleError(f"{self._name} {problem} (at byte {at:,}).", file=self._name)
 
 
 def _read_array(reader: _Reader, what: str) -> NDArray[Any]:
@@ -98,56 +100,34 @@ def _read_array(reader: _Reader, what: str) -> NDArray[Any]:
         return np.empty(0, np.float32)
     _, _, kind = reader.integers("iii", f"the device and type of {what}")
     if not 0 <= kind < len(_TYPES):
-        raise reader.error(f"gives {what} the type number {kind}, which MXNet does not have")
+        raise reader.error(f"gives {what} the type number {kind}, which is none of those read")
     dtype = np.dtype(_TYPES[kind])
     if math.prod(max(length, 1) for length in shape) * dtype.itemsize > _MAX_BYTES:
         raise reader.error(f"gives {what} the impossible shape {list(shape)}")
     start = reader.skip(math.prod(shape) * dtype.itemsize, f"{what}, of shape {list(shape)},")
-    values: NDArray[Any] = np.ndarray(shape, dtype, reader.data, start)
-    return _widened(values) if kind == _BFLOAT16 else values
+    return np.ndarray(shape, dtype, reader.data, start)
 
 
 def _read_shape(reader: _Reader, what: str) -> tuple[int, ...] | None:
-    """The lengths of an array, or None where the file keeps a place for an array that was never filled."""
+    """The lengths of an array, or None for one that was never filled."""
     magic = reader.integer("I", f"the beginning of {what}")
-    if magic in (_V2, _V3):
-        _check_sparse(reader, what)
-        dimensions, lengths = reader.integer("i", f"the shape of {what}"), "q"
-    elif magic == _V1:
-        dimensions, lengths = reader.integer("I", f"the shape of {what}"), "q"
-    else:  # before there were versions, the number of dimensions came first
-        dimensions, lengths = magic, "I"
-    if dimensions == (-1 if magic == _V3 else 0):
-        return None
-    if not 0 <= dimensions <= _MAX_DIMENSIONS:
-        raise reader.error(f"is damaged: {what} would have {dimensions:,} dimensions")
-    shape = reader.integers(lengths * dimensions, f"the shape of {what}")
-    if min(shape, default=0) < 0:
-        raise reader.error(f"is damaged: {what} would have the shape {list(shape)}")
-    return shape
-
-
-def _check_sparse(reader: _Reader, what: str) -> None:
+    if magic not in _NOT_FILLED:
+        raise reader.error(f"is damaged, or older than MXNet 0.12: {what} begins with {magic:#x}")
     storage = reader.integer("i", f"the storage type of {what}")
     if storage:
         kind = _STORAGE.get(storage, f"unknown, {storage}")
         raise reader.error(
             f"holds {what} in sparse storage ({kind}); only dense arrays are read, as GluonCV saves them"
         )
-
-
-def _widened(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """The float32 numbers of which these are the upper 16 bits."""
-    bits = halves.astype(np.uint32)
-    bits <<= 16
-    return bits.view(np.float32)
-
-
-def _read_names(reader: _Reader, arrays: int) -> list[str]:
-    count = reader.integer("Q", "the number of names")
-    if count not in (0, arrays):
-        raise reader.error(f"is damaged: it has {arrays:,} arrays, but {count:,} names")
-    return [_read_name(reader, f"name {number}") for number in range(count)] or [""] * arrays
+    dimensions = reader.integer("i", f"the shape of {what}")
+    if dimensions == _NOT_FILLED[magic]:
+        return None
+    if not 0 <= dimensions <= _MAX_DIMENSIONS:
+        raise reader.error(f"is damaged: {what} would have {dimensions:,} dimensions")
+    shape = reader.integers("q" * dimensions, f"the shape of {what}")
+    if min(shape, default=0) < 0:
+        raise reader.error(f"is damaged: {what} would have the shape {list(shape)}")
+    return shape
 
 
 def _read_name(reader: _Reader, what: str) -> str:
