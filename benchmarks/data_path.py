@@ -38,7 +38,7 @@ from segwright.formats.images import EncodedImage, encode_jpeg
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.formats.pixels import RGB
 from segwright.labels import IGNORE, LabelMap
-from segwright.networks.torchvision_schemas import timm  # declares what torchvision needs before it is imported
+from segwright.networks.timm_import import timm  # declares what torchvision needs before it is imported
 from segwright.palettes import default_palette
 from segwright.resources import keep_freed_memory
 from segwright.sample_data import draw_scene

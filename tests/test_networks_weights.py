@@ -9,7 +9,7 @@ from torch import Tensor
 
 from segwright.errors import UserError
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
-from segwright.networks.torchvision_schemas import timm
+from segwright.networks.timm_import import timm
 
 Arrays = dict[str, Tensor]
 
@@ -128,12 +128,12 @@ def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError) as caught:
         build("test_efficientnet", pretrained=True)
-    for cure in ("--backbone-weights", "--no-use-pretrained-model", "Hugging Face cache"):
+    for cure in ("backbone_weights", "use_pretrained_model", "Hugging Face cache"):
         assert cure in str(caught.value)
 
 
 def test_backbone_without_published_weights() -> None:
-    with pytest.raises(UserError, match=r"no weights are published for 'darknet17'. .*--backbone-weights FILE"):
+    with pytest.raises(UserError, match=r"no weights are published for 'darknet17'. .* as backbone_weights"):
         build("darknet17", pretrained=True)
 
 

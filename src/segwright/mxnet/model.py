@@ -184,14 +184,13 @@ def _read_strings(files: ModelFiles) -> dict[str, str]:
     """The hyperparameters in the settings file that Segwright has as well, without SageMaker's underscores."""
     if files.hyperparameters is None:
         return {}
-    name = files.name(files.hyperparameters)
     try:
         document = json.loads(files.hyperparameters.read_bytes())
+        if not isinstance(document, dict):
+            raise ValueError("it holds no settings by name")
     except (OSError, ValueError, RecursionError) as error:
-        logger.warning(f"{name} is left out, because it cannot be read: {getattr(error, 'strerror', None) or error}")
-        return {}
-    if not isinstance(document, dict):
-        logger.warning(f"{name} is left out, because it holds no settings by name")
+        problem = getattr(error, "strerror", None) or error
+        logger.warning(f"{files.name(files.hyperparameters)} is left out, because it cannot be read: {problem}")
         return {}
     strings = {key.removeprefix("_"): str(value).strip('" ') for key, value in document.items() if value is not None}
     return {key: text for key, text in strings.items() if key in Hyperparameters.model_fields}

@@ -1,8 +1,4 @@
-"""Networks: timm backbones, the three heads, and how they are put together.
-
-`build_network` makes a `SegmentationNetwork` from a `NetworkSpec`; everything above this room uses these
-names.
-"""
+"""Networks: timm backbones, three heads, and the `SegmentationNetwork` that `build_network` makes of them."""
 
 from segwright.networks.backbone import timm_name
 from segwright.networks.network import SegmentationNetwork, build_network

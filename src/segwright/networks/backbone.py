@@ -1,15 +1,14 @@
-"""Backbones: any timm model that gives feature maps, as a module with one contract whatever the model is.
+"""Backbones: any timm model that gives feature maps, with one contract.
 
-Normalised images of any height and width go in, feature maps come out, NCHW, each of ceil(H / stride) x
-ceil(W / stride): those of the last two stages, before them those of the finer stages that a decoder asks for. timm's
-models differ in all of this (output stride, channels last, a multiple of 32 or one fixed size), so each model is tried
-out when it is built.
+Normalised images of any size go in; feature maps of the last two stages, and of the finer ones that a decoder uses,
+come out, NCHW, each of ceil(H / stride) x ceil(W / stride). timm's models differ in all of this (output stride, channel
+order, a multiple of 32 or one fixed size), so each model is tried out when it is built.
 """
 
 import difflib
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +18,16 @@ from torch import Tensor, nn
 
 from segwright.errors import HyperparameterError
 from segwright.networks.depthwise import with_fast_depthwise
-from segwright.networks.torchvision_schemas import timm
+from segwright.networks.timm_import import timm
 
 logger = logging.getLogger(__name__)
 
 SAGEMAKER_BACKBONES = {"resnet-50": "resnet50s.gluon_in1k", "resnet-101": "resnet101s.gluon_in1k"}
-"""SageMaker's names of backbones, and the timm models that hold the very weights GluonCV used."""
+"""SageMaker's names of backbones, and the timm models with the weights that GluonCV used."""
 
 _OUTPUT_STRIDES = (8, 16, 32)
 _MULTIPLE = 32
-# How timm's transformers are told that images come in more than one size; convolution networks take neither.
+# What timm's transformers need to take images of any size; convolution networks take neither.
 _SIZE_OPTIONS: tuple[dict[str, bool], ...] = (
     {},
     {"dynamic_img_size": True, "dynamic_img_pad": True},
@@ -40,9 +39,9 @@ _FAILURES = (TypeError, ValueError, AssertionError, RuntimeError, NotImplemented
 class Backbone(nn.Module):
     """A timm feature extractor with the contract of this module's docstring.
 
-    ``channels`` and ``strides`` describe the feature maps, the last stage last; ``mean`` and ``std`` are those of the
-    images its published weights were trained on, for values from 0 to 1. Where the model only takes multiples of 32
-    pixels, images are padded below and on the right (with zeros, the mean colour) and the feature maps cut.
+    ``channels`` and ``strides`` describe the feature maps, the last stage last; ``mean`` and ``std`` belong to the
+    published weights, for values from 0 to 1. Where the model takes multiples of 32 pixels only, images are padded
+    below and on the right with zeros, the mean colour, and the feature maps cut.
     """
 
     def __init__(self, features: Any, multiple: int) -> None:
@@ -61,30 +60,26 @@ class Backbone(nn.Module):
             return self._maps(pixels)
         height, width = pixels.shape[-2:]
         padded = _pad_or_cut(pixels, *strided_size((height, width), self.multiple, self.multiple))
-        return [
-            _pad_or_cut(maps, *strided_size((height, width), stride))
-            for maps, stride in zip(self._maps(padded), self.strides, strict=True)
-        ]
+        strided = zip(self._maps(padded), self.strides, strict=True)
+        return [_pad_or_cut(maps, *strided_size((height, width), stride)) for maps, stride in strided]
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.features(pixels)
         return [each.permute(0, 3, 1, 2) for each in maps] if self._channels_last else maps
 
-    def delivers(self, bands: int) -> bool:
-        """Whether the model, tried out at multiples of ``multiple``, keeps to the shapes of the contract."""
-        sizes = [(97, 161), (1, 1)] if self.multiple == 1 else [(96, 160), (32, 32)]
-        return all(self._delivers_at(torch.zeros(1, bands, *size)) for size in sizes)
-
     @torch.no_grad()
-    def _delivers_at(self, pixels: Tensor) -> bool:
-        expected = [
-            (1, channels, *strided_size((pixels.shape[-2], pixels.shape[-1]), stride))
-            for channels, stride in zip(self.channels, self.strides, strict=True)
-        ]
+    def fits_contract(self, bands: int) -> bool:
+        """Whether the model, tried out at multiples of ``multiple``, gives maps of the promised shapes."""
+        sizes = [(97, 161), (1, 1)] if self.multiple == 1 else [(96, 160), (32, 32)]
         try:
-            return [tuple(each.shape) for each in self._maps(pixels)] == expected
+            for size in sizes:
+                shapes = [tuple(maps.shape) for maps in self._maps(torch.zeros(1, bands, *size))]
+                described = zip(self.channels, self.strides, strict=True)
+                if shapes != [(1, channels, *strided_size(size, stride)) for channels, stride in described]:
+                    return False
         except _FAILURES:
             return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -103,10 +98,7 @@ class BackbonePlan:
 
 
 def timm_name(backbone: str) -> str:
-    """The timm name of ``backbone``, which is SageMaker's or timm's.
-
-    Raises HyperparameterError for a name, or a tag of weights after the dot, that does not exist.
-    """
+    """The timm name of ``backbone``, SageMaker's or timm's; HyperparameterError if it, or its tag, does not exist."""
     name = SAGEMAKER_BACKBONES.get(backbone, backbone)
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
@@ -123,26 +115,32 @@ def timm_name(backbone: str) -> str:
 
 
 def plan_backbone(
-    backbone: str, output_stride: int, bands: int, finest: int | None = None
+    backbone: str, output_stride: int, bands: int, decoder_output_stride: int | None = None
 ) -> tuple[BackbonePlan, Backbone]:
     """Find out how ``backbone`` gives feature maps at the stride nearest to ``output_stride``.
 
-    ``finest`` asks for the maps of finer stages as well, as far as the model has them, down to that stride. Returns the
-    plan and the backbone, with random weights, on which it was tried. Raises HyperparameterError for names that do not
-    exist and for models without feature maps that follow the image's size.
+    With ``decoder_output_stride`` it gives those of finer stages too, as far as it has them, down to that stride.
+    Returns the plan and the backbone, with random weights, on which it was tried. Raises HyperparameterError for names
+    that do not exist and for models without feature maps that follow the image's size.
     """
     name = timm_name(backbone)
-    for options in _ways(output_stride):
-        arguments = {"in_chans": bands, **options}
+    strides = [{"output_stride": stride} for stride in _OUTPUT_STRIDES if stride >= output_stride]
+    for stride_option, size_option in itertools.product([*strides, {}], _SIZE_OPTIONS):
+        arguments: dict[str, Any] = {"in_chans": bands, **stride_option, **size_option}
         try:
-            stages = (-2, -1) if finest is None else _stages_down_to(finest, name, arguments)
+            stages: tuple[int, ...] = (-2, -1)
+            if decoder_output_stride is not None:
+                stages = _stages_down_to(decoder_output_stride, _features(name, arguments))
             features = _features(name, {"out_indices": stages, **arguments})
             candidates = [Backbone(features, multiple) for multiple in (1, _MULTIPLE)]
         except _FAILURES:
             continue
         for candidate in candidates:
-            if candidate.eval().delivers(bands):
-                _say_stride(backbone, output_stride, candidate.strides[-1])
+            if candidate.eval().fits_contract(bands):
+                stride = candidate.strides[-1]
+                if stride != output_stride:
+                    message = "The backbone %s cannot give output stride %d; its nearest, %d, is used."
+                    logger.info(message, backbone, output_stride, stride)
                 return BackbonePlan(name, arguments, stages, candidate.multiple), candidate.train()
     raise HyperparameterError(
         f"backbone: {backbone!r} cannot be used, because timm gives no feature maps of it that follow the "
@@ -150,34 +148,16 @@ def plan_backbone(
     )
 
 
-def _features(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    features: nn.Module = timm.create_model(name, features_only=True, **arguments)
-    return features
+def _features(name: str, arguments: Mapping[str, Any]) -> Any:
+    return timm.create_model(name, features_only=True, **arguments)
 
 
-def _stages_down_to(finest: int, name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+def _stages_down_to(finest: int, features: Any) -> tuple[int, ...]:
     """The last two stages of a model, and before them the last stage of each finer stride down to ``finest``."""
-    features: Any = _features(name, arguments)
     strides: list[int] = features.feature_info.reduction()
     last = {stride: index for index, stride in enumerate(strides[:-2])}
     finer = [last[stride] for stride in last if finest <= stride < strides[-1]]
     return (*finer, len(strides) - 2, len(strides) - 1)
-
-
-def _ways(output_stride: int) -> Iterator[dict[str, Any]]:
-    strides = [{"output_stride": stride} for stride in _OUTPUT_STRIDES if stride >= output_stride]
-    for stride, size in itertools.product([*strides, {}], _SIZE_OPTIONS):
-        yield {**stride, **size}
-
-
-def _say_stride(backbone: str, wanted: int, achieved: int) -> None:
-    if achieved != wanted:
-        logger.info(
-            "The backbone %s cannot give output stride %d; its nearest, %d, is used.",
-            backbone,
-            wanted,
-            achieved,
-        )
 
 
 def _near(name: str, names: list[str]) -> str:

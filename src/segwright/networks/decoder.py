@@ -1,7 +1,7 @@
-"""A light decoder: refines a head's features with the backbone's finer feature maps, step by step, to class logits.
+"""A light decoder: refines a head's features with the backbone's finer feature maps.
 
-Source: Chen et al. (2018), "Encoder-decoder with atrous separable convolution" (DeepLabV3+), for the reduced skip
-connection and the two 3x3 convolutions; Ronneberger et al. (2015), U-Net, for one step at each stride.
+Source: Chen et al. (2018), DeepLabV3+, for the reduced skip connection and the two 3x3 convolutions; Ronneberger et al.
+(2015), U-Net, for one step at each stride.
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ _CHANNELS: Final = {16: 64, 8: 48, 4: 32, 2: 24, 1: 16}
 class Decoder(nn.Module):
     """Features of a head at ``output_stride`` to class logits at ``decoder_output_stride``.
 
-    Each step halves the stride: the features are resized, put next to the backbone's map of that stride (reduced by a
-    1x1 convolution), and mixed by two 3x3 convolutions. ``skips`` holds the channels of the backbone's maps by stride;
-    where one is missing, the features go on alone. At stride 1 the map is that of two convolutions on the image itself.
+    Each step halves the stride: the features are resized, concatenated with the backbone's map of that stride (reduced
+    by a 1x1 convolution) where it has one, and mixed by two 3x3 convolutions. ``skips`` holds the channels of the
+    backbone's maps by stride. At stride 1 the map comes from two convolutions on the image itself.
     """
 
     def __init__(
@@ -51,9 +51,7 @@ class Decoder(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(0.1), classifier(channels, num_classes))
 
     def forward(self, features: Tensor, maps: Mapping[int, Tensor], pixels: Tensor) -> Tensor:
-        """Features [B, channels, h, w], the backbone's maps by stride and normalised pixels [B, bands, H, W] to logits
-        [B, C, ceil(H / stride), ceil(W / stride)] at the decoder's output stride.
-        """
+        """Head features, backbone maps by stride, and pixels [B, bands, H, W] to logits at the output stride."""
         size = (pixels.shape[-2], pixels.shape[-1])
         for stride in self.strides:
             joined = [resize(features, strided_size(size, stride))]

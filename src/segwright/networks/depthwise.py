@@ -1,10 +1,9 @@
-"""Depthwise convolutions that train fast on a CPU, with the numbers of ordinary ones.
+"""Depthwise convolutions that train fast on a CPU, with the values of ordinary ones.
 
 oneDNN has no fast kernels for dilated depthwise convolutions, and computes the gradient of the weights slower in
 bfloat16 than in float32. So, on a CPU, a convolution of dilation d is computed as an ordinary one on the d x d
 interleaved images that hold every d-th pixel, and weights get their gradient in float32. At output stride 8 that nearly
-halves the time of a step in bfloat16 (benchmarks/README.md). On other devices, and where `torch.export` looks, these
-are plain convolutions.
+halves the time of a step in bfloat16 (benchmarks/README.md).
 """
 
 from typing import Any
@@ -16,30 +15,27 @@ from torch.autograd.function import once_differentiable
 
 
 def with_fast_depthwise(features: nn.Module) -> nn.Module:
-    """Replace, in place, the depthwise convolutions of stride 1 and even padding; parameters and names stay."""
-    for parent in list(features.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Conv2d and _fits(child):
-                setattr(parent, name, DepthwiseConv2d(child))
+    """Make the depthwise convolutions of stride 1 and even padding `DepthwiseConv2d`, in place."""
+    for module in features.modules():
+        if type(module) is nn.Conv2d and _fits(module):
+            module.__class__ = DepthwiseConv2d
     return features
 
 
-class DepthwiseConv2d(nn.Conv2d):
-    """A depthwise convolution that takes the place of an `nn.Conv2d`, whose parameters it takes over."""
+def _fits(plain: nn.Conv2d) -> bool:
+    dilation = plain.dilation[0]
+    return (
+        plain.groups == plain.in_channels == plain.out_channels > 1
+        and plain.stride == (1, 1)
+        and plain.dilation == (dilation, dilation)
+        and plain.padding_mode == "zeros"
+        and all(length % 2 == 1 for length in plain.kernel_size)
+        and plain.padding == tuple(dilation * (length // 2) for length in plain.kernel_size)
+    )
 
-    def __init__(self, plain: nn.Conv2d) -> None:
-        channels, dilation = plain.out_channels, plain.dilation[0]
-        height, width = plain.kernel_size
-        super().__init__(
-            channels,
-            channels,
-            (height, width),
-            padding=(dilation * (height // 2), dilation * (width // 2)),
-            dilation=dilation,
-            groups=channels,
-            device="meta",
-        )
-        self.weight, self.bias = plain.weight, plain.bias
+
+class DepthwiseConv2d(nn.Conv2d):
+    """An `nn.Conv2d` that `with_fast_depthwise` made faster on a CPU; elsewhere, and exported, it is a plain one."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps [B, C, H, W] to maps of the same shape."""
@@ -66,19 +62,19 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
         maps, weight = ctx.saved_tensors
         needs_maps, needs_weight = ctx.needs_input_grad
-        of_maps = _gradients(slope, maps, weight.to(slope.dtype), of_maps=True) if needs_maps else None
-        of_weight = _gradients(slope.float(), maps.float(), weight.float(), of_maps=False) if needs_weight else None
+        of_maps = _gradients(slope, maps, weight.to(slope.dtype), [True, False, False])[0] if needs_maps else None
+        wide = slope.float(), maps.float(), weight.float()
+        of_weight = _gradients(*wide, [False, True, False])[1] if needs_weight else None
         return of_maps, of_weight
 
 
-def _gradients(slope: Tensor, maps: Tensor, weight: Tensor, *, of_maps: bool) -> Tensor:
+def _gradients(slope: Tensor, maps: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of maps, weight and bias, as far as they are wanted."""
     padding = [length // 2 for length in weight.shape[2:]]
-    wanted = [of_maps, not of_maps, False]
-    gradients = torch.ops.aten.convolution_backward(
+    gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
         slope, maps, weight, None, [1, 1], padding, [1, 1], False, [0, 0], maps.shape[1], wanted
     )
-    gradient: Tensor = gradients[0 if of_maps else 1]
-    return gradient
+    return gradients
 
 
 def _split(maps: Tensor, every: int) -> Tensor:
@@ -102,15 +98,3 @@ def _join(maps: Tensor, every: int, shape: torch.Size) -> Tensor:
     pixels = maps.permute(0, 2, 3, 1).reshape(batch, every, every, rows, columns, channels)
     joined = pixels.permute(0, 3, 1, 4, 2, 5).reshape(batch, rows * every, columns * every, channels)
     return joined[:, :height, :width].permute(0, 3, 1, 2)
-
-
-def _fits(plain: nn.Conv2d) -> bool:
-    dilation = plain.dilation[0]
-    return (
-        plain.groups == plain.in_channels == plain.out_channels > 1
-        and plain.stride == (1, 1)
-        and plain.dilation == (dilation, dilation)
-        and plain.padding_mode == "zeros"
-        and all(length % 2 == 1 for length in plain.kernel_size)
-        and plain.padding == tuple(dilation * (length // 2) for length in plain.kernel_size)
-    )

@@ -1,15 +1,12 @@
-"""The heads: from a backbone's feature map to coarse class logits, exactly as GluonCV builds them.
+"""Heads: feature map [B, channels, h, w] to coarse class logits [B, C, h, w], as GluonCV builds them.
 
-Source: GluonCV, gluoncv/model_zoo/{fcn,pspnet,deeplabv3}.py. On ResNet's 2048 and 1024 channels the layers,
-their order and their sizes are GluonCV's; for other backbones the inner channels scale with the feature
-map's. Dropout is element-wise. Heads know nothing of backbones or images.
+Source: GluonCV, gluoncv/model_zoo/{fcn,pspnet,deeplabv3}.py. On ResNet's 2048 and 1024 channels the layers, their order
+and their sizes are GluonCV's; for other backbones the inner channels scale with the feature map's. Without
+``num_classes`` a head ends before the logits, with the features that a decoder refines.
 
-Weights for training from scratch: convolutions before a ReLU are drawn as He et al. (2015, "Delving deep into
-rectifiers") derive, fan out; the last 1x1 convolution is drawn with deviation 0.01 and no bias, so that
-training starts from nearly equal probabilities. (GluonCV draws everything from +-0.07, whatever the fan.)
+Weights start as He et al. (2015) derive, fan out, those of the last 1x1 convolution with deviation 0.01, so that
+training starts from nearly equal probabilities. (GluonCV draws everything from +-0.07.)
 """
-
-from typing import assert_never
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +21,7 @@ _LEAST_INNER_CHANNELS = 64
 
 
 class FCNHead(nn.Module):
-    """3x3 convolution to a quarter of the channels, then class logits; also the auxiliary head of all
-    networks.
+    """A 3x3 convolution to a quarter of the channels, then class logits; also the auxiliary head of all networks.
 
     Source: Long, Shelhamer, Darrell (2015); GluonCV's ``_FCNHead``.
     """
@@ -35,7 +31,7 @@ class FCNHead(nn.Module):
         self.block = _block(channels, inner_channels("fcn", channels), num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
+        """Feature map to logits, or to features for a decoder."""
         logits: Tensor = self.block(features)
         return logits
 
@@ -53,41 +49,34 @@ class PSPHead(nn.Module):
         self.block = _block(channels + len(_PYRAMID_BINS) * inner, inner, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
+        """Feature map to logits, or to features for a decoder."""
         height, width = features.shape[-2:]
-        levels = [
-            resize(level(adaptive_average_pool(features, bins)), (height, width))
-            for bins, level in zip(_PYRAMID_BINS, self.pyramid, strict=True)
-        ]
-        logits: Tensor = self.block(torch.cat([features, *levels], dim=1))
+        parts = [features]
+        for bins, level in zip(_PYRAMID_BINS, self.pyramid, strict=True):
+            parts.append(resize(level(adaptive_average_pool(features, bins)), (height, width)))
+        logits: Tensor = self.block(torch.cat(parts, dim=1))
         return logits
 
 
 class DeepLabHead(nn.Module):
-    """Atrous spatial pyramid pooling (convolutions at four rates next to the global average), then class
-    logits.
+    """Atrous spatial pyramid pooling (convolutions at four rates next to the global average), then class logits.
 
-    The atrous rates are 12, 24, 36 at output stride 8 and scale with its inverse, so that they reach equally
-    far in the image. Source: Chen et al. (2017), "Rethinking atrous convolution for semantic image
-    segmentation", section 4.1; GluonCV's ``_DeepLabHead``.
+    The rates are 12, 24, 36 at output stride 8 and scale with its inverse. Source: Chen et al. (2017), "Rethinking
+    atrous convolution for semantic image segmentation", section 4.1; GluonCV's ``_DeepLabHead``.
     """
 
     def __init__(self, channels: int, num_classes: int | None, output_stride: int) -> None:
         super().__init__()
         rates = [max(1, rate * 8 // output_stride) for rate in _ATROUS_RATES_AT_STRIDE_8]
-        self.branches = nn.ModuleList(
-            [
-                conv_norm_relu(channels, _ASPP_CHANNELS, 1),
-                *(conv_norm_relu(channels, _ASPP_CHANNELS, 3, dilation=rate) for rate in rates),
-            ]
-        )
+        self.branches = nn.ModuleList([conv_norm_relu(channels, _ASPP_CHANNELS, 1)])
+        self.branches.extend(conv_norm_relu(channels, _ASPP_CHANNELS, 3, dilation=rate) for rate in rates)
         self.pooled = conv_norm_relu(channels, _ASPP_CHANNELS, 1)
         self.project = conv_norm_relu((len(rates) + 2) * _ASPP_CHANNELS, _ASPP_CHANNELS, 1)
         self.project.append(nn.Dropout(0.5))
         self.block = _block(_ASPP_CHANNELS, _ASPP_CHANNELS, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Feature map [B, channels, h, w] to logits [B, C, h, w]."""
+        """Feature map to logits, or to features for a decoder."""
         height, width = features.shape[-2:]
         pooled = self.pooled(features.mean((2, 3), keepdim=True))
         parts = [branch(features) for branch in self.branches]
@@ -97,24 +86,14 @@ class DeepLabHead(nn.Module):
 
 
 def build_head(algorithm: Algorithm, channels: int, num_classes: int | None, output_stride: int) -> nn.Module:
-    """A new main head of ``algorithm`` for feature maps of ``channels`` at ``output_stride``.
-
-    Without ``num_classes`` it ends before the class logits, with the features that a decoder refines.
-    """
-    match algorithm:
-        case "fcn":
-            head: nn.Module = FCNHead(channels, num_classes)
-        case "psp":
-            head = PSPHead(channels, num_classes)
-        case "deeplab":
-            head = DeepLabHead(channels, num_classes, output_stride)
-        case _:
-            assert_never(algorithm)
-    return head
+    """A new main head of ``algorithm`` for feature maps of ``channels`` at ``output_stride``."""
+    if algorithm == "deeplab":
+        return DeepLabHead(channels, num_classes, output_stride)
+    return (PSPHead if algorithm == "psp" else FCNHead)(channels, num_classes)
 
 
 def inner_channels(algorithm: Algorithm, channels: int) -> int:
-    """The channels of the features before the class logits of a head for feature maps of ``channels``."""
+    """The channels of a head's features before the class logits."""
     return _ASPP_CHANNELS if algorithm == "deeplab" else max(channels // 4, _LEAST_INNER_CHANNELS)
 
 

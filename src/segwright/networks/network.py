@@ -1,7 +1,4 @@
-"""The segmentation network: plain pixels in, class logits out; backbone, head, decoder, auxiliary head.
-
-Normalisation is part of the network, so that an exported graph takes plain pixels as well.
-"""
+"""The segmentation network: pixels to class logits. Normalisation is part of it, so exported graphs take pixels too."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from segwright.networks.backbone import Backbone, plan_backbone
+from segwright.networks.batch_norm import single_values_allowed
 from segwright.networks.decoder import Decoder
 from segwright.networks.heads import FCNHead, build_head, inner_channels
 from segwright.networks.pooling import resize
-from segwright.networks.single_values import single_values_allowed
 from segwright.networks.spec import NetworkSpec
-from segwright.networks.torchvision_schemas import timm
+from segwright.networks.timm_import import timm
 from segwright.networks.weights import load_local, load_published
 
 logger = logging.getLogger(__name__)
@@ -28,9 +25,9 @@ logger = logging.getLogger(__name__)
 class SegmentationNetwork(nn.Module):
     """FCN, PSPNet or DeepLabV3 on a backbone, as GluonCV puts them together; built by `build_network`.
 
-    The main head stands on the backbone's last stage, the auxiliary head (if any) on the stage before. Images
-    may have any size, and any memory format. ``spec`` holds the output stride and the normalisation as they
-    are. For half precision use autocast, and do not convert the module: the normalisation needs float32.
+    The main head takes the backbone's last stage, the auxiliary head (if any) the stage before. Images may have any
+    size and memory format. ``spec`` holds the output stride and the normalisation as they are. For half precision use
+    autocast, and do not convert the module: the normalisation needs float32.
     """
 
     _mean: Tensor
@@ -39,86 +36,71 @@ class SegmentationNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec, backbone: Backbone) -> None:
         super().__init__()
         self.spec = _resolve(spec, backbone)
-        self._said_single_values = False
+        self._single_values_logged = False
         self.backbone = backbone
         before_last, last = backbone.channels[-2:]
-        finest, stride = spec.decoder_output_stride, self.spec.output_stride
-        self.head = build_head(spec.algorithm, last, spec.num_classes if finest is None else None, stride)
+        stride, decoder_stride = self.spec.output_stride, spec.decoder_output_stride
+        self.head = build_head(spec.algorithm, last, spec.num_classes if decoder_stride is None else None, stride)
         self.decoder = None
-        if finest is not None:
+        if decoder_stride is not None:
             self.decoder = Decoder(
                 inner_channels(spec.algorithm, last),
                 dict(zip(backbone.strides[:-1], backbone.channels[:-1], strict=True)),
                 spec.num_classes,
                 bands=spec.bands,
                 output_stride=stride,
-                decoder_output_stride=finest,
+                decoder_output_stride=decoder_stride,
             )
         self.auxiliary_head = FCNHead(before_last, spec.num_classes) if spec.auxiliary else None
         # in units of pixels; not persistent, because the spec holds them
-        self.register_buffer("_mean", self._per_band(self.spec.mean), persistent=False)
-        self.register_buffer("_std", self._per_band(self.spec.std), persistent=False)
-
-    def _per_band(self, numbers: tuple[float, ...] | None) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1) * self.spec.scale
+        for name, numbers in (("_mean", self.spec.mean), ("_std", self.spec.std)):
+            per_band = torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1) * self.spec.scale
+            self.register_buffer(name, per_band, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, bands, H, W] to the main head's logits, float32 [B, C, H, W]; exported."""
         height, width = images.shape[-2:]
         return resize(self.coarse_logits(images), (height, width))
 
-    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Images [B, bands, H, W] to the main and the auxiliary logits, float32 [B, C, H, W].
-
-        The second is None where the network has no auxiliary head.
-        """
-        return self.logits_of_normalised(self.normalise(images))
-
     def coarse_logits(self, images: Tensor) -> Tensor:
-        """Images [B, bands, H, W] to the main head's logits before the last resize.
-
-        They are float32 [B, C, h, w]; `resize` to (H, W), whole or in bands, gives `forward`'s.
-        """
+        """The logits that `forward` resizes to (H, W): float32 [B, C, h, w]."""
         pixels = self.normalise(images)
         return self._main_logits(pixels, self.backbone(pixels)).float()
 
-    def logits_of_normalised(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """As `forward_with_auxiliary`, on float images that are normalised already."""
+    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, and the auxiliary head's logits next to the main ones; None where there is no such head."""
+        pixels = self.normalise(images)
         height, width = pixels.shape[-2:]
         alone = self.training and len(pixels) == 1
         with single_values_allowed(self) if alone else nullcontext(()) as norms:
             maps = self.backbone(pixels)
             main = self._main_logits(pixels, maps)
             auxiliary = self.auxiliary_head(maps[-2]) if self.auxiliary_head is not None else None
-        if norms and not self._said_single_values:
-            self._said_single_values = True
+        if norms and not self._single_values_logged:
+            self._single_values_logged = True
             logger.info("A batch of one leaves a BatchNorm one value per channel: it uses its running statistics.")
         full = resize(main.float(), (height, width))
         return full, None if auxiliary is None else resize(auxiliary.float(), (height, width))
 
     def _main_logits(self, pixels: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """The main head's logits before the last resize, of normalised pixels and the backbone's maps of them."""
         features: Tensor = self.head(maps[-1])
-        return (
-            features
-            if self.decoder is None
-            else self.decoder(features, dict(zip(self.backbone.strides, maps, strict=True)), pixels)
-        )
+        if self.decoder is None:
+            return features
+        logits: Tensor = self.decoder(features, dict(zip(self.backbone.strides, maps, strict=True)), pixels)
+        return logits
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images [B, bands, H, W] to float32 ones: scaled to 0...1 if they are integers, less the mean, divided by std.
-        NaN and infinity, which stand for no data, become 0: the mean.
-        """
+        """Images [B, bands, H, W] to float32 ones of mean 0 and deviation 1; NaN and infinity, no data, become 0."""
         if images.is_floating_point() != self.spec.takes_floats:
-            wanted = "floating-point" if self.spec.takes_floats else "integer"
-            raise TypeError(f"the network takes {wanted} pixels, not {images.dtype}, and normalises them itself")
+            expected = "floating-point" if self.spec.takes_floats else "integer"
+            raise TypeError(f"the network takes {expected} pixels, not {images.dtype}, and normalises them itself")
         normalised = (images.to(torch.float32) - self._mean) / self._std
         if not self.spec.takes_floats:
             return normalised
         return torch.where(normalised.abs() < torch.inf, normalised, 0.0)  # nothing is less than NaN
 
     def synchronise_batch_norms(self) -> None:
-        """Make every BatchNorm take its statistics over all processes of a training; they must be on GPUs then."""
+        """Make every BatchNorm take its statistics over all processes of a training, which must use GPUs."""
         for name, part in list(self.named_children()):
             setattr(self, name, timm.layers.convert_sync_batchnorm(part))  # type: ignore[attr-defined, no-untyped-call]
 
@@ -127,12 +109,12 @@ class SegmentationNetwork(nn.Module):
         return self.backbone.parameters()
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters of heads and decoder, which always start anew."""
+        """The parameters of heads and decoder, which start from random numbers."""
         parts = (self.head, self.decoder, self.auxiliary_head)
         return chain.from_iterable(part.parameters() for part in parts if part is not None)
 
     def classifier_names(self) -> list[str]:
-        """The names of those parameters, weights and biases, that have a row for each class."""
+        """The names of the parameters that have a row for each class."""
         layers = ["head.block.4" if self.decoder is None else "decoder.classifier.1"]
         layers += ["auxiliary_head.block.4"] if self.auxiliary_head is not None else []
         return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
@@ -141,9 +123,9 @@ class SegmentationNetwork(nn.Module):
 def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> SegmentationNetwork:
     """A new network in training mode.
 
-    ``pretrained`` says where the backbone's weights come from: True for ImageNet weights published with timm,
-    the path of a local file, or False for random ones. Raises HyperparameterError for backbones that cannot
-    be used and UserError for weights that cannot be had.
+    ``pretrained`` is where the backbone's weights come from: True for the ImageNet weights that timm publishes, the
+    path of a local file, or False for random ones. Raises HyperparameterError for backbones that cannot be used and
+    UserError for weights that cannot be had.
     """
     plan, backbone = plan_backbone(spec.backbone, spec.output_stride, spec.bands, spec.decoder_output_stride)
     if isinstance(pretrained, Path):
@@ -154,6 +136,7 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Segm
 
 
 def _resolve(spec: NetworkSpec, backbone: Backbone) -> NetworkSpec:
+    """The spec with the output stride and normalisation that the backbone has."""
     mean = spec.mean or _for_bands(backbone.mean, spec.bands)
     std = spec.std or _for_bands(backbone.std, spec.bands)
     if not len(mean) == len(std) == spec.bands:
@@ -162,5 +145,5 @@ def _resolve(spec: NetworkSpec, backbone: Backbone) -> NetworkSpec:
 
 
 def _for_bands(numbers: tuple[float, ...], bands: int) -> tuple[float, ...]:
-    """Statistics of red, green and blue for other bands: there, the average of the three for every band."""
+    """Statistics of red, green and blue; for other bands, their average for every band."""
     return numbers if len(numbers) == bands else (sum(numbers) / len(numbers),) * bands

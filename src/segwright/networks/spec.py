@@ -1,7 +1,4 @@
-"""What has to be known to build a network: a frozen record, kept in every bundle.
-
-It knows no PyTorch and builds nothing.
-"""
+"""The description of a network, kept in every bundle; without PyTorch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,16 +8,15 @@ Algorithm = Literal["fcn", "psp", "deeplab"]
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The description of a segmentation network.
+    """All that `build_network` needs.
 
-    ``algorithm`` names the head. ``backbone`` is the name as the user gave it: ``resnet-50``, ``resnet-101`` or a
-    timm name. ``output_stride`` is the wanted input size over feature-map size; a built network's own spec holds what
-    the backbone could do. ``auxiliary`` adds the auxiliary head. ``bands``, ``bit_depth`` and ``numbers`` describe the
-    images as files hold them: unsigned whole numbers, signed ones, or floating-point ones, whose ``bit_depth`` is 32.
-    ``upright`` says that pictures are turned as their camera noted (EXIF) before the network sees them. ``mean`` and
-    ``std``, one number a band, normalise unsigned values of 8 and 16 bits scaled to 0...1, all others as they are;
-    ``None`` stands for those of the backbone's pretrained weights. ``decoder_output_stride`` adds a decoder that
-    refines the head's features down to that stride; ``None`` is the original's head.
+    ``algorithm`` names the head. ``backbone`` is ``resnet-50``, ``resnet-101`` or a timm name. ``output_stride`` is the
+    input's size over the feature map's; in a built network's own spec it is what the backbone could do. ``auxiliary``
+    adds the auxiliary head. ``decoder_output_stride`` adds a decoder that refines the head's features down to that
+    stride; without one the head is GluonCV's. ``bands``, ``bit_depth`` and ``numbers`` describe images as files hold
+    them: unsigned, signed, or floating-point numbers, whose ``bit_depth`` is 32. ``upright``: images are turned by
+    their EXIF orientation first. ``mean`` and ``std``, one number a band, normalise unsigned values of 8 and 16 bits
+    scaled to 0...1, all others as they are; ``None`` means those of the backbone's pretrained weights.
     """
 
     algorithm: Algorithm

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from segwright.networks import torchvision_schemas
+from segwright.networks import timm_import
 
 
 def run(program: str) -> str:
@@ -17,7 +17,7 @@ def run(program: str) -> str:
 
 
 def test_timm_imports_quietly_with_whatever_torchvision_is_here() -> None:
-    program = "from segwright.networks.torchvision_schemas import timm; print(timm.is_model('resnet50'))"
+    program = "from segwright.networks.timm_import import timm; print(timm.is_model('resnet50'))"
     assert run(program) == "True"
 
 
@@ -41,7 +41,7 @@ def test_torchvision_that_cannot_load_its_operators_is_cured(tmp_path: Path) -> 
     printed = run(f"""
         import sys
         sys.path.insert(0, {str(tmp_path)!r})
-        from segwright.networks.torchvision_schemas import timm
+        from segwright.networks.timm_import import timm
         print(timm.__file__)
     """)
     assert printed == str(tmp_path / "timm.py")
@@ -53,4 +53,4 @@ def test_other_failures_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("importlib.import_module", fail)
     with pytest.raises(RuntimeError, match="another failure"):
-        torchvision_schemas.import_torchvision()
+        timm_import.import_torchvision()
