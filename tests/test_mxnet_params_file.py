@@ -56,12 +56,10 @@ def test_every_layout_and_type_comes_back(values: list[NDArray[Any]], layout: La
         assert array.values.tobytes() == expected.tobytes()
 
 
-def test_scalars_empty_arrays_and_arrays_that_were_never_filled() -> None:
+def test_scalars_and_empty_arrays() -> None:
     scalar, empty = np.full((), 2.5, np.float32), np.zeros((0, 3), np.float32)
-    never = [struct.pack("<Iii", MAGIC["V2"], 0, 0), struct.pack("<Iii", MAGIC["V3"], 0, -1)]
-    filled = [write_array(scalar, "V3"), write_array(empty, "V3")]
-    read = read_params(write_list([*filled, *never, write_array(SMALL)]), "x")
-    assert [array.values.shape for array in read] == [(), (0, 3), (0,), (0,), (2, 3)]
+    read = read_params(write_list([write_array(scalar, "V3"), write_array(empty, "V3"), write_array(SMALL)]), "x")
+    assert [array.values.shape for array in read] == [(), (0, 3), (2, 3)]
     assert read[0].values == 2.5
 
 
@@ -92,10 +90,10 @@ def test_what_is_no_such_file() -> None:
     assert "is no MXNet .params file: it does not begin with 0x112 (at byte 0)" in refusal(b"PK\3\4 something else")
 
 
-@pytest.mark.parametrize(("storage", "kind"), [(1, "row_sparse"), (2, "csr"), (-1, "unknown, -1")])
-def test_sparse_arrays_are_refused(storage: int, kind: str) -> None:
+@pytest.mark.parametrize("storage", [1, 2, -1])
+def test_sparse_arrays_are_refused(storage: int) -> None:
     message = refusal(write_list([write_array(SMALL), struct.pack("<Iii", MAGIC["V2"], storage, 1)]))
-    assert f"holds array 1 in sparse storage ({kind})" in message
+    assert f"holds array 1 in sparse storage (type {storage})" in message
 
 
 FLOATS = struct.pack("<iii", 1, 0, 0)
@@ -111,6 +109,7 @@ V2, V3 = (struct.pack("<Ii", MAGIC[layout], 0) for layout in ("V2", "V3"))
         (HEAD + struct.pack("<I", 0xF993FACB), "array 0 begins with 0xf993facb (at byte 28)"),
         (HEAD + struct.pack("<I", 2), "is damaged, or older than MXNet 0.12: array 0 begins with 0x2"),
         (HEAD + V2 + struct.pack("<i", -1), "array 0 would have -1 dimensions"),
+        (HEAD + V2 + struct.pack("<i", 0), "array 0 would have 0 dimensions"),
         (HEAD + V3 + struct.pack("<i", 33), "array 0 would have 33 dimensions"),
         (HEAD + V2 + struct.pack("<iq", 1, -5), "array 0 would have the shape [-5]"),
         (

@@ -23,11 +23,10 @@ FILE_MAGIC: Final = struct.pack("<Q", 0x112)
 MAX_ARRAYS: Final = 100_000
 """More arrays than this are refused: each takes memory beside its bytes, and GluonCV's largest network has 574."""
 
-_NOT_FILLED: Final = {0xF993FAC9: 0, 0xF993FACA: -1}
-"""The number of dimensions of an array that was never filled, by the number that stands before an array."""
+_FEWEST_DIMENSIONS: Final = {0xF993FAC9: 1, 0xF993FACA: 0}
+"""The fewest dimensions of an array, by the number that stands before it: scalars came later."""
 _MAX_DIMENSIONS: Final = 32  # NumPy's own limit before its version 2
 _MAX_BYTES: Final = 2**62  # of an array, were its empty dimensions 1: NumPy counts so
-_STORAGE: Final = {1: "row_sparse", 2: "csr"}
 _TYPES: Final = ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?", "<i2", "<u2", "<u4", "<u8")
 """NumPy's names for MXNet's numbers of types."""
 
@@ -95,9 +94,17 @@ class _Reader:
 
 
 def _read_array(reader: _Reader, what: str) -> NDArray[Any]:
-    shape = _read_shape(reader, what)
-    if shape is None:
-        return np.empty(0, np.float32)
+    magic = reader.integer("I", f"the beginning of {what}")
+    if magic not in _FEWEST_DIMENSIONS:
+        raise reader.error(f"is damaged, or older than MXNet 0.12: {what} begins with {magic:#x}")
+    if storage := reader.integer("i", f"the storage type of {what}"):
+        raise reader.error(f"holds {what} in sparse storage (type {storage}); only dense arrays are read")
+    dimensions = reader.integer("i", f"the shape of {what}")
+    if not _FEWEST_DIMENSIONS[magic] <= dimensions <= _MAX_DIMENSIONS:
+        raise reader.error(f"is damaged: {what} would have {dimensions:,} dimensions")
+    shape = reader.integers("q" * dimensions, f"the shape of {what}")
+    if min(shape, default=0) < 0:
+        raise reader.error(f"is damaged: {what} would have the shape {list(shape)}")
     _, _, kind = reader.integers("iii", f"the device and type of {what}")
     if not 0 <= kind < len(_TYPES):
         raise reader.error(f"gives {what} the type number {kind}, which is none of those read")
@@ -106,28 +113,6 @@ def _read_array(reader: _Reader, what: str) -> NDArray[Any]:
         raise reader.error(f"gives {what} the impossible shape {list(shape)}")
     start = reader.skip(math.prod(shape) * dtype.itemsize, f"{what}, of shape {list(shape)},")
     return np.ndarray(shape, dtype, reader.data, start)
-
-
-def _read_shape(reader: _Reader, what: str) -> tuple[int, ...] | None:
-    """The lengths of an array, or None for one that was never filled."""
-    magic = reader.integer("I", f"the beginning of {what}")
-    if magic not in _NOT_FILLED:
-        raise reader.error(f"is damaged, or older than MXNet 0.12: {what} begins with {magic:#x}")
-    storage = reader.integer("i", f"the storage type of {what}")
-    if storage:
-        kind = _STORAGE.get(storage, f"unknown, {storage}")
-        raise reader.error(
-            f"holds {what} in sparse storage ({kind}); only dense arrays are read, as GluonCV saves them"
-        )
-    dimensions = reader.integer("i", f"the shape of {what}")
-    if dimensions == _NOT_FILLED[magic]:
-        return None
-    if not 0 <= dimensions <= _MAX_DIMENSIONS:
-        raise reader.error(f"is damaged: {what} would have {dimensions:,} dimensions")
-    shape = reader.integers("q" * dimensions, f"the shape of {what}")
-    if min(shape, default=0) < 0:
-        raise reader.error(f"is damaged: {what} would have the shape {list(shape)}")
-    return shape
 
 
 def _read_name(reader: _Reader, what: str) -> str:

@@ -98,7 +98,7 @@ def _names_by_order(names: Sequence[str]) -> list[str]:
     for index, ours in named.items():
         ending = names[index].rpartition("_")[2]
         if names[index] and not ours.endswith(_SUFFIXES.get(ending, ending)):
-            raise BundleError(f"the names tell no order: {names[index]!r} stands where {ours!r} is expected.")
+            raise BundleError(f"the names give no order: {names[index]!r} stands where {ours!r} is expected.")
     return [named[index] for index in range(count)]
 
 

@@ -92,7 +92,7 @@ class BackbonePlan:
     multiple: int
 
     def build(self, **weights: Any) -> Backbone:
-        """A new backbone; ``weights``: arguments of ``timm.create_model`` that say where its weights are."""
+        """A new backbone; ``weights`` are the arguments of ``timm.create_model`` that locate its weights."""
         arguments = {"out_indices": self.stages, **self.arguments, **weights}
         return Backbone(_features(self.timm_name, arguments), self.multiple)
 

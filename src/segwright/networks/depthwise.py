@@ -68,11 +68,11 @@ class _Depthwise(torch.autograd.Function):
         return of_maps, of_weight
 
 
-def _gradients(slope: Tensor, maps: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of maps, weight and bias, as far as they are wanted."""
+def _gradients(slope: Tensor, maps: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of maps, weight and bias, where the mask is True."""
     padding = [length // 2 for length in weight.shape[2:]]
     gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        slope, maps, weight, None, [1, 1], padding, [1, 1], False, [0, 0], maps.shape[1], wanted
+        slope, maps, weight, None, [1, 1], padding, [1, 1], False, [0, 0], maps.shape[1], mask
     )
     return gradients
 

@@ -51,7 +51,7 @@ def load_published(plan: BackbonePlan) -> Backbone:
         raise UserError(
             f"The ImageNet weights of {plan.timm_name!r} could not be fetched ({_first_line(error)}). Without a "
             "connection, give a file as backbone_weights, start from random weights with use_pretrained_model False, "
-            "or fill the Hugging Face cache beforehand (HF_HOME says where it is)."
+            "or fill the Hugging Face cache beforehand (HF_HOME is its path)."
         ) from error
 
 
