@@ -28,11 +28,8 @@ SAGEMAKER_BACKBONES = {"resnet-50": "resnet50s.gluon_in1k", "resnet-101": "resne
 _OUTPUT_STRIDES = (8, 16, 32)
 _MULTIPLE = 32
 # What timm's transformers need to take images of any size; convolution networks take neither.
-_SIZE_OPTIONS: tuple[dict[str, bool], ...] = (
-    {},
-    {"dynamic_img_size": True, "dynamic_img_pad": True},
-    {"strict_img_size": False},
-)
+_TRANSFORMER_SIZES = {"dynamic_img_size": True, "dynamic_img_pad": True}
+_SIZE_OPTIONS: tuple[dict[str, bool], ...] = ({}, _TRANSFORMER_SIZES, {"strict_img_size": False})
 _FAILURES = (TypeError, ValueError, AssertionError, RuntimeError, NotImplementedError, IndexError, KeyError)
 
 

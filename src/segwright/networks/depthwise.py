@@ -44,8 +44,9 @@ class DepthwiseConv2d(nn.Conv2d):
         if torch.is_autocast_enabled("cpu"):
             input = input.to(torch.get_autocast_dtype("cpu"))
         dilation = self.dilation[0]
-        maps: Tensor = _Depthwise.apply(_split(input, dilation), self.weight)  # type: ignore[no-untyped-call]
-        maps = _join(maps, dilation, input.shape)
+        split = input if dilation == 1 else _split(input, dilation)
+        maps: Tensor = _Depthwise.apply(split, self.weight)  # type: ignore[no-untyped-call]
+        maps = maps if dilation == 1 else _join(maps, dilation, input.shape)
         return maps if self.bias is None else maps + self.bias.to(maps.dtype).view(1, -1, 1, 1)
 
 
@@ -79,8 +80,6 @@ def _gradients(slope: Tensor, maps: Tensor, weight: Tensor, mask: list[bool]) ->
 
 def _split(maps: Tensor, every: int) -> Tensor:
     """[B, C, H, W] to [B every every, C, ceil(H / every), ceil(W / every)]: pixels that are `every` apart together."""
-    if every == 1:
-        return maps
     batch, channels, height, width = maps.shape
     maps = F.pad(maps, (0, -width % every, 0, -height % every))
     rows, columns = maps.shape[2] // every, maps.shape[3] // every
@@ -91,8 +90,6 @@ def _split(maps: Tensor, every: int) -> Tensor:
 
 def _join(maps: Tensor, every: int, shape: torch.Size) -> Tensor:
     """Undo `_split` of maps that had `shape`."""
-    if every == 1:
-        return maps
     batch, channels, height, width = shape
     rows, columns = maps.shape[2:]
     pixels = maps.permute(0, 2, 3, 1).reshape(batch, every, every, rows, columns, channels)

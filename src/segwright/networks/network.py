@@ -70,7 +70,6 @@ class SegmentationNetwork(nn.Module):
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """As `forward`, and the auxiliary head's logits next to the main ones; None where there is no such head."""
         pixels = self.normalise(images)
-        height, width = pixels.shape[-2:]
         alone = self.training and len(pixels) == 1
         with single_values_allowed(self) if alone else nullcontext(()) as norms:
             maps = self.backbone(pixels)
@@ -79,8 +78,8 @@ class SegmentationNetwork(nn.Module):
         if norms and not self._single_values_logged:
             self._single_values_logged = True
             logger.info("A batch of one leaves a BatchNorm one value per channel: it uses its running statistics.")
-        full = resize(main.float(), (height, width))
-        return full, None if auxiliary is None else resize(auxiliary.float(), (height, width))
+        size = (images.shape[-2], images.shape[-1])
+        return resize(main.float(), size), None if auxiliary is None else resize(auxiliary.float(), size)
 
     def _main_logits(self, pixels: Tensor, maps: Sequence[Tensor]) -> Tensor:
         features: Tensor = self.head(maps[-1])
