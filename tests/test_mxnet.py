@@ -266,22 +266,23 @@ def test_numbers_that_are_none_are_warned_of(arrays: Arrays, tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "warning"),
     [
         ("another", "model/model_algo-1: 7 arrays of the network are missing"),
         ("short", "model/model_algo-1 was cut off"),
     ],
 )
-def test_last_weights_that_cannot_be_used_are_named(
-    weights: Path, arrays: Arrays, tmp_path: Path, damage: str, message: str
+def test_last_weights_that_cannot_be_used_cost_only_themselves(
+    weights: Path, arrays: Arrays, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, warning: str
 ) -> None:
     fewer = {name: values for name, values in arrays.items() if not name.startswith("auxlayer")}
     last = write_params(fewer.items()) if damage == "another" else weights.read_bytes()[:-100]
     folder = write_folder(tmp_path / "model", last=last)
     (folder / "model_best.params").hardlink_to(weights)
-    with pytest.raises(BundleError, match=message):
-        import_model(folder, tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
+    import_model(folder, tmp_path / "bundle")
+    assert warning in caplog.text and "The best weights stand in for the last ones" in caplog.text
+    best, last_weights = (load_file(tmp_path / "bundle" / name) for name in ("model.safetensors", "last.safetensors"))
+    assert all(torch.equal(value, last_weights[name]) for name, value in best.items())
 
 
 def test_an_existing_bundle_is_replaced_only_on_request(weights: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.bundle import BundleWriter, Description, describe_classes, host_copy, versions
+from segwright.bundle import BundleWriter, Description, State, describe_classes, host_copy, versions
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names
@@ -57,17 +57,13 @@ def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Desc
         network = _read_network(files)
         description = describe(files, network.spec)
         best = host_copy(network)
-        last = best
-        if files.last != files.best:
-            name = files.name(files.last)
-            arrays = _read_arrays(files.last, name)
-            with _named_errors(name):
-                last = to_state_dict(arrays, network)
+        last = best if files.last == files.best else _read_last(files, network) or best
         spec = network.spec
         head = "with an auxiliary head" if spec.auxiliary else "without auxiliary head"
         logger.info(f"{files.source}: {spec.algorithm} on {spec.backbone}, {spec.num_classes} classes, {head}")
         settings = "no settings" if files.hyperparameters is None else f"settings {files.hyperparameters.name}"
-        logger.info(f"best weights {files.best.name}, last weights {files.last.name}, {settings}")
+        last_name = (files.best if last is best else files.last).name
+        logger.info(f"best weights {files.best.name}, last weights {last_name}, {settings}")
         writer.save(description, last=last, best=best, records=[])
     return description
 
@@ -114,6 +110,18 @@ def _read_network(files: ModelFiles) -> SegmentationNetwork:
         network = build_network(infer_spec(arrays))
         network.load_state_dict(to_state_dict(arrays, network))
     return network.eval()
+
+
+def _read_last(files: ModelFiles, network: SegmentationNetwork) -> State | None:
+    """The weights after the last epoch, which only a further training might want; None where they are damaged."""
+    name = files.name(files.last)
+    try:
+        arrays = _read_arrays(files.last, name)
+        with _named_errors(name):
+            return to_state_dict(arrays, network)
+    except BundleError as error:
+        logger.warning(f"{error} The best weights stand in for the last ones.")
+        return None
 
 
 def _read_arrays(file: Path, name: str) -> dict[str, NDArray[Any]]:
