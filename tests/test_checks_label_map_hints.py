@@ -3,10 +3,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from segwright.checks.label_map_hints import suspicions
+from segwright.checks.label_map_hints import label_map_hints
 from segwright.findings import Finding
 from segwright.labels import LabelMap
-from tests.helpers.scans import examined, reading
+from tests.helpers.scans import scan, statistics
 
 
 def suspect(
@@ -16,14 +16,16 @@ def suspect(
     validation_map: Mapping[str, object] | None = None,
     classes: int = 0,
 ) -> list[Finding]:
-    """What is suspicious where the masks hold these values; `classes` is 0 where nobody gave a number."""
+    """The hints where the masks hold these values; `classes` is 0 where no number is given."""
     maps = [LabelMap.from_json(one) if one else None for one in (label_map, validation_map or label_map)]
     found = [train, train if validation is None else validation]
     ours, theirs = (
-        examined(name, [reading("a", dict.fromkeys(values, 9))] if values else [], classes, one)
+        statistics(name, [scan("a", dict.fromkeys(values, 9))] if values else [], classes, one)
         for name, values, one in zip(("train", "validation"), found, maps, strict=True)
     )
-    return list(suspicions(ours, theirs, declared=bool(classes)))
+    found_hints = list(label_map_hints(ours, theirs, count_is_given=bool(classes)))
+    assert all(one.rule == "label_map_hint" for one in found_hints)
+    return found_hints
 
 
 def proposal(found: list[Finding]) -> dict[str, object]:
@@ -52,7 +54,7 @@ def test_numbers_that_are_no_classes_get_a_map(values: set[int], wanted: dict[st
     found = suspect(values)
     assert proposal(found) == wanted
     assert (found[0].severity, found[0].channel) == ("warning", "train")
-    assert "label_map/train_label_map.json or with --label-map FILE" in found[0].cure
+    assert "label_map/train_label_map.json" in found[0].cure
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_two_proposals_agree_with_each_other() -> None:
     assert json.loads(theirs.label_map) == {"map": {"0": 0, "1": 1, "2": 2}}
 
 
-def test_both_channels_alike_are_told_once() -> None:
+def test_both_channels_alike_get_one_hint() -> None:
     assert len(suspect({1, 2, 3}, {1, 2})) == 1
     assert len(suspect({0, 1, 2}, {0, 1, 2, 3})) == 0
     assert len(suspect({0, 1, 2}, {0, 2})) == 0

@@ -8,10 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.checks.channel import check_pairs
-from segwright.checks.mask_palettes import compare_palettes, palette_finding
-from segwright.checks.prepare import prepare, settle_classes
-from segwright.checks.report.survey import survey
+from segwright.checks.channel import Expected, check_pairs
+from segwright.checks.channel_statistics import ScannedChannel
+from segwright.checks.classes import settle_classes
+from segwright.checks.mask_palettes import palettes_agree, same_palettes
+from segwright.checks.prepare import examine, prepare
 from segwright.checks.scan import PairScan, scan_pairs
 from segwright.cli import main
 from segwright.data.channels import Channels
@@ -19,8 +20,8 @@ from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
-from segwright.labels import LabelMap
 from segwright.storage import FileBlob
+from tests.helpers.scans import scanned
 
 Colours = list[tuple[int, int, int]]
 
@@ -44,13 +45,14 @@ def save(root: Path, name: str, mask: Image.Image, channel: str = "train") -> No
     mask.save(masks / f"{name}.png")
 
 
-def read(root: Path, channel: str = "train") -> list[PairScan]:
-    return scan_pairs(find_pairs(root / channel, root / f"{channel}_annotation").pairs)[0]
+def read(root: Path, channel: str = "train") -> ScannedChannel:
+    pairs = find_pairs(root / channel, root / f"{channel}_annotation").pairs
+    return scanned([one for one in scan_pairs(pairs) if isinstance(one, PairScan)], channel=channel)
 
 
 def refusal(root: Path) -> str:
-    finding = palette_finding(read(root), LabelMap.identity(), "train")
-    assert finding and finding.severity == "error"
+    (finding,) = palettes_agree(read(root))
+    assert (finding.rule, finding.severity) == ("palettes_agree", "error")
     return str(finding)
 
 
@@ -64,7 +66,7 @@ def test_indices_that_change_their_colour_are_refused_with_both_files(tmp_path: 
     assert "s0.png and (60, 200, 60) in" in message and "s2.png, so it may be another class" in message
     assert "(the masks show 0 0 0, 60 200 60, 200 60 60)" in message
     with pytest.raises(DataError, match="the palette of 1 of 4 masks"):
-        check_pairs(find_pairs(tmp_path / "train", tmp_path / "train_annotation"), None, None, channel="train")
+        check_pairs(find_pairs(tmp_path / "train", tmp_path / "train_annotation"), Expected("train"))
 
 
 def test_masks_of_one_class_each_are_compared(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_class_numbers_reduced_as_if_they_were_colours_are_refused(tmp_path: Pat
 def test_innocent_differences_pass(tmp_path: Path, palettes: tuple[Colours | None, Colours | None]) -> None:
     for name, palette in zip("abcd", palettes * 2, strict=True):
         add(tmp_path, name, palette)
-    assert palette_finding(read(tmp_path), LabelMap.identity(), "train") is None
+    assert list(palettes_agree(read(tmp_path))) == []
 
 
 def test_unused_indices_and_255_do_not_count(tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_unused_indices_and_255_do_not_count(tmp_path: Path) -> None:
     other = [BLACK, RED, BLUE, GREEN] + [BLACK] * 251 + [(224, 224, 192)]
     add(tmp_path, "a", palette, [0, 1, 2, 255])
     add(tmp_path, "b", other, [0, 1, 1, 255])
-    assert palette_finding(read(tmp_path), LabelMap.identity(), "train") is None
+    assert list(palettes_agree(read(tmp_path))) == []
 
 
 def test_masks_that_a_legend_corrects_are_not_compared(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_masks_that_a_legend_corrects_are_not_compared(tmp_path: Path) -> None:
         )
         for name in "ab"
     ]
-    assert check_pairs(Pairing(tuple(pairs)), None, None, channel="train").num_classes == 3
+    assert check_pairs(Pairing(tuple(pairs)), Expected("train")).num_classes == 3
 
 
 def test_the_command_of_the_cure_reads_the_masks_right(tmp_path: Path) -> None:
@@ -165,20 +167,21 @@ def test_palettes_that_are_exchanged_in_validation_are_refused_by_training_and_i
     channels = Channels.locate(tmp_path)
     with pytest.raises(DataError) as error:
         prepare(channels, settle_classes(channels))
-    message = str(error.value)
+    message, finding = str(error.value), error.value.finding
+    assert finding and (finding.rule, finding.channel) == ("same_palettes", "validation")
     assert message.startswith("validation: the palettes disagree with those of train: index 1 is (200, 60, 60) in ")
     assert "t0.png and (60, 200, 60) in" in message and "v0.png, which is the colour of index 2 in train" in message
-    found = survey(channels, Hyperparameters())
-    assert found.refused and message in [str(one) for one in found.findings if one.severity == "error"]
+    found = examine(channels, Hyperparameters())
+    assert finding in [one for one in found.findings if one.severity == "error"]
 
 
 def test_other_colours_in_validation_are_a_warning(tmp_path: Path) -> None:
     both(tmp_path, [BLACK, RED, GREEN], [BLACK, RED, BLUE])
-    finding = compare_palettes(read(tmp_path), read(tmp_path, "validation"), LabelMap.identity())
-    assert finding and finding.severity == "warning" and "index 2 is (60, 200, 60) in" in finding.what
+    (finding,) = same_palettes(read(tmp_path), read(tmp_path, "validation"))
+    assert finding.severity == "warning" and "index 2 is (60, 200, 60) in" in finding.what
     channels = Channels.locate(tmp_path)
     assert prepare(channels, settle_classes(channels)).num_classes == 3
-    assert not survey(channels, Hyperparameters()).refused
+    assert not any(one.severity == "error" for one in examine(channels, Hyperparameters()).findings)
 
 
 def test_channels_that_are_numbered_apart_on_purpose_are_not_compared(tmp_path: Path) -> None:
@@ -187,7 +190,7 @@ def test_channels_that_are_numbered_apart_on_purpose_are_not_compared(tmp_path: 
     (tmp_path / "label_map" / "validation_label_map.json").write_text('{"map": {"0": 0, "1": 2, "2": 1}}')
     channels = Channels.locate(tmp_path)
     assert prepare(channels, settle_classes(channels)).num_classes == 3
-    assert not survey(channels, Hyperparameters()).refused
+    assert not any(one.severity == "error" for one in examine(channels, Hyperparameters()).findings)
 
 
 def test_the_label_map_of_the_cure_lets_numbers_count_with_a_warning(
@@ -195,7 +198,7 @@ def test_the_label_map_of_the_cure_lets_numbers_count_with_a_warning(
 ) -> None:
     both(tmp_path, [BLACK, RED, GREEN], [BLACK, GREEN, RED])
     add(tmp_path, "odd", [RED, BLACK, GREEN])
-    label_map = re.search(r"label map, (\{.*?\}\}), as label_map/train_label_map.json or", refusal(tmp_path))
+    label_map = re.search(r"label map, (\{.*?\}\}), as label_map/train_label_map.json", refusal(tmp_path))
     assert label_map
     (tmp_path / "label_map").mkdir()
     for channel in ("train", "validation"):
@@ -205,24 +208,23 @@ def test_the_label_map_of_the_cure_lets_numbers_count_with_a_warning(
         assert prepare(channels, settle_classes(channels)).train.histogram.tolist() == [16, 16, 16]
     assert "the palette of 1 of 4 masks disagrees with the others" in caplog.text
     assert "The numbers count, as the label map says." in caplog.text
-    found = survey(channels, Hyperparameters())
-    assert not found.refused and found.count("warning") >= 1
+    found = examine(channels, Hyperparameters())
+    assert {one.severity for one in found.findings} == {"warning", "note"}
 
 
 def test_inspection_names_the_masks_and_says_it_once(tmp_path: Path) -> None:
     both(tmp_path, [BLACK, RED, GREEN], [BLACK, RED, GREEN])
     add(tmp_path, "odd", [RED, BLACK, GREEN])
-    found = survey(Channels.locate(tmp_path), Hyperparameters())
+    found = examine(Channels.locate(tmp_path), Hyperparameters())
     errors = [one for one in found.findings if one.severity == "error"]
-    assert len(errors) == 1 and errors[0].files == (str(tmp_path / "train" / "odd.png"),)
-    assert "the palette of 1 of 4 masks disagrees" in errors[0].what
+    assert [(one.rule, one.files) for one in errors] == [("palettes_agree", (str(tmp_path / "train" / "odd.png"),))]
 
 
 def test_many_masks_take_a_moment(tmp_path: Path) -> None:
     add(tmp_path, "a", [BLACK, RED, GREEN])
     add(tmp_path, "b", [BLACK, GREEN, RED])
-    one, other = read(tmp_path)
+    one, other = read(tmp_path).scans
     before = time.process_time()
-    finding = palette_finding([one] * 19_999 + [other], LabelMap.identity(), "train")
-    assert finding and finding.what.startswith("the palette of 1 of 20000 masks")
+    (finding,) = palettes_agree(scanned([one] * 19_999 + [other]))
+    assert finding.what.startswith("the palette of 1 of 20000 masks")
     assert time.process_time() - before < 2

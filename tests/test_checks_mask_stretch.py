@@ -7,23 +7,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import imwrite
 
-from segwright.checks.channel import check_pairs
-from segwright.checks.label_map_hints import suspicions
-from segwright.checks.mask_stretch import check_not_stretched, find_stretch
-from segwright.checks.report.survey import survey
+from segwright.checks.channel import Expected, check_pairs
+from segwright.checks.label_map_hints import label_map_hints
+from segwright.checks.mask_stretch import find_stretch, stretched
+from segwright.checks.prepare import examine
 from segwright.checks.scan import PairScan
 from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
 from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
-from tests.helpers.scans import examined, reading
+from tests.helpers.scans import scan, scanned, statistics
 
 Mask = NDArray[np.uint8]
 
 
 def masks_of(*sets: list[int]) -> list[PairScan]:
-    return [reading(f"m{index}", dict.fromkeys(values, 10)) for index, values in enumerate(sets)]
+    return [scan(f"m{index}", dict.fromkeys(values, 10)) for index, values in enumerate(sets)]
 
 
 def by_largest(classes: Mask) -> Mask:
@@ -66,21 +66,20 @@ def test_masks_that_were_stretched_each_by_itself_are_refused_without_a_wrong_cu
 ) -> None:
     drawn(tmp_path, stretch, counts)
     with pytest.raises(DataError) as error:
-        check_pairs(find_pairs(tmp_path / "train", tmp_path / "train_annotation"), None, num_classes, channel="train")
+        check_pairs(
+            find_pairs(tmp_path / "train", tmp_path / "train_annotation"), Expected("train", num_classes=num_classes)
+        )
     top = 65535 if stretch is sixteen_bits else 255
-    message = str(error.value)
-    assert message.startswith(
-        f"train: the highest value of each mask is {top} whatever its classes: they were stretched"
-    )
-    assert "cannot be told apart" in message and "Export them anew as class numbers" in message
-    assert ".png holds 0" in message and '{"map"' not in message and "--num-classes" not in message
+    message, finding = str(error.value), error.value.finding
+    assert finding and finding.rule == "stretched" and f"the highest value of each mask is {top} " in message
+    assert "Export them anew as class numbers" in message
+    assert ".png holds 0" in message and '{"map"' not in message and "num_classes" not in message
 
 
 def test_only_values_that_could_be_one_spread_have_a_way_out() -> None:
     for sets, way_out in (([[0, 255], [0, 127, 255]], True), ([[0, 127, 255], [0, 85, 170, 255]], False)):
-        with pytest.raises(DataError) as error:
-            check_not_stretched(masks_of(*sets), LabelMap.identity(), "train")
-        assert ("with a label map that names them" in str(error.value)) == way_out
+        (finding,) = stretched(scanned(masks_of(*sets)))
+        assert finding.severity == "error" and ("with a label map that names them" in finding.cure) == way_out
 
 
 @pytest.mark.parametrize(
@@ -111,21 +110,21 @@ def test_one_mask_in_a_hundred_that_is_not_stretched_changes_nothing() -> None:
 
 
 def test_no_map_is_proposed_and_a_given_one_is_doubted() -> None:
-    stretched = masks_of(*[[0, 255], [0, 127, 255]] * 5)
-    nobody = examined("validation", [])
-    assert list(suspicions(examined("train", stretched), nobody, declared=False)) == []
+    masks = masks_of(*[[0, 255], [0, 127, 255]] * 5)
+    nothing = statistics("validation", [])
+    assert list(label_map_hints(statistics("train", masks), nothing, count_is_given=False)) == []
     label_map = LabelMap(values=((0, 0), (127, 1), (255, 2)))
-    (found,) = suspicions(examined("train", stretched, 3, label_map), nobody, declared=True)
-    assert found.severity == "warning" and not found.label_map
-    assert "stretched file by file" in found.what and "whatever the label map says" in found.what
+    (found,) = label_map_hints(statistics("train", masks, 3, label_map), nothing, count_is_given=True)
+    assert (found.rule, found.severity, found.label_map) == ("stretched_hint", "warning", "")
+    assert "whatever the label map says" in found.what
 
 
 def test_inspection_refuses_them_once_for_each_channel(tmp_path: Path) -> None:
     for channel in ("train", "validation"):
         drawn(tmp_path, by_largest, [2, 3] * 3, channel)
-    found = survey(Channels.locate(tmp_path), Hyperparameters())
-    assert [one.channel for one in found.findings if one.severity == "error"] == ["train", "validation"]
-    assert all("stretched file by file" in one.what for one in found.findings if one.severity == "error")
+    found = examine(Channels.locate(tmp_path), Hyperparameters())
+    errors = [(one.rule, one.channel) for one in found.findings if one.severity == "error"]
+    assert errors == [("stretched", "train"), ("stretched", "validation")]
     assert not any(one.label_map for one in found.findings)
 
 
@@ -136,5 +135,6 @@ def test_masks_that_were_divided_by_their_highest_number_are_refused_though_some
         imwrite(path.with_suffix(".tif"), (classes / classes.max()).astype(np.float32))
         path.unlink()
     pairing = find_pairs(tmp_path / "train", tmp_path / "train_annotation")
-    with pytest.raises(DataError, match=r"1\.tif holds the number 0\.5 of type float32 .* export them anew"):
-        check_pairs(pairing, None, None, channel="train")
+    with pytest.raises(DataError, match=r"1\.tif holds the number 0\.5 of type float32 .* export them anew") as caught:
+        check_pairs(pairing, Expected("train"))
+    assert caught.value.finding and caught.value.finding.rule == "fractions"

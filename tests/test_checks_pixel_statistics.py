@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tifffile import imwrite
 
-from segwright.checks.pixel_statistics import BandSums, RequestedFormat, band_statistics, read_form, settle_form
+from segwright.checks.channel_statistics import ChannelStatistics, ScannedChannel
+from segwright.checks.image_rules import one_format
+from segwright.checks.pixel_statistics import BandStatistics, BandSums, RequestedFormat, read_form
 from segwright.checks.scan import PairScan
 from segwright.data.pairs import Pair
-from segwright.errors import DataError
 from segwright.formats.images import EncodedImage
 from segwright.formats.pixels import PixelFormat
+from segwright.labels import LabelMap
 from segwright.storage import BytesBlob
 
 
-def reading(name: str, pixels: NDArray[Any], tag: str | None = None) -> PairScan:
+def scan(name: str, pixels: NDArray[Any], tag: str | None = None) -> PairScan:
     stream = io.BytesIO()
     extra = [(42113, "s", 0, tag, True)] if tag else []
     imwrite(stream, pixels, photometric="minisblack", planarconfig="contig", metadata=None, extratags=extra)
@@ -26,6 +28,10 @@ def reading(name: str, pixels: NDArray[Any], tag: str | None = None) -> PairScan
     nothing = np.zeros(0, np.int64)
     pair = Pair(name, BytesBlob(name, data), BytesBlob(name, b""))
     return PairScan(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", b"", form, sums=sums)
+
+
+def band_statistics(*scans: PairScan) -> BandStatistics | None:
+    return ChannelStatistics.of(ScannedChannel("train", LabelMap.identity(), scans), 0).bands
 
 
 def noise(seed: int, height: int, low: float, high: float) -> NDArray[np.float64]:
@@ -41,7 +47,7 @@ def noise(seed: int, height: int, low: float, high: float) -> NDArray[np.float64
 )  # fmt: skip
 def test_statistics_are_those_of_all_pixels(dtype: type[np.generic], low: float, high: float, scale: float) -> None:
     images = [noise(seed, 5 + 40 * seed, low, high).astype(dtype) for seed in range(3)]
-    statistics = band_statistics([reading(str(index), image) for index, image in enumerate(images)])
+    statistics = band_statistics(*(scan(str(index), image) for index, image in enumerate(images)))
     pixels = np.concatenate([image.astype(np.float32).reshape(-1, 2) for image in images]).astype(float) / scale
     assert statistics is not None
     np.testing.assert_allclose(statistics.mean, pixels.mean(0), rtol=1e-9)
@@ -59,7 +65,7 @@ def test_what_has_no_data_does_not_count(dtype: type[np.generic], gap: float, ta
     image = noise(1, 20, 100, 900).astype(dtype)
     known = image.reshape(-1, 2).astype(float)
     image[:4, :, 0] = gap
-    statistics = band_statistics([reading("a", image, tag)])
+    statistics = band_statistics(scan("a", image, tag))
     scale = 65535 if dtype == np.uint16 else 1
     assert statistics is not None
     np.testing.assert_allclose(statistics.mean, [known[120:, 0].mean() / scale, known[:, 1].mean() / scale])
@@ -69,7 +75,7 @@ def test_what_has_no_data_does_not_count(dtype: type[np.generic], gap: float, ta
 def test_bands_that_never_change_or_have_no_data_can_be_divided_by() -> None:
     image = np.full((4, 5, 2), 273.25, np.float32)
     image[..., 1] = np.nan
-    statistics = band_statistics([reading("a", image)])
+    statistics = band_statistics(scan("a", image))
     assert statistics is not None and statistics.std == (1, 1) and statistics.mean == (273.25, 0)
 
 
@@ -86,11 +92,9 @@ def test_sums_may_be_joined_in_any_parts(heights: list[int]) -> None:
 
 def test_kinds_of_numbers_are_not_mixed() -> None:
     image = noise(0, 4, 0, 100)
-    one, other = reading("a.tif", image.astype(np.int16)), reading("b.tif", image.astype(np.float32))
-    expected = (
-        r"1 have 2 bands of 16 bits \(signed\) \(a\.tif\); 1 have 2 bands of 32 bits \(floating-point\) \(b\.tif\)"
-    )
-    with pytest.raises(DataError, match=expected):
-        settle_form([one, other], "train")
-    alike = [reading(name, image.astype(name)) for name in ("float16", "float32", "float64")]
-    assert settle_form(alike, "train") == PixelFormat(2, 32, numbers="float")
+    one, other = scan("a.tif", image.astype(np.int16)), scan("b.tif", image.astype(np.float32))
+    (finding,) = one_format(ScannedChannel("train", LabelMap.identity(), [one, other]))
+    assert (finding.rule, finding.severity, finding.files) == ("one_format", "error", ("a.tif", "b.tif"))
+    assert "1 have 2 bands of 16 bits (signed) (a.tif); 1 have 2 bands of 32 bits (floating-point)" in finding.what
+    alike = [scan(name, image.astype(name)) for name in ("float16", "float32", "float64")]
+    assert {one.form for one in alike} == {PixelFormat(2, 32, numbers="float")}

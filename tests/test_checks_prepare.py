@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segwright.checks.prepare import PreparedData, prepare, settle_classes
+from segwright.checks.classes import settle_classes
+from segwright.checks.prepare import CheckedData, prepare
 from segwright.data.channels import Channels
 from segwright.errors import DataError, LabelError
 from segwright.evaluation import run as evaluation
@@ -32,7 +33,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def prepared_from(channels: Channels, class_names: Path | None = None) -> PreparedData:
+def prepared_from(channels: Channels, class_names: Path | None = None) -> CheckedData:
     return prepare(channels, settle_classes(channels, class_names=class_names))
 
 
@@ -49,8 +50,10 @@ def test_validation_masks_of_class_0_and_void_are_no_fault(data: Path) -> None:
 
 
 def test_validation_masks_of_0_and_255_are_refused_where_training_masks_know_no_void(data: Path) -> None:
-    with pytest.raises(DataError, match="validation: the masks hold only 0 and 255"):
+    with pytest.raises(DataError) as caught:
         prepared_from(Channels.locate(with_masks(data, [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 255, 255])))
+    finding = caught.value.finding
+    assert finding and (finding.rule, finding.channel) == ("only_0_and_255", "validation")
 
 
 def text_map(data: Path, channel: str, *names: str) -> None:
@@ -58,10 +61,9 @@ def text_map(data: Path, channel: str, *names: str) -> None:
     (data / "label_map" / f"{channel}_label_map.txt").write_text("\n".join(lines))
 
 
-def counted(prepared: PreparedData) -> list[dict[str, int]]:
+def counted(prepared: CheckedData) -> list[dict[str, int]]:
     """Pixels by the name of their class, in both channels."""
-    reports = (prepared.train, prepared.validation)
-    return [dict(zip(prepared.class_names, report.histogram.tolist(), strict=True)) for report in reports]
+    return [dict(zip(prepared.class_names, report.histogram.tolist(), strict=True)) for report in prepared.channels]
 
 
 def test_label_maps_that_name_classes_in_different_orders_agree(data: Path) -> None:
@@ -70,7 +72,7 @@ def test_label_maps_that_name_classes_in_different_orders_agree(data: Path) -> N
     prepared = prepared_from(Channels.locate(data))
     assert prepared.class_names == ("sky", "road", "tree")
     assert counted(prepared) == [{"sky": 3, "road": 2, "tree": 1}] * 2
-    assert prepared.validation_map.class_names == prepared.train_map.class_names == prepared.class_names
+    assert {channel.label_map.class_names for channel in prepared.channels} == {prepared.class_names}
 
 
 @pytest.mark.parametrize("as_option", [True, False])
@@ -105,8 +107,9 @@ def test_names_in_the_validation_map_alone_are_refused(data: Path) -> None:
 
 def test_a_single_class_name_is_refused(data: Path) -> None:
     text_map(data, "train", "sky")
-    with pytest.raises(DataError, match=r"class names .* make 1 class; there must be 2 to 254"):
+    with pytest.raises(DataError, match=r"class names .* make 1 class; there must be 2 to 254") as caught:
         prepared_from(Channels.locate(data))
+    assert caught.value.finding and caught.value.finding.rule == "class_count"
 
 
 def test_a_file_in_place_of_a_channel_is_called_one(data: Path) -> None:

@@ -10,28 +10,32 @@ import pytest
 from PIL import Image
 from tifffile import imwrite
 
-from segwright.checks.prepare import prepare, settle_classes
+from segwright.checks.classes import settle_classes
+from segwright.checks.prepare import CheckedData, examine, prepare
 from segwright.checks.report import command, inspect, page
-from segwright.checks.report.charts import TICKS, crop_sketches, log_length, share_words
-from segwright.checks.report.page import render
+from segwright.checks.report.page import TICKS, log_length, scaled_sizes, share_words
 from segwright.checks.report.samples import choose, draw_samples
-from segwright.checks.report.survey import Inspection, survey
 from segwright.cli import main
 from segwright.data.channels import Channels
 from segwright.errors import DataError, OutputExistsError, UserError
+from segwright.findings import Finding
 from segwright.hyperparameters import Hyperparameters
 from tests.conftest import Draw, blocks
-from tests.helpers.scans import examined, reading
+from tests.helpers.scans import scan, statistics
 
 SMALL = Hyperparameters(base_size=48, crop_size=32)
 
 
-def look(data: Path, strict: bool = False, **settings: Any) -> Inspection:
-    return survey(Channels.locate(data), SMALL.model_copy(update=settings), strict=strict)
+def look(data: Path, strict: bool = False, **settings: Any) -> CheckedData:
+    return examine(Channels.locate(data), SMALL.model_copy(update=settings), strict=strict)
 
 
-def said(found: Inspection, severity: str) -> list[str]:
-    return [str(finding) for finding in found.findings if finding.severity == severity]
+def of(found: CheckedData, severity: str) -> list[Finding]:
+    return [finding for finding in found.findings if finding.severity == severity]
+
+
+def page_of(found: CheckedData) -> str:
+    return page.render(found, "data", SMALL)
 
 
 def save_mask(path: Path, mask: Any) -> None:
@@ -52,27 +56,33 @@ def damage(data: Path) -> None:
     save_mask(data / "validation_annotation" / "002.png", np.full((40, 48), 88))
 
 
-def test_nothing_but_notes_is_said_of_good_data(channels_folder: Draw) -> None:
+def test_good_data_have_nothing_but_notes(channels_folder: Draw) -> None:
     found = look(channels_folder())
-    assert not found.refused and found.count("warning") == 0
+    assert of(found, "error") == of(found, "warning") == []
     assert found.class_names == ("class 0", "class 1", "class 2")
-    assert {"only 8 pairs", "only 3 pairs"} == set(re.findall(r"only \d pairs", " ".join(said(found, "note"))))
+    notes = [(one.channel, one.what[:22]) for one in found.findings if one.rule == "few_pairs"]
+    assert notes == [("train", "there are only 8 pairs"), ("validation", "there are only 3 pairs")]
 
 
-def test_all_that_is_wrong_is_said_at_once(channels_folder: Draw) -> None:
+def test_all_that_is_wrong_is_found_at_once(channels_folder: Draw) -> None:
     data = channels_folder()
     damage(data)
     found = look(data, num_classes=3)
-    errors, warnings = said(found, "error"), said(found, "warning")
-    assert len(errors) == 4
-    assert any("train: image and mask differ in size" in one and "003.png is 40x40" in one for one in errors)
-    assert any("train: with num_classes 3" in one and "004.png has 77" in one for one in errors)
-    assert any("validation: image and mask differ in size" in one and "001.png is 9x7" in one for one in errors)
-    assert any("validation: with num_classes 3" in one and "002.png has 88" in one for one in errors)
-    for words in ("one image has no mask", "one mask has no image", "1 pair cannot be read", "no labelled pixel"):
-        assert any(words in one for one in warnings), words
-    assert any("in train as well" in one and "validation" in one for one in warnings)
-    assert len(found.left_out["train"]) == 3 and found.left_out["validation"] == ()
+    errors = [(one.rule, one.channel, one.files[0]) for one in of(found, "error")]
+    assert errors == [
+        ("sizes_match", "train", str(data / "train" / "003.jpg")),
+        ("class_range", "train", str(data / "train" / "004.jpg")),
+        ("sizes_match", "validation", str(data / "validation" / "001.jpg")),
+        ("class_range", "validation", str(data / "validation" / "002.jpg")),
+    ]
+    for finding, words in zip(of(found, "error"), ("003.png is 40x40", "77", "001.png is 9x7", "88"), strict=True):
+        assert words in finding.what
+    warnings = {(one.rule, one.channel): one for one in of(found, "warning")}
+    left_out = warnings["left_out", "train"]
+    for words in ("3 files are left out", "1 image has no mask", "1 mask has no image", "1 pair cannot be read"):
+        assert words in left_out.what
+    assert left_out.count == 3 and ("unlabelled", "train") in warnings and ("in_both", "validation") in warnings
+    assert len(found.train.left_out) == 3 and found.validation.left_out == ()
     assert [finding.severity for finding in found.findings] == sorted(
         (finding.severity for finding in found.findings), key=("error", "warning", "note").index
     )
@@ -114,12 +124,13 @@ def test_it_refuses_what_a_training_refuses(
     try:
         channels = Channels.locate(tmp_path)
         prepare(channels, settle_classes(channels, settings.get("num_classes")), strict=settings.get("strict", False))
+    except DataError as error:
+        assert error.finding == of(found, "error")[0]
     except UserError as error:
-        reason = str(error).split(": ", 1)[-1].split(", which --strict")[0]
-        assert any(reason in one for one in said(found, "error")), str(error)
+        assert [one.what for one in of(found, "error")] == [str(error)]
     else:
-        assert said(found, "error") == []
-    assert render(found).count("data:image/jpeg") >= 4  # whatever is wrong with masks, they can be looked at
+        assert of(found, "error") == []
+    assert page_of(found).count("data:image/jpeg") >= 4  # whatever is wrong with masks, they can be looked at
 
 
 def test_channels_that_cannot_be_listed_are_findings(tmp_path: Path) -> None:
@@ -127,29 +138,33 @@ def test_channels_that_cannot_be_listed_are_findings(tmp_path: Path) -> None:
         (tmp_path / channel).mkdir()
     found = look(tmp_path)
     assert [finding.channel for finding in found.findings] == ["train", "validation"]
-    assert "holds no images" in found.findings[0].what and found.refused
-    assert "A training would refuse these data." in render(found)
+    assert "holds no images" in found.findings[0].what and found.findings[0].rule == "pairing"
+    assert "A training would refuse these data." in page_of(found)
 
 
 def test_strict_refuses_what_is_left_out(channels_folder: Draw) -> None:
     data = channels_folder()
     (data / "train_annotation" / "000.png").unlink()
-    assert not look(data).refused
-    errors = said(look(data, strict=True), "error")
-    assert len(errors) == 1 and "which --strict refuses" in errors[0]
+    assert of(look(data), "error") == []
+    (error,) = of(look(data, strict=True), "error")
+    assert (error.rule, error.count) == ("left_out", 1) and "which strict refuses" in error.what
 
 
-def test_masks_of_0_and_255_are_told_once_with_their_map(channels_folder: Draw) -> None:
+def test_masks_of_0_and_255_are_refused_once_with_their_map(channels_folder: Draw) -> None:
     data = channels_folder()
     for path in data.glob("*_annotation/*.png"):
         save_mask(path, np.where(np.asarray(Image.open(path)) == 1, 255, 0))
     found = look(data)
-    assert [finding.channel for finding in found.findings if finding.severity == "error"] == ["train", "validation"]
-    assert '{"map": {"0": 0, "1": 255}}' in found.findings[0].what
-    assert found.class_names == () and "Pixel values of the masks" in render(found)
+    errors = of(found, "error")
+    assert [(one.rule, one.channel) for one in errors] == [
+        ("only_0_and_255", "train"),
+        ("only_0_and_255", "validation"),
+    ]
+    assert '{"map": {"0": 0, "1": 255}}' in errors[0].cure
+    assert found.class_names == () and "Pixel values of the masks" in page_of(found)
 
 
-def test_a_suspicion_travels_to_all_outputs(
+def test_a_hint_travels_to_all_outputs(
     channels_folder: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = channels_folder()
@@ -170,11 +185,12 @@ def test_everything_is_written_before_the_refusal(
     data = channels_folder()
     damage(data)
     html, file = tmp_path / "page.html", tmp_path / "found.json"
-    with pytest.raises(DataError, match="4 things have to be mended"):
+    with pytest.raises(DataError, match="4 things have to be mended") as caught:
         inspect(Channels.locate(data), SMALL.model_copy(update={"num_classes": 3}), html=html, json=file)
     output = capsys.readouterr().out
     document = json.loads(file.read_text())
     assert document["refused"] is True and len(document["findings"]) > 8
+    assert caught.value.finding and caught.value.finding.to_json() == document["findings"][0]
     for finding in document["findings"]:
         assert f"{finding['severity']}: {finding['channel']}: {finding['what']}" in output
 
@@ -232,19 +248,19 @@ def test_hostile_names_are_harmless_everywhere(channels_folder: Draw, tmp_path: 
 
 
 def test_samples_show_rare_classes_first() -> None:
-    readings = [reading(f"{index:02}", {0: 90, 1: 10}) for index in range(20)]
-    readings[13] = reading("13", {0: 50, 2: 50})
-    readings[17] = reading("17", {0: 10, 2: 10, 3: 1})
-    channel = examined("train", readings)
+    scans = [scan(f"{index:02}", {0: 90, 1: 10}) for index in range(20)]
+    scans[13] = scan("13", {0: 50, 2: 50})
+    scans[17] = scan("17", {0: 10, 2: 10, 3: 1})
+    channel = statistics("train", scans)
     assert choose(channel, 1) == [17]
     assert {17, 0} <= set(choose(channel, 3)) and choose(channel, 3) == sorted(choose(channel, 3))
     chosen = choose(channel, 8)
     assert len(chosen) == len(set(chosen)) == 8 and 19 in chosen
     assert choose(channel, 99) == list(range(20))
-    assert choose(examined("train", []), 4) == []
+    assert choose(statistics("train", []), 4) == []
 
 
-def test_pictures_of_findings_and_of_deep_images_are_drawn(channels_folder: Draw) -> None:
+def test_images_of_findings_and_of_deep_images_are_drawn(channels_folder: Draw) -> None:
     data = channels_folder()
     for path in [*data.glob("train/*.jpg"), *data.glob("validation/*.jpg")]:
         grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 200
@@ -258,7 +274,7 @@ def test_pictures_of_findings_and_of_deep_images_are_drawn(channels_folder: Draw
     assert (sample.mask_size, sample.width, sample.height) == ("96x80", 48, 40)
 
 
-def test_pixels_that_are_no_plain_colour_are_told(
+def test_formats_other_than_plain_colour_are_shown(
     channels_folder: Draw, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     data = channels_folder()
@@ -274,7 +290,7 @@ def test_pixels_that_are_no_plain_colour_are_told(
     assert "of 48x40 pixels, 2 bands of 16 bits (signed); " in capsys.readouterr().out
 
 
-def test_pictures_that_vanish_meanwhile_are_left_out(channels_folder: Draw) -> None:
+def test_images_that_vanish_meanwhile_are_left_out(channels_folder: Draw) -> None:
     data = channels_folder()
     found = look(data)
     shutil.rmtree(data / "validation")
@@ -291,7 +307,7 @@ def test_the_default_page_is_replaced_and_no_other(
     page.write_text("old")
     inspect(channels, SMALL)
     assert page.read_text().startswith("<!doctype html>")
-    monkeypatch.setattr(command, "survey", lambda *_, **__: pytest.fail("the data were read"))
+    monkeypatch.setattr(command, "examine", lambda *_, **__: pytest.fail("the data were read"))
     for html, file in ((page, None), (None, page)):
         with pytest.raises(OutputExistsError, match="overwrite"):
             inspect(channels, SMALL, html=html, json=file)
@@ -304,7 +320,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_data_are_read(
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(command, "survey", lambda *_, **__: pytest.fail("the data were read"))
+    monkeypatch.setattr(command, "examine", lambda *_, **__: pytest.fail("the data were read"))
     with pytest.raises(UserError, match=name):
         inspect(
             Channels.locate(channels_folder()),
@@ -323,17 +339,13 @@ def test_bars_grow_with_the_logarithm() -> None:
 
 
 def test_sketches_have_the_scales_of_a_training() -> None:
-    sketches = crop_sketches(360, 480, 520, 240)
-    assert [(one.width, one.height, one.crop) for one in sketches] == [
-        (260, 195, 240),
-        (520, 390, 240),
-        (1040, 780, 240),
-    ]
+    sizes = scaled_sizes(360, 480, 520)
+    assert [(width, height) for _, width, height in sizes] == [(260, 195), (520, 390), (1040, 780)]
 
 
 @pytest.mark.parametrize(("more", "last"), [(1, "1 other size"), (2, "2 other sizes")])
 def test_sizes_beyond_the_first_are_one_row(more: int, last: str) -> None:
-    readings = [reading(str(split), {0: 1}, size=(split, split)) for split in range(8, 16 + more)]
-    rows = page._size_rows(examined("train", readings))
+    scans = [scan(str(split), {0: 1}, size=(split, split)) for split in range(8, 16 + more)]
+    rows = page._size_rows(statistics("train", scans))
     assert [row["name"] for row in (rows[0], rows[-1])] == ["8 x 8", last]
     assert rows[-1]["pairs"] == more

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from segwright.checks.prepare import settle_classes
+from segwright.checks.classes import settle_classes
 from segwright.data.channels import Channels, Source, read_names
 from segwright.errors import DataError, LabelError
 from segwright.labels import LabelMap

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segwright.checks.channel import check_pairs
+from segwright.checks.channel import Expected, check_pairs
 from segwright.data.channels import Source
 from segwright.data.manifests import referred
 from segwright.data.pairs import read_mask
@@ -89,9 +89,9 @@ def test_a_palette_that_disagrees_with_the_colour_map_is_believed(
     line: dict[str, object] = {"source-ref": "a.jpg", "l-ref": "a.png", "l-ref-metadata": metadata}
     pairing = Source(write_manifest(tmp_path / "m.manifest", [line])).pairing()
     assert read_mask(pairing.pairs[0]).tolist() == [[0, 2, 1, 1]]
-    corrected = check_pairs(pairing, None, 3, channel="train")
+    corrected = check_pairs(pairing, Expected("train", num_classes=3))
     plain = Source(write_manifest(tmp_path / "n.manifest", [{"source-ref": "a.jpg", "l-ref": "a.png"}])).pairing()
-    assert check_pairs(plain, None, 3, channel="train").fingerprint != corrected.fingerprint, "other labels"
+    assert check_pairs(plain, Expected("train", num_classes=3)).fingerprint != corrected.fingerprint, "other labels"
     assert "in 1 of 1 masks indices and colours disagree" in caplog.text
 
 

@@ -110,7 +110,11 @@ def test_a_pipe_job_reads_its_fifos(tmp_path: Path) -> None:
     [
         ({"epochs": "0"}, None, r'epochs is "0"'),
         ({"num_clases": "3"}, None, r"num_clases.*num_classes"),
-        ({"num_classes": "2"}, None, r"with num_classes 2 the classes are 0 to 1.*002?\.png.*the channel label_map"),
+        (
+            {"num_classes": "2"},
+            None,
+            r"with num_classes 2 the classes are 0 to 1.*002?\.png.*label_map/train_label_map",
+        ),
         ({}, "validation_annotation", r"validation_annotation.*holds no masks"),
     ],
 )

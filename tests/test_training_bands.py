@@ -144,7 +144,7 @@ def test_an_orientation_is_honoured_in_training_and_prediction_alike(channels_fo
                 picture.load()
             picture.transpose(Image.Transpose.ROTATE_90).save(file, quality=95, exif=exif)
     channels = segwright.Channels.locate(data)
-    with pytest.raises(DataError, match="--apply-exif-orientation"):
+    with pytest.raises(DataError, match="apply_exif_orientation"):
         segwright.train(channels, tmp_path / "model", settings(), device="cpu")
     segwright.train(channels, tmp_path / "model", settings(apply_exif_orientation="True"), device="cpu")
     assert read_description(tmp_path / "model").form.exif_transposed

@@ -15,6 +15,11 @@
 Any other exception is a fault of Segwright and keeps its traceback. This module knows nothing else of the package.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from segwright.findings import Finding
+
 
 class UserError(Exception):
     """Something the user can mend; the message says what is wrong, where, what is allowed and what to do.
@@ -38,6 +43,9 @@ class LabelError(UserError):
 
 class DataError(UserError):
     """An image or mask that cannot be read, or a set of pairs that cannot be trained on."""
+
+    finding: "Finding | None" = None
+    """What the data check has found, where it raises this."""
 
 
 class TooLargeError(DataError):

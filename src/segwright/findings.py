@@ -4,20 +4,23 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from segwright.errors import DataError
 from segwright.wording import plain
 
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""The gravest first. A training refuses errors, tells warnings when it starts, and does not mention notes."""
+"""The gravest first. A training refuses errors and logs warnings when it starts."""
 
 _EXAMPLES: Final = 6
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that somebody should know of. All its texts are printable: file names are made harmless here."""
+    """One thing that a rule has found. All texts are printable: file names are escaped here."""
 
+    rule: str
+    """A short name of the rule that stays the same, such as `class_range`."""
     severity: Severity
     channel: str
     """`train`, `validation`, or `labels` for what concerns both."""
@@ -28,17 +31,24 @@ class Finding:
     files: tuple[str, ...] = ()
     """Some of the files that are meant."""
     count: int = 0
-    """How many files are meant; 0 where it is not about files."""
+    """How many files are meant, by default as many as `files` names; 0 where it is not about files."""
     label_map: str = ""
     """The label map that would cure it, ready as JSON."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "count", self.count or len(self.files))
         for name in ("what", "cure"):
             object.__setattr__(self, name, plain(getattr(self, name)))
         object.__setattr__(self, "files", tuple(map(plain, self.files[:_EXAMPLES])))
 
     def __str__(self) -> str:
         return " ".join(filter(None, (f"{self.channel}: {self.what}", self.cure, self.label_map)))
+
+    def to_error(self) -> DataError:
+        """The finding as an exception, which holds it as `finding`."""
+        error = DataError(str(self), file=self.files[0] if self.files else "")
+        error.finding = self
+        return error
 
     def to_json(self) -> dict[str, Any]:
         """The finding as plain values."""

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.checks.prepare import PreparedData, prepare, settle_classes
+from segwright.checks.classes import settle_classes
+from segwright.checks.prepare import CheckedData, prepare
 from segwright.data.channels import Channels
 from segwright.data.pairs import read_mask
 
@@ -44,7 +45,7 @@ def painted(mask: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
     return np.array(palette, np.uint8)[mask]
 
 
-def checked(output: Path) -> PreparedData:
+def checked(output: Path) -> CheckedData:
     """What a training would make of an import."""
     channels = Channels.locate(output)
     return prepare(channels, settle_classes(channels))
@@ -53,8 +54,7 @@ def checked(output: Path) -> PreparedData:
 def masks(output: Path) -> dict[str, NDArray[np.uint8]]:
     """The classes of every pixel of all imported pairs, by key, after the label map."""
     data = checked(output)
-    sides = ((data.train, data.train_map), (data.validation, data.validation_map))
-    return {pair.key: label_map.apply(read_mask(pair)) for report, label_map in sides for pair in report.pairs}
+    return {pair.key: channel.label_map.apply(read_mask(pair)) for channel in data.channels for pair in channel.pairs}
 
 
 def names(folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""What was read of pairs that do not exist, for the rules of the data check."""
+"""Scans of pairs that do not exist, for the rules of the data check."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segwright.checks.findings import ChannelStatistics
+from segwright.checks.channel_statistics import ChannelStatistics, ScannedChannel
 from segwright.checks.scan import PairScan
 from segwright.data.pairs import Pair
 from segwright.formats.pixels import RGB
@@ -14,9 +14,7 @@ from segwright.labels import LabelMap
 from segwright.storage import FileBlob
 
 
-def reading(
-    name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480), image: str | None = None
-) -> PairScan:
+def scan(name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480), image: str | None = None) -> PairScan:
     """What a pair holds whose mask has so many pixels of each value; equal `image`s are equal bytes."""
     return PairScan(
         pair=Pair(name, FileBlob(Path(f"{name}.jpg")), FileBlob(Path(f"{name}.png"))),
@@ -31,7 +29,11 @@ def reading(
     )
 
 
-def examined(
-    channel: str, readings: Sequence[PairScan], classes: int = 4, label_map: LabelMap | None = None
+def statistics(
+    channel: str, scans: Sequence[PairScan], classes: int = 4, label_map: LabelMap | None = None
 ) -> ChannelStatistics:
-    return ChannelStatistics(channel, readings, label_map or LabelMap.identity(), classes)
+    return ChannelStatistics.of(scanned(scans, label_map, channel), classes)
+
+
+def scanned(scans: Sequence[PairScan], label_map: LabelMap | None = None, channel: str = "train") -> ScannedChannel:
+    return ScannedChannel(channel, label_map or LabelMap.identity(), scans)

@@ -1,7 +1,6 @@
-"""What is remarkable about data that can be read: copies, classes and numbers, and sizes from `proportions`.
+"""What is remarkable about data that can be read, from scans in memory: copies, classes, numbers and sizes.
 
-Knows both channels as the data check has them in memory. Refuses to open a file, so that all of this costs next to
-nothing at the start of every training. Everything here is an opinion: nothing is refused.
+Everything here is an opinion, a warning or a note. No file is opened.
 """
 
 from collections import defaultdict
@@ -11,12 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import ChannelStatistics, image_names
-from segwright.checks.image_sizes import proportions
-from segwright.checks.label_map_hints import suspicions
+from segwright.checks.channel_statistics import ChannelStatistics
 from segwright.checks.mask_values import between_classes
-from segwright.checks.scan import PairScan
-from segwright.findings import Finding, Severity, gravest_first
+from segwright.checks.scan import PairScan, image_names
+from segwright.findings import Finding, Severity
 from segwright.wording import counted, listed
 
 RARE: Final = 0.2
@@ -24,29 +21,18 @@ RARE: Final = 0.2
 
 _FEW_TRAIN: Final = 20  # pairs
 _FEW_VALIDATION: Final = 10
-_SEEN_ENOUGH: Final = 3  # pictures that show a class
+_SEEN_ENOUGH: Final = 3  # images that show a class
 _NO_CHANCE: Final = 3  # different images with one and the same mask
+_SCALES: Final = np.linspace(0.5, 2.0, 16)  # what base_size is multiplied by
+_PADDED: Final = 0.25  # of a crop's area, on average
+_SHRUNK: Final = 3.0  # times
+_ENLARGED: Final = 2.0
+_VARIED: Final = 4.0  # the largest long side over the smallest
+_ELONGATED: Final = 3.0  # the same of width over height
+_UNLIKE: Final = 2.0  # train's long side over validation's, or the reverse
 
 
-def quick_findings(
-    train: ChannelStatistics,
-    validation: ChannelStatistics,
-    class_names: Sequence[str],
-    *,
-    declared: bool,
-    base_size: int,
-    crop_size: int,
-) -> list[Finding]:
-    """All that can be said without opening a file, the gravest first.
-
-    `declared` says that somebody gave the number of classes, so that it is not merely what the masks show. `base_size`
-    and `crop_size` are those of the training, in pixels. Where a channel was not read, nothing is said of it.
-    """
-    remarked = remarks(train, validation, class_names, base_size=base_size, crop_size=crop_size)
-    return gravest_first([*suspicions(train, validation, declared=declared), *remarked])
-
-
-def remarks(
+def advise(
     train: ChannelStatistics,
     validation: ChannelStatistics,
     class_names: Sequence[str],
@@ -54,228 +40,172 @@ def remarks(
     base_size: int,
     crop_size: int,
 ) -> Iterator[Finding]:
-    """What is remarkable whatever the label maps mean; the arguments are those of `quick_findings`."""
+    """All that is remarkable whatever the label maps mean; nothing of a channel that was not read.
+
+    `base_size` and `crop_size` are those of the training, in pixels.
+    """
     yield from _in_both(train, validation)
-    yield from _unlearnt(train, validation, class_names)
+    yield from _not_in_train(train, validation, class_names)
     for channel in (train, validation):
         yield from _copies(channel)
         yield from _one_mask_for_all(channel)
         yield from _unlabelled(channel)
         yield from _of_one_class(channel)
-        yield from _between_classes(channel)
-    yield from _seldom_seen(train, class_names)
-    yield from _rare(train, class_names)
-    yield from _few(train, _FEW_TRAIN, "a network learns little of so few")
-    yield from _few(validation, _FEW_VALIDATION, "scores on so few say little")
-    yield from proportions(train, validation, base_size, crop_size)
-
-
-def absent_classes(
-    train: ChannelStatistics, validation: ChannelStatistics, class_names: Sequence[str]
-) -> Iterator[Finding]:
-    """Classes without a pixel in train and validation, or in validation: the data check warns of them by itself."""
-    if not (train.readings and validation.readings):
-        return
-    nowhere = (train.histogram == 0) & (validation.histogram == 0)
-    if nowhere.any():
-        yield Finding(
-            "warning",
-            "labels",
-            f"no pixel of train or validation is labelled {_named(nowhere, class_names)}.",
-            "Correct the label map, the class names or num_classes, unless such masks are still to come.",
-        )
-    unscored = (train.histogram > 0) & (validation.histogram == 0)
-    if unscored.any():
-        yield Finding(
-            "note",
-            validation.channel,
-            f"no pixel is labelled {_named(unscored, class_names)}, so that it gets no score.",
-            "Move some pictures that show it to validation.",
-        )
+        yield from between_classes(channel)
+    yield from _seldom_or_rare(train, class_names)
+    for channel, enough, why in (
+        (train, _FEW_TRAIN, "a network learns little of so few"),
+        (validation, _FEW_VALIDATION, "scores on so few say little"),
+    ):
+        if 0 < len(channel.scans) < enough:
+            what = f"there are only {counted(len(channel.scans), 'pair')}: {why}."
+            yield Finding("few_pairs", "note", channel.channel, what, "Add images.")
+    if train.scans:
+        yield from _crops(train, base_size, crop_size)
+        yield from _varied(train)
+        yield from _other_size(train, validation)
 
 
 def _in_both(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
-    known = {reading.image_digest: reading for reading in train.readings}
-    both = [reading for reading in validation.readings if reading.image_digest in known]
+    known = {scan.image_digest: scan for scan in train.scans}
+    both = [scan for scan in validation.scans if scan.image_digest in known]
     if not both:
         return
-    if len(both) == len(validation.readings):
-        which = "every image of validation is a training image as well, byte for byte"
-    else:
-        twin = known[both[0].image_digest].pair.image.name
-        which = (
-            f"{len(both)} of {len(validation.readings)} images {'is' if len(both) == 1 else 'are'} in train as well, "
-            f"byte for byte ({both[0].pair.image.name} is {twin})"
-        )
-    yield Finding(
-        "warning",
-        validation.channel,
-        f"{which}, so scores say too little about new pictures.",
-        "Keep each picture in one of the two.",
-        image_names(both),
-        len(both),
-    )
+    which = "every image of validation is a training image as well, byte for byte"
+    if len(both) < len(validation.scans):
+        example = f"{both[0].pair.image.name} is {known[both[0].image_digest].pair.image.name}"
+        number = f"{len(both)} of {len(validation.scans)} images {'is' if len(both) == 1 else 'are'}"
+        which = f"{number} in train as well, byte for byte ({example})"
+    what, cure = f"{which}, so scores say too little about new images.", "Keep each image in one of the two."
+    yield Finding("in_both", "warning", validation.channel, what, cure, image_names(both))
+
+
+def _not_in_train(
+    train: ChannelStatistics, validation: ChannelStatistics, class_names: Sequence[str]
+) -> Iterator[Finding]:
+    lacking = (validation.histogram > 0) & (train.histogram == 0)
+    if train.scans and lacking.any():
+        what = f"{_named(lacking, class_names)} in masks of validation, but in none of train: that cannot be learnt."
+        cure = "Move some of these images to train, or leave the class out."
+        files = validation.names(np.any(validation.by_class[:, lacking], 1))
+        yield Finding("not_in_train", "warning", validation.channel, what, cure, files)
 
 
 def _copies(channel: ChannelStatistics) -> Iterator[Finding]:
+    """Images that are there more than once: with different masks, or with masks that hold the same pixels."""
     groups: defaultdict[bytes, list[PairScan]] = defaultdict(list)
-    for reading in channel.readings:
-        groups[reading.image_digest].append(reading)
-    alike: list[list[PairScan]] = []
+    for scan in channel.scans:
+        groups[scan.image_digest].append(scan)
     unlike: list[list[PairScan]] = []
+    alike: list[list[PairScan]] = []
     for group in groups.values():
         if len(group) > 1:
-            same = all(_same_counts(group[0], other) for other in group[1:])
-            (alike if same else unlike).append(group)
-    yield from _told_copies(
-        channel,
-        unlike,
-        "warning",
-        "the same image has different masks",
-        "Keep the mask that is right: a network cannot learn both.",
+            held = {(scan.values.tobytes(), scan.counts.tobytes()) for scan in group}
+            (alike if len(held) == 1 else unlike).append(group)
+    cases: tuple[tuple[str, Severity, list[list[PairScan]], str, str], ...] = (
+        ("masks_disagree", "warning", unlike, "has different masks", "Keep the mask that is right."),
+        ("copies", "note", alike, "is there more than once", "Remove the copies, unless they are to count for more."),
     )
-    yield from _told_copies(
-        channel,
-        alike,
-        "note",
-        "the same image is there more than once",
-        "Remove the copies, unless these pictures are to count for more.",
-    )
-
-
-def _told_copies(
-    channel: ChannelStatistics, groups: Sequence[list[PairScan]], severity: Severity, what: str, cure: str
-) -> Iterator[Finding]:
-    if not groups:
-        return
-    one, other = image_names(groups[0])[:2]
-    yield Finding(
-        severity,
-        channel.channel,
-        f"{what}: {one} and {other}" + (f", and {counted(len(groups) - 1, 'more image')}." if len(groups) > 1 else "."),
-        cure,
-        image_names(reading for group in groups for reading in group),
-        sum(map(len, groups)),
-    )
+    for rule, severity, found, what, cure in cases:
+        if found:
+            names = image_names(scan for group in found for scan in group)
+            more = f", and {counted(len(found) - 1, 'more image')}" if len(found) > 1 else ""
+            what = f"the same image {what}: {names[0]} and {names[1]}{more}."
+            yield Finding(rule, severity, channel.channel, what, cure, names)
 
 
 def _one_mask_for_all(channel: ChannelStatistics) -> Iterator[Finding]:
     """Masks with more than one value that are one file, while the images are different ones."""
-    masks = {reading.mask_digest for reading in channel.readings}
-    images = {reading.image_digest for reading in channel.readings}
-    if len(masks) == 1 and len(images) >= _NO_CHANCE and len(channel.readings[0].values) > 1:
-        yield Finding(
-            "warning",
-            channel.channel,
-            f"all {len(channel.readings)} masks are the same, byte for byte, though the images differ.",
-            "Look whether each image got the mask that is its own.",
-            image_names(channel.readings),
-            len(channel.readings),
-        )
-
-
-def _same_counts(one: PairScan, other: PairScan) -> bool:
-    return np.array_equal(one.values, other.values) and np.array_equal(one.counts, other.counts)
-
-
-def _unlearnt(train: ChannelStatistics, validation: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
-    if not len(train.readings):
-        return
-    lacking = (validation.histogram > 0) & (train.histogram == 0)
-    if not lacking.any():
-        return
-    shown = np.any(validation.by_class[:, lacking] > 0, 1)
-    yield Finding(
-        "warning",
-        validation.channel,
-        f"{_named(lacking, class_names)} {_is_are(lacking)} in masks of validation, but in none of train: that cannot "
-        "be learnt.",
-        "Move some of these pictures to train, or leave the class out.",
-        validation.names(shown),
-        int(shown.sum()),
-    )
+    masks, images = ({getattr(scan, kind) for scan in channel.scans} for kind in ("mask_digest", "image_digest"))
+    if len(masks) == 1 and len(images) >= _NO_CHANCE and len(channel.scans[0].values) > 1:
+        what = f"all {len(channel.scans)} masks are the same, byte for byte, though the images differ."
+        cure = "Check that each image has the mask that is its own."
+        yield Finding("one_mask_for_all", "warning", channel.channel, what, cure, image_names(channel.scans))
 
 
 def _unlabelled(channel: ChannelStatistics) -> Iterator[Finding]:
     empty = channel.pixels[:, channel.num_classes] == channel.pixels.sum(1)
-    if not empty.any():
-        return
-    count = int(empty.sum())
-    yield Finding(
-        "warning",
-        channel.channel,
-        f"{counted(count, 'mask')} of {len(empty)} {'has' if count == 1 else 'have'} no labelled pixel: all of it is "
-        "ignored.",
-        "Label these pictures, or remove them: they only cost time.",
-        channel.names(empty),
-        count,
-    )
+    if empty.any():
+        masks = f"{counted(int(empty.sum()), 'mask')} of {len(empty)} {'has' if empty.sum() == 1 else 'have'}"
+        cure = "Label these images, or remove them: they only cost time."
+        what = f"{masks} no labelled pixel: all of it is ignored."
+        yield Finding("unlabelled", "warning", channel.channel, what, cure, channel.names(empty))
 
 
 def _of_one_class(channel: ChannelStatistics) -> Iterator[Finding]:
     shown = (channel.by_class > 0).sum(1)
     if len(shown) > 1 and (shown == 1).all() and (channel.histogram > 0).sum() > 1:
-        yield Finding(
-            "note",
-            channel.channel,
-            "each mask holds a single class, as if whole pictures were classified.",
-            "Where classes never meet in a picture, a network learns nothing of their borders.",
-        )
+        what = "each mask holds a single class, as if whole images were classified."
+        cure = "Where classes never meet in an image, a network learns nothing of their borders."
+        yield Finding("of_one_class", "note", channel.channel, what, cure)
 
 
-def _between_classes(examined: ChannelStatistics) -> Iterator[Finding]:
-    if frequent := between_classes(examined.readings):
-        yield Finding(
-            "warning",
-            examined.channel,
-            f"the masks may hold values that are no classes: {frequent}, and nearly every mask has several times as "
-            "many others, as resizing with interpolation and lossy compression make them.",
-            "Look at the borders of the classes; resize masks by nearest neighbour only.",
-        )
-
-
-def _seldom_seen(train: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
-    if len(train.readings) < _FEW_TRAIN:
-        return
-    seldom = (train.pictures > 0) & (train.pictures < _SEEN_ENOUGH)
-    if seldom.any():
-        shown = np.any(train.by_class[:, seldom] > 0, 1)
-        yield Finding(
-            "warning",
-            train.channel,
-            f"{_named(seldom, class_names)} {_is_are(seldom)} in only {counted(int(shown.sum()), 'picture')} of "
-            f"{len(train.readings)}.",
-            "Add pictures that show it, or expect it to be missed.",
-            train.names(shown),
-            int(shown.sum()),
-        )
-
-
-def _rare(train: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
-    """A note, because a training gives this advice by itself when its settings do not help."""
+def _seldom_or_rare(train: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
+    """Classes in few images, or of few pixels: a note, as a training advises so itself if its settings do not help."""
+    seldom = (train.images_with_class > 0) & (train.images_with_class < _SEEN_ENOUGH)
+    if len(train.scans) >= _FEW_TRAIN and seldom.any():
+        files = train.names(np.any(train.by_class[:, seldom], 1))
+        what = f"{_named(seldom, class_names)} in only {counted(len(files), 'image')} of {len(train.scans)}."
+        yield Finding("seldom_seen", "warning", train.channel, what, "Add images that show it.", files)
     total = int(train.histogram.sum())
     rare = (train.histogram > 0) & (train.histogram * train.num_classes < RARE * total)
     if rare.any():
-        shares = 100 * train.histogram[rare] / total
-        yield Finding(
-            "note",
-            train.channel,
-            f"few pixels are labelled {_named(rare, class_names)}: "
-            f"{' to '.join(f'{share:.2g} %' for share in sorted({float(shares.min()), float(shares.max())}))} of them.",
-            "--class-weights auto makes them count for more.",
+        shares = 100 * np.sort(train.histogram[rare]) / total
+        ends = " to ".join(f"{share:.2g} %" for share in np.unique(shares[[0, -1]]))
+        what = f"few pixels are labelled {_named(rare, class_names, verb=False)}: {ends} of them."
+        yield Finding("rare", "note", train.channel, what, "class_weights auto makes them count for more.")
+
+
+def _crops(train: ChannelStatistics, base_size: int, crop_size: int) -> Iterator[Finding]:
+    """Crops that are mostly padding, and images that lose or gain much by scaling."""
+    scaled = train.sizes / train.sizes.max(1, keepdims=True) * base_size  # [N, 2]
+    inside = np.minimum(scaled[:, None] * _SCALES[:, None], crop_size) / crop_size  # [N, scales, 2]
+    padded = 1 - float(inside.prod(2).mean())
+    if padded > _PADDED:
+        height, width = np.median(scaled, 0)
+        what = (
+            f"on average {100 * padded:.0f} % of a training crop lies beside its image: crop_size is {crop_size}, and "
+            f"at base_size {base_size} a typical image is {width:.0f}x{height:.0f} pixels."
         )
+        cure = f"Try crop_size {max(int(min(height, width)) // 8 * 8, 24)}, or a larger base_size."
+        yield Finding("padded_crops", "warning", train.channel, what, cure)
+    height, width = np.median(train.sizes, 0)
+    long_side = max(height, width)
+    shrunk, enlarged = long_side / base_size, base_size / long_side
+    size = f"a typical image is {width:.0f}x{height:.0f} pixels; at base_size {base_size} it is"
+    if shrunk >= _SHRUNK:
+        what = f"{size} shrunk about {shrunk:.1f} times: what is thinner than some {2 * shrunk:.0f} pixels is lost."
+        cure = f"Where such things matter, raise base_size towards {long_side:.0f}, or cut the images into tiles."
+        yield Finding("shrunk", "warning", train.channel, what, cure)
+    if enlarged >= _ENLARGED:
+        what = f"{size} enlarged about {enlarged:.1f} times: that costs time and shows nothing new."
+        yield Finding("enlarged", "note", train.channel, what, f"Try base_size {long_side:.0f}.")
 
 
-def _few(channel: ChannelStatistics, enough: int, reason: str) -> Iterator[Finding]:
-    count = len(channel.readings)
-    if 0 < count < enough:
-        yield Finding("note", channel.channel, f"there are only {counted(count, 'pair')}: {reason}.", "Add pictures.")
+def _varied(train: ChannelStatistics) -> Iterator[Finding]:
+    long_sides, aspects = train.sizes.max(1).astype(float), train.sizes[:, 1] / train.sizes[:, 0]
+    for kind, measure, limit, cure in (
+        ("size", long_sides, _VARIED, "All are brought to one longer side: sort out what does not belong together."),
+        ("shape", aspects, _ELONGATED, "Long images fill a square crop badly: cut them, where that is possible."),
+    ):
+        if measure.max() >= limit * measure.min():
+            ends = [train.scans[int(index)] for index in (measure.argmin(), measure.argmax())]
+            sizes = " and ".join(f"{scan.image_size[1]}x{scan.image_size[0]}" for scan in ends)
+            what = f"the images are of very different {kind}: {sizes}."
+            yield Finding(f"varied_{kind}", "note", train.channel, what, cure, image_names(ends))
 
 
-def _named(chosen: NDArray[np.bool_], class_names: Sequence[str]) -> str:
-    """Some classes by their names; `chosen` is [C]."""
-    return listed([class_names[index] for index in np.flatnonzero(chosen).tolist()], 8)
+def _other_size(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
+    if not validation.scans:
+        return
+    ours, theirs = np.median(train.sizes, 0), np.median(validation.sizes, 0)
+    if not 1 / _UNLIKE < ours.max() / theirs.max() < _UNLIKE:
+        what = f"typical images are {theirs[1]:.0f}x{theirs[0]:.0f} pixels, and {ours[1]:.0f}x{ours[0]:.0f} in train."
+        cure = "Scores count most where validation is like what the model will see later."
+        yield Finding("other_size", "note", validation.channel, what, cure)
 
 
-def _is_are(chosen: NDArray[np.bool_]) -> str:
-    return "is" if chosen.sum() == 1 else "are"
+def _named(chosen: NDArray[np.bool_], class_names: Sequence[str], *, verb: bool = True) -> str:
+    """Some classes by their names, with `is` or `are`; `chosen` is [C]."""
+    names = listed([class_names[index] for index in np.flatnonzero(chosen).tolist()], 8)
+    return names + (" is" if chosen.sum() == 1 else " are") * verb

@@ -1,11 +1,11 @@
 """Images with an EXIF orientation, and whether their masks were drawn on the image as stored or turned upright.
 
-Knows that masks carry no such note: a mask drawn in a tool that shows pictures upright fits only the turned image, and
-where turning keeps the size (by 180 degrees, mirrored, or square) nothing else tells. Compares where brightness
-changes with where classes meet. Refuses to turn anything by itself.
+A mask carries no orientation. One that was drawn in a tool that shows images upright fits only the turned image, and
+where turning keeps the size (by 180 degrees, mirrored, or square) nothing else shows it: so brightness changes are
+compared with the borders of classes. Nothing is turned by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import image_names
-from segwright.checks.scan import PairScan
+from segwright.checks.channel_statistics import ScannedChannel
+from segwright.checks.scan import PairScan, image_names
 from segwright.data.pairs import decode_mask_of
 from segwright.errors import DataError
 from segwright.findings import Finding, Severity
@@ -33,60 +33,54 @@ _ENOUGH: Final = 5  # pairs; fewer have to be clearer, and one proves nothing
 _MOSTLY: Final = 0.8  # of the pairs
 
 
-def fits_either_way(reading: PairScan) -> bool:
+def fits_either_way(scan: PairScan) -> bool:
     """Whether an image with an orientation is as large as its mask both as stored and turned upright."""
-    size = reading.image_size
-    return reading.orientation > 1 and size == reading.mask_size == transposed_size(*size, reading.orientation)
+    size = scan.image_size
+    return scan.orientation > 1 and size == scan.mask_size == transposed_size(*size, scan.orientation)
 
 
 def count_orientations(noted: Sequence[tuple[str, int]], images: int) -> str:
     """How many of some images carry an orientation other than 1; `noted` are the names and orientations of those."""
     name, orientation = noted[0]
-    return (
-        f"{len(noted)} of {images} images {'carries' if len(noted) == 1 else 'carry'} an EXIF orientation other than 1 "
-        f"(for example {name}: {orientation})"
-    )
+    carry = "carries" if len(noted) == 1 else "carry"
+    example = f"(for example {name}: {orientation})"
+    return f"{len(noted)} of {images} images {carry} an EXIF orientation other than 1 {example}"
 
 
-def orientation_finding(readings: Sequence[PairScan], channel: str, *, upright: bool) -> Finding | None:
-    """What is to be said of images with an orientation other than 1; None where there are none.
+def orientations_fit(scans: ScannedChannel, *, upright: bool) -> Iterator[Finding]:
+    """Images with an orientation other than 1; `upright` says that they are turned accordingly.
 
-    `upright` says that images are turned as noted. Up to 20 pairs are read again to compare both ways; those whose
-    sizes differ have been refused, and are not counted.
+    Up to 20 pairs are read again to compare both ways; those whose sizes differ are refused by another rule.
     """
-    noted = [reading for reading in readings if reading.orientation > 1 and reading.image_size == reading.mask_size]
+    noted = [scan for scan in scans.scans if scan.orientation > 1 and scan.image_size == scan.mask_size]
     if not noted:
-        return None
-    count = count_orientations([(one.pair.image.name, one.orientation) for one in noted], len(readings))
+        return
+    count = count_orientations([(scan.pair.image.name, scan.orientation) for scan in noted], len(scans.scans))
     done = f"{'it is' if len(noted) == 1 else 'they are'} {'turned upright' if upright else 'read as stored'}"
-    ambiguous = [reading for reading in noted if fits_either_way(reading)]
-    severity, rest, cure = _judged(ambiguous, len(noted), channel, upright)
-    return Finding(severity, channel, f"{count}: {done}{rest}", cure, image_names(ambiguous or noted), len(noted))
+    ambiguous = [scan for scan in noted if fits_either_way(scan)]
+    severity, rest, cure = _judge(ambiguous, len(noted), scans.channel, upright)
+    files = image_names(ambiguous or noted)
+    yield Finding("orientations_fit", severity, scans.channel, f"{count}: {done}{rest}", cure, files, len(noted))
 
 
-def _judged(readings: Sequence[PairScan], noted: int, channel: str, upright: bool) -> tuple[Severity, str, str]:
-    """How grave it is, the rest of the sentence, and the cure."""
-    if not readings:
+def _judge(ambiguous: Sequence[PairScan], noted: int, channel: str, upright: bool) -> tuple[Severity, str, str]:
+    """The severity, the rest of the sentence, and the cure."""
+    if not ambiguous:
         return "note", ", which the sizes of their masks agree with.", ""
-    either = "their masks fit either way" if len(readings) == noted else f"{len(readings)} masks fit either way"
-    flag = "--apply-exif-orientation"
-    if channel in ("train", "validation"):
-        cure = f"Leave {flag} out" if upright else f"Add {flag}"
-    else:
-        cure = f"Turn the masks, or take a model that was trained {'without' if upright else 'with'} {flag}"
-    evidence = compare_orientations(readings)
+    either = "their masks fit either way" if len(ambiguous) == noted else f"{len(ambiguous)} masks fit either way"
+    cure = f"Set apply_exif_orientation to {not upright}"
+    if channel not in ("train", "validation"):
+        cure = f"Turn the masks, or take a model that was trained with apply_exif_orientation {not upright}"
+    evidence = _compare(ambiguous)
     if evidence is None or evidence.upright is None:
         drawn = "as they are stored" if upright else "upright"
-        looked = "" if evidence is None else f" ({evidence})"
-        return (
-            "warning" if not upright else "note",
-            f"; {either}, so look{looked}: they may have been drawn on the pictures {drawn}.",
-            f"{cure}, if they were.",
-        )
+        looked = f" ({evidence})" if evidence else ""
+        rest = f"; {either}, so look{looked}: they may have been drawn on the images {drawn}."
+        return "note" if upright else "warning", rest, f"{cure}, if they were."
     if evidence.upright == upright:
         return "note", f"; {either}, but fit best so: {evidence}.", ""
     drawn = "as stored" if upright else "turned upright"
-    return "warning", f"; {either}, but they were drawn on the pictures {drawn}, it seems: {evidence}.", f"{cure}."
+    return "warning", f"; {either}, but they were drawn on the images {drawn}, it seems: {evidence}.", f"{cure}."
 
 
 @dataclass(frozen=True)
@@ -101,49 +95,46 @@ class Evidence:
     """Upright over stored, the geometric mean."""
 
     @property
+    def _agreeing(self) -> int:
+        return self.for_upright if self.ratio >= 1 else self.compared - self.for_upright
+
+    @property
     def upright(self) -> bool | None:
         """Whether the masks fit the upright images, or None where neither way is clearly better."""
         clearly = _CLEARLY if self.compared >= _ENOUGH else _CLEARLY_IN_FEW
-        if self.compared < 2:
-            return None
-        if self.ratio >= clearly and self.for_upright >= _MOSTLY * self.compared:
-            return True
-        if self.ratio <= 1 / clearly and self.compared - self.for_upright >= _MOSTLY * self.compared:
-            return False
-        return None
+        clear = max(self.ratio, 1 / self.ratio) >= clearly and self._agreeing >= _MOSTLY * self.compared
+        return self.ratio >= 1 if clear and self.compared > 1 else None
 
     def __str__(self) -> str:
-        upright = self.ratio >= 1
-        better, other = ("upright", "stored") if upright else ("stored", "upright")
-        agreeing = self.for_upright if upright else self.compared - self.for_upright
+        better, other = ("upright", "stored") if self.ratio >= 1 else ("stored", "upright")
         return (
             f"along class borders brightness changes {max(self.ratio, 1 / self.ratio):.2g} times as much in the "
-            f"{better} pictures as in the {other} ones (so in {agreeing} of {self.compared} compared)"
+            f"{better} images as in the {other} ones (so in {self._agreeing} of {self.compared} compared)"
         )
 
 
-def compare_orientations(readings: Sequence[PairScan]) -> Evidence | None:
+def _compare(scans: Sequence[PairScan]) -> Evidence | None:
     """Compare up to 20 images that fit their masks either way; None where no classes meet in any."""
-    chosen = {int(place) for place in np.linspace(0, len(readings) - 1, min(_COMPARED, len(readings)))}
-    ratios = [ratio for place in sorted(chosen) if (ratio := _upright_over_stored(readings[place])) is not None]
+    chosen = np.unique(np.linspace(0, len(scans) - 1, min(_COMPARED, len(scans))).astype(int)).tolist()
+    ratios = [ratio for index in chosen if (ratio := _upright_over_stored(scans[index])) is not None]
     if not ratios:
         return None
     return Evidence(len(ratios), sum(ratio > 1 for ratio in ratios), float(np.exp(np.mean(np.log(ratios)))))
 
 
-def _upright_over_stored(reading: PairScan) -> float | None:
+def _upright_over_stored(scan: PairScan) -> float | None:
     """How much more brightness changes along the borders of classes in the upright image; None where none meet."""
-    pair = reading.pair
-    largest = max(max(reading.image_size) // _LONG_SIDE, 1)
+    pair = scan.pair
+    largest = max(max(scan.image_size) // _LONG_SIDE, 1)
     try:
-        form = replace(reading.form, exif_transposed=False)
+        form = replace(scan.form, exif_transposed=False)
         pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(form, largest)
         mask = decode_mask_of(pair, pair.mask.read()).numbers
-    except DataError:  # it has changed since it was checked; the training will say so
+    except DataError:  # it has changed since it was scanned; the training will say so
         return None
     grey = displayable(pixels).mean(2, dtype=np.float32)
     stored, upright = (
-        _at_borders(image, mask) for image in (grey, transpose(grey[..., None], reading.orientation)[..., 0])
+        _at_borders(image, mask) for image in (grey, transpose(grey[..., None], scan.orientation)[..., 0])
     )
     return upright / stored if stored and upright else None
 

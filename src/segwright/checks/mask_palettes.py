@@ -1,25 +1,25 @@
 """Palettes of masks compared with each other: where an index has other colours, it may be another class.
 
 Programs that reduce colours (Pillow's ADAPTIVE, ImageMagick's PNG8, GIF writers) give each file a palette of its own,
-so that index 1 is road here and sky there. Refuses to guess which class is meant. Masks whose palette says nothing, or
-was corrected by palette classes, are not compared; neither is 255, which has no class.
+so that index 1 is road here and sky there. Masks whose palette tells nothing, or that palette classes correct, are
+not compared; neither is 255, which has no class.
 """
 
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from os.path import commonpath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.findings import image_names
+from segwright.checks.channel_statistics import ScannedChannel, classes_of
 from segwright.checks.mask_values import label_map_place
-from segwright.checks.scan import PairScan
+from segwright.checks.scan import PairScan, image_names
+from segwright.data.pairs import Pair
 from segwright.findings import Finding, Severity
-from segwright.formats.palettes import NO_COLOUR
+from segwright.formats.palettes import NO_COLOUR, mask_palette
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob, FileBlob
 from segwright.wording import listed
@@ -28,116 +28,103 @@ _ROUNDING: Final = 2  # what tools differ in when they round the same colour, of
 _INDICES: Final = 256
 _SHOWN: Final = 12  # colours
 
+Codes = NDArray[np.int64]
+"""Colours as numbers, red << 16 | green << 8 | blue."""
 
-@dataclass(frozen=True, eq=False)
+
 class _Used:
-    """The colours of the indices in some masks, an entry for each index of each mask, [M]."""
+    """The colours of the indices in the masks of a channel, an entry for each index of each mask, [M]."""
 
-    readings: Sequence[PairScan]
-    owner: NDArray[np.int64]
-    """The place of the mask in `readings`."""
-    index: NDArray[np.int64]
-    code: NDArray[np.int64]
-    """The colour as one number."""
-
-    @classmethod
-    def of(cls, readings: Sequence[PairScan]) -> "_Used":
-        """Gather what the palettes of the masks tell."""
-        telling = [(place, one, one.colours) for place, one in enumerate(readings) if one.colours is not None]
-        if not telling:
-            return cls(readings, *(np.zeros(0, np.int64) for _ in range(3)))
-        owner = np.repeat([place for place, _, _ in telling], [len(one.values) for _, one, _ in telling])
-        index = np.concatenate([one.values for _, one, _ in telling])
-        code = np.concatenate([colours for _, _, colours in telling]).astype(np.int64)
+    def __init__(self, masks: ScannedChannel) -> None:
+        self.masks = masks
+        telling = [(row, scan, scan.colours) for row, scan in enumerate(masks.scans) if scan.colours is not None]
+        none = [np.zeros(0, np.int64)]
+        owner = np.repeat([row for row, _, _ in telling], [len(scan.values) for _, scan, _ in telling]).astype(np.int64)
+        index = np.concatenate([scan.values for _, scan, _ in telling] or none)
+        code = np.concatenate([colours.astype(np.int64) for _, _, colours in telling] or none)
         known = (code != NO_COLOUR) & (index != IGNORE)
-        return cls(readings, owner[known], index[known], code[known])
-
-    def usual(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The most frequent colour of each index, and the entry that shows it first, [256] each; -1 for none."""
+        self.owner, self.index, self.code = owner[known], index[known], code[known]
         keys, first, counts = np.unique(self.index << 24 | self.code, return_index=True, return_counts=True)
         order = np.lexsort((first, -counts, keys >> 24))
         indices, best = np.unique(keys[order] >> 24, return_index=True)
-        colours, examples = (np.full(_INDICES, -1, np.int64) for _ in range(2))
-        colours[indices] = keys[order][best] & 0xFFFFFF
-        examples[indices] = first[order][best]
-        return colours, examples
+        self.usual, self.examples = (np.full(_INDICES, -1, np.int64) for _ in range(2))
+        """The most frequent colour of each index, and the entry that shows it first, [256] each; -1 for none."""
+        self.usual[indices] = keys[order][best] & 0xFFFFFF
+        self.examples[indices] = first[order][best]
+        self.unlike = _distance(self.usual[self.index], self.code) > _tolerance(self.usual)
+        """Whether each entry has another colour than is usual for its index, [M]."""
 
-    def mask(self, entry: int) -> PairScan:
-        """The mask that an entry belongs to."""
-        return self.readings[int(self.owner[entry])]
+    def scan(self, entry: int) -> PairScan:
+        """The pair that an entry belongs to."""
+        return self.masks.scans[int(self.owner[entry])]
 
 
-def palette_finding(readings: Sequence[PairScan], label_map: LabelMap, channel: str) -> Finding | None:
-    """What is to be said where an index has different colours in different masks of a channel: an error, or a warning
-    where a label map lists the numbers, so that somebody has said what they mean.
+def palettes_agree(masks: ScannedChannel) -> Iterator[Finding]:
+    """Where an index has different colours in different masks: an error, or a warning where a label map lists the
+    numbers and so says what they mean.
     """
-    used = _Used.of(readings)
-    colours, examples = used.usual()
-    unlike = _unlike(used, colours)
-    if not unlike.any():
-        return None
-    entry = int(unlike.argmax())
+    used = _Used(masks)
+    if not used.unlike.any():
+        return
+    entry = int(used.unlike.argmax())
     index = int(used.index[entry])
-    count, compared = len(np.unique(used.owner[unlike])), len(np.unique(used.owner))
-    names = image_names(readings[place] for place in np.unique(used.owner[unlike]).tolist())
-    return Finding(
-        _severity(label_map),
-        channel,
-        f"the {'palette' if count == 1 else 'palettes'} of {count} of {compared} masks "
-        f"{'disagrees' if count == 1 else 'disagree'} with the others: index {index} is {_rgb(colours[index])} in "
-        f"{used.mask(int(examples[index])).pair.mask.name} and {_rgb(used.code[entry])} in "
-        f"{used.mask(entry).pair.mask.name}, so it may be another class there.",
-        _cure(used, label_map, channel),
-        names,
-        len(names),
+    owners = np.unique(used.owner[used.unlike])
+    which, verb = (
+        ("the palette of 1", "disagrees") if len(owners) == 1 else (f"the palettes of {len(owners)}", "disagree")
     )
+    usual = used.scan(int(used.examples[index]))
+    what = (
+        f"{which} of {len(np.unique(used.owner))} masks {verb} with the others: index {index} is "
+        f"{_rgb(used.usual[index])} in {usual.pair.mask.name} and {_rgb(used.code[entry])} in "
+        f"{used.scan(entry).pair.mask.name}, so it may be another class there."
+    )
+    files = image_names(masks.scans[row] for row in owners.tolist())
+    yield Finding("palettes_agree", _severity(masks.label_map), masks.channel, what, _cure(used), files)
 
 
-def compare_palettes(train: Sequence[PairScan], validation: Sequence[PairScan], label_map: LabelMap) -> Finding | None:
-    """What is to be said where indices have other colours in validation than in train; both have the same label map.
+def same_palettes(train: ScannedChannel, validation: ScannedChannel) -> Iterator[Finding]:
+    """Where indices have other colours in validation than in train, both under one label map.
 
     It is an error where a colour of one channel belongs to another index in the other and no label map lists the
-    numbers, and else a warning. Nothing is said where the palettes of one channel disagree among themselves.
+    numbers, and else a warning. Channels whose own palettes disagree are not compared.
     """
-    ours, theirs = _Used.of(train), _Used.of(validation)
-    (our_colours, our_examples), (colours, examples) = ours.usual(), theirs.usual()
-    if _unlike(ours, our_colours).any() or _unlike(theirs, colours).any():
-        return None
-    both = (our_colours >= 0) & (colours >= 0)
-    unlike = both & (_distance(our_colours, colours) > _tolerance(our_colours))
+    ours, theirs = _Used(train), _Used(validation)
+    if ours.unlike.any() or theirs.unlike.any():
+        return
+    both = (ours.usual >= 0) & (theirs.usual >= 0)
+    unlike = both & (_distance(ours.usual, theirs.usual) > _tolerance(ours.usual))
     if not unlike.any():
-        return None
-    exchanged = [index for index in np.flatnonzero(unlike).tolist() if colours[index] in our_colours]
+        return
+    exchanged = [index for index in np.flatnonzero(unlike).tolist() if theirs.usual[index] in ours.usual]
     index = exchanged[0] if exchanged else int(unlike.argmax())
-    examples_named = (ours.mask(int(our_examples[index])), theirs.mask(int(examples[index])))
+    examples = ours.scan(int(ours.examples[index])), theirs.scan(int(theirs.examples[index]))
     what = (
-        f"the palettes disagree with those of train: index {index} is {_rgb(our_colours[index])} in "
-        f"{examples_named[0].pair.mask.name} and {_rgb(colours[index])} in {examples_named[1].pair.mask.name}"
+        f"the palettes disagree with those of train: index {index} is {_rgb(ours.usual[index])} in "
+        f"{examples[0].pair.mask.name} and {_rgb(theirs.usual[index])} in {examples[1].pair.mask.name}"
     )
+    severity: Severity = "warning"
+    cure = "Where a colour means a class, these masks are numbered otherwise than those of train: look at both."
     if exchanged:
-        other = int(np.flatnonzero(our_colours == colours[index])[0])
-        return Finding(
-            _severity(label_map),
-            "validation",
-            f"{what}, which is the colour of index {other} in train.",
-            _cure(theirs, label_map, "validation"),
-            image_names(examples_named),
-        )
-    return Finding(
-        "warning",
-        "validation",
-        f"{what}.",
-        "Where a colour means a class, these masks are numbered otherwise than those of train: look at both.",
-        image_names(examples_named),
-    )
+        other = int(np.flatnonzero(ours.usual == theirs.usual[index])[0])
+        what += f", which is the colour of index {other} in train"
+        severity, cure = _severity(validation.label_map), _cure(theirs)
+    yield Finding("same_palettes", severity, validation.channel, f"{what}.", cure, image_names(examples))
 
 
-def _unlike(used: _Used, usual: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each entry has another colour than is usual for its index, [M]."""
-    return _distance(usual[used.index], used.code) > _tolerance(usual)
+def class_palette(pair: Pair, label_map: LabelMap, num_classes: int) -> NDArray[np.uint8] | None:
+    """The colours of all classes in the palette of a mask, [C, 3], where they are distinct and not all grey."""
+    colours = np.zeros((_INDICES, 3), np.uint8) if pair.palette_classes else mask_palette(pair.mask.read())
+    if colours is None:
+        return None
+    for index, colour in pair.palette_classes:
+        colours[index] = colour
+    present, first = np.unique(classes_of(np.arange(_INDICES), label_map), return_index=True)
+    palette = colours[first[(present >= 0) & (present < num_classes)]]
+    usable = len(np.unique(palette, axis=0)) == num_classes and (palette != palette[:, :1]).any()
+    return palette if usable else None
 
 
-def _tolerance(usual: NDArray[np.int64]) -> int:
+def _tolerance(usual: Codes) -> int:
     """How much colours of one index may differ: nothing where different indices have nearly the same colour."""
     known = usual[usual >= 0]
     apart = _distance(known[:, None], known[None, :])
@@ -145,37 +132,37 @@ def _tolerance(usual: NDArray[np.int64]) -> int:
     return 0 if apart.size and apart.min() <= 2 * _ROUNDING else _ROUNDING
 
 
-def _distance(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+def _distance(one: Codes, other: Codes) -> NDArray[np.int64]:
     """The largest difference in red, green or blue of colours."""
     parts = [np.abs((one >> shift & 255) - (other >> shift & 255)) for shift in (0, 8, 16)]
     return np.asarray(np.max(parts, axis=0), np.int64)
 
 
-def _rgb(code: np.int64) -> str:
-    return f"({code >> 16 & 255}, {code >> 8 & 255}, {code & 255})"
+def _rgb(code: int, separator: str = ", ") -> str:
+    parts = separator.join(str(code >> shift & 255) for shift in (16, 8, 0))
+    return f"({parts})" if separator == ", " else parts
 
 
 def _severity(label_map: LabelMap) -> Severity:
     return "error" if label_map.values is None else "warning"
 
 
-def _cure(used: _Used, label_map: LabelMap, channel: str) -> str:
+def _cure(used: _Used) -> str:
     """What to do, with a command for these folders where they are folders."""
-    codes = np.unique(used.code)
-    shown = listed([f"{code >> 16 & 255} {code >> 8 & 255} {code & 255}" for code in codes.tolist()], _SHOWN)
-    images = _folder([reading.pair.image for reading in used.readings], "IMAGES")
-    masks = _folder([reading.pair.mask for reading in used.readings], "MASKS")
+    masks = used.masks
+    colours = [_rgb(code, " ") for code in np.unique(used.code).tolist()]
+    images = _folder([scan.pair.image for scan in masks.scans], "IMAGES")
     by_colour = (
-        f"segwright import-data colours {images} --masks {masks} --colours colours.txt --output DATA, where each line "
-        f"of colours.txt is a class and its colour, as 'road 128 64 128' (the masks show {shown})."
+        f"segwright import-data colours {images} --masks {_folder([scan.pair.mask for scan in masks.scans], 'MASKS')} "
+        "--colours colours.txt --output DATA, where each line of colours.txt is a class and its colour, as 'road 128 "
+        f"64 128' (the masks show {listed(colours, _SHOWN)})."
     )
-    if label_map.values is not None:
+    if masks.label_map.values is not None:
         return f"The numbers count, as the label map says. If it is the colours that are right: {by_colour}"
-    numbers = np.unique(used.index).tolist()
-    own_numbers = json.dumps({"map": {str(number): number for number in numbers}})
+    own_numbers = json.dumps({"map": {str(number): number for number in np.unique(used.index).tolist()}})
     return (
         f"Read them by colour: {by_colour} If the numbers are right all the same, list them in a label map, "
-        f"{own_numbers}, {label_map_place(channel)}."
+        f"{own_numbers}, {label_map_place(masks.channel)}."
     )
 
 

@@ -1,33 +1,26 @@
-"""What the pixels of a data set look like: how many bands of how many bits, and their statistics.
+"""What the pixels of images are read as, and the statistics of their bands.
 
-Knows the natural forms of files and what somebody wishes of them. Refuses to know masks and classes. Colour pictures
-of 8 bits are normalised as the backbone's weights are used to; for all others, mean and spread are taken from the
+Colour images of 8 bits are normalised as the backbone's weights expect, all others by the mean and spread of the
 training images.
 """
 
 import functools
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.errors import DataError
 from segwright.formats.images import EncodedImage
 from segwright.formats.pixels import Numbers, PixelFormat, Pixels
-from segwright.wording import sentences
-
-if TYPE_CHECKING:
-    from segwright.checks.scan import PairScan
 
 _NUMBERS_AT_ONCE: Final = 1 << 18
 
 
 @dataclass(frozen=True)
 class RequestedFormat:
-    """What is already settled about the pixels; None leaves it to the files."""
+    """The format that images are to be read in; None leaves it to the files."""
 
     bands: int | None = None
     bit_depth: int | None = None
@@ -36,11 +29,11 @@ class RequestedFormat:
 
     @classmethod
     def exactly(cls, form: PixelFormat) -> Self:
-        """The wish for just this form."""
+        """The request for this very format."""
         return cls(form.bands, form.bit_depth, form.exif_transposed, form.numbers)
 
     def of(self, natural: PixelFormat) -> PixelFormat:
-        """The form that an image of some natural form is to have."""
+        """The format for an image whose natural format is given."""
         return PixelFormat(
             self.bands or natural.bands,
             self.bit_depth or natural.bit_depth,
@@ -49,15 +42,12 @@ class RequestedFormat:
         )
 
 
-AS_THEY_ARE: Final = RequestedFormat()
-"""The wish that leaves everything to the files."""
+AS_STORED: Final = RequestedFormat()
 
 
 @dataclass(frozen=True, eq=False)
 class BandSums:
-    """Statistics of the bands of some images, of the pixels that have data; numbers of 8 and 16 bits without a sign are
-    scaled to 0...1.
-    """
+    """Sums over the pixels that have data, by band; unsigned numbers of 8 and 16 bits are scaled to 0...1."""
 
     pixels: NDArray[np.int64]
     """How many pixels have data, [bands]."""
@@ -72,13 +62,12 @@ class BandSums:
         bands = image.shape[2]
         total = cls(np.zeros(bands, np.int64), np.zeros(bands), np.zeros(bands))
         rows = max(_NUMBERS_AT_ONCE // (image.shape[1] * bands), 1)
-        for start in range(0, len(image), rows):  # whole images as float64 would take eight times their memory
+        for start in range(0, len(image), rows):  # a whole image as float64 would take eight times its memory
             total = total.joined(cls._of_part(image[start : start + rows].reshape(-1, bands), no_data))
         return total
 
     @classmethod
     def _of_part(cls, pixels: NDArray[Any], no_data: float | None) -> Self:
-        """Those of some pixels, [N, bands]."""
         known = ~np.isnan(pixels) if pixels.dtype == np.float32 else np.ones(pixels.shape, np.bool_)
         if no_data is not None:
             known &= pixels != no_data
@@ -103,50 +92,28 @@ class BandSums:
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """Mean and standard deviation of each band: of values from 0 to 1 for numbers of 8 and 16 bits without a sign, of
-    the numbers themselves for all others.
-    """
+    """Mean and standard deviation of each band, in the units of `BandSums`."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @classmethod
+    def of(cls, sums: Sequence[BandSums], dtype: np.dtype[Any]) -> Self:
+        """Those of images of a type, at least one."""
+        total = functools.reduce(BandSums.joined, sums)
+        std = np.sqrt(total.squares / np.maximum(total.pixels, 1))
+        least = 1e-7 * np.abs(total.mean) if dtype == np.float32 else 1e-6
+        std = np.where(std > least, std, 1.0)  # a band that never changes: any divisor will do
+        return cls(tuple(total.mean.tolist()), tuple(std.tolist()))
 
-def read_form(image: EncodedImage, wish: RequestedFormat) -> tuple[PixelFormat, BandSums | None]:
-    """The form that an image gets, and its sums where it is to be normalised by its own statistics.
 
-    Raises DataError where the file cannot have that form.
+def read_form(image: EncodedImage, requested: RequestedFormat) -> tuple[PixelFormat, BandSums | None]:
+    """The format of an image, and its sums where it is normalised by its own statistics.
+
+    Raises DataError where the file cannot be read in that format.
     """
-    form = wish.of(image.pixel_format)
+    form = requested.of(image.pixel_format)
     if form.is_plain_colour and image.pixel_format.is_plain_colour:
         return form, None
     pixels = image.decode(form)
     return form, None if form.is_plain_colour else BandSums.over(pixels, image.no_data)
-
-
-def settle_form(readings: Sequence["PairScan"], channel: str) -> PixelFormat:
-    """The one form of all images of a channel. Raises DataError where they differ, or where some cannot have it."""
-    misfits = [reading.misfit for reading in readings if reading.misfit]
-    if misfits:
-        raise DataError(f"{channel}: {sentences(misfits)}")
-    examples: defaultdict[PixelFormat, list[str]] = defaultdict(list)
-    for reading in readings:
-        examples[reading.form].append(reading.pair.image.name)
-    if len(examples) > 1:
-        kinds = "; ".join(f"{len(names)} have {form} ({names[0]})" for form, names in examples.items())
-        raise DataError(
-            f"{channel}: the images are not of one kind: {kinds}. A network takes one kind: convert them, or where "
-            "they differ in bands only, say how many to read with --bands."
-        )
-    return next(iter(examples))
-
-
-def band_statistics(readings: Sequence["PairScan"]) -> BandStatistics | None:
-    """Mean and spread over all images, or None for colour pictures of 8 bits."""
-    sums = [reading.sums for reading in readings if reading.sums is not None]
-    if not sums:
-        return None
-    total = functools.reduce(BandSums.joined, sums)
-    std = np.sqrt(total.squares / np.maximum(total.pixels, 1))
-    least = 1e-7 * np.abs(total.mean) if readings[0].form.dtype == np.float32 else 1e-6
-    std = np.where(std > least, std, 1.0)  # a band that never changes: any divisor will do
-    return BandStatistics(tuple(total.mean.tolist()), tuple(std.tolist()))

@@ -1,10 +1,7 @@
-"""Every pair of a channel read once, in parallel, and boiled down to what the data check needs.
-
-Knows how to read, verify and count. Refuses to judge what was counted, and keeps no pixels.
-"""
+"""Each pair of a channel read once, in parallel, and reduced to what the rules of the data check need."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.checks.pixel_statistics import AS_THEY_ARE, BandSums, RequestedFormat, read_form
+from segwright.checks.pixel_statistics import AS_STORED, BandSums, RequestedFormat, read_form
 from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError, FractionError
 from segwright.formats.images import EncodedImage
@@ -23,8 +20,8 @@ from segwright.formats.pixels import Note, PixelFormat
 from segwright.labels import HIGHEST_PIXEL, NO_DATA
 from segwright.resources import available_cores
 
-_REMOTE_AT_ONCE: Final = 16  # pairs whose bytes are on their way; a network is waited for, not computed with
-_AS_IN_A_PICTURE: Final = 64  # different values; there may be as many classes
+_REMOTE_AT_ONCE: Final = 16  # pairs in flight where bytes come over a network
+_AS_IN_AN_IMAGE: Final = 64  # different values; there may be as many classes
 _EACH: Final = 3  # pixels between those that are compared
 _ROUNDING: Final = 16  # levels, by which programs differ in what is grey
 _THE_SAME: Final = 0.95  # a correlation that no classes have with brightness
@@ -45,104 +42,86 @@ class PairScan:
     digest: bytes
     """Hash over key and bytes of the pair, and over its colour map where that had to correct the mask."""
     image_digest: bytes
-    """Hash over the bytes of the image alone."""
     mask_digest: bytes
-    """Hash over the bytes of the mask alone."""
     form: PixelFormat
     """What the image's pixels are read as."""
     orientation: int = 1
-    """How the camera says that the picture is turned (EXIF), 1 to 8; 1 is upright."""
-    misfit: str = ""
-    """Why the image cannot be read as wished, or nothing."""
+    """EXIF orientation, 1 to 8; 1 is upright."""
+    form_error: str = ""
+    """Why the image cannot be read in the requested format, or nothing."""
     image_notes: tuple[Note, ...] = ()
     """What was dropped of the image or assumed of it."""
     mask_notes: tuple[Note, ...] = ()
-    """The same of the mask."""
     repaired: bool = False
-    """Whether the colours of the mask had to be believed in place of its indices."""
+    """Whether the colours of the mask were taken in place of its indices."""
     sums: BandSums | None = None
     """Sums over the image's bands, where it is not plain 8-bit colour."""
     colours: NDArray[np.int32] | None = None
-    """The palette's colours of `values`, [N], as `palette_colours` gives them; None where none say anything, or where
-    palette classes correct the mask."""
+    """The palette's colours of `values`, [N], as `palette_colours` gives them; None without any that tell something, or
+    where palette classes correct the mask."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A pair that cannot be used."""
+
+    pair: Pair
+    why: str
+    """A sentence."""
+    rule: str = ""
+    """The rule that refuses the channel because of it; empty where the pair alone is left out."""
+
+
+def image_names(scans: Iterable[PairScan]) -> tuple[str, ...]:
+    """The files of images."""
+    return tuple(scan.pair.image.name for scan in scans)
 
 
 def scan_pairs(
-    pairs: Sequence[Pair], wish: RequestedFormat = AS_THEY_ARE, progress: Callable[[int, int], None] | None = None
-) -> tuple[list[PairScan], list[str]]:
-    """Read all pairs; returns the readable ones in order, and a sentence for each that is not.
+    pairs: Sequence[Pair], requested: RequestedFormat = AS_STORED
+) -> Generator[PairScan | Unreadable, None, None]:
+    """Read all pairs and yield what each holds, in order. Closing the generator cancels what has not begun.
 
-    One thread for each processor (more where a network is waited for), each of which holds one pair in memory.
-    `progress` is called with (done, all).
+    One thread for each processor, more where a network is waited for; each holds one pair in memory.
     """
-    readings: list[PairScan] = []
-    problems: list[str] = []
     remote = any(pair.image.remote or pair.mask.remote for pair in pairs)
     with ThreadPoolExecutor(max_workers=_REMOTE_AT_ONCE if remote else available_cores()) as pool:
-        # an exception here (Ctrl-C above all) drops the iterator of map(), which cancels what has not begun
-        for done, outcome in enumerate(pool.map(partial(scan_pair, wish=wish), pairs), 1):
-            if isinstance(outcome, PairScan):
-                readings.append(outcome)
-            else:
-                problems.append(outcome)
-            if progress is not None:
-                progress(done, len(pairs))
-    return readings, problems
+        yield from pool.map(partial(scan_pair, requested=requested), pairs)
 
 
-def combine(readings: Sequence[PairScan]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All different pixel values of some masks, [N], ascending, and how many pixels have each, [N]."""
-    values, where = np.unique(np.concatenate([reading.values for reading in readings]), return_inverse=True)
-    counts = np.zeros(len(values), np.int64)
-    np.add.at(counts, where, np.concatenate([reading.counts for reading in readings]))
-    return values, counts
+def scan_pair(pair: Pair, requested: RequestedFormat = AS_STORED) -> PairScan | Unreadable:
+    """What one pair holds, or why it cannot be used.
 
-
-def fingerprint(readings: Sequence[PairScan]) -> str:
-    """A hash over keys and file bytes, whatever the order of the pairs and the folders they lie in."""
-    digests = sorted(reading.digest for reading in readings)
-    return hashlib.sha256(b"".join(digests)).hexdigest()
-
-
-def scan_pair(pair: Pair, wish: RequestedFormat = AS_THEY_ARE) -> PairScan | str:
-    """What one pair holds, or a sentence that says why it cannot be read.
-
-    Raises DataError where the mask is a copy of its image (where all its pixels are equal, that may be chance), and
-    FractionError for numbers between whole ones, since other masks of their origin may be wrong unseen.
+    A copy of the image as mask refuses the channel, unless all pixels are equal, which may be chance; and so do numbers
+    between whole ones, since other masks of that origin may be wrong unseen.
     """
     try:
         image, mask = EncodedImage(pair.image.read(), pair.image.name), pair.mask.read()
         image.verify()
         numbers, mask_notes, repaired = decode_mask_of(pair, mask)
         palette = None if pair.palette_classes else stored_palette(mask, pair.mask.name)
-    except FractionError:
-        raise
     except DataError as error:
-        return str(error)
+        return Unreadable(pair, str(error), "fractions" if isinstance(error, FractionError) else "")
     values, counts = _count(numbers)
-    natural = replace(image.pixel_format, exif_transposed=wish.upright)
-    is_copy = image.data == mask and len(values) > 1
-    same = "bytes" if is_copy else "picture" if _shows(image, natural, numbers, values) else ""
-    if same:
-        raise DataError(
-            f"{pair.mask.name} would be its own image: it holds the same {same} as {pair.image.name}. Check which "
-            "folder holds the masks."
-        )
-    misfit, form, sums = "", natural, None
+    natural = replace(image.pixel_format, exif_transposed=requested.upright)
+    same_bytes = image.data == mask and len(values) > 1
+    if same_bytes or _shows(image, natural, numbers, values):
+        what = f"the same {'bytes' if same_bytes else 'image'} as {pair.image.name}"
+        why = f"{pair.mask.name} would be its own image: it holds {what}. Check which folder holds the masks."
+        return Unreadable(pair, why, "mask_is_image")
+    form, sums, form_error = natural, None, ""
     try:
-        form, sums = read_form(image, wish)
+        form, sums = read_form(image, requested)
     except DataError as error:
-        misfit = str(error)
-    height, width = numbers.shape
-    key = pair.key.encode(errors="surrogateescape")
-    parts = [key, image.data, mask]
-    if repaired:
-        parts.append(repr(pair.palette_classes).encode())
-    digests = [hashlib.sha256(part).digest() for part in parts]
+        form_error = str(error)
+    parts = [pair.key.encode(errors="surrogateescape"), image.data, mask]
+    digests = [
+        hashlib.sha256(part).digest() for part in (*parts, *([repr(pair.palette_classes).encode()] if repaired else []))
+    ]
     return PairScan(
         pair=pair,
-        image_size=image.size(wish.upright),
-        mask_size=(height, width),
+        image_size=image.size(requested.upright),
+        mask_size=(numbers.shape[0], numbers.shape[1]),
         values=values,
         counts=counts,
         digest=hashlib.sha256(b"".join(digests)).digest(),
@@ -150,7 +129,7 @@ def scan_pair(pair: Pair, wish: RequestedFormat = AS_THEY_ARE) -> PairScan | str
         mask_digest=digests[2],
         form=form,
         orientation=image.orientation,
-        misfit=misfit,
+        form_error=form_error,
         image_notes=image.notes(form.bands),
         mask_notes=mask_notes,
         repaired=repaired,
@@ -160,8 +139,8 @@ def scan_pair(pair: Pair, wish: RequestedFormat = AS_THEY_ARE) -> PairScan | str
 
 
 def _shows(image: EncodedImage, natural: PixelFormat, numbers: MaskArray, values: NDArray[np.int64]) -> bool:
-    """Whether a mask of so many values that it may be a picture is that of the image in grey, saved anew."""
-    may_be = len(values) >= _AS_IN_A_PICTURE and numbers.shape == image.size(natural.exif_transposed)
+    """Whether a mask of so many values that it may be an image is its image in grey, saved anew."""
+    may_be = len(values) >= _AS_IN_AN_IMAGE and numbers.shape == image.size(natural.exif_transposed)
     if not may_be or not natural.is_plain_colour:
         return False
     grey = image.decode(replace(natural, bands=1))[::_EACH, ::_EACH, 0]
@@ -180,5 +159,5 @@ def _count(numbers: MaskArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     for start in range(0, flat.size, _COUNTED_AT_ONCE):
         part = flat[start : start + _COUNTED_AT_ONCE]
         totals += np.bincount(part - first if first else part, minlength=totals.size)
-    places = np.flatnonzero(totals)
-    return places + first, totals[places]
+    present = np.flatnonzero(totals)
+    return present + first, totals[present]

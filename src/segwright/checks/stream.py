@@ -1,17 +1,15 @@
-"""The data check for pairs that nobody has seen before: those of a stream, while they pass.
-
-Knows the rules of the data check and applies them to one pair at a time, with the same sentences. What cannot be read
-is skipped and counted, or ends the training where `strict` says so; sizes that differ and values outside the classes
-always end it. Refuses to know batches.
-"""
+"""The rules of the data check for one pair of a stream, while it passes."""
 
 from dataclasses import dataclass
 
-from segwright.checks.mask_values import check_class_range, check_sizes_match
-from segwright.checks.pixel_statistics import RequestedFormat, settle_form
-from segwright.checks.scan import scan_pair
+from segwright.checks.channel_statistics import ScannedChannel
+from segwright.checks.findings import Findings
+from segwright.checks.image_rules import one_format, sizes_match
+from segwright.checks.mask_values import class_range
+from segwright.checks.pixel_statistics import RequestedFormat
+from segwright.checks.scan import Unreadable, scan_pair
 from segwright.data.pairs import Pair
-from segwright.errors import DataError
+from segwright.findings import Finding
 from segwright.formats.pixels import PixelFormat
 from segwright.labels import LabelMap
 
@@ -26,13 +24,13 @@ class StreamCheck:
     strict: bool = False
 
     def why_skipped(self, pair: Pair, label_map: LabelMap) -> str:
-        """Why a pair that failed is to be skipped. Raises DataError where it is to be refused."""
-        reading = scan_pair(pair, RequestedFormat.exactly(self.form))
-        if isinstance(reading, str):
-            if self.strict:
-                raise DataError(f"{self.channel}: {reading} --strict refuses it.")
-            return reading
-        settle_form([reading], self.channel)
-        check_sizes_match([reading], self.channel)
-        check_class_range([reading], reading.values, label_map, self.num_classes, self.channel)
+        """Why a pair that failed is skipped: it cannot be read. Raises DataError for all else, and where `strict`."""
+        scan = scan_pair(pair, RequestedFormat.exactly(self.form))
+        if isinstance(scan, Unreadable):
+            if scan.rule or self.strict:
+                cure = "" if scan.rule else "strict refuses it."
+                raise Finding(scan.rule or "left_out", "error", self.channel, scan.why, cure).to_error()
+            return scan.why
+        masks = ScannedChannel(self.channel, label_map, [scan])
+        Findings().add(one_format(masks), sizes_match(masks), class_range(masks, self.num_classes))
         raise AssertionError(f"{pair.key} failed, but nothing is wrong with it")

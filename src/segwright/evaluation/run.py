@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from segwright.checks.channel import check_pairs
+from segwright.checks.channel import Expected, check_pairs
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.console import progress, table
 from segwright.data.channels import LIST_SUFFIXES, Source
@@ -46,16 +46,8 @@ def evaluate(
     named = None if attributes is None else tuple(attributes)
     pairing = Source(parse_location(images), None if masks is None else parse_location(masks), named).pairing()
     classes = model.description.network.num_classes
-    with progress("checking", len(pairing.pairs)) as advance:
-        report = check_pairs(
-            pairing,
-            rule,
-            classes,
-            channel="evaluation",
-            wish=RequestedFormat.exactly(model.form),
-            strict=strict,
-            progress=lambda *_: advance(1, "pairs"),
-        )
+    requested = RequestedFormat.exactly(model.form)
+    report = check_pairs(pairing, Expected("evaluation", rule, classes, requested, model.class_names, strict))
     with progress("evaluating", len(report.pairs), every=50) as advance:
         matrix = count_pairs(
             model.network,

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from segwright.checks.image_orientation import count_orientations
-from segwright.checks.pixel_notes import NotedFile, describe_notes
+from segwright.checks.image_rules import NotedFile, describe_notes
 from segwright.console import progress
 from segwright.data.folders import list_images
 from segwright.errors import DataError, OutputExistsError, UserError

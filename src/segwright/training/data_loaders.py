@@ -6,7 +6,7 @@ Knows checked data, feeds and the settings that loaders need. Refuses to know ep
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from segwright.checks.prepare import PreparedData
+from segwright.checks.prepare import CheckedData
 from segwright.checks.stream import StreamCheck
 from segwright.data.channels import Split
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
@@ -22,7 +22,7 @@ from segwright.training.train_step import TrainState
 class TrainingData:
     """The data of a training as one process gets them; `feeds` is empty where channels are no streams."""
 
-    data: PreparedData
+    data: CheckedData
     feeds: Feeds
     strict: bool = False
 
@@ -41,9 +41,9 @@ class TrainingData:
         )
         feed = self.feeds.get("train")
         if feed is None:
-            return training_loader(data.train.pairs, data.train_map, _crops(settings), loading, data.form)
+            return training_loader(data.train.pairs, data.train.label_map, _crops(settings), loading, data.form)
         expected = counted or settings.num_training_samples or 0
-        return stream_loader(feed, expected, data.train_map, _crops(settings), loading, self._passing("train"))
+        return stream_loader(feed, expected, data.train.label_map, _crops(settings), loading, self._passing("train"))
 
     def validation_share(self, processes: Distributed, epoch: int) -> tuple[Iterable[Pair], int, StreamCheck | None]:
         """The validation pairs of this process, how many they are (0: unknown), and what they have to be, if unseen."""

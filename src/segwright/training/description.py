@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from segwright.bundle import Description, describe_classes, versions
-from segwright.checks.prepare import PreparedData
+from segwright.checks.prepare import CheckedData
 from segwright.data.channels import SPLITS
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
@@ -26,14 +26,14 @@ _STREAM: Final = "a stream"
 
 
 def describe(
-    network: NetworkSpec, settings: Hyperparameters, data: PreparedData, progress: TrainProgress
+    network: NetworkSpec, settings: Hyperparameters, data: CheckedData, progress: TrainProgress
 ) -> Description:
     """What a training is of, and how far it has come."""
     last = None if progress.sums.batches else progress.last  # Within an epoch the weights have moved on.
     return Description(
         network=network,
         classes=describe_classes(data.class_names, data.palette),
-        label_maps={"train": data.train_map.to_json(), "validation": data.validation_map.to_json()},
+        label_maps={"train": data.train.label_map.to_json(), "validation": data.validation.label_map.to_json()},
         hyperparameters=settings.model_dump(mode="json"),
         data=_with_streams(data.to_json(), progress),
         metrics={"best": progress.best, "last": last},

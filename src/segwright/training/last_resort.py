@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from segwright.bundle import BundleWriter, Description, describe_classes, host_copy, read_description, versions
-from segwright.checks.prepare import settle_classes
+from segwright.checks.classes import settle_classes
 from segwright.data.channels import Channels
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters

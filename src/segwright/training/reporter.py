@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from segwright.checks.advice import RARE
-from segwright.checks.prepare import PreparedData
+from segwright.checks.prepare import CheckedData
 from segwright.console import progress
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
@@ -150,7 +150,7 @@ def log_start(trainer: TrainState, samples: int, updates_per_epoch: int) -> None
     )
 
 
-def log_advice(settings: Hyperparameters, data: PreparedData, updates_per_epoch: int) -> None:
+def log_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: int) -> None:
     """Say what a careful colleague would, before time is spent: too few updates, classes too rare to be learnt."""
     updates = settings.epochs * updates_per_epoch
     if updates < FEW_UPDATES:

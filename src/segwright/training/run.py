@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from segwright.bundle import DESCRIPTION, BundleWriter, read_description
+from segwright.checks.classes import settle_classes
 from segwright.checks.pixel_statistics import RequestedFormat
-from segwright.checks.prepare import PreparedData, Streams, prepare, settle_classes
+from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import BundleError, UserError
@@ -99,10 +100,9 @@ def train(
                 lambda: prepare(
                     channels,
                     classes,
-                    wish=_wish(settings, former),
+                    settings,
+                    requested=_network_format(former) if former else None,
                     streams=streams,
-                    base_size=settings.base_size,
-                    crop_size=settings.training_crop_size,
                     strict=strict,
                     while_reading=stop.check,
                 )
@@ -137,7 +137,7 @@ def train(
 
 def _resume(
     trainer: TrainState,
-    data: PreparedData,
+    data: CheckedData,
     progress: TrainProgress,
     checkpoint: Checkpoint,
     streams: Streams,
@@ -210,15 +210,12 @@ def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
     return (bundle / DESCRIPTION).is_file() and is_of(checkpoint, read_description(bundle))
 
 
-def _wish(settings: Hyperparameters, former: Former | None) -> RequestedFormat:
-    """What is settled about the images' pixels before they are seen: all, where a network is there already."""
-    if former is None:
-        return RequestedFormat(settings.bands, upright=settings.apply_exif_orientation)
+def _network_format(former: Former) -> RequestedFormat:
     network = former.network
     return RequestedFormat(network.bands, network.bit_depth, network.upright, network.numbers)
 
 
-def _images(data: PreparedData) -> ImageSpec:
+def _images(data: CheckedData) -> ImageSpec:
     """What a new network is shown: images of other kinds than 8-bit colour are normalised by their own statistics."""
     form, bands = data.form, data.train.bands
     return ImageSpec(
@@ -231,7 +228,7 @@ def _images(data: PreparedData) -> ImageSpec:
     )
 
 
-def _class_weights(settings: Hyperparameters, data: PreparedData) -> Tensor | None:
+def _class_weights(settings: Hyperparameters, data: CheckedData) -> Tensor | None:
     if settings.class_weights == "none":
         return None
     if not data.train.complete:
@@ -242,7 +239,7 @@ def _class_weights(settings: Hyperparameters, data: PreparedData) -> Tensor | No
     return balancing_weights(data.train.histogram)
 
 
-def _counted(settings: Hyperparameters, data: PreparedData) -> Hyperparameters:
+def _counted(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
     """Fill in what the data say: the numbers of classes and bands, the true number of samples, the largest batch."""
     samples = len(data.train.pairs) if data.train.complete else settings.num_training_samples
     if samples is None:

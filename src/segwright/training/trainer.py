@@ -167,7 +167,7 @@ class Trainer:
                 matrix = count_pairs(
                     self.trainer.network,
                     share,
-                    self.data.validation_map,
+                    self.data.validation.label_map,
                     self.trainer.device,
                     after_each,
                     precision=self.trainer.precision,

@@ -1,16 +1,19 @@
-"""What `segwright inspect` does: a survey, told as a table, as JSON and as a page."""
+"""What `segwright inspect` does: the data check, shown as a table, as JSON and as a page."""
 
 import logging
+from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from segwright.checks.findings import ChannelStatistics
+from segwright.checks.channel_statistics import ChannelStatistics
+from segwright.checks.prepare import CheckedData, examine
 from segwright.checks.report.page import render
-from segwright.checks.report.survey import Inspection, sizes, survey
 from segwright.console import table
 from segwright.data.channels import Channels
 from segwright.errors import DataError
+from segwright.formats.pixels import RGB
 from segwright.hyperparameters import Hyperparameters
+from segwright.labels import NO_DATA
 from segwright.standard_streams import OUTPUT
 from segwright.storage import check_replaceable, check_writable_file, write_bytes, write_json
 from segwright.wording import counted, plain
@@ -29,65 +32,87 @@ def inspect(
     class_names: Path | None = None,
     strict: bool = False,
     overwrite: bool = False,
-) -> Inspection:
-    """Look at the data as a training with `settings` would, and tell all that is wrong or remarkable.
+) -> CheckedData:
+    """Check the data as a training with `settings` would, and report all that is wrong or remarkable.
 
     Prints a table and the findings, and writes the page `html` (left out, `segwright-inspect.html` in the current
-    directory, which is replaced each time) and the file `json`, if named. Raises DataError at the end, when all is
-    written, where a training would refuse the data, and OutputExistsError or UserError at once for outputs that may
-    not or cannot be written.
+    directory, which is replaced each time) and the file `json`, if named. Raises DataError at the end where a training
+    would refuse the data, and OutputExistsError or UserError at once for outputs that cannot be written.
     """
-    for given in (html, json):
-        if given:
-            check_replaceable(given, overwrite)
+    for given in filter(None, (html, json)):
+        check_replaceable(given, overwrite)
     html = html or DEFAULT_PAGE
-    for output in (html, json):
-        if output:
-            check_writable_file(output)
-    found = survey(channels, settings or Hyperparameters(), class_names=class_names, strict=strict)
+    for output in filter(None, (html, json)):
+        check_writable_file(output)
+    settings = settings or Hyperparameters()
+    source = plain(f"{channels.train.images} and {channels.validation.images}")
+    data = examine(channels, settings, class_names=class_names, strict=strict)
     if json:
-        write_json(json, found.to_json())
-    write_bytes(html, render(found).encode())
-    show(found)
-    logger.info(f"the same with pictures: {html}")
-    if found.refused:
-        count = found.count("error")
-        raise DataError(
-            f"A training would refuse these data: {count} {'thing has' if count == 1 else 'things have'} to be mended "
-            f"first (error, above and in {html})."
+        write_json(json, to_json(data, source, settings))
+    write_bytes(html, render(data, source, settings).encode())
+    show(data)
+    logger.info(f"the same with images: {html}")
+    errors = [finding for finding in data.findings if finding.severity == "error"]
+    if errors:
+        things = counted(len(errors), "thing has", "things have")
+        error = DataError(
+            f"A training would refuse these data: {things} to be mended first (error, above and in {html})."
         )
-    return found
+        error.finding = errors[0]
+        raise error
+    return data
 
 
-def show(survey: Inspection) -> None:
+def to_json(data: CheckedData, source: str, settings: Hyperparameters) -> dict[str, Any]:
+    """All that was found, as plain values."""
+    return {
+        "data": source,
+        "refused": any(finding.severity == "error" for finding in data.findings),
+        "num_classes": data.num_classes or None,
+        "class_names": list(data.class_names),
+        "base_size": settings.base_size,
+        "crop_size": settings.training_crop_size,
+        "channels": {channel.channel: _channel_json(channel) for channel in data.channels},
+        "findings": [finding.to_json() for finding in data.findings],
+    }
+
+
+def _channel_json(channel: ChannelStatistics) -> dict[str, Any]:
+    values = ["no data" if value == NO_DATA else str(value) for value in channel.values.tolist()]
+    kept = channel.to_json()
+    return {
+        "pairs": len(channel.scans),
+        "label_map": channel.label_map.to_json(),
+        "exif_orientations": dict(sorted(Counter(str(scan.orientation) for scan in channel.scans).items())),
+        "pixel_forms": list(channel.forms),
+        "pictures_with_class": channel.images_with_class.tolist(),
+        "pixel_values": dict(zip(values, channel.counts.tolist(), strict=True)),
+    } | {name: kept[name] for name in ("left_out", "sizes", "histogram", "ignored_pixels")}
+
+
+def show(data: CheckedData) -> None:
     """Print the classes, a line for each channel, and a line for each finding."""
-    if survey.class_names:
-        rows = [
-            (plain(f"{index} {name}"), *_share(survey.train, index), *_share(survey.validation, index))
-            for index, name in enumerate(survey.class_names)
-        ]
+    rows = []
+    for index, name in enumerate(data.class_names):
+        row = [plain(f"{index} {name}")]
+        for channel in data.channels:
+            pixels, total = int(channel.histogram[index]), max(int(channel.histogram.sum()), 1)
+            row += [f"{pixels:,}", f"{100 * pixels / total:.2f}"]
+        rows.append(row)
+    if rows:
         table("Labelled pixels", ("class", "train pixels", "%", "validation pixels", "%"), rows)
-    for channel in survey.channels:
-        print(_summary(channel, len(survey.left_out[channel.channel])), file=OUTPUT, flush=True)
-    for finding in survey.findings:
-        print(f"{finding.severity}: {finding}", file=OUTPUT, flush=True)
+    for line in (*map(_summary, data.channels), *(f"{finding.severity}: {finding}" for finding in data.findings)):
+        print(line, file=OUTPUT, flush=True)
 
 
-def _share(channel: ChannelStatistics, index: int) -> tuple[str, str]:
-    pixels = int(channel.histogram[index])
-    return f"{pixels:,}", f"{100 * pixels / max(int(channel.histogram.sum()), 1):.2f}"
-
-
-def _summary(channel: ChannelStatistics, left_out: int) -> str:
-    by_size = sizes(channel)
-    if not by_size:
-        return f"{channel.channel}: no pairs, {left_out} left out"
-    height, width, count = by_size[0]
-    others = f" and {counted(len(by_size) - 1, 'other size')}" if by_size[1:] else ""
-    ignored = 100 * channel.ignored_pixels / max(int(channel.pixels.sum()), 1)
-    forms = sorted({str(one.form) for one in channel.readings if not one.form.is_plain_colour})
-    others += f", {' and '.join(forms)}" if forms else ""
-    return (
-        f"{channel.channel}: {len(channel.readings)} pairs, {left_out} left out; {count} of {width}x{height} pixels"
-        f"{others}; {ignored:.1f} % of pixels ignored"
-    )
+def _summary(channel: ChannelStatistics) -> str:
+    left_out = f"{len(channel.left_out)} left out"
+    if not channel.scans:
+        return f"{channel.channel}: no pairs, {left_out}"
+    (height, width), count = channel.image_sizes[0]
+    more = len(channel.image_sizes) - 1
+    others = f" and {counted(more, 'other size')}" if more else ""
+    forms = "".join(f", {form}" for form in channel.forms if form != str(RGB))
+    ignored = 100 * channel.ignored_pixels / max(int(channel.counts.sum()), 1)
+    size = f"{count} of {width}x{height} pixels{others}{forms}"
+    return f"{channel.channel}: {len(channel.scans)} pairs, {left_out}; {size}; {ignored:.1f} % of pixels ignored"

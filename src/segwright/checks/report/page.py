@@ -1,94 +1,45 @@
-"""One HTML page of a survey: findings, classes, sizes and samples, readable without a network and without JavaScript.
+"""One HTML page of a data check, readable without a network and without JavaScript; its looks are in `page.html`.
 
-Knows what the page says; how it looks is in `page.html`. All texts are escaped by the template engine, and the page
-forbids itself to load or run anything. Refuses to write files.
+All texts are escaped by the template engine, and the page forbids itself to load or run anything.
 """
 
+import base64
+import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
 
 from segwright import __version__
-from segwright.checks.findings import ChannelStatistics
-from segwright.checks.report.charts import TICKS, crop_sketches, log_length, presence_strip, share_words
-from segwright.checks.report.samples import STRANGE, Sample, draw_samples
-from segwright.checks.report.survey import Inspection, sizes
-from segwright.checks.scan import combine
-from segwright.findings import SEVERITIES, Finding
+from segwright.checks.channel_statistics import ChannelStatistics
+from segwright.checks.prepare import CheckedData
+from segwright.checks.report.samples import STRANGE, draw_samples
+from segwright.hyperparameters import Hyperparameters
 from segwright.wording import counted, plain
 
+TICKS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""Shares, in percent, that the scale of `log_length` names."""
+
+_SMALLEST: Final = 0.001  # percent; what is less has no length
+_COLUMNS: Final = 160  # of a strip
 _SIZES_SHOWN: Final = 8
 _VALUES_SHOWN: Final = 24
 _LEFT_OUT_SHOWN: Final = 200
+_SKETCH: Final = 220  # pixels of the page, the longest side of all
 
 
-@dataclass(frozen=True)
-class _Share:
-    """One class in one channel."""
-
-    length: float
-    """Of its bar, 0 to 100."""
-    words: str
-    pixels: int
-    pictures: int
-    strip: str
-    """A data URI; nothing for a channel without pictures."""
-
-
-@dataclass(frozen=True)
-class _ClassRow:
-    name: str
-    colour: str
-    train: _Share
-    validation: _Share
-
-
-@dataclass(frozen=True)
-class _FindingCard:
-    finding: Finding
-    samples: tuple[Sample, ...]
-
-
-def render(survey: Inspection) -> str:
-    """The page as HTML text."""
-    samples, mentioned = draw_samples(survey)
-    counts = {severity: survey.count(severity) for severity in SEVERITIES}
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            version=__version__,
-            source=survey.source,
-            refused=survey.refused,
-            counts=counts,
-            cards=[_card(finding, mentioned) for finding in survey.findings],
-            channels=[_facts(survey, channel) for channel in survey.channels],
-            classes=_class_rows(survey),
-            ticks=[(f"{tick:g} %", log_length(tick)) for tick in TICKS],
-            values=None if survey.class_names else [_value_rows(channel) for channel in survey.channels],
-            sketches=_sketches(survey),
-            base_size=survey.settings.base_size,
-            crop_size=survey.settings.training_crop_size,
-            samples=samples,
-            colours=[_colour(colour) for colour in survey.palette],
-            class_names=survey.class_names,
-            strange=_colour(STRANGE) if survey.class_names and _strange(survey) else None,
-        )
-    )
-
-
-def _strange(survey: Inspection) -> bool:
-    """Whether some pixels have a value that is no class."""
-    return any(channel.pixels[:, -1].any() for channel in survey.channels)
-
-
-def _environment() -> Environment:
-    """Templates that escape every text and name what they lack."""
+def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
+    """The page as HTML text; `source` says where the data lie."""
+    samples, mentioned = draw_samples(data)
+    strange = data.class_names and any(channel.pixels[:, -1].any() for channel in data.channels)
+    cards = [(finding, [mentioned[file] for file in finding.files if file in mentioned]) for finding in data.findings]
     environment = Environment(
         loader=PackageLoader("segwright.checks.report", "."),
         autoescape=True,
@@ -98,93 +49,143 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["grouped"] = lambda number: f"{number:,}"
-    return environment
+    return environment.get_template("page.html").render(
+        version=__version__,
+        source=source,
+        counts=Counter(finding.severity for finding in data.findings),
+        cards=cards,
+        channels=[_facts(channel) for channel in data.channels],
+        classes=_class_rows(data),
+        ticks=[(f"{tick:g} %", log_length(tick)) for tick in TICKS],
+        values=None if data.class_names else [_value_rows(channel) for channel in data.channels],
+        sketches=_sketches(data.train, settings),
+        base_size=settings.base_size,
+        crop_size=settings.training_crop_size,
+        samples=samples,
+        colours=[_colour(colour) for colour in data.palette],
+        class_names=data.class_names,
+        strange=_colour(STRANGE) if strange else None,
+    )
 
 
-def _card(finding: Finding, mentioned: Mapping[str, Sample]) -> _FindingCard:
-    return _FindingCard(finding, tuple(mentioned[file] for file in finding.files if file in mentioned))
-
-
-def _facts(survey: Inspection, channel: ChannelStatistics) -> dict[str, Any]:
-    left_out = survey.left_out[channel.channel]
+def _facts(channel: ChannelStatistics) -> dict[str, Any]:
+    label_map = channel.label_map
     return {
         "name": channel.channel,
-        "pairs": len(channel.readings),
-        "left_out": left_out[:_LEFT_OUT_SHOWN],
-        "left_out_count": len(left_out),
-        "ignored": share_words(100 * channel.ignored_pixels / max(int(channel.pixels.sum()), 1)),
-        "forms": sorted({str(reading.form) for reading in channel.readings}),
-        "label_map": ""
-        if channel.label_map.scale == 1
-        else json.dumps(channel.label_map.to_json(), ensure_ascii=False),
+        "pairs": len(channel.scans),
+        "left_out": channel.left_out[:_LEFT_OUT_SHOWN],
+        "left_out_count": len(channel.left_out),
+        "ignored": share_words(100 * channel.ignored_pixels / max(int(channel.counts.sum()), 1)),
+        "forms": channel.forms,
+        "label_map": "" if label_map.scale == 1 else json.dumps(label_map.to_json(), ensure_ascii=False),
         "sizes": _size_rows(channel),
     }
 
 
 def _size_rows(channel: ChannelStatistics) -> list[dict[str, Any]]:
     """The most frequent sizes, and all others in one row."""
-    by_size = sizes(channel)
-    largest = by_size[0].pairs if by_size else 0
-    rows = [_size_row(f"{size.width} x {size.height}", size.pairs, largest) for size in by_size[:_SIZES_SHOWN]]
-    if others := by_size[_SIZES_SHOWN:]:
-        rows.append(_size_row(counted(len(others), "other size"), sum(size.pairs for size in others), largest))
-    return rows
+    shown, others = channel.image_sizes[:_SIZES_SHOWN], channel.image_sizes[_SIZES_SHOWN:]
+    rows = [(f"{width} x {height}", pairs) for (height, width), pairs in shown]
+    if others:
+        rows.append((counted(len(others), "other size"), sum(pairs for _, pairs in others)))
+    return [{"name": name, "pairs": pairs, "length": min(100 * pairs / rows[0][1], 100)} for name, pairs in rows]
 
 
-def _size_row(name: str, pairs: int, largest: int) -> dict[str, Any]:
-    return {"name": name, "pairs": pairs, "length": min(100 * pairs / largest, 100)}
-
-
-def _class_rows(survey: Inspection) -> list[_ClassRow]:
+def _class_rows(data: CheckedData) -> list[dict[str, Any]]:
     return [
-        _ClassRow(
-            f"{index} {name}", _colour(survey.palette[index]), *(_share(survey, one, index) for one in survey.channels)
-        )
-        for index, name in enumerate(survey.class_names)
+        {
+            "name": f"{index} {name}",
+            "colour": _colour(data.palette[index]),
+            "shares": [_share(channel, index, data.palette[index]) for channel in data.channels],
+        }
+        for index, name in enumerate(data.class_names)
     ]
 
 
-def _share(survey: Inspection, channel: ChannelStatistics, index: int) -> _Share:
+def _share(channel: ChannelStatistics, index: int, colour: NDArray[np.uint8]) -> dict[str, Any]:
+    """One class in one channel."""
     pixels = int(channel.histogram[index])
-    percent = 100 * pixels / max(int(channel.histogram.sum()), 1)
-    strip = presence_strip(channel, index, survey.palette[index]) if channel.readings else ""
-    return _Share(log_length(percent), share_words(percent), pixels, int(channel.pictures[index]), strip)
+    return {
+        "channel": channel.channel,
+        **_bar(pixels, int(channel.histogram.sum())),
+        "pixels": pixels,
+        "images": int(channel.images_with_class[index]),
+        "strip": presence_strip(channel, index, colour) if channel.scans else "",
+    }
+
+
+def _bar(pixels: int, all_pixels: int) -> dict[str, Any]:
+    percent = 100 * pixels / max(all_pixels, 1)
+    return {"length": log_length(percent), "words": share_words(percent)}
 
 
 def _value_rows(channel: ChannelStatistics) -> dict[str, Any]:
-    """The most frequent pixel values of masks whose classes nobody knows."""
-    rows: list[dict[str, Any]] = []
-    more = 0
-    if channel.readings:
-        values, counts = combine(channel.readings)
-        order = np.sort(np.argsort(-counts, kind="stable")[:_VALUES_SHOWN])
-        more = len(values) - len(order)
-        for value, count in zip(values[order].tolist(), counts[order].tolist(), strict=True):
-            percent = 100 * count / int(counts.sum())
-            rows.append({"value": value, "length": log_length(percent), "words": share_words(percent)})
-    return {"name": channel.channel, "rows": rows, "more": more}
+    """The most frequent pixel values of masks whose classes are not known."""
+    order = np.sort(np.argsort(-channel.counts, kind="stable")[:_VALUES_SHOWN])
+    entries = zip(channel.values[order].tolist(), channel.counts[order].tolist(), strict=True)
+    rows = [{"value": value, **_bar(count, int(channel.counts.sum()))} for value, count in entries]
+    return {"name": channel.channel, "rows": rows, "more": len(channel.values) - len(order)}
 
 
-def _sketches(survey: Inspection) -> list[dict[str, Any]]:
-    """The most frequent training picture at three scales, with a crop, in the measures of one drawing."""
-    by_size = sizes(survey.train)
-    if not by_size:
+def _sketches(train: ChannelStatistics, settings: Hyperparameters) -> list[dict[str, Any]]:
+    """The most frequent training image at three scales, with a crop, in the measures of one drawing."""
+    if not train.image_sizes:
         return []
-    size, settings = by_size[0], survey.settings
-    sketches = crop_sketches(size.height, size.width, settings.base_size, settings.training_crop_size)
-    unit = 220 / max(max(one.width, one.height, one.crop) for one in sketches)
+    sizes = scaled_sizes(*train.image_sizes[0][0], settings.base_size)
+    crop = settings.training_crop_size
+    unit = _SKETCH / max(crop, *(max(width, height) for _, width, height in sizes))
     return [
         {
-            "scale": one.scale,
-            "words": f"{one.width} x {one.height}",
-            "width": round(one.width * unit, 1),
-            "height": round(one.height * unit, 1),
-            "crop": round(one.crop * unit, 1),
+            "scale": scale,
+            "words": f"{width} x {height}",
+            "width": width * unit,
+            "height": height * unit,
+            "crop": crop * unit,
         }
-        for one in sketches
+        for scale, width, height in sizes
     ]
 
 
-def _colour(colour: Sequence[int] | Any) -> str:
-    red, green, blue = (int(part) for part in colour)
-    return f"rgb({red}, {green}, {blue})"
+def _colour(colour: Sequence[int] | NDArray[np.uint8]) -> str:
+    return f"rgb({', '.join(str(int(part)) for part in colour)})"
+
+
+def log_length(percent: float) -> float:
+    """How long a bar is, 0 to 100, on a logarithmic scale from 0.001 to 100 percent."""
+    return 100 * math.log10(max(percent, _SMALLEST) / _SMALLEST) / math.log10(100 / _SMALLEST)
+
+
+def share_words(percent: float) -> str:
+    """A share with as many digits as say something."""
+    if percent == 0:
+        return "none"
+    if percent < 0.001:
+        return "< 0.001 %"
+    return f"{percent:.3f} %" if percent < 0.1 else f"{percent:.2f} %" if percent < 10 else f"{percent:.1f} %"
+
+
+def presence_strip(channel: ChannelStatistics, index: int, colour: NDArray[np.uint8]) -> str:
+    """One class over all images from left to right, as a data URI of a PNG, one pixel high.
+
+    A column is an image, or a group of neighbours where there are many. It is the more opaque the larger the
+    class's share of them is, and clear where the class is in none of them.
+    """
+    pixels = channel.by_class[:, index] / np.maximum(channel.pixels.sum(1), 1)
+    groups = np.array_split(pixels, min(_COLUMNS, len(pixels)))
+    shares = np.array([group.mean() for group in groups])
+    opacity = np.where(shares > 0, 0.3 + 0.7 * np.sqrt(shares / max(float(shares.max(initial=0)), 1e-12)), 0)
+    strip = np.empty((1, len(shares), 4), np.uint8)
+    strip[..., :3] = colour
+    strip[..., 3] = np.rint(255 * opacity)
+    stream = io.BytesIO()
+    Image.fromarray(strip).save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def scaled_sizes(height: int, width: int, base_size: int) -> list[tuple[str, int, int]]:
+    """Name, width and height of an image of `height` x `width` pixels at three scales of the training."""
+    factor = base_size / max(height, width)
+    return [
+        (name, max(round(width * factor * scale), 1), max(round(height * factor * scale), 1))
+        for name, scale in (("smallest", 0.5), ("middle", 1.0), ("largest", 2.0))
+    ]
