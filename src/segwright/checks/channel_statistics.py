@@ -100,9 +100,6 @@ class ChannelStatistics(ScannedChannel):
     def of(cls, scanned: ScannedChannel, num_classes: int, left_out: tuple[str, ...] = ()) -> Self:
         """Summarise a channel; `num_classes` is 0 where the classes are not known."""
         scans, values, counts, classes = scanned.scans, scanned.values, scanned.counts, scanned.classes
-        known = (classes >= 0) & (classes < num_classes)
-        histogram = np.zeros(num_classes, np.int64)
-        np.add.at(histogram, classes[known], counts[known])
         unmapped = np.isin(values, scanned.label_map.unmapped(values))
         sizes = Counter(scan.image_size for scan in scans)
         form = scans[0].form if scans else RGB
@@ -115,7 +112,7 @@ class ChannelStatistics(ScannedChannel):
             pairs=tuple(scan.pair for scan in scans),
             left_out=left_out,
             image_sizes=tuple(sorted(sizes.items(), key=lambda entry: (-entry[1], entry[0]))),
-            histogram=histogram,
+            histogram=np.array([counts[classes == index].sum() for index in range(num_classes)], np.int64),
             ignored_pixels=int(counts[classes < 0].sum()),
             unmapped=dict(zip(values[unmapped].tolist(), counts[unmapped].tolist(), strict=True)),
             fingerprint=hashlib.sha256(b"".join(sorted(scan.digest for scan in scans))).hexdigest(),

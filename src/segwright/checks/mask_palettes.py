@@ -138,9 +138,8 @@ def _distance(one: Codes, other: Codes) -> NDArray[np.int64]:
     return np.asarray(np.max(parts, axis=0), np.int64)
 
 
-def _rgb(code: int, separator: str = ", ") -> str:
-    parts = separator.join(str(code >> shift & 255) for shift in (16, 8, 0))
-    return f"({parts})" if separator == ", " else parts
+def _rgb(code: int) -> str:
+    return f"({code >> 16 & 255}, {code >> 8 & 255}, {code & 255})"
 
 
 def _severity(label_map: LabelMap) -> Severity:
@@ -150,7 +149,7 @@ def _severity(label_map: LabelMap) -> Severity:
 def _cure(used: _Used) -> str:
     """What to do, with a command for these folders where they are folders."""
     masks = used.masks
-    colours = [_rgb(code, " ") for code in np.unique(used.code).tolist()]
+    colours = [f"{code >> 16 & 255} {code >> 8 & 255} {code & 255}" for code in np.unique(used.code).tolist()]
     images = _folder([scan.pair.image for scan in masks.scans], "IMAGES")
     by_colour = (
         f"segwright import-data colours {images} --masks {_folder([scan.pair.mask for scan in masks.scans], 'MASKS')} "

@@ -59,24 +59,18 @@ class BandSums:
     @classmethod
     def over(cls, image: Pixels, no_data: float | None = None) -> Self:
         """Those of one image, [H, W, bands], in which NaN and `no_data` are no data."""
-        bands = image.shape[2]
-        total = cls(np.zeros(bands, np.int64), np.zeros(bands), np.zeros(bands))
-        rows = max(_NUMBERS_AT_ONCE // (image.shape[1] * bands), 1)
+        none = np.zeros(image.shape[2])
+        total = cls(none.astype(np.int64), none, none)
+        largest = {"uint8": 255, "uint16": 65535}.get(image.dtype.name, 1)
+        rows = max(_NUMBERS_AT_ONCE // image[0].size, 1)
         for start in range(0, len(image), rows):  # a whole image as float64 would take eight times its memory
-            total = total.joined(cls._of_part(image[start : start + rows].reshape(-1, bands), no_data))
+            pixels = image[start : start + rows].reshape(-1, image.shape[2])
+            known = ~np.isnan(pixels) & (no_data is None or pixels != no_data)
+            values = np.where(known, pixels, 0) / np.float64(largest)
+            mean = values.sum(0) / np.maximum(known.sum(0), 1)
+            distances = np.where(known, values - mean, 0)
+            total = total.joined(cls(known.sum(0), mean, (distances * distances).sum(0)))
         return total
-
-    @classmethod
-    def _of_part(cls, pixels: NDArray[Any], no_data: float | None) -> Self:
-        known = ~np.isnan(pixels) if pixels.dtype == np.float32 else np.ones(pixels.shape, np.bool_)
-        if no_data is not None:
-            known &= pixels != no_data
-        largest = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
-        values = np.where(known, pixels, 0) / np.float64(largest)
-        count = known.sum(0)
-        mean = values.sum(0) / np.maximum(count, 1)
-        distances = np.where(known, values - mean, 0)
-        return cls(count, mean, (distances * distances).sum(0))
 
     def joined(self, other: Self) -> Self:
         """Those of both together.

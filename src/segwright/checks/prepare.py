@@ -91,7 +91,7 @@ def prepare(
         )
     settings, findings = settings or Hyperparameters(), Findings()
     _are_usable(classes, findings)
-    requested = requested or _requested(settings)
+    requested = requested or RequestedFormat(settings.bands, upright=settings.apply_exif_orientation)
     data = _check(channels, classes, requested, findings, strict, streams or {}, while_reading)
     for channel in data.channels:
         which = "pairs first in the stream" if streams else "pairs"
@@ -118,7 +118,8 @@ def examine(
     with findings.taking_errors("labels", "labels"):
         settled = settle_classes(channels, settings.num_classes, class_names)
         classes = settled if _are_usable(settled, findings) else None
-    data = _check(channels, classes, _requested(settings), findings, strict, {}, lambda: None)
+    requested = RequestedFormat(settings.bands, upright=settings.apply_exif_orientation)
+    data = _check(channels, classes, requested, findings, strict, {}, lambda: None)
     return replace(data, findings=tuple(gravest_first([*findings.found, *_advice(data, classes, settings)])))
 
 
@@ -138,10 +139,6 @@ def _are_usable(classes: Classes, findings: Findings) -> bool:
         label_map_range(classes.train_map, classes.count, "train"),
         label_map_range(classes.validation_map, classes.count, "validation"),
     )
-
-
-def _requested(settings: Hyperparameters) -> RequestedFormat:
-    return RequestedFormat(settings.bands, upright=settings.apply_exif_orientation)
 
 
 def _advice(data: CheckedData, classes: Classes | None, settings: Hyperparameters) -> Iterator[Finding]:
