@@ -92,8 +92,8 @@ def scan_pairs(
 def scan_pair(pair: Pair, requested: RequestedFormat = AS_STORED) -> PairScan | Unreadable:
     """What one pair holds, or why it cannot be used.
 
-    A copy of the image as mask refuses the channel, unless all pixels are equal, which may be chance; and so do numbers
-    between whole ones, since other masks of that origin may be wrong unseen.
+    The channel is refused for numbers between whole ones, since other masks of that origin may be wrong unseen, and for
+    a mask that is a copy of its image, unless all pixels are equal.
     """
     try:
         image, mask = EncodedImage(pair.image.read(), pair.image.name), pair.mask.read()
@@ -106,22 +106,20 @@ def scan_pair(pair: Pair, requested: RequestedFormat = AS_STORED) -> PairScan | 
     natural = replace(image.pixel_format, exif_transposed=requested.upright)
     same_bytes = image.data == mask and len(values) > 1
     if same_bytes or _shows(image, natural, numbers, values):
-        what = f"the same {'bytes' if same_bytes else 'image'} as {pair.image.name}"
-        why = f"{pair.mask.name} would be its own image: it holds {what}. Check which folder holds the masks."
-        return Unreadable(pair, why, "mask_is_image")
+        what = f"{pair.mask.name} would be its own image: it holds the same {'bytes' if same_bytes else 'image'} as"
+        return Unreadable(pair, f"{what} {pair.image.name}. Check which folder holds the masks.", "mask_is_image")
     form, sums, form_error = natural, None, ""
     try:
         form, sums = read_form(image, requested)
     except DataError as error:
         form_error = str(error)
     parts = [pair.key.encode(errors="surrogateescape"), image.data, mask]
-    digests = [
-        hashlib.sha256(part).digest() for part in (*parts, *([repr(pair.palette_classes).encode()] if repaired else []))
-    ]
+    parts += [repr(pair.palette_classes).encode()] * repaired
+    digests = [hashlib.sha256(part).digest() for part in parts]
     return PairScan(
         pair=pair,
         image_size=image.size(requested.upright),
-        mask_size=(numbers.shape[0], numbers.shape[1]),
+        mask_size=numbers.shape,
         values=values,
         counts=counts,
         digest=hashlib.sha256(b"".join(digests)).digest(),
