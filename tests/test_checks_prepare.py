@@ -13,7 +13,6 @@ from segwright.checks.prepare import CheckedData, prepare
 from segwright.data.channels import Channels
 from segwright.errors import DataError, LabelError
 from segwright.evaluation import run as evaluation
-from segwright.evaluation.metrics import ConfusionMatrix
 from segwright.formats.pixels import RGB
 from segwright.labels import LabelMap
 
@@ -139,14 +138,14 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> list[LabelMap]:
     """The label maps that `evaluate` scores with, for a model of the classes road, tree, sky."""
     used: list[LabelMap] = []
 
-    def count_pairs(_network: Any, _pairs: Any, label_map: LabelMap, *_: Any, **__: Any) -> ConfusionMatrix:
+    def predict_pairs(_network: Any, _pairs: Any, label_map: LabelMap, **_: Any) -> list[Any]:
         used.append(label_map)
-        return ConfusionMatrix(3)
+        return []
 
     description = SimpleNamespace(network=SimpleNamespace(num_classes=3), label_map=lambda _: LabelMap(scale=10))
     model = Mock(description=description, class_names=("road", "tree", "sky"), form=RGB)
     monkeypatch.setattr(evaluation, "load", lambda *_: model)
-    monkeypatch.setattr(evaluation, "count_pairs", count_pairs)
+    monkeypatch.setattr(evaluation, "predict_pairs", predict_pairs)
     return used
 
 

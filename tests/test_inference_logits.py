@@ -6,12 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.inference import image_mask, image_probabilities, logit_blocks
-from segwright.inference.logits import resized_rows, windows
+from segwright.inference.logits import assemble, logit_blocks, resized_rows, windows
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, resize
 from tests.conftest import TINY_BACKBONE
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +52,7 @@ def test_blocks_together_are_the_forward_pass(network: SegmentationNetwork, size
     image = picture(*size)
     expected = forward(network, image)
     whole = torch.empty_like(expected)
-    for block in logit_blocks(network, image, device=CPU):
+    for block in logit_blocks(network, image):
         whole[:, block.rows, block.columns] = block.logits
     assert torch.allclose(whole, expected, atol=1e-4)
 
@@ -63,7 +60,7 @@ def test_blocks_together_are_the_forward_pass(network: SegmentationNetwork, size
 def test_bands_are_used_when_logits_are_large(network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(50, 40)
     monkeypatch.setattr("segwright.inference.logits._BAND_VALUES", 4 * 40 * 7)
-    blocks = list(logit_blocks(network, image, device=CPU))
+    blocks = list(logit_blocks(network, image))
     assert len(blocks) == 8
     together = torch.cat([block.logits for block in blocks], dim=1)
     assert torch.allclose(together, forward(network, image), atol=1e-4)
@@ -81,7 +78,8 @@ def test_above_the_budget_every_pixel_gets_a_class_from_a_bounded_window(
 
     monkeypatch.setattr(network, "coarse_logits", spy)
     budget = 512 * 512
-    probabilities = image_probabilities(network, picture(700, 1100), device=CPU, pixel_budget=budget)
+    probabilities = np.empty((4, 700, 1100), np.float32)
+    assemble(logit_blocks(network, picture(700, 1100), pixel_budget=budget), probabilities=probabilities)
     assert len(seen) > 1 and max(seen) <= budget
     assert np.isfinite(probabilities).all()
     assert np.allclose(probabilities.sum(0), 1, atol=1e-5)
@@ -89,6 +87,8 @@ def test_above_the_budget_every_pixel_gets_a_class_from_a_bounded_window(
 
 class Echo(torch.nn.Module):
     """Stands for a network whose logits are the pixels, so that every value says where it belongs."""
+
+    device = torch.device("cpu")
 
     def coarse_logits(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.float()
@@ -99,7 +99,7 @@ def test_every_window_and_band_lands_in_its_place(monkeypatch: pytest.MonkeyPatc
     image = picture(700, 1100)
     found = np.zeros((3, 700, 1100), np.float32)
     times = np.zeros((700, 1100), int)
-    for block in logit_blocks(cast(SegmentationNetwork, Echo()), image, device=CPU, pixel_budget=512 * 512):
+    for block in logit_blocks(cast(SegmentationNetwork, Echo()), image, pixel_budget=512 * 512):
         found[:, block.rows, block.columns] = block.logits.numpy()
         times[block.rows, block.columns] += 1
     assert (times == 1).all()
@@ -108,8 +108,6 @@ def test_every_window_and_band_lands_in_its_place(monkeypatch: pytest.MonkeyPatc
 
 def test_mask_is_the_argmax_of_probabilities(network: SegmentationNetwork) -> None:
     image = picture(33, 47)
-    probabilities = image_probabilities(network, image, device=CPU)
-    assert probabilities.dtype == np.float32 and probabilities.shape == (4, 33, 47)
-    mask = image_mask(network, image, device=CPU)
-    assert mask.dtype == np.uint8
+    mask, probabilities = np.empty((33, 47), np.uint8), np.empty((4, 33, 47), np.float32)
+    assemble(logit_blocks(network, image), mask, probabilities)
     assert (mask == probabilities.argmax(0)).mean() > 0.999

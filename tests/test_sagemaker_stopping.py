@@ -97,7 +97,8 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "function"), [("checks", "scan", "scan_pair"), ("training.train_step", "TrainState", "_step")]
+    ("module", "name", "function"),
+    [("checks", "scan", "scan_pair"), ("training.train_step", "TrainState", "train_step")],
 )
 def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
     tmp_path: Path, module: str, name: str, function: str
@@ -132,7 +133,7 @@ def test_a_stopped_job_takes_no_checkpoint_of_another_for_its_own(tmp_path: Path
     stop = StopRequest()
     stop.made = True
     assert entry.run_training(Paths(root), stop) == 2
-    assert "another algorithm: it was fcn, now it is psp" in (root / "output/failure").read_text()
+    assert "algorithm changed from fcn to psp" in (root / "output/failure").read_text()
 
 
 def test_what_fails_after_a_wish_to_stop_ends_with_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

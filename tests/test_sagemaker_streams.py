@@ -81,8 +81,8 @@ def test_a_job_on_another_stream_never_delivers_what_the_first_has_learnt(
     status, other = run(100, JOB_B)
     assert status == 2
     failure = (other / "output/failure").read_text()
-    assert failure.startswith("ClientError: CheckpointConfig: the checkpoint is of a training on another stream. train")
-    assert "8 of its first 8 pairs are not among the 8 it held" in failure
+    assert failure.startswith("ClientError: Cannot resume on another stream. train")
+    assert "8 of its first 8 pairs are not among the 8 of the checkpoint" in failure
     assert "with another S3Uri in CheckpointConfig" in failure and "with the channel model" in failure
     assert len(failure) < 1024 and "--" not in failure
     assert not list((other / "model").iterdir())
@@ -112,7 +112,7 @@ def test_a_job_that_is_stopped_before_it_compares_takes_no_model_of_another_job(
     log = capfd.readouterr().out
     assert status == 0, log
     assert same(weights(stopped), weights(first)) == (whose != "another's")
-    said = "whether that is of the same data was not seen before the stop"
+    said = "whether that has the same data was not checked before the stop"
     assert (said in log) == (whose == "nobody's")
     assert ("is of another job (arn:" in log and "holds the weights that training starts" in log) == (
         whose == "another's"

@@ -80,7 +80,7 @@ def test_other_numbers_are_learnt_and_used(
     values = settings(epochs="12", precision_dtype="float32", _workers="1")
     segwright.train(channels, tmp_path / "model", values, device="cpu")
     description = read_description(tmp_path / "model")
-    form = description.form
+    form = description.network.pixel_format
     assert (form.bands, form.numbers) == (2, dtype.rstrip("0123456789")) and form.dtype == np.float32
     whole = [as_numbers(blocks(index)[0], dtype).astype(float) for index in range(12)]
     known = np.stack([np.where(image == -9999, np.nan, image) for image in whole])
@@ -112,7 +112,7 @@ def test_bundles_from_before_say_nothing_of_the_kind_of_numbers(channels_folder:
     assert document["network"].pop("numbers") == "uint" and document["data"]["train"].pop("numbers") == "uint"
     expected = segwright.load(tmp_path / "model", "cpu").mask(np.full((8, 8, 1), 900, np.uint16))
     file.write_text(json.dumps(document))
-    assert read_description(tmp_path / "model").form == PixelFormat(1, 16)
+    assert read_description(tmp_path / "model").network.pixel_format == PixelFormat(1, 16)
     assert (segwright.load(tmp_path / "model", "cpu").mask(np.full((8, 8, 1), 900, np.uint16)) == expected).all()
 
 
@@ -147,7 +147,7 @@ def test_an_orientation_is_honoured_in_training_and_prediction_alike(channels_fo
     with pytest.raises(DataError, match="apply_exif_orientation"):
         segwright.train(channels, tmp_path / "model", settings(), device="cpu")
     segwright.train(channels, tmp_path / "model", settings(apply_exif_orientation="True"), device="cpu")
-    assert read_description(tmp_path / "model").form.exif_transposed
+    assert read_description(tmp_path / "model").network.upright
     segwright.predict_files(tmp_path / "model", [data / "validation"], tmp_path / "masks", device="cpu")
     with Image.open(tmp_path / "masks" / "000.png") as mask:
         assert mask.size == (48, 40)

@@ -68,7 +68,7 @@ def test_half_a_file_is_no_checkpoint(tmp_path: Path) -> None:
 def test_an_earlier_training_is_refused_or_replaced_when_the_first_is_saved(tmp_path: Path) -> None:
     filled(tmp_path, 2)
     folder = CheckpointFolder(tmp_path)
-    with pytest.raises(OutputExistsError, match=r"--resume.*--overwrite.*--checkpoints"):
+    with pytest.raises(OutputExistsError, match=r"resume.*overwrite.*checkpoints"):
         folder.begin(overwrite=False)
     folder.begin(overwrite=True)
     assert len(files(tmp_path)) == 2, "nothing is lost before there is something new"
@@ -85,7 +85,7 @@ def test_an_empty_or_missing_folder_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["file", "file/checkpoints"])
 def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="--checkpoints"):
+    with pytest.raises(UserError, match="another folder with checkpoints"):
         CheckpointFolder(tmp_path / place).begin(overwrite=False)
 
 

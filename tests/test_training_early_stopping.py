@@ -1,13 +1,14 @@
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.early_stopping import EarlyStopping
+from segwright.training.checkpoint_state import EarlyStopping
 
 
-def stopping(**values: object) -> EarlyStopping:
-    return EarlyStopping(Hyperparameters.model_validate({"early_stopping": True, **values}))
+def stopping(**values: object) -> Hyperparameters:
+    return Hyperparameters.model_validate({"early_stopping": True, **values})
 
 
-def epochs_until_stop(rule: EarlyStopping, scores: list[float]) -> int | None:
-    return next((epoch + 1 for epoch, score in enumerate(scores) if rule.ends(epoch, score)), None)
+def epochs_until_stop(settings: Hyperparameters, scores: list[float]) -> int | None:
+    counter = EarlyStopping()
+    return next((epoch + 1 for epoch, score in enumerate(scores) if counter.update(settings, epoch, score)), None)
 
 
 def test_stops_after_patience_epochs_without_gain() -> None:
@@ -26,5 +27,5 @@ def test_tolerance_is_relative_to_the_best() -> None:
 
 
 def test_never_stops_when_not_asked() -> None:
-    rule = EarlyStopping(Hyperparameters())
+    rule = Hyperparameters()
     assert epochs_until_stop(rule, [0.5] * 50) is None

@@ -12,7 +12,7 @@ from segwright.bundle import load_network, read_description
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.initialization import Former, ImageSpec, check_same_network, follow, start_network
+from segwright.training.initialization import check_same_network, inherit_settings, network_spec, start_network
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.helpers.trainings import train
 
@@ -29,10 +29,10 @@ def bundle(channels_folder: Draw, tmp_path: Path) -> Path:
 
 
 def started(bundle: Path, names: tuple[str, ...], **given: object) -> dict[str, torch.Tensor]:
-    former = read_description(bundle)
-    wanted = follow(Hyperparameters.model_validate({"num_classes": len(names), **given}), former.network)
-    like = Former(former.network, former.class_names)
-    return start_network(wanted, names, ImageSpec(), bundle, like, blank=False).state_dict()
+    parent = read_description(bundle).network
+    wanted = inherit_settings(Hyperparameters.model_validate({"num_classes": len(names), **given}), parent)
+    spec = network_spec(wanted, len(names), parent.pixel_format, parent)
+    return start_network(spec, wanted, names, bundle, blank=False).state_dict()
 
 
 def test_the_same_classes_start_with_the_same_weights(bundle: Path) -> None:
@@ -50,7 +50,7 @@ def test_rows_follow_the_names(bundle: Path, caplog: pytest.LogCaptureFixture) -
         assert torch.equal(state[name][0], had[2]) and torch.equal(state[name][2], had[0])
         assert not torch.equal(state[name][1], had[1])
     assert torch.equal(state["head.block.0.weight"], trained.state_dict()["head.block.0.weight"])
-    assert "kept by name: thing, sky; new: tree, car; left behind: ground" in caplog.text
+    assert "kept by name: thing, sky; new: tree, car; dropped: ground" in caplog.text
 
 
 def test_without_names_rows_follow_the_index(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -58,7 +58,7 @@ def test_without_names_rows_follow_the_index(bundle: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.INFO, "segwright"):
         assert torch.equal(started(bundle, ("class 0", "class 1"))["head.block.4.weight"], had[:2])
     assert (
-        "kept by index, because not all have names: class 0 (was sky), class 1 (was ground); left behind: thing"
+        "kept by index, because not all have names: class 0 (was sky), class 1 (was ground); dropped: thing"
         in caplog.text
     )
 
@@ -70,7 +70,7 @@ def test_an_auxiliary_head_may_come_or_go(bundle: Path) -> None:
 
 
 def test_what_is_left_open_is_the_models(bundle: Path) -> None:
-    wanted = follow(Hyperparameters(), read_description(bundle).network)
+    wanted = inherit_settings(Hyperparameters(), read_description(bundle).network)
     assert (wanted.algorithm, wanted.backbone, wanted.output_stride) == ("fcn", TINY_BACKBONE, 8)
 
 
@@ -85,12 +85,12 @@ def test_what_is_left_open_is_the_models(bundle: Path) -> None:
 def test_another_algorithm_or_backbone_is_refused(bundle: Path, given: dict[str, str], words: str) -> None:
     with pytest.raises(HyperparameterError, match=words):
         network = read_description(bundle).network
-        check_same_network(follow(Hyperparameters.model_validate(given), network), network)
+        check_same_network(inherit_settings(Hyperparameters.model_validate(given), network), network)
 
 
 def test_sagemakers_name_and_timms_are_one_backbone(bundle: Path) -> None:
     network = replace(read_description(bundle).network, backbone="resnet50s.gluon_in1k")
-    check_same_network(Hyperparameters(backbone="resnet-50"), network)
+    check_same_network(inherit_settings(Hyperparameters(backbone="resnet-50"), network), network)
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.training.loss import Pixels, balancing_weights, loss_scale, pixel_loss
+from segwright.training.loss import balancing_weights, loss_scale, pixel_loss
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -53,20 +53,20 @@ def test_all_ignored_is_zero() -> None:
     assert logits.grad is not None and (logits.grad == 0).all()
 
 
-SHARE, BATCH = Pixels(labelled=30, all=40), Pixels(labelled=100, all=160)
+PIXELS = {"own_labelled": 30, "labelled": 100, "pixels": 160}
 
 
 def test_the_mean_is_over_the_labelled_pixels_of_the_whole_batch() -> None:
-    weighing = loss_scale(Hyperparameters(aux_weight=0.25), SHARE, BATCH)
-    assert weighing.gradient == weighing.figure == (0.01, 0.0025)
-    assert weighing.pixels == 100
+    scale = loss_scale(Hyperparameters(aux_weight=0.25), **PIXELS)
+    assert scale.gradient == scale.figure == (0.01, 0.0025)
+    assert scale.pixels == 100
 
 
 def test_gluoncv_divides_by_the_batch_once_more_and_logs_another_figure() -> None:
-    weighing = loss_scale(Hyperparameters(recipe="sagemaker", aux_weight=0.25, mini_batch_size=4), SHARE, BATCH)
-    assert weighing.gradient == (1 / 120, 1 / 120), "full weight of the auxiliary head, whatever aux_weight is"
-    assert weighing.figure == (1 / 160, 0.25 / 160)
-    assert weighing.pixels == 160
+    scale = loss_scale(Hyperparameters(recipe="sagemaker", aux_weight=0.25, mini_batch_size=4), **PIXELS)
+    assert scale.gradient == (1 / 120, 1 / 120), "full weight of the auxiliary head, whatever aux_weight is"
+    assert scale.figure == (1 / 160, 0.25 / 160)
+    assert scale.pixels == 160
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=2, max_size=9).filter(any))

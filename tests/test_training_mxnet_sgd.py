@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.training.mxnet_sgd import MXNetSGD
+from segwright.training.optimizers import MXNetSGD
 
 RATES = st.lists(st.floats(0, 0.5), min_size=1, max_size=6)
 

@@ -107,7 +107,7 @@ def test_checkpoints_of_an_earlier_training_are_refused_before_anything_is_read(
 ) -> None:
     data, output = channels_folder(), tmp_path / "model"
     train_killed_at(1, monkeypatch, data, output)
-    with pytest.raises(OutputExistsError, match="--resume"):
+    with pytest.raises(OutputExistsError, match="resume"):
         train(data, output)
     train(data, output, {"epochs": "1"}, overwrite=True)
     assert len(records(output)) == 1
@@ -186,13 +186,13 @@ def test_what_is_resumed_needs_no_model_to_start_from(
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"algorithm": "psp"}, "another algorithm: it was fcn, now it is psp"),
-        ({"optimizer": "sgd"}, "another optimizer: it was adam, now it is sgd"),
-        ({"seed": "7"}, "another seed"),
+        ({"algorithm": "psp"}, "algorithm changed from fcn to psp"),
+        ({"optimizer": "sgd"}, "optimizer changed from adam to sgd"),
+        ({"seed": "7"}, "seed changed from 0 to 7"),
         ({"epochs": "1"}, "epochs is 1, but epoch 2 has begun; it takes at least 2"),
-        ({"mini_batch_size": "2"}, "another mini batch size: it was 4, now it is 2"),
-        ({"apply_exif_orientation": "True"}, "another apply exif orientation: it was False, now it is True"),
-        ({"bands": "4"}, "another bands: it was 3, now it is 4"),
+        ({"mini_batch_size": "2"}, "mini_batch_size changed from 4 to 2"),
+        ({"apply_exif_orientation": "True"}, "apply_exif_orientation changed from False to True"),
+        ({"bands": "4"}, "bands changed from 3 to 4"),
     ],
 )
 def test_another_training_is_refused(
@@ -219,7 +219,7 @@ def test_other_data_are_refused_and_other_circumstances_warned_about(
     assert f"threads {threads} -> {threads + 1}" in caplog.text and "epochs 3 -> 2" in caplog.text
     assert "workers" not in caplog.text
     next((data / "train").iterdir()).unlink()
-    with pytest.raises(UserError, match=r"another training data\. Give it back"):
+    with pytest.raises(UserError, match=r"train data changed\. Restore it"):
         train(data, output, resume=True)
 
 
@@ -245,7 +245,7 @@ def test_an_interrupted_training_goes_on(
 ) -> None:
     data = channels_folder()
     whole = train(data, tmp_path / "whole")
-    step = TrainState._step
+    step = TrainState.train_step
 
     def interrupted(self: TrainState, *arguments: Any) -> Any:
         if self.updates == 2:
@@ -253,7 +253,7 @@ def test_an_interrupted_training_goes_on(
         return step(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrainState, "_step", interrupted)
+        patch.setattr(TrainState, "train_step", interrupted)
         train(data, tmp_path / "cut")
     assert_same_end(whole, train(data, tmp_path / "cut", resume=True))
 
@@ -265,7 +265,7 @@ def test_what_an_epoch_has_brought_is_told_once_wherever_it_was_interrupted(
     data, told = segwright.Channels.locate(channels_folder()), []
 
     class Recording(Reporter):
-        def trained(self, epoch: int, sums: EpochSums) -> None:
+        def on_epoch_trained(self, epoch: int, sums: EpochSums) -> None:
             told.append((epoch, sums.batches))
 
     def run(stop: StopRequest) -> None:
@@ -283,7 +283,7 @@ def test_what_an_epoch_has_brought_is_told_once_wherever_it_was_interrupted(
             patch.setattr(owner, name, interrupting)
             run(stop)
 
-    interrupted(TrainState, "_step")
+    interrupted(TrainState, "train_step")
     assert told == []
     interrupted(Trainer, "_validate")
     assert told == [(0, 2)]

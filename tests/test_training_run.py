@@ -81,14 +81,14 @@ def test_early_stopping_ends_the_run(channels_folder: Draw, tmp_path: Path, capl
 def test_an_interrupt_leaves_a_usable_model_and_says_so(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    step = TrainState._step
+    step = TrainState.train_step
 
     def interrupted_step(self: TrainState, *arguments: object) -> object:
         if self.updates == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return step(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TrainState, "_step", interrupted_step)
+    monkeypatch.setattr(TrainState, "train_step", interrupted_step)
     data = channels_folder()
     with caplog.at_level(logging.WARNING, "segwright"), pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "model")
@@ -101,13 +101,13 @@ def test_an_interrupt_leaves_a_usable_model_and_says_so(
 def test_an_interrupt_in_the_first_epoch_leaves_one_too(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = TrainState._step
+    step = TrainState.train_step
 
     def interrupted_step(self: TrainState, *arguments: object) -> object:
         os.kill(os.getpid(), signal.SIGINT)
         return step(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TrainState, "_step", interrupted_step)
+    monkeypatch.setattr(TrainState, "train_step", interrupted_step)
     with pytest.raises(KeyboardInterrupt):
         train(channels_folder(), tmp_path / "model")
     assert segwright.load(tmp_path / "model", "cpu").mask(blocks(1)[0]).shape == (40, 48)
@@ -129,8 +129,8 @@ def test_the_log_names_the_recipe_and_few_updates(
         train(channels_folder(), tmp_path / "model", recipe="sagemaker", epochs="1")
     assert "recipe sagemaker, but " in caplog.text and "epochs 1" in caplog.text
     assert "validation scores crops of 32 pixels from the centres" in caplog.text
-    assert "2 updates in all are few to learn from" in caplog.text and "--epochs 250" in caplog.text
-    assert "--class-weights" not in caplog.text
+    assert "2 updates in all are few to learn from" in caplog.text and "epochs 250 makes" in caplog.text
+    assert "class_weights auto" not in caplog.text
 
 
 def test_rare_classes_are_told_and_can_be_made_to_count(
@@ -144,10 +144,10 @@ def test_rare_classes_are_told_and_can_be_made_to_count(
         Image.fromarray(classes).save(mask)
     with caplog.at_level(logging.WARNING, "segwright"):
         train(data, tmp_path / "plain", epochs="1")
-        assert "few pixels are labelled class 2: --class-weights auto" in caplog.text
+        assert "few pixels are labelled class 2: class_weights auto" in caplog.text
         caplog.clear()
         train(data, tmp_path / "weighed", epochs="1", class_weights="auto")
-    assert "--class-weights" not in caplog.text
+    assert "class_weights auto makes" not in caplog.text
     losses = [records(tmp_path / name)[0]["train_loss"] for name in ("plain", "weighed")]
     assert losses[0] != losses[1]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.schedules import learning_rate, updates_per_epoch
+from segwright.training.optimizers import learning_rate, updates_per_epoch
 
 
 def settings(**values: object) -> Hyperparameters:

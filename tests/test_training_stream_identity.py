@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,16 +21,15 @@ from segwright.errors import OutputExistsError, UserError
 from segwright.stopping import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.distributed import Distributed
-from segwright.training.streams import StreamIdentity
+from segwright.training.resumed_streams import StreamIdentity, end_pass
 from segwright.training.train_step import TrainState
-from segwright.training.trainer import Trainer
 from tests.conftest import Draw
 from tests.helpers.files import write_manifest
 from tests.helpers.trainings import killed_at, run_two, settings
 
 Lines = list[dict[str, object]]
 SAME = "the stream holds the same"
-OTHER = r"--resume: the checkpoint is of a training on another stream\. {}: .*Give it back what it had; or start anew"
+OTHER = r"Cannot resume on another stream\. {}: .*Restore the stream, or start over"
 
 
 @pytest.fixture(autouse=True)
@@ -143,13 +141,15 @@ def test_a_finished_training_ends_only_with_its_own_streams(
     (attempt.root / "model").rename(lost)
     with refused(attempt, OTHER.format("train")):
         attempt(attempt.other)
-    with refused(attempt, r"validation: 3 of its first 3 pairs are not among the 3 it held \(.*validation_0 record 0"):
+    with refused(
+        attempt, r"validation: 3 of its first 3 pairs are not among the 3 of the checkpoint \(.*validation_0 record 0"
+    ):
         attempt(validation=slice(3, 6))
-    with refused(attempt, r"train: .*record 18 .*with its mask is not among the 10 pairs it held"):
+    with refused(attempt, r"train: .*record 18 .*with its mask is not among its 10 pairs"):
         attempt([*attempt.lines["train"][:9], attempt.lines["train"][12]])
-    with refused(attempt, r"train: it held 10 pairs; in this pass of 9, 1 of them are missing, 0 are new"):
+    with refused(attempt, r"train: it held 10 pairs; of this pass of 9, 1 are missing, 0 are new"):
         attempt(slice(9))
-    with refused(attempt, r"train: it held 10 pairs; in this pass of 11, 0 of them are missing, 1 are new"):
+    with refused(attempt, r"train: it held 10 pairs; of this pass of 11, 0 are missing, 1 are new"):
         attempt([*attempt.lines["train"][:10], attempt.lines["train"][0]])
     assert not attempt.output.exists()
     with caplog.at_level(logging.INFO, "segwright"):
@@ -172,11 +172,11 @@ def test_an_unfinished_training_learns_from_no_other_pair(
     """After the first pass: the first pairs tell, or the first strange pair, or the end of the pass."""
     with killed_at(4, monkeypatch):
         attempt(resume=False)
-    with refused(attempt, "train: 3 of its first 4 pairs are not among the 10 it held"):
+    with refused(attempt, "train: 3 of its first 4 pairs are not among the 10 of the checkpoint"):
         attempt(attempt.other, epochs="3")
-    with pytest.raises(UserError, match=r"train: .*record 20 .* is not among the 10 pairs it held"):
+    with pytest.raises(UserError, match=r"train: .*record 20 .* is not among its 10 pairs"):
         attempt(slice(13), epochs="3")
-    with pytest.raises(UserError, match=r"train: it held 10 pairs; in this pass of 8, 2 of them are missing"):
+    with pytest.raises(UserError, match=r"train: it held 10 pairs; of this pass of 8, 2 are missing"):
         attempt(slice(8), epochs="3")
     assert attempt.checkpoint().facts["streams"]["train"]["complete"]
     with caplog.at_level(logging.INFO, "segwright"):
@@ -204,14 +204,14 @@ def test_a_stream_that_is_resumed_ends_with_the_same_bits(attempt: Attempts, mon
 def test_a_bundle_of_an_interrupted_first_pass_is_the_trainings_own(
     attempt: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, step = StopRequest(), TrainState._step
+    stop, step = StopRequest(), TrainState.train_step
 
     def stopping(self: TrainState, *arguments: Any) -> Any:
         stop.made = True
         return step(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrainState, "_step", stopping)
+        patch.setattr(TrainState, "train_step", stopping)
         attempt(resume=False, stop=stop)
     assert read_description(attempt.output).data["train"]["fingerprint"] == ""
     attempt(seed=2)
@@ -223,7 +223,7 @@ def test_before_a_pass_has_ended_another_stream_is_seen_before_the_first_step(
 ) -> None:
     with killed_at(1, monkeypatch):
         attempt(slice(12), resume=False, mini_batch_size="2")
-    with refused(attempt, r"train: it had shown \d+ pairs; in this pass of 1, \d+ of them are missing"):
+    with refused(attempt, r"train: it had shown \d+ pairs; of this pass of 1, \d+ are missing"):
         attempt(slice(12, 13), mini_batch_size="2")
     caplog.clear()
     with caplog.at_level(logging.INFO, "segwright"), killed_at(2, monkeypatch):
@@ -242,7 +242,7 @@ def test_a_stream_that_begins_the_same_is_seen_at_the_end_of_its_pass(
     shown = len(attempt.checkpoint().tensors["stream.train"])
     assert 4 <= shown < 12
     lines = [*attempt.lines["train"][:4], *attempt.lines["train"][12:]]
-    with pytest.raises(UserError, match=rf"train: it had shown \d+ pairs; in this pass of {len(lines)}, \d+ of them"):
+    with pytest.raises(UserError, match=rf"train: it had shown \d+ pairs; of this pass of {len(lines)}, \d+ are"):
         attempt(lines, mini_batch_size="2")
     with pytest.raises(UserError, match="train: it had shown"):  # the pairs of both were seen: it is nobody's any more
         attempt(lines, mini_batch_size="2")
@@ -255,7 +255,7 @@ def test_a_checkpoint_that_knows_no_stream_ends_nothing_silently(
     attempt(resume=False, job="arn:job/a")
     attempt.forget_streams()
     said = r"nothing is left to train\. train: the stream of the checkpoint is not described in it: an older Segwright"
-    with refused(attempt, said + r".*Give more epochs to go on with this stream; or start anew, without --resume"):
+    with refused(attempt, said + r".*Give more epochs to go on with this stream, or start over"):
         attempt(output=attempt.root / "other")
     assert not (attempt.root / "other").exists()
     with pytest.raises(OutputExistsError, match="exists already"):  # nothing shows that the bundle there is its own
@@ -306,7 +306,7 @@ def test_a_bundle_of_another_stream_is_not_replaced(attempt: Attempts, tmp_path:
 def test_a_stream_is_no_folder(attempt: Attempts, tmp_path: Path) -> None:
     attempt(resume=False, epochs="1")
     folders = segwright.Channels.locate(tmp_path / "data")
-    with refused(attempt, "another training data: one is a stream, the other is not"):
+    with refused(attempt, "train data changed: one is a stream, the other is not"):
         segwright.train(
             folders,
             tmp_path / "other",
@@ -324,15 +324,13 @@ def test_machines_that_get_parts_of_a_stream_are_told(elsewhere: tuple[int, int]
             return [value, None, PairDigests.of(elsewhere).fingerprint, None]
 
     seen = PairDigests.of((2, 1), complete=True)
-    supply = SimpleNamespace(feeds={"train": SimpleNamespace(seen=seen)})
-    reached = SimpleNamespace(streams={"train": StreamIdentity(seen=PairDigests.of((1,)))})
-    loop: Any = SimpleNamespace(supply=supply, reached=reached, processes=TwoMachines())
+    known = StreamIdentity(seen=PairDigests.of((1,)))
     if refuses:
         with pytest.raises(UserError, match="train: the machines read different pairs, but each has to get the whole"):
-            Trainer._compare_pass(loop, "train")
+            end_pass("train", seen, known, TwoMachines())
     else:
-        Trainer._compare_pass(loop, "train")
-        assert reached.streams["train"].seen is seen
+        end_pass("train", seen, known, TwoMachines())
+        assert known.seen is seen
 
 
 def test_two_processes_compare_their_stream_once(attempt: Attempts, tmp_path: Path) -> None:
@@ -351,5 +349,5 @@ def test_two_processes_compare_their_stream_once(attempt: Attempts, tmp_path: Pa
     (tmp_path / "pipes").rename(tmp_path / "second")
     strange = resume(other)
     assert strange.returncode != 0
-    assert strange.stderr.count("is of a training on another stream. train: 5 of its first 5 pairs") == 1
+    assert strange.stderr.count("on another stream. train: 5 of its first 5 pairs") == 1
     assert "[rank" not in strange.stderr

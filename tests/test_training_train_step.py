@@ -1,8 +1,11 @@
 import multiprocessing
 import os
 import socket
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,16 +15,16 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import NetworkSpec, build_network
 from segwright.training.distributed import Distributed, join_processes
-from segwright.training.train_step import EpochSums, StepFigures, TrainState
+from segwright.training.loss import balancing_weights, loss_scale
+from segwright.training.train_step import EpochSums, TrainState
 from tests.conftest import TINY_BACKBONE
 
 CPU = torch.device("cpu")
 
 
 def settings(**values: object) -> Hyperparameters:
-    return Hyperparameters.model_validate(
-        {"num_classes": 3, "epochs": 1, "learning_rate": 0.01, "optimizer": "sgd", "head_rate_factor": 1, **values}
-    )
+    usual = {"num_classes": 3, "epochs": 1, "learning_rate": 0.01, "optimizer": "sgd", "head_rate_factor": 1}
+    return Hyperparameters.model_validate({**usual, "logging_frequency": 1, **values})
 
 
 def trainer(processes: Distributed | None = None, **values: object) -> TrainState:
@@ -45,26 +48,28 @@ def batch(count: int, first: int = 0) -> Batch:
     masks[1] = IGNORE
     masks[2, :20] = IGNORE
     chosen = slice(first, first + count)
-    return Batch(images[chosen], masks[chosen], tuple(f"picture {index}" for index in range(8))[chosen])
+    keys = tuple(f"image {index}" for index in range(8))[chosen]
+    return Batch(images[chosen], masks[chosen], keys, int((masks[chosen] != IGNORE).sum()))
 
 
 def weights(trained: TrainState) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in trained.network.parameters()])
 
 
-def run(trained: TrainState, batches: list[Batch]) -> tuple[float, list[StepFigures]]:
-    steps: list[StepFigures] = []
+def run(trained: TrainState, batches: list[Batch]) -> tuple[float, list[float]]:
+    """The mean loss, and that of each step."""
+    losses: list[float] = []
     sums = EpochSums()
-    trained.epoch(batches, len(batches), sums, steps.append)
-    return sums.mean_loss, steps
+    trained.train_epoch(batches, len(batches), sums, lambda _images: losses.append(sums.latest_loss))
+    return sums.mean_loss, losses
 
 
 def test_a_step_learns() -> None:
     learner = trainer(optimizer="adam")
-    pictures = batch(4)
-    pictures.masks.fill_(2)
-    _, steps = run(learner, [pictures] * 6)
-    assert steps[-1].loss < steps[0].loss / 2
+    images = batch(4)
+    images.masks.fill_(2)
+    _, losses = run(learner, [images._replace(labelled=images.masks.numel())] * 6)
+    assert losses[-1] < losses[0] / 2
     assert learner.updates == 6
 
 
@@ -94,13 +99,74 @@ def test_a_loss_that_is_no_number_stops_and_names_the_batch() -> None:
     learner = trainer()
     with torch.no_grad():
         next(iter(learner.network.parameters())).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"nan.*picture 3.*--learning-rate"):
+    with pytest.raises(UserError, match=r"nan at update 1 .*images image 3\).*learning_rate"):
         run(learner, [batch(1, first=3)])
+
+
+def test_a_loss_that_is_no_number_is_seen_when_losses_are_read() -> None:
+    learner = trainer(logging_frequency=3)
+    done: list[int] = []
+
+    def break_weights(images: int) -> None:
+        done.append(images)
+        with torch.no_grad():
+            next(iter(learner.network.parameters())).fill_(float("nan"))
+
+    with pytest.raises(UserError, match=r"nan at update 2 .*images image 3, image 4\)"):
+        learner.train_epoch([batch(1), batch(2, first=3), batch(2), batch(2)], 4, EpochSums(), break_weights)
+    assert done == [1, 2]
+
+
+@pytest.mark.parametrize("recipe", ["best", "sagemaker"])
+def test_a_step_never_waits_for_the_device(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever brings a number to the host fails within a step; torch's own optimizers count their steps there."""
+    network = build_network(NetworkSpec(algorithm="psp", backbone=TINY_BACKBONE, num_classes=3))
+    values = {"recipe": recipe, "num_classes": 3, "mini_batch_size": 5, "accumulation": 2}
+    given = Hyperparameters.model_validate(values)
+    weights = balancing_weights(np.array([5, 1, 3]))
+    learner = TrainState(network, given, Distributed(), CPU, torch.float32, weights)
+    step, within = TrainState.train_step, []
+
+    def train_step(*arguments: Any) -> torch.Tensor:
+        within.append(True)
+        loss = step(*arguments)
+        within.clear()
+        return loss
+
+    for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__int__", "__float__", "__index__"):
+        real = getattr(torch.Tensor, name)
+
+        def read(self: torch.Tensor, *arguments: Any, name: str = name, real: Any = real) -> Any:
+            caller = sys._getframe(1).f_globals["__name__"]
+            assert not within or caller.startswith("torch.optim"), f"{name} within a step, called by {caller}"
+            return real(self, *arguments)
+
+        monkeypatch.setattr(torch.Tensor, name, read)
+    monkeypatch.setattr(TrainState, "train_step", train_step)
+    sums = EpochSums()
+    learner.train_epoch([batch(5), batch(3, first=5), batch(5)], 3, sums, lambda _images: None)
+    assert (learner.updates, sums.images) == (3, 13) and sums.mean_loss > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_on_a_gpu_never_waits_for_it() -> None:
+    device = torch.device("cuda", 0)
+    network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=3))
+    learner = TrainState(network, settings(accumulation=2), Distributed(), device, torch.bfloat16)
+    learner.network.train()
+    pinned = batch(5)._replace(images=batch(5).images.pin_memory(), masks=batch(5).masks.pin_memory())
+    scale = loss_scale(learner.settings, pinned.labelled, pinned.labelled, pinned.masks.numel())
+    learner.train_step(pinned, scale, 0.01)  # the first step may set libraries up
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        learner.train_step(pinned, scale, 0.01)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_heads_learn_faster_by_their_factor() -> None:
     groups = trainer(head_rate_factor=7).optimizer.param_groups
-    assert [group["rate_factor"] for group in groups] == [1.0, 7.0]
+    assert [group["lr_factor"] for group in groups] == [1.0, 7.0]
 
 
 def test_mxnets_adadelta_knows_no_rate() -> None:
@@ -126,11 +192,15 @@ def test_a_single_picture_trains_where_pooling_leaves_one_value() -> None:
     torch.manual_seed(0)
     network = build_network(NetworkSpec(algorithm="psp", backbone=TINY_BACKBONE, num_classes=3))
     learner = TrainState(network, settings(), Distributed(), CPU, torch.float32)
-    _, steps = run(learner, [batch(1)])
-    assert steps[0].loss > 0
+    _, losses = run(learner, [batch(1)])
+    assert losses[0] > 0
 
 
-def _one_of_two(rank: int, port: int, folder: Path, sizes: tuple[int, int], rule: str) -> None:
+RULES = ("mean", "gluoncv")
+
+
+def _one_of_two(rank: int, port: int, folder: Path) -> None:
+    """Make one step by each rule on unequal shares, of five images and of one, and save the weights."""
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -140,45 +210,43 @@ def _one_of_two(rank: int, port: int, folder: Path, sizes: tuple[int, int], rule
     )
     torch.set_num_threads(1)
     with join_processes() as processes:
-        learner = trainer(processes, accumulation=2, update_rule=rule, mini_batch_size=6)
-        share = batch(sizes[0]) if rank == 0 else batch(sizes[1], first=sizes[0])
-        run(learner, [share])
-        torch.save(weights(learner), folder / f"{rank}.pt")
+        for rule in RULES:
+            learner = trainer(processes, accumulation=2, update_rule=rule, mini_batch_size=6)
+            run(learner, [batch(5) if rank == 0 else batch(1, first=5)])
+            torch.save(weights(learner), folder / f"{rule}{rank}.pt")
 
 
-@pytest.fixture
-def port() -> int:
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[torch.Tensor]]:
+    """The weights of both processes, by rule."""
+    folder = tmp_path_factory.mktemp("two")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _train_in_two(folder: Path, port: int, rule: str) -> list[torch.Tensor]:
-    """The weights of both processes after one step on unequal shares, of five pictures and of one."""
+        port = listener.getsockname()[1]
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_one_of_two, args=(rank, port, folder, (5, 1), rule)) for rank in range(2)]
+    workers = [context.Process(target=_one_of_two, args=(rank, port, folder)) for rank in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return {rule: [torch.load(folder / f"{rule}{rank}.pt") for rank in range(2)] for rule in RULES}
 
 
-def test_two_processes_make_the_update_of_one(tmp_path: Path, port: int) -> None:
+def test_two_processes_make_the_update_of_one(of_two_processes: dict[str, list[torch.Tensor]]) -> None:
     # Unequal numbers of labelled pixels: the mean of means would differ.
     alone = trainer()
     run(alone, [batch(6)])
-    for trained in _train_in_two(tmp_path, port, "mean"):
+    for trained in of_two_processes["mean"]:
         assert torch.allclose(trained, weights(alone), atol=1e-5)
 
 
-def test_gluoncv_adds_the_means_of_its_devices(tmp_path: Path, port: int) -> None:
+def test_gluoncv_adds_the_means_of_its_devices(of_two_processes: dict[str, list[torch.Tensor]]) -> None:
     start = weights(trainer())
     expected = start * (1 - 0.01 * 0.0001)  # weight decay acts once
     for share in (batch(5), batch(1, first=5)):
         alone = trainer(update_rule="gluoncv", mini_batch_size=6, weight_decay=0)
         run(alone, [share])
         expected += weights(alone) - start
-    for trained in _train_in_two(tmp_path, port, "gluoncv"):
+    for trained in of_two_processes["gluoncv"]:
         assert torch.allclose(trained, expected, atol=1e-6)

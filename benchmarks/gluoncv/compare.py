@@ -33,7 +33,7 @@ from segwright.labels import LabelMap
 from segwright.mxnet.state_dict import to_state_dict, torch_name
 from segwright.networks import NetworkSpec, build_network
 from segwright.training.distributed import Distributed
-from segwright.training.train_step import EpochSums, StepFigures, TrainState
+from segwright.training.train_step import EpochSums, TrainState
 
 HERE = Path(__file__).parent
 GLUONCV, SEGWRIGHT = "GluonCV", "Segwright"
@@ -86,6 +86,7 @@ def train_segwright(seed: int, weights: Path, data: Path, setup: Setup) -> list[
         base_size=setup.base_size,
         crop_size=setup.crop_size,
         epochs=1,
+        logging_frequency=1,
         seed=seed,
     )
     torch.manual_seed(seed)  # dropout
@@ -95,12 +96,14 @@ def train_segwright(seed: int, weights: Path, data: Path, setup: Setup) -> list[
     trainer = TrainState(network, settings, Distributed(), torch.device("cpu"), torch.float32)
     losses: list[float] = []
 
-    def note(step: StepFigures) -> None:
-        losses.append(step.loss)
+    sums = EpochSums()
+
+    def note(_images: int) -> None:
+        losses.append(sums.latest_loss)
         report(SEGWRIGHT, seed, setup, losses)
 
     steps = itertools.islice(batches(data, settings), setup.steps)
-    trainer.epoch(steps, setup.steps, EpochSums(), note)
+    trainer.train_epoch(steps, setup.steps, sums, note)
     return losses
 
 

@@ -47,7 +47,7 @@ class KilledError(Exception):
 @contextmanager
 def killed_at(update: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the training within make `update` updates; what follows never happens."""
-    step = TrainState._step
+    step = TrainState.train_step
 
     def fatal(self: TrainState, *arguments: Any) -> Any:
         if self.updates == update:
@@ -55,7 +55,7 @@ def killed_at(update: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return step(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(TrainState, "_step", fatal)
+        patch.setattr(TrainState, "train_step", fatal)
         yield
 
 

@@ -51,6 +51,8 @@ class Batch(NamedTuple):
     """uint8 [B, H, W], class indices, 255 = ignore."""
     keys: tuple[str, ...]
     """Which pairs these are, padding samples left out."""
+    labelled: int
+    """Pixels of `masks` that are not 255."""
     skipped: tuple[str, ...] = ()
     """Why pairs of a stream were skipped, a sentence each."""
 
@@ -280,9 +282,11 @@ def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:
         good.append(sample)
     # [B, H, W, bands] seen as [B, bands, H, W]: channels last, without moving a byte.
     pixels = torch.from_numpy(np.stack([sample.image for sample in good])).permute(0, 3, 1, 2)
-    masks = torch.from_numpy(np.stack([sample.mask for sample in good]))
+    masks = np.stack([sample.mask for sample in good])
     keys = tuple(sample.key for sample in good if sample.key is not None)
-    return Batch(pixels, masks, keys, tuple(sample.skipped for sample in good if sample.skipped))
+    labelled = int(np.count_nonzero(masks != IGNORE))  # here, in a worker: the training step must not wait for it
+    skipped = tuple(sample.skipped for sample in good if sample.skipped)
+    return Batch(pixels, torch.from_numpy(masks), keys, labelled, skipped)
 
 
 def _start_worker(_worker: int) -> None:

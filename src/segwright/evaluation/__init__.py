@@ -1,7 +1,7 @@
-"""How good a model is: exact counts, and the scores that people compare."""
+"""How good a model is: exact counts, and the usual scores."""
 
-from segwright.evaluation.count import count_pairs
 from segwright.evaluation.metrics import ClassScores, ConfusionMatrix, Scores
+from segwright.evaluation.predictions import predict_pairs
 from segwright.evaluation.run import evaluate, show
 
-__all__ = ["ClassScores", "ConfusionMatrix", "Scores", "count_pairs", "evaluate", "show"]
+__all__ = ["ClassScores", "ConfusionMatrix", "Scores", "evaluate", "predict_pairs", "show"]

@@ -1,7 +1,4 @@
-"""Counts of labelled against predicted classes, and the scores that follow from them.
-
-Knows class indices only. Everything is exact: 64-bit integers until the last division.
-"""
+"""Counts of labelled against predicted classes, exact in 64-bit integers, and the scores that follow from them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,29 +19,21 @@ class ClassScores:
     dice: float | None
     precision: float | None
     recall: float | None
-    support: int
-    """Pixels labelled with the class."""
+    support: int  # pixels labelled with the class
 
 
 @dataclass(frozen=True)
 class Scores:
     """How well predictions agree with labels; pixels labelled 255 take no part."""
 
-    mean_iou: float
-    """Over all classes; one that occurs neither in labels nor predictions counts 0 (SageMaker's figure)."""
-    mean_iou_present: float
-    """Over the classes with at least one labelled pixel."""
+    mean_iou: float  # over all classes; one that is neither labelled nor predicted counts 0 (SageMaker's figure)
+    mean_iou_present: float  # over the classes with at least one labelled pixel
     pixel_accuracy: float
     per_class: tuple[ClassScores, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The scores as plain values; a figure that is undefined is null."""
-        return {
-            "mean_iou": self.mean_iou,
-            "mean_iou_present": self.mean_iou_present,
-            "pixel_accuracy": self.pixel_accuracy,
-            "per_class": [vars(entry) for entry in self.per_class],
-        }
+        return {**vars(self), "per_class": [vars(entry) for entry in self.per_class]}
 
 
 class ConfusionMatrix:
@@ -56,7 +45,7 @@ class ConfusionMatrix:
     def update(self, labels: NDArray[np.uint8], predictions: NDArray[np.uint8]) -> None:
         """Count one image: labels, uint8 [H, W] with 255 = ignore, against predictions, uint8 [H, W].
 
-        Raises ValueError for a class outside the matrix: the data check lets none pass.
+        Raises ValueError for a class outside the matrix.
         """
         classes = len(self.counts)
         counted = labels != IGNORE

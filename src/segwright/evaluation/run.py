@@ -9,8 +9,8 @@ from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.console import progress, table
 from segwright.data.channels import LIST_SUFFIXES, Source
 from segwright.errors import DataError, LabelError
-from segwright.evaluation.count import count_pairs
-from segwright.evaluation.metrics import Scores
+from segwright.evaluation.metrics import ConfusionMatrix, Scores
+from segwright.evaluation.predictions import predict_pairs
 from segwright.inference.model import load
 from segwright.labels import LabelMap
 from segwright.standard_streams import OUTPUT
@@ -33,47 +33,34 @@ def evaluate(
     """Score a bundle on folders of images and masks, each image whole and at its own size.
 
     A manifest, of which `attributes` may name image and mask, or a RecordIO file in place of the images has its masks
-    with it.
-    Without `label_map` the masks are read as the model's validation masks were; class names in it are those of the
-    model, whatever their order. Raises DataError, LabelError or BundleError for what is wrong with the files,
-    exactly as before a training.
+    with it. Without `label_map` the masks are read as the model's validation masks were; class names in it are those of
+    the model, in any order. Raises DataError, LabelError or BundleError for what is wrong with the files, as training
+    does.
     """
     model = load(bundle, device, precision_dtype)
-    rule = _read(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
+    rule = _numbered_map(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
     logger.info(f"label map: {rule.to_json()}")
     if masks is not None and parse_location(images).suffix.lower() in LIST_SUFFIXES:
-        raise DataError(f"{images} has its masks with it: leave --masks out.")
+        raise DataError(f"{images} has its masks with it: leave masks out.")
     named = None if attributes is None else tuple(attributes)
     pairing = Source(parse_location(images), None if masks is None else parse_location(masks), named).pairing()
-    classes = model.description.network.num_classes
-    requested = RequestedFormat.exactly(model.form)
-    report = check_pairs(pairing, Expected("evaluation", rule, classes, requested, model.class_names, strict))
+    num_classes, requested = len(model.class_names), RequestedFormat.exactly(model.form)
+    report = check_pairs(pairing, Expected("evaluation", rule, num_classes, requested, model.class_names, strict))
+    matrix = ConfusionMatrix(num_classes)
     with progress("evaluating", len(report.pairs), every=50) as advance:
-        matrix = count_pairs(
-            model.network,
-            report.pairs,
-            rule,
-            model.device,
-            after_each=lambda: advance(1, "images"),
-            precision=model.precision,
-            form=model.form,
-        )
+        for labels, prediction in predict_pairs(model.network, report.pairs, rule, precision=model.precision):
+            matrix.update(labels, prediction)
+            advance(1, "images")
     return matrix.scores(model.class_names)
 
 
 def show(scores: Scores, title: str) -> None:
     """Print scores as a table of classes and two lines of totals."""
-    rows = [
-        (
-            f"{entry.index} {entry.name}",
-            _percent(entry.iou),
-            _percent(entry.dice),
-            _percent(entry.precision),
-            _percent(entry.recall),
-            f"{entry.support:,}",
-        )
-        for entry in scores.per_class
-    ]
+    rows = []
+    for entry in scores.per_class:
+        figures = (entry.iou, entry.dice, entry.precision, entry.recall)
+        percent = ("-" if figure is None else f"{100 * figure:.1f}" for figure in figures)
+        rows.append((f"{entry.index} {entry.name}", *percent, f"{entry.support:,}"))
     table(title, ("class", "IoU %", "Dice %", "precision %", "recall %", "pixels"), rows)
     print(
         f"mean IoU {scores.mean_iou:.4f} over all classes, {scores.mean_iou_present:.4f} over those present\n"
@@ -83,14 +70,10 @@ def show(scores: Scores, title: str) -> None:
     )
 
 
-def _read(path: Path, class_names: tuple[str, ...]) -> LabelMap:
+def _numbered_map(path: Path, class_names: tuple[str, ...]) -> LabelMap:
     """A label map whose classes are numbered as those of the model."""
     label_map = LabelMap.read(path)
     try:
         return label_map.numbered_as(class_names)
     except LabelError as error:
         raise LabelError(f"{path}: {error}") from None
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,11 +1,11 @@
-"""The one way from an image to logits, masks and probabilities: validation, evaluation and prediction use it.
+"""The one way from an image to logits, masks and probabilities, for validation, evaluation and prediction.
 
-Knows a network and one decoded image. Bounded in memory whatever the image's size: above a pixel budget the
-network sees overlapping windows, and logits reach full resolution in bands of rows only. Refuses to know files.
+Memory is bounded whatever the image's size: above a pixel budget the network sees overlapping windows, and logits
+reach full resolution in bands of rows only.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Final
@@ -44,11 +44,11 @@ class Block:
     logits: Tensor
 
 
-def windows(length: int, split: int, margin: int = _MARGIN) -> list[Span]:
-    """Cut an axis into the fewest spans of at most `split` that overlap by `margin` on either side."""
-    if length <= split:
+def windows(length: int, longest: int, margin: int = _MARGIN) -> list[Span]:
+    """Cut an axis into the fewest spans of at most `longest` that overlap by `margin` at either end."""
+    if length <= longest:
         return [Span(0, length, 0, length)]
-    count = math.ceil(length / (split - 2 * margin))
+    count = math.ceil(length / (longest - 2 * margin))
     edges = [round(index * length / count) for index in range(count + 1)]
     return [Span(max(start - margin, 0), min(stop + margin, length), start, stop) for start, stop in pairwise(edges)]
 
@@ -58,72 +58,48 @@ def logit_blocks(
     network: SegmentationNetwork,
     image: Pixels,
     *,
-    device: torch.device,
     precision: torch.dtype = torch.float32,
     pixel_budget: int = PIXEL_BUDGET,
 ) -> Iterator[Block]:
     """Yield the logits of an image, [H, W, bands], block by block; the blocks tile it without overlap.
 
-    The network must be in evaluation mode and on `device`. At or below `pixel_budget` pixels the network sees
-    the whole image, and the blocks together equal its forward pass.
+    The network must be in evaluation mode. At or below `pixel_budget` pixels it sees the whole image, and the blocks
+    together equal its forward pass.
     """
     height, width = image.shape[:2]
     whole = height * width <= pixel_budget
-    split = max(height, width) if whole else max(math.isqrt(pixel_budget), 4 * _MARGIN)
-    for vertical, horizontal in product(windows(height, split), windows(width, split)):
+    longest = max(height, width) if whole else max(math.isqrt(pixel_budget), 4 * _MARGIN)
+    for vertical, horizontal in product(windows(height, longest), windows(width, longest)):
         window = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
-        yield from _window_blocks(network, window, vertical, horizontal, device, precision)
+        yield from _window_blocks(network, window, vertical, horizontal, precision)
 
 
-def image_mask(
-    network: SegmentationNetwork,
-    image: Pixels,
-    *,
-    device: torch.device,
-    precision: torch.dtype = torch.float32,
-    pixel_budget: int = PIXEL_BUDGET,
-) -> NDArray[np.uint8]:
-    """Return the class of every pixel, uint8 [H, W]: the argmax of the logits at full resolution."""
-    mask = np.empty(image.shape[:2], np.uint8)
-    for block in logit_blocks(network, image, device=device, precision=precision, pixel_budget=pixel_budget):
-        mask[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).cpu().numpy()
-    return mask
-
-
-def image_probabilities(
-    network: SegmentationNetwork,
-    image: Pixels,
-    *,
-    device: torch.device,
-    precision: torch.dtype = torch.float32,
-    pixel_budget: int = PIXEL_BUDGET,
-) -> NDArray[np.float32]:
-    """Return the softmax of the logits, float32 [C, H, W]; the sum over C is 1."""
-    probabilities = np.empty((network.spec.num_classes, *image.shape[:2]), np.float32)
-    for block in logit_blocks(network, image, device=device, precision=precision, pixel_budget=pixel_budget):
-        probabilities[:, block.rows, block.columns] = block.logits.softmax(0).cpu().numpy()
-    return probabilities
+def assemble(
+    blocks: Iterable[Block], mask: NDArray[np.uint8] | None = None, probabilities: NDArray[np.float32] | None = None
+) -> None:
+    """Fill a mask, uint8 [H, W], with the argmax of logits, probabilities, float32 [C, H, W], with their softmax."""
+    for block in blocks:
+        if mask is not None:
+            mask[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).cpu().numpy()
+        if probabilities is not None:
+            probabilities[:, block.rows, block.columns] = block.logits.softmax(0).cpu().numpy()
 
 
 def _window_blocks(
-    network: SegmentationNetwork,
-    window: Pixels,
-    vertical: Span,
-    horizontal: Span,
-    device: torch.device,
-    precision: torch.dtype,
+    network: SegmentationNetwork, window: Pixels, vertical: Span, horizontal: Span, precision: torch.dtype
 ) -> Iterator[Block]:
+    device = network.device
     # A copy: windows are cut out of the image, and torch takes no read-only arrays, which Pillow's are.
     pixels = torch.from_numpy(np.array(window)).to(device).permute(2, 0, 1)[None]
     with torch.autocast(device.type, precision, enabled=precision != torch.float32):
         coarse = network.coarse_logits(pixels).float()
     height, width = window.shape[:2]
-    kept = slice(horizontal.keep_start - horizontal.start, horizontal.keep_stop - horizontal.start)
+    columns = slice(horizontal.keep_start, horizontal.keep_stop)
+    kept = slice(columns.start - horizontal.start, columns.stop - horizontal.start)
     band = max(_BAND_VALUES // (coarse.shape[1] * width), 1)
     for top in range(vertical.keep_start, vertical.keep_stop, band):
         bottom = min(top + band, vertical.keep_stop)
         rows = resized_rows(coarse, height, width, top - vertical.start, bottom - vertical.start)
-        columns = slice(horizontal.keep_start, horizontal.keep_stop)
         yield Block(slice(top, bottom), columns, rows[0, :, :, kept])
 
 

@@ -1,4 +1,4 @@
-"""A trained model in memory, ready to be asked: what Python users hold in their hands."""
+"""A trained model in memory, ready to predict."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from segwright.bundle import Description, load_network
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import DataError
 from segwright.formats.pixels import PixelFormat, Pixels
-from segwright.inference.logits import Block, image_mask, image_probabilities, logit_blocks
+from segwright.inference.logits import Block, assemble, logit_blocks
 from segwright.mxnet import find_model, is_mxnet_model, read_mxnet_model
 from segwright.networks import SegmentationNetwork
 
@@ -26,9 +26,8 @@ class Model:
         device: torch.device,
         precision: torch.dtype = torch.float32,
     ) -> None:
-        self.description, self.precision = description, precision
+        self.description, self.device, self.precision = description, device, precision
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.device = device
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -38,7 +37,7 @@ class Model:
     @property
     def form(self) -> PixelFormat:
         """What the pixels of images have to be."""
-        return self.description.form
+        return self.description.network.pixel_format
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -46,42 +45,41 @@ class Model:
         return np.array([entry.colour for entry in self.description.classes], np.uint8)
 
     def mask(self, image: Pixels) -> NDArray[np.uint8]:
-        """Return the class of every pixel, uint8 [H, W], of an image: [H, W, bands] in the form that the model
-        takes, mostly uint8 RGB.
+        """Return the class of every pixel, uint8 [H, W], of an image [H, W, bands] of `form`, mostly uint8 RGB.
 
-        Raises DataError when the image does not have the bands that the model was trained on.
+        Raises DataError when the image has another form.
         """
-        return image_mask(self.network, self._checked(image), device=self.device, precision=self.precision)
+        mask = np.empty(image.shape[:2], np.uint8)
+        assemble(self.blocks(image), mask)
+        return mask
 
     def probabilities(self, image: Pixels) -> NDArray[np.float32]:
         """Return the probability of every class at every pixel, float32 [C, H, W], of an image as in `mask`."""
-        return image_probabilities(self.network, self._checked(image), device=self.device, precision=self.precision)
+        probabilities = np.empty((len(self.class_names), *image.shape[:2]), np.float32)
+        assemble(self.blocks(image), probabilities=probabilities)
+        return probabilities
 
     def blocks(self, image: Pixels) -> Iterator[Block]:
         """Yield the logits of an image as in `mask`, a part at a time: bounded in memory whatever the image's size."""
-        return logit_blocks(self.network, self._checked(image), device=self.device, precision=self.precision)
-
-    def _checked(self, image: Pixels) -> Pixels:
         form = self.form
         if image.ndim != 3 or image.shape[2] != form.bands or image.dtype != form.dtype or 0 in image.shape:
             raise DataError(
                 f"an image of shape {image.shape} and type {image.dtype} does not fit the model: "
                 f"it takes [height, width, {form.bands}] of {form.dtype}"
             )
-        return image
+        return logit_blocks(self.network, image, precision=self.precision)
 
 
 def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "float32") -> Model:
     """Load the best weights of a bundle onto a device (cpu, cuda, mps; None: the best one present).
 
-    A folder with the files of SageMaker's original algorithm is taken as well, and so is a folder with the only model
-    in one below it. `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto.
+    `bundle` may also be a folder with the files of SageMaker's original algorithm, or one with the only model in a
+    folder below it. `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto.
 
-    Raises BundleError when the model is damaged or none can be told from others, and UserError when the device is not
-    there.
+    Raises BundleError when the model is damaged or there are several, UserError when the device is not there.
     """
     path = find_model(Path(bundle))
     description, network = read_mxnet_model(path) if is_mxnet_model(path) else load_network(path)
-    place = choose_device(device)
+    chosen = choose_device(device)
     limit_threads()
-    return Model(description, network, place, choose_precision(precision_dtype, place))
+    return Model(description, network, chosen, choose_precision(precision_dtype, chosen))

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.bundle import BundleWriter, Description, State, describe_classes, host_copy, versions
+from segwright import bundle as bundles
+from segwright.bundle import BundleWriter, Description, State, host_copy
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap, numbered_names
@@ -20,7 +21,6 @@ from segwright.mxnet.artefact import ModelFiles, find_files, model_in
 from segwright.mxnet.params_file import FILE_MAGIC, NamedArray, read_params
 from segwright.mxnet.state_dict import infer_spec, to_state_dict, torch_names
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
-from segwright.palettes import default_palette
 from segwright.storage import MAX_UNPACKED, unpack_archive
 
 logger = logging.getLogger(__name__)
@@ -70,17 +70,8 @@ def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Desc
 
 def describe(files: ModelFiles, spec: NetworkSpec) -> Description:
     """The bundle's description of the model; settings that contradict `spec` are warned of, and replaced."""
-    label_map = LabelMap(scale=1).to_json()
-    return Description(
-        network=spec,
-        classes=describe_classes(numbered_names(spec.num_classes), default_palette(spec.num_classes)),
-        label_maps={"train": label_map, "validation": label_map},
-        hyperparameters=_read_hyperparameters(files, spec).model_dump(mode="json"),
-        data={},
-        metrics={"best": None, "last": None},
-        versions=versions(),
-        started_from=files.source,
-    )
+    settings, names, label_map = _read_hyperparameters(files, spec), numbered_names(spec.num_classes), LabelMap(scale=1)
+    return bundles.describe(spec, settings, names, (label_map, label_map), started_from=files.source)
 
 
 @contextmanager

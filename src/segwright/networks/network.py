@@ -57,6 +57,11 @@ class SegmentationNetwork(nn.Module):
             per_band = torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1) * self.spec.scale
             self.register_buffer(name, per_band, persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._mean.device
+
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, bands, H, W] to the main head's logits, float32 [B, C, H, W]; exported."""
         height, width = images.shape[-2:]

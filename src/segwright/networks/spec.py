@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from segwright.formats.pixels import PixelFormat
+
 Algorithm = Literal["fcn", "psp", "deeplab"]
 
 
@@ -31,6 +33,11 @@ class NetworkSpec:
     std: tuple[float, ...] | None = None
     numbers: Literal["uint", "int", "float"] = "uint"
     decoder_output_stride: int | None = None
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """What the pixels of images have to be."""
+        return PixelFormat(self.bands, self.bit_depth, self.upright, self.numbers)
 
     @property
     def takes_floats(self) -> bool:

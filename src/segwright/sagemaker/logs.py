@@ -25,8 +25,8 @@ from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFIN
 from segwright.sagemaker.words import in_words_of_a_job
 from segwright.standard_streams import LOG
 from segwright.training.checkpoint_state import TrainProgress
-from segwright.training.reporter import EpochResult, Reporter, TellImages, TellStep
-from segwright.training.train_step import EpochSums, StepFigures
+from segwright.training.reporter import Advance, EpochResult, Reporter
+from segwright.training.train_step import EpochSums
 from segwright.wording import plain
 
 _METRIC: Final = {"metric": True}
@@ -69,36 +69,36 @@ class SageMakerReporter(Reporter):
         self._setup: float | None = None
         self._epoch_began = began
 
-    def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: TrainProgress) -> None:
+    def on_train_start(self, settings: Hyperparameters, updates_per_epoch: int, progress: TrainProgress) -> None:
         """Devices and schedule, and counters that stand where an earlier run has left them."""
         self._every, self._batch = settings.logging_frequency, settings.validation_mini_batch_size
         _say(f"Number of GPUs being used: {self._gpus}")
         _say(f"LRScheduler setup: iters per epoch: {updates_per_epoch}, num_epochs {settings.epochs}")
-        self._counters = _Counters.after(reached)
+        self._counters = _Counters.after(progress)
         now = time.time()
         self._metrics(self._counters.as_metrics(), self._began, now, {"Meta": "init_train_data_iter"})
         self._setup = now - self._began
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int) -> Iterator[TellStep]:
+    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[Advance]:
         """A line every so many batches; its speed is that since the line before."""
         self._epoch_began = time.time()
         pace = _Pace()
 
-        def tell(step: StepFigures, sums: EpochSums) -> None:
-            pace.images += step.images
+        def after_step(images: int) -> None:
+            pace.images += images
             if sums.batches % self._every == 0:
-                self._progress(epoch, sums.batches, f"{pace.lap()} samples/sec learning_rate: {step.learning_rate:.6f}")
+                self._progress(epoch, sums.batches, f"{pace.lap()} samples/sec learning_rate: {sums.learning_rate:.6f}")
 
-        yield tell
+        yield after_step
 
-    def trained(self, epoch: int, sums: EpochSums) -> None:
+    def on_epoch_trained(self, epoch: int, sums: EpochSums) -> None:
         """Loss and speed of the epoch."""
         self._quality(epoch, f"train loss: {sums.mean_loss}")
         self._throughput(epoch, f"train throughput: {sums.images_per_second}")
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[TellImages]:
+    def validating(self, epoch: int, images: int) -> Iterator[Advance]:
         """As in training; an iteration is a batch of validation images, though images are scored one by one."""
         pace = _Pace()
         scored = told = 0
@@ -113,7 +113,7 @@ class SageMakerReporter(Reporter):
 
         yield tell
 
-    def validated(self, result: EpochResult) -> None:
+    def on_validated(self, result: EpochResult) -> None:
         """Scores and speed of the validation."""
         scores, epoch = result.scores, result.epoch
         self._counters.add(result.sums.images, result.sums.batches)
@@ -125,7 +125,7 @@ class SageMakerReporter(Reporter):
             if entry.iou is not None:
                 self._quality(epoch, f"validation IoU_class_{entry.index}: {entry.iou}")
 
-    def kept(self, result: EpochResult, model: Path) -> None:
+    def on_saved(self, result: EpochResult, model: Path) -> None:
         """What was written, and how far the training is."""
         if result.improved:
             _say(f"Serializing model to {model / BEST}")
@@ -134,16 +134,16 @@ class SageMakerReporter(Reporter):
         where = {"epoch": result.epoch, "Meta": "training_data_iter"}
         self._metrics(self._counters.as_metrics(), self._epoch_began, time.time(), where)
 
-    def ends(self, reached: TrainProgress, model: Path) -> None:
+    def on_train_end(self, progress: TrainProgress, model: Path) -> None:
         """The last lines."""
         _say(f"Serializing model to {model / LAST}")
         _say("Test data is not provided.")
         now = time.time()
         times = {"setuptime": (self._setup or 0.0) * 1000, "totaltime": (now - self._began) * 1000}
-        self._metrics({"epochs": reached.epoch, **times}, self._began, now)
-        if reached.best:
+        self._metrics({"epochs": progress.epoch, **times}, self._began, now)
+        if progress.best:
             PACKAGE_LOGGER.info(
-                f"best validation mean IoU {reached.best['mean_iou']:.4f} in epoch {reached.best['epoch'] - 1}"
+                f"best validation mean IoU {progress.best['mean_iou']:.4f} in epoch {progress.best['epoch'] - 1}"
             )
 
     def _progress(self, epoch: int, iterations: int, speed: str) -> None:
@@ -176,11 +176,11 @@ class _Counters:
         self.epochs: list[tuple[int, int]] = []
 
     @classmethod
-    def after(cls, reached: TrainProgress) -> "_Counters":
-        """As they stand after the epochs that are `reached`."""
+    def after(cls, progress: TrainProgress) -> "_Counters":
+        """As they stand after the epochs of `progress`."""
         counters = cls()
         updates = 0
-        for record in reached.records:
+        for record in progress.records:
             counters.add(record.get("images", 0), record["updates"] - updates)
             updates = record["updates"]
         return counters

@@ -1,12 +1,10 @@
-"""All that a training is at a moment, as a checkpoint, and a training as a checkpoint says it was.
+"""How far a training has come, converted to a checkpoint and back: a resumed training ends with the same bits.
 
-What is restored goes on with the same bits: weights, running statistics, optimizer, loss scale, number of updates,
-place in the epoch, scores, early stopping, and the generators that dropout draws from. What is random about samples
-needs no place here: it is drawn from (seed, epoch, pair). Knows what counts; refuses to know files.
+What is random about samples is not in a checkpoint: it is drawn from (seed, epoch, pair).
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -15,86 +13,89 @@ from torch import Tensor
 
 from segwright.bundle import Description, State, host_copy
 from segwright.data.channels import Split
-from segwright.training.checkpoints import Checkpoint
-from segwright.training.early_stopping import EarlyStopping
-from segwright.training.streams import StreamIdentity
+from segwright.hyperparameters import Hyperparameters
+from segwright.training.checkpoints import CHECKPOINT_VERSION, Checkpoint
+from segwright.training.resumed_streams import StreamIdentity
 from segwright.training.train_step import EpochSums, TrainState
 
 logger = logging.getLogger(__name__)
 
-_NETWORK: Final = "network."
-_BEST: Final = "best."
-_OPTIMIZER: Final = "optimizer."
-_GENERATOR: Final = "generator."
-_STREAM: Final = "stream."
-
-CHECKPOINT_VERSION: Final = 2
-"""Of what a checkpoint holds."""
-
+_RNG_MODULES: Final[Mapping[str, Any]] = {"cpu": torch, "cuda": torch.cuda, "mps": torch.mps}
 _WITHOUT_EFFECT: Final = frozenset(["workers", "logging_frequency", "use_pretrained_model", "backbone_weights"])
-"""Settings that change nothing in what is still to come."""
+
+
+@dataclass
+class EarlyStopping:
+    """Counts epochs without gain in mean IoU (SageMaker's contract, section 4.3)."""
+
+    best: float = 0.0
+    without_gain: int = 0
+
+    def update(self, settings: Hyperparameters, epoch: int, mean_iou: float) -> bool:
+        """Count `epoch`, from 0, and return whether to stop after it.
+
+        That is when, for `early_stopping_patience` epochs in a row, the score has not beaten the best by more than
+        `early_stopping_tolerance` of it, and at least `early_stopping_min_epochs` epochs are done.
+        """
+        if mean_iou > self.best * (1 + settings.early_stopping_tolerance):
+            self.best, self.without_gain = mean_iou, 0
+        else:
+            self.without_gain += 1
+        patient = epoch + 1 < settings.early_stopping_min_epochs or self.without_gain < settings.early_stopping_patience
+        return settings.early_stopping and not patient
 
 
 @dataclass
 class TrainProgress:
     """How far a training has come."""
 
-    stopping: EarlyStopping
-    epoch: int = 0
-    """Epochs that are trained and validated."""
-    sums: EpochSums = field(default_factory=EpochSums)
-    """Of the epoch that is under way."""
-    trained_told: bool = False
-    """Whether what training has brought in this epoch was told; its validation may be still to come."""
-    finished: bool = False
-    """Whether nothing is left to train: all epochs are done, or early stopping has ended them."""
-    records: list[dict[str, Any]] = field(default_factory=list)
-    """One for each epoch, as in `metrics.jsonl`."""
-    best: dict[str, Any] | None = None
-    """The scores of the best epoch."""
+    epoch: int = 0  # trained and validated so far
+    sums: EpochSums = field(default_factory=EpochSums)  # of the current epoch
+    training_reported: bool = False  # whether the current epoch is trained; its validation may be still to come
+    finished: bool = False  # whether all epochs are done, or early stopping has ended them
+    stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    records: list[dict[str, Any]] = field(default_factory=list)  # one for each epoch, as in metrics.jsonl
+    best: dict[str, Any] | None = None  # the scores of the best epoch
     last: dict[str, Any] | None = None
-    """The scores of the last epoch."""
-    best_weights: State | None = None
-    """On the CPU."""
-    started_from: str | None = None
-    """The bundle that the first weights came from."""
-    stream_pairs: int | None = None
-    """How many pairs a pass over the training stream held; None before the first has ended, and for lists."""
-    streams: dict[Split, StreamIdentity] = field(default_factory=dict)
-    """What is known of the streams; empty for lists."""
-    job: str | None = None
-    """The training job that this is, where a platform names it."""
+    best_weights: State | None = None  # on the CPU
+    stream_pairs: int | None = None  # in a pass over the training stream; None before the first has ended
+    streams: dict[Split, StreamIdentity] = field(default_factory=dict)  # empty for lists
+    job: str | None = None  # the training job, where a platform names it
+
+    def complete(self, description: Description) -> Description:
+        """The description of the training with its scores, and what is known of its streams."""
+        last = None if self.sums.batches else self.last  # Within an epoch the weights have moved on.
+        known = {str(split): identity.to_json() for split, identity in self.streams.items()}
+        data = {split: {**found, **known.get(split, {})} for split, found in description.data.items()}
+        return description.model_copy(update={"metrics": {"best": self.best, "last": last}, "data": data})
 
 
-def to_checkpoint(trainer: TrainState, progress: TrainProgress, description: Description) -> Checkpoint | None:
-    """Put a training, which `description` describes, into a checkpoint; all processes call it together, and the first
-    one gets it.
-    """
-    generators = trainer.processes.gather(_generators(trainer.device))
-    if not trainer.processes.first:
+def to_checkpoint(state: TrainState, progress: TrainProgress, description: Description) -> Checkpoint | None:
+    """Put a training into a checkpoint; all processes call it together, and rank 0 gets it."""
+    kinds = {"cpu", state.device.type}
+    generators = state.processes.gather({kind: _RNG_MODULES[kind].get_rng_state() for kind in kinds})
+    if not state.processes.is_main:
         return None
-    tensors = {
-        **_prefixed(_NETWORK, host_copy(trainer.network)),
-        **_prefixed(_BEST, progress.best_weights or {}),
-        **{name: tensor.detach().cpu().contiguous() for name, tensor in _optimizer_tensors(trainer)},
-        **{
-            f"{_GENERATOR}{rank}.{name}": state
-            for rank, states in enumerate(generators)
-            for name, state in states.items()
-        },
-        **{_STREAM + split: identity.to_tensor() for split, identity in progress.streams.items()},
-    }
+    tensors = {f"network.{name}": tensor for name, tensor in host_copy(state.network).items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in (progress.best_weights or {}).items()}
+    tensors |= {f"stream.{split}": identity.to_tensor() for split, identity in progress.streams.items()}
+    for index, parameter in enumerate(_parameters(state)):
+        for key, value in state.optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                tensors[f"optimizer.{index}.{key}"] = value.detach().cpu().contiguous()
+    for rank, states in enumerate(generators):
+        tensors |= {f"generator.{rank}.{kind}": value for kind, value in states.items()}
     facts = {
         "format_version": CHECKPOINT_VERSION,
-        "description": description.model_dump(mode="json"),
-        "circumstances": _circumstances(trainer),
-        "updates": trainer.updates,
-        "scaler": trainer.scaler.state_dict(),
+        "description": progress.complete(description).model_dump(mode="json"),
+        "circumstances": _circumstances(state),
+        "updates": state.updates,
+        "scaler": state.scaler.state_dict(),
         "epoch": progress.epoch,
         "sums": asdict(progress.sums),
-        "trained_told": progress.trained_told,
+        "trained_told": progress.training_reported,
         "finished": progress.finished,
-        "stopping": progress.stopping.state(),
+        "stopping": asdict(progress.stopping),
         "records": progress.records,
         "stream_pairs": progress.stream_pairs,
         "streams": {split: identity.facts() for split, identity in progress.streams.items()},
@@ -105,126 +106,74 @@ def to_checkpoint(trainer: TrainState, progress: TrainProgress, description: Des
 
 def weights_in(checkpoint: Checkpoint) -> tuple[State, State | None]:
     """The last and the best weights; None before the first epoch has ended."""
-    return _without(_NETWORK, checkpoint.tensors), _without(_BEST, checkpoint.tensors) or None
+    return _tensors(checkpoint, "network."), _tensors(checkpoint, "best.") or None
 
 
-def load_checkpoint(
-    trainer: TrainState, progress: TrainProgress, checkpoint: Checkpoint, description: Description
-) -> None:
-    """Make a training what it was when `checkpoint`, which holds this description, was captured.
-
-    Circumstances that have changed are told.
-    """
-    facts, tensors = checkpoint.facts, checkpoint.tensors
-    then = description.hyperparameters
-    _tell_differences({**then, **facts["circumstances"]}, trainer)
+def load_checkpoint(state: TrainState, progress: TrainProgress, checkpoint: Checkpoint) -> None:
+    """Restore a training from a checkpoint; circumstances that have changed since are logged."""
+    facts, then = checkpoint.facts, checkpoint.description
+    _warn_of_changes({**then.hyperparameters, **facts["circumstances"]}, state)
     last, best = weights_in(checkpoint)
-    trainer.network.load_state_dict(last)
-    _fill_optimizer(trainer, _without(_OPTIMIZER, tensors))
+    state.network.load_state_dict(last)
+    _load_optimizer(state, _tensors(checkpoint, "optimizer."))
     if facts["scaler"]:  # empty where the checkpoint's precision needed none
-        trainer.scaler.load_state_dict(facts["scaler"])
-    trainer.updates = facts["updates"]
+        state.scaler.load_state_dict(facts["scaler"])
+    state.updates = facts["updates"]
     progress.epoch, progress.sums = facts["epoch"], EpochSums(**facts["sums"])
-    progress.trained_told = facts["trained_told"]
-    stopped_early = facts["finished"] and facts["epoch"] < then["epochs"]
-    progress.finished = facts["epoch"] >= trainer.settings.epochs or (stopped_early and trainer.settings.early_stopping)
-    progress.records = list(facts["records"])
-    progress.best, progress.last = description.metrics["best"], description.metrics["last"]
+    progress.training_reported = facts["trained_told"]
+    stopped_early = facts["finished"] and facts["epoch"] < then.hyperparameters["epochs"]
+    progress.finished = facts["epoch"] >= state.settings.epochs or (stopped_early and state.settings.early_stopping)
+    progress.stopping, progress.records = EarlyStopping(**facts["stopping"]), list(facts["records"])
+    progress.best, progress.last = then.metrics["best"], then.metrics["last"]
     progress.best_weights = best and {name: value.clone() for name, value in best.items()}
-    progress.started_from = description.started_from
     progress.stream_pairs = facts["stream_pairs"]
-    progress.streams = _streams(progress.streams, checkpoint)
-    progress.stopping.load_state(facts["stopping"])
-    _set_generators(trainer.device, _without(f"{_GENERATOR}{trainer.processes.rank}.", tensors))
+    known = facts.get("streams", {})  # absent where an older Segwright wrote the checkpoint
+    for split in progress.streams:
+        progress.streams[split] = StreamIdentity()
+        if split in known:
+            progress.streams[split] = StreamIdentity.load(known[split], checkpoint.tensors[f"stream.{split}"])
+    for kind, value in _tensors(checkpoint, f"generator.{state.processes.rank}.").items():
+        if kind in ("cpu", state.device.type):
+            _RNG_MODULES[kind].set_rng_state(value)
 
 
-def is_of_job(checkpoint: Checkpoint, job: str | None) -> bool | None:
-    """Whether a checkpoint is of the job that a platform names; None where nothing says so."""
-    then = checkpoint.facts.get("job")
-    return then == job if then and job else None
+def _tensors(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    named = checkpoint.tensors.items()
+    return {name.removeprefix(prefix): tensor for name, tensor in named if name.startswith(prefix)}
 
 
-def _streams(now: Iterable[Split], checkpoint: Checkpoint) -> dict[Split, StreamIdentity]:
-    """What a checkpoint knows of streams; nothing, where an older Segwright wrote it."""
-    known = checkpoint.facts.get("streams", {})
-    return {
-        split: StreamIdentity.restored(known[split], checkpoint.tensors[_STREAM + split])
-        if split in known
-        else StreamIdentity()
-        for split in now
-    }
-
-
-def _tell_differences(then: Mapping[str, Any], trainer: TrainState) -> None:
-    now = {**trainer.settings.model_dump(mode="json"), **_circumstances(trainer)}
-    changed = [
-        f"{name} {then.get(name)} -> {value}"
-        for name, value in now.items()
-        if then.get(name) != value and name not in _WITHOUT_EFFECT
-    ]
-    if changed:
+def _warn_of_changes(then: Mapping[str, Any], state: TrainState) -> None:
+    now = {**state.settings.model_dump(mode="json"), **_circumstances(state)}
+    names = [name for name, value in now.items() if then.get(name) != value and name not in _WITHOUT_EFFECT]
+    if names:
+        changed = ", ".join(f"{name} {then.get(name)} -> {now[name]}" for name in names)
         logger.warning(
-            f"resumed under other circumstances ({', '.join(changed)}): the result will differ from that of an "
-            "undisturbed training"
+            f"resumed under other circumstances ({changed}): the result will not be that of an undisturbed run"
         )
 
 
-def _circumstances(trainer: TrainState) -> dict[str, Any]:
+def _circumstances(state: TrainState) -> dict[str, Any]:
     """What the bits of a result depend on, beside settings and data."""
     return {
-        "device": trainer.device.type,
+        "device": state.device.type,
         "threads": torch.get_num_threads(),
-        "precision": str(trainer.precision).removeprefix("torch."),
+        "precision": str(state.precision).removeprefix("torch."),
         "compilation": "none",
         "processor": torch.backends.cpu.get_cpu_capability(),
-        "processes": trainer.processes.world_size,
+        "processes": state.processes.world_size,
         "torch": torch.__version__,
     }
 
 
-def _optimizer_tensors(trainer: TrainState) -> Iterator[tuple[str, Tensor]]:
-    for index, parameter in enumerate(_parameters(trainer)):
-        for key, value in trainer.optimizer.state.get(parameter, {}).items():
-            if value is not None:
-                yield f"{_OPTIMIZER}{index}.{key}", value
-
-
-def _fill_optimizer(trainer: TrainState, tensors: Mapping[str, Tensor]) -> None:
-    """Give the optimizer its state back, laid out in memory as it was, so that updates take the same instructions."""
-    parameters = _parameters(trainer)
+def _load_optimizer(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
+    """Restore the optimizer's tensors, laid out in memory as they were, so that updates take the same instructions."""
+    parameters = _parameters(state)
     for name, tensor in tensors.items():
         index, key = name.split(".")
         parameter = parameters[int(index)]
         like = tensor if key == "step" else parameter  # torch counts steps on the CPU
-        trainer.optimizer.state[parameter][key] = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
+        state.optimizer.state[parameter][key] = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
 
 
-def _parameters(trainer: TrainState) -> list[Tensor]:
-    return [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
-
-
-def _generators(device: torch.device) -> dict[str, Tensor]:
-    """The states of the generators that this process draws from."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    if device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def _set_generators(device: torch.device, states: Mapping[str, Tensor]) -> None:
-    if "cpu" in states:
-        torch.set_rng_state(states["cpu"])
-    if "cuda" in states and device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
-    if "mps" in states and device.type == "mps":
-        torch.mps.set_rng_state(states["mps"])
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def _without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _parameters(state: TrainState) -> list[Tensor]:
+    return [parameter for group in state.optimizer.param_groups for parameter in group["params"]]

@@ -1,8 +1,7 @@
-"""Checkpoints on disk: whole or not there, checked when they are read, never unpickled, and never many.
+"""Checkpoints on disk, which one a training goes on from, and whether checkpoint, bundle and settings belong together.
 
 A checkpoint is one safetensors file, `checkpoint-NUMBER-DIGEST.safetensors`: tensors, and facts as JSON in its header.
-It is written aside and renamed, and its name holds the SHA-256 of its bytes, so that a damaged file is noticed and the
-one before it used. Knows files. Refuses to know what is kept in them.
+It is whole or absent; the SHA-256 in its name shows damage, and then the one before it is used.
 """
 
 import hashlib
@@ -10,7 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,99 +17,200 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from segwright.bundle import DESCRIPTION, BundleWriter, Description, read_description
+from segwright.data.channels import SPLITS
 from segwright.errors import OutputExistsError, UserError
+from segwright.hyperparameters import Hyperparameters
 from segwright.storage import check_writable_folder, write_bytes
+from segwright.training.initialization import inherit_settings
 
 logger = logging.getLogger(__name__)
 
-KEPT: Final = 2
-"""Checkpoints that stay on the disk: the newest, and one to fall back on."""
-
-START_ANEW: Final = (
-    "start anew, without --resume and with --overwrite; or start another training from the model of this one, with "
-    "--from."
+CHECKPOINT_VERSION: Final = 2
+KEPT: Final = 2  # checkpoints that stay on the disk: the newest, and one to fall back on
+START_OVER: Final = (
+    "start over with overwrite and without resume (a job: with another S3Uri in CheckpointConfig), or start another "
+    "training from its model with start_from (a job: with the channel model)"
 )
-"""What can be done where a checkpoint is of another training."""
 
 _NAME: Final = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{64})\.safetensors")
 _FACTS: Final = "segwright"
+_STREAM: Final = "a stream"
+_NETWORK: Final = ("algorithm", "backbone", "output_stride", "decoder_output_stride", "num_classes")
+_PIXELS: Final = ("bands", "apply_exif_orientation")
+_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
+"""Settings that cannot change half-way: optimizer state or the position in the epoch would mean something else."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is kept of a training: facts that JSON can hold, and tensors on the CPU by name."""
+    """A training at one moment: JSON values, and tensors on the CPU by name."""
 
     facts: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
+    @property
+    def description(self) -> Description:
+        """The training. Raises UserError for one of another version of Segwright."""
+        if self.facts.get("format_version") != CHECKPOINT_VERSION:
+            raise UserError(
+                f"Cannot resume: another version of Segwright wrote the checkpoint. Go on with that version, or "
+                f"{START_OVER}."
+            )
+        return Description.model_validate(self.facts["description"])
+
+    def is_of_job(self, job: str | None) -> bool | None:
+        """Whether it is of the job that a platform names; None where nothing says so."""
+        then = self.facts.get("job")
+        return then == job if then and job else None
+
+    def wrote(self, bundle: Description) -> bool:
+        """Whether the training of this checkpoint wrote a bundle."""
+        then = self.description
+        if not all(bundle.data.get(split) for split in SPLITS):  # imported, or written before the data were read
+            return False
+        same_data = all(_same_data(then.data[split], bundle.data[split]) for split in SPLITS)
+        return same_data and _identity(then) == _identity(bundle)
+
+    def check_resumable(self, settings: Hyperparameters, now: Description | None = None) -> None:
+        """Raise UserError when it is not of the training with these settings and this description.
+
+        Without `now` only the network is compared. Of streams it is only known here that they are some;
+        `training.resumed_streams` compares them.
+        """
+        had = _identity(self.description)
+        settings = inherit_settings(settings, self.description.network)
+        asked = {name: getattr(settings, name) for name in (_PIXELS if now else (*_NETWORK, *_PIXELS))}
+        given = {name: value for name, value in asked.items() if value is not None}
+        for name, value in {**(_identity(now) if now else {}), **given}.items():
+            if had[name] != value:
+                what = f"{name} changed from {had[name]} to {value}"
+                if name.endswith(" data"):
+                    streams = ": one is a stream, the other is not" if _STREAM in (had[name], value) else ""
+                    what = f"the {name} changed{streams}"
+                raise UserError(f"Cannot resume: {what}. Restore it, or {START_OVER}.", name=name, value=value)
+        begun = self.facts["epoch"] + bool(self.facts["sums"]["batches"])
+        if now and settings.epochs < begun:
+            sentence = (
+                f"Cannot resume: epochs is {settings.epochs}, but epoch {begun} has begun; it takes at least {begun}."
+            )
+            raise UserError(sentence, name="epochs", value=settings.epochs)
+
+
+def _identity(description: Description) -> dict[str, Any]:
+    """What must stay as it is when a training is resumed."""
+    data = {f"{split} data": description.data[split] for split in SPLITS}
+    return {
+        **asdict(description.network),
+        "apply_exif_orientation": description.network.upright,
+        "class_names": description.class_names,
+        **{name: found["fingerprint"] if found.get("complete", True) else _STREAM for name, found in data.items()},
+        "label_maps": description.label_maps,
+        **{name: description.hyperparameters.get(name) for name in _FIXED},
+    }
+
+
+def _same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two channel reports are of the same data; streams that cannot be shown to be the same are not."""
+    fingerprints = {one["fingerprint"], other["fingerprint"]}
+    if one.get("complete", True):
+        return len(fingerprints) == 1
+    first = one.get("first_pairs")
+    return bool(first) and first == other.get("first_pairs") and len(fingerprints - {""}) < 2
+
 
 class CheckpointFolder:
-    """The checkpoints of one training, the newest of which it goes on from."""
+    """The checkpoints of one training."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._to_replace: list[Path] = []
 
     def newest(self) -> Checkpoint | None:
-        """Read the newest checkpoint that is whole, or None; damaged ones are passed over with a warning.
+        """Read the newest checkpoint that is whole, or None; damaged ones are skipped with a warning.
 
         Raises UserError when a file cannot be read for a reason that has nothing to do with what is in it.
         """
         for file in reversed(self._files()):
             try:
-                return _read(file)
+                data = file.read_bytes()
+                if hashlib.sha256(data).hexdigest() not in file.name:
+                    raise ValueError("its bytes do not have the digest in its name")
+                header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+                return Checkpoint(json.loads(header["__metadata__"][_FACTS]), load(data))
             except (ValueError, SafetensorError) as error:
-                logger.warning(f"{file} is damaged ({error}) and passed over")
+                logger.warning(f"{file} is damaged ({error}) and skipped")
                 self._to_replace.append(file)
             except OSError as error:
-                raise UserError(f"the checkpoint {file} cannot be read: {error.strerror}") from error
+                raise UserError(f"The checkpoint {file} cannot be read: {error.strerror}", file=str(file)) from error
         return None
 
     def begin(self, overwrite: bool) -> None:
-        """Prepare for a training that starts anew; checkpoints of an earlier one go when the first is saved.
+        """Prepare for a new training; checkpoints of an earlier one are removed when the first is saved.
 
         Raises OutputExistsError when there are some and `overwrite` is False, UserError when none can be written.
         """
         self._to_replace = self._files()
         if self._to_replace and not overwrite:
             raise OutputExistsError(
-                f"{self.path} holds checkpoints of an earlier training. Add --resume to go on with it, --overwrite to "
-                "start anew and replace them, or name another folder with --checkpoints."
+                f"{self.path} holds checkpoints of an earlier training. Go on with it (resume), start over and replace "
+                "them (overwrite), or name another folder (checkpoints)."
             )
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is no folder; name one for checkpoints with --checkpoints.")
         try:
             check_writable_folder(self.path)
         except UserError as error:
-            raise UserError(f"No checkpoints: {error} --checkpoints names another folder for them.") from error
+            raise UserError(f"Checkpoints cannot be written: {error} Name another folder with checkpoints.") from error
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, then remove those that it makes superfluous. Raises UserError when that fails."""
+        """Write a checkpoint, then remove those that it replaces. Raises UserError when that fails."""
         data = save(dict(checkpoint.tensors), {_FACTS: json.dumps(checkpoint.facts)})
         try:
             files = self._files()
             number = int(files[-1].name.split("-")[1]) + 1 if files else 1
-            name = f"checkpoint-{number:08}-{hashlib.sha256(data).hexdigest()}.safetensors"
-            write_bytes(self.path / name, data)
+            write_bytes(self.path / f"checkpoint-{number:08}-{hashlib.sha256(data).hexdigest()}.safetensors", data)
             sound = [file for file in self._files() if file not in self._to_replace]
             left_by_kills = self.path.glob(".*.partial.safetensors")
             for file in [*self._to_replace, *sound[:-KEPT], *left_by_kills]:
                 file.unlink(missing_ok=True)
             self._to_replace = []
         except OSError as error:
-            raise UserError(f"the checkpoint cannot be written to {self.path}: {error.strerror}") from error
+            raise UserError(f"The checkpoint cannot be written to {self.path}: {error.strerror}") from error
 
     def _files(self) -> list[Path]:
         """All checkpoints, the oldest first."""
-        if not self.path.is_dir():
-            return []
-        return sorted(file for file in self.path.iterdir() if _NAME.fullmatch(file.name))
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        return sorted(file for file in found if _NAME.fullmatch(file.name))
 
 
-def _read(file: Path) -> Checkpoint:
-    """Read a checkpoint. Raises ValueError where its bytes are not those that were written."""
-    data = file.read_bytes()
-    if hashlib.sha256(data).hexdigest() not in file.name:
-        raise ValueError("its bytes do not have the digest in its name")
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return Checkpoint(json.loads(header["__metadata__"][_FACTS]), load(data))
+@dataclass(frozen=True)
+class CheckpointPolicy:
+    """Where and how often checkpoints are written, and what happens to the output of an earlier training."""
+
+    folder: CheckpointFolder | None  # None: no checkpoints are written
+    every: float  # seconds between checkpoints within an epoch
+    resume: bool
+    overwrite: bool
+    in_place: bool  # whether the output belongs to this training, whatever lies there
+
+    def open(self, output: Path) -> tuple[Checkpoint | None, BundleWriter]:
+        """The checkpoint to go on from, if any, and the writer of the bundle.
+
+        Raises UserError, before anything is trained, for what stands in their way.
+        """
+        folder, checkpoint, resuming = self.folder, None, self.in_place
+        if folder is not None:
+            if folder.path.resolve().is_relative_to(output.resolve()):
+                raise UserError(
+                    f"The checkpoints ({folder.path}) would lie within the output ({output}), which is replaced as a "
+                    "whole: name another folder with checkpoints."
+                )
+            checkpoint = folder.newest() if self.resume else None
+            if checkpoint is None:
+                folder.begin(self.overwrite or self.resume)
+            elif (output / DESCRIPTION).is_file():
+                resuming |= checkpoint.wrote(read_description(output))
+        writer = BundleWriter(output, self.overwrite, resuming=resuming)
+        if folder is not None and self.resume:
+            what = "resuming" if checkpoint else "no usable checkpoint: the training starts anew"
+            logger.info(f"{folder.path}: {what}")
+        return checkpoint, writer

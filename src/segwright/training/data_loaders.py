@@ -1,67 +1,132 @@
-"""What a training is supplied with: batches to learn from, and pairs to validate on, from lists or from streams.
-
-Knows checked data, feeds and the settings that loaders need. Refuses to know epochs and updates.
+"""The data of a training as each process gets them: batches to train on and pairs to validate on, from lists or from
+streams, which one process of each machine reads for all.
 """
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
 
-from segwright.checks.prepare import CheckedData
+from segwright.checks.prepare import CheckedData, Streams
 from segwright.checks.stream import StreamCheck
-from segwright.data.channels import Split
+from segwright.data.channels import SPLITS, Channels, Split
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
+from segwright.data.pipe_batches import BatchStream, StreamFollower, StreamReader
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.training.distributed import Distributed
-from segwright.training.stream_setup import Feeds
-from segwright.training.train_step import TrainState
+from segwright.training.resumed_streams import StreamIdentity
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data of a training as one process gets them; `feeds` is empty where channels are no streams."""
+    """Both channels in one process."""
 
-    data: CheckedData
-    feeds: Feeds
+    prepared: CheckedData
+    streams: Mapping[Split, BatchStream]  # empty where channels are lists
+    settings: Hyperparameters
+    processes: Distributed
     strict: bool = False
 
-    def loader(self, trainer: TrainState, counted: int | None) -> TrainingLoader:
-        """The batches that this process learns from; `counted` says how many pairs a stream held before, if known."""
-        settings, processes, data = trainer.settings, trainer.processes, self.data
+    def train_loader(self, counted: int | None, *, pin_memory: bool) -> TrainingLoader:
+        """The training batches of this process; `counted` is how many pairs a pass over the stream held, if known."""
+        settings, data = self.settings, self.prepared
+        crops = CropSettings(
+            settings.base_size,
+            settings.training_crop_size,
+            augment=settings.augmentation_type == "default",
+            padding=IGNORE if settings.padding == "ignore" else 0,
+        )
         loading = LoaderSettings(
             batch_size=settings.mini_batch_size,
             seed=settings.seed,
             workers=settings.workers,
             rollover=settings.last_batch == "rollover",
-            rank=processes.rank,
-            world_size=processes.world_size,
-            local_world_size=processes.local_world_size,
-            pin_memory=trainer.device.type == "cuda",
+            rank=self.processes.rank,
+            world_size=self.processes.world_size,
+            local_world_size=self.processes.local_world_size,
+            pin_memory=pin_memory,
         )
-        feed = self.feeds.get("train")
-        if feed is None:
-            return training_loader(data.train.pairs, data.train.label_map, _crops(settings), loading, data.form)
-        expected = counted or settings.num_training_samples or 0
-        return stream_loader(feed, expected, data.train.label_map, _crops(settings), loading, self._passing("train"))
+        if stream := self.streams.get("train"):
+            expected = counted or settings.num_training_samples or 0
+            return stream_loader(stream, expected, data.train.label_map, crops, loading, self._stream_check("train"))
+        return training_loader(data.train.pairs, data.train.label_map, crops, loading, data.form)
 
-    def validation_share(self, processes: Distributed, epoch: int) -> tuple[Iterable[Pair], int, StreamCheck | None]:
-        """The validation pairs of this process, how many they are (0: unknown), and what they have to be, if unseen."""
-        feed = self.feeds.get("validation")
-        if feed is None:
-            share = self.data.validation.pairs[processes.rank :: processes.world_size]
-            return share, len(share), None
-        coming = (visit.pair for visits in feed.batches(epoch) for visit in visits if visit.counted)
-        return coming, (feed.pairs_seen or 0) // processes.world_size, self._passing("validation")
+    def validation_pairs(self, epoch: int) -> tuple[Iterable[Pair], int, StreamCheck | None]:
+        """The validation pairs of this process, how many there are (0: unknown), and what checks those of a stream."""
+        processes = self.processes
+        if stream := self.streams.get("validation"):
+            pairs = (sample.pair for share in stream.batches(epoch) for sample in share if sample.counted)
+            return pairs, (stream.pairs_seen or 0) // processes.world_size, self._stream_check("validation")
+        share = self.prepared.validation.pairs[processes.rank :: processes.world_size]
+        return share, len(share), None
 
-    def _passing(self, split: Split) -> StreamCheck:
-        return StreamCheck(split, self.data.num_classes, self.data.form, self.strict)
+    def _stream_check(self, split: Split) -> StreamCheck:
+        return StreamCheck(split, self.prepared.num_classes, self.prepared.form, self.strict)
 
 
-def _crops(settings: Hyperparameters) -> CropSettings:
-    return CropSettings(
-        settings.base_size,
-        settings.training_crop_size,
-        augment=settings.augmentation_type == "default",
-        padding=IGNORE if settings.padding == "ignore" else 0,
-    )
+def open_streams(channels: Channels, processes: Distributed) -> Streams:
+    """The streams of the channels, in the one process of each machine that may read them; nothing is read yet."""
+    streams = {split: channels.stream(split) for split in SPLITS if processes.local_rank == 0}
+    return {split: stream for split, stream in streams.items() if stream is not None}
+
+
+@contextmanager
+def read_streams(
+    channels: Channels,
+    streams: Streams,
+    settings: Hyperparameters,
+    processes: Distributed,
+    known: Mapping[Split, StreamIdentity],
+    while_waiting: Callable[[], None],
+) -> Iterator[Mapping[Split, BatchStream]]:
+    """Connect the processes of each machine with the one that reads its streams; nothing in mode `File`.
+
+    Each pair is compared with what is `known` of its stream. `while_waiting` is called while a stream is silent, in a
+    training of one process: several stop only together.
+    """
+    with ExitStack() as stack:
+        if channels.input_mode == "File":
+            yield {}
+        elif processes.local_rank == 0:
+            others = _accept_followers(processes, stack)
+            yield {
+                split: StreamReader(
+                    streams[split],
+                    batch_size=settings.mini_batch_size if split == "train" else processes.world_size,
+                    seed=settings.seed,
+                    shuffled=split == "train",
+                    rollover=split == "train" and settings.last_batch == "rollover",
+                    rank=processes.rank,
+                    world_size=processes.world_size,
+                    others=others[split],
+                    while_waiting=while_waiting if processes.world_size == 1 else lambda: None,
+                    check_pair=partial(known[split].check_pair, split),
+                )
+                for split in SPLITS
+            }
+        else:
+            address = processes.gather("")[processes.rank - processes.local_rank]
+            followers = {split: stack.enter_context(Client(address, "AF_UNIX")) for split in SPLITS}
+            for split, connection in followers.items():
+                connection.send((split, processes.rank))
+            yield {split: StreamFollower(connection) for split, connection in followers.items()}
+
+
+def _accept_followers(processes: Distributed, stack: ExitStack) -> Mapping[Split, list[tuple[int, Connection]]]:
+    """Connections with the other processes of this machine, by rank."""
+    followers: dict[Split, list[tuple[int, Connection]]] = {split: [] for split in SPLITS}
+    if processes.world_size > 1:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segwright-"))
+        address = str(Path(folder) / "stream")
+        listener = stack.enter_context(Listener(address, "AF_UNIX"))
+        processes.gather(address)
+        for _ in range(len(SPLITS) * (processes.local_world_size - 1)):
+            connection = stack.enter_context(listener.accept())
+            split, rank = connection.recv()
+            followers[split].append((rank, connection))
+    return followers

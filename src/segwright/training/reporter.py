@@ -1,10 +1,9 @@
-"""What a training tells its reader: how it begins, advice, and what happens in each epoch. Decides nothing.
-
-Sentences that every reader gets are logged. What happens again and again goes to a `Reporter`, because a person at a
-terminal and SageMaker's log want it in different words.
+"""What a training reports: log lines that are the same everywhere, and a `Reporter` for what a terminal and
+SageMaker's log show in different ways.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,95 +12,88 @@ from typing import Final
 
 from segwright.checks.advice import RARE
 from segwright.checks.prepare import CheckedData
-from segwright.console import progress
+from segwright.console import progress as progress_bar
 from segwright.evaluation import Scores, show
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT, output_may_fail
 from segwright.training.checkpoint_state import TrainProgress
-from segwright.training.train_step import EpochSums, StepFigures, TrainState
+from segwright.training.train_step import EpochSums, TrainState
+from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
-FEW_UPDATES: Final = 500
-"""With fewer updates than that, even from pretrained weights, thin and rare things are not learnt."""
+FEW_UPDATES: Final = 500  # with fewer, even from pretrained weights, thin and rare things are not learnt
 
-TellStep = Callable[[StepFigures, EpochSums], None]
-"""Called after each update with its figures and those of the epoch so far."""
-
-TellImages = Callable[[int], None]
-"""Called with the number of images that all processes together have scored since the last call."""
+Advance = Callable[[int], None]  # called with the number of images, over all processes, since the last call
 
 
 @dataclass(frozen=True)
 class EpochResult:
     """What an epoch has brought."""
 
-    epoch: int
-    """Counted from 0."""
-    epochs: int
-    """How many there are to be."""
+    epoch: int  # counted from 0
+    epochs: int  # how many there are to be
     sums: EpochSums
     scores: Scores
-    improved: bool
-    """Whether the validation mean IoU is the best so far."""
-    images: int
-    """Validation images, over all processes."""
-    seconds: float
-    """That their validation took."""
+    improved: bool  # whether the validation mean IoU is the best so far
+    images: int  # validation images, over all processes
+    seconds: float  # of their validation
 
 
 class Reporter:
-    """Hears what happens in a training, and keeps it to itself: for all processes but the first one."""
+    """No-op reporter, used on every rank but 0."""
 
-    def begins(self, settings: Hyperparameters, updates_per_epoch: int, reached: TrainProgress) -> None:
-        """Training is about to begin, or to go on from what is `reached`."""
-
-    @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int) -> Iterator[TellStep]:
-        """Wrap the updates of an epoch, which will visit so many `samples` still."""
-        yield lambda _step, _sums: None
+    def on_train_start(self, settings: Hyperparameters, updates_per_epoch: int, progress: TrainProgress) -> None:
+        """Training begins, or goes on from `progress`."""
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[TellImages]:
+    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[Advance]:
+        """Wrap the updates of an epoch, on so many more `samples`; `sums` grows with each update."""
+        yield lambda _images: None
+
+    @contextmanager
+    def validating(self, epoch: int, images: int) -> Iterator[Advance]:
         """Wrap a validation of about so many `images` (0: unknown)."""
         yield lambda _images: None
 
-    def trained(self, epoch: int, sums: EpochSums) -> None:
+    def on_epoch_trained(self, epoch: int, sums: EpochSums) -> None:
         """The updates of an epoch are done."""
 
-    def validated(self, result: EpochResult) -> None:
+    def on_validated(self, result: EpochResult) -> None:
         """An epoch was trained and validated."""
 
-    def kept(self, result: EpochResult, model: Path) -> None:
-        """What an epoch has brought is on the disk, in the bundle at `model`."""
+    def on_saved(self, result: EpochResult, model: Path) -> None:
+        """The bundle at `model` holds the epoch."""
 
-    def ends(self, reached: TrainProgress, model: Path) -> None:
+    def on_train_end(self, progress: TrainProgress, model: Path) -> None:
         """All is done; the bundle is at `model`."""
 
 
 class ConsoleReporter(Reporter):
-    """Tells people: bars and a table of classes on a terminal, plain lines elsewhere."""
+    """Bars and a table of classes on a terminal, plain lines elsewhere."""
 
     def __init__(self, every: int) -> None:
-        """`every` so many batches a plain line says how far the epoch is."""
+        """A plain line is written every so many updates."""
         self._every = every
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int) -> Iterator[TellStep]:
+    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[Advance]:
         """One bar, or some plain lines."""
-        with progress(f"epoch {epoch + 1}/{epochs}", samples, self._every) as advance:
-            yield lambda step, sums: advance(
-                step.images,
-                f"loss {step.loss:.4f}, rate {step.learning_rate:.6f}, {sums.images_per_second:.1f} images/s",
-            )
+        with progress_bar(f"epoch {epoch + 1}/{epochs}", samples, self._every) as advance:
+
+            def after_step(images: int) -> None:
+                loss = "" if math.isnan(sums.latest_loss) else f"loss {sums.latest_loss:.4f}, "
+                advance(images, f"{loss}lr {sums.learning_rate:.6f}, {sums.images_per_second:.1f} images/s")
+
+            yield after_step
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[TellImages]:
+    def validating(self, epoch: int, images: int) -> Iterator[Advance]:
         """One bar."""
-        with progress(f"validation {epoch + 1}", images) as advance:
-            yield lambda done: advance(done, "images")
+        with progress_bar(f"validation {epoch + 1}", images) as advance:
+            yield lambda scored: advance(scored, "images")
 
-    def validated(self, result: EpochResult) -> None:
+    def on_validated(self, result: EpochResult) -> None:
         """A table of classes on a terminal, two lines elsewhere."""
         scores, title = result.scores, f"epoch {result.epoch + 1}/{result.epochs}"
         speed = f"{title}: loss {result.sums.mean_loss:.4f}, {result.sums.images_per_second:.1f} images/s"
@@ -117,57 +109,50 @@ class ConsoleReporter(Reporter):
         classes = (f"{entry.name} {entry.iou:.3f}" for entry in scores.per_class if entry.iou is not None)
         logger.info(f"  IoU: {', '.join(classes)}")
 
-    def ends(self, reached: TrainProgress, model: Path) -> None:
-        """What has come out, and where it is."""
-        if reached.best:
-            mean_iou, epoch = reached.best["mean_iou"], reached.best["epoch"]
+    def on_train_end(self, progress: TrainProgress, model: Path) -> None:
+        """The best score, and where the bundle is."""
+        if progress.best:
+            mean_iou, epoch = progress.best["mean_iou"], progress.best["epoch"]
             logger.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}; the model is in {model}")
 
 
 def log_recipe(settings: Hyperparameters) -> None:
-    """Name the recipe in force, and what was overridden."""
+    """Name the recipe, and what was overridden."""
     changes = ", ".join(f"{name} {value}" for name, value in settings.changes().items())
     logger.info(f"recipe {settings.recipe}" + (f", but {changes}" if changes else ""))
 
 
-def log_start(trainer: TrainState, samples: int, updates_per_epoch: int) -> None:
-    """Say what is trained, on what, and how long."""
-    settings, spec = trainer.settings, trainer.network.spec
-    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
-    factor = settings.head_rate_factor
+def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_per_epoch: int) -> None:
+    """Log what is trained, on what, and how long, and where a resumed training goes on."""
+    settings, spec = state.settings, state.network.spec
+    parameters = sum(parameter.numel() for parameter in state.network.parameters())
+    factor, crop = settings.head_rate_factor, settings.validation_crop_size
     heads = f", heads {factor:g} times that" if factor != 1 else ""
-    crop = settings.validation_crop_size
     decoder = f", refined to {spec.decoder_output_stride}" if spec.decoder_output_stride else ""
+    scored = f"crops of {crop} pixels from the centres, as the original does" if crop else "whole images"
     logger.info(
         f"training {spec.algorithm} on {spec.backbone}: {parameters:,} parameters, {spec.num_classes} classes, "
         f"output stride {spec.output_stride}{decoder}, crops of {settings.training_crop_size} pixels; "
-        f"{trainer.device.type} x {trainer.processes.world_size}, {str(trainer.precision).removeprefix('torch.')}"
+        f"{state.device.type} x {state.processes.world_size}, {str(state.precision).removeprefix('torch.')}"
     )
     logger.info(
         f"{settings.epochs} epochs of {samples} pairs in {updates_per_epoch} updates, {settings.optimizer} at "
-        f"{settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; validation scores "
-        + (f"crops of {crop} pixels from the centres, as the original does" if crop else "whole images")
+        f"{settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; validation scores {scored}"
     )
+    if progress.finished:
+        logger.info(f"the training ended after epoch {progress.epoch}: nothing is left to train")
+    elif state.updates:
+        logger.info(f"going on after {state.updates} updates, in epoch {progress.epoch + 1}")
 
 
 def log_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: int) -> None:
-    """Say what a careful colleague would, before time is spent: too few updates, classes too rare to be learnt."""
+    """Warn, before time is spent, of too few updates and of classes too rare to be learnt."""
     updates = settings.epochs * updates_per_epoch
     if updates < FEW_UPDATES:
         epochs = -(-FEW_UPDATES // updates_per_epoch)
-        logger.warning(
-            f"{updates} updates in all are few to learn from: a small set needs more epochs; --epochs {epochs} makes "
-            f"at least {FEW_UPDATES}"
-        )
+        advice = f"a small set needs more epochs; epochs {epochs} makes at least {FEW_UPDATES}"
+        logger.warning(f"{counted(updates, 'update')} in all are few to learn from: {advice}")
     shares = data.train.histogram / max(data.train.histogram.sum(), 1)
     rare = [name for name, share in zip(data.class_names, shares, strict=True) if 0 < share * len(shares) < RARE]
     if rare and settings.class_weights == "none":
-        logger.warning(f"few pixels are labelled {', '.join(rare)}: --class-weights auto makes them count for more")
-
-
-def log_resumption(trainer: TrainState, reached: TrainProgress) -> None:
-    """Say where a resumed training goes on."""
-    if reached.finished:
-        logger.info(f"the training ended after epoch {reached.epoch}: nothing is left to train")
-    elif trainer.updates:
-        logger.info(f"going on after {trainer.updates} updates, in epoch {reached.epoch + 1}")
+        logger.warning(f"few pixels are labelled {', '.join(rare)}: class_weights auto makes them count for more")

@@ -1,17 +1,14 @@
-"""A training from channels to a bundle: what has to be there before the first step, and in what order it is made.
+"""A training from channels to a bundle: its stages, up to the first step."""
 
-Refuses to know epochs (loop.py), steps (epoch.py), scores (evaluation) and what a checkpoint holds (state.py).
-"""
-
-import functools
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from segwright.bundle import DESCRIPTION, BundleWriter, read_description
+from segwright.bundle import Description, describe, read_description
 from segwright.checks.classes import settle_classes
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.prepare import CheckedData, Streams, prepare
@@ -20,27 +17,24 @@ from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.mxnet import find_model, is_mxnet_model
-from segwright.networks import check_backbone
+from segwright.networks import SegmentationNetwork, check_backbone
 from segwright.resources import keep_freed_memory
 from segwright.stopping import StopRequest, StopRequested, stop_on_signals
-from segwright.training.checkpoint_state import TrainProgress, is_of_job, load_checkpoint
-from segwright.training.checkpoints import Checkpoint, CheckpointFolder
-from segwright.training.data_loaders import TrainingData
-from segwright.training.description import check_another, describe, description_in, former_of, is_of
-from segwright.training.distributed import join_processes
-from segwright.training.early_stopping import EarlyStopping
-from segwright.training.initialization import Former, ImageSpec, check_same_network, follow, start_network
+from segwright.training.checkpoint_state import TrainProgress, load_checkpoint
+from segwright.training.checkpoints import Checkpoint, CheckpointFolder, CheckpointPolicy
+from segwright.training.data_loaders import TrainingData, open_streams, read_streams
+from segwright.training.distributed import Distributed, join_processes
+from segwright.training.initialization import check_same_network, inherit_settings, network_spec, start_network
 from segwright.training.loss import balancing_weights
 from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe
-from segwright.training.stream_setup import open_feeds, open_streams
-from segwright.training.streams import StreamIdentity, compare_streams
+from segwright.training.resumed_streams import StreamIdentity, compare_streams
 from segwright.training.train_step import TrainState
-from segwright.training.trainer import Outputs, Trainer
+from segwright.training.trainer import Trainer
+from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY: Final = 600.0
-"""Seconds from one checkpoint within an epoch to the next, unless told otherwise."""
+CHECKPOINT_EVERY: Final = 600.0  # seconds
 
 
 def train(
@@ -61,171 +55,144 @@ def train(
     reporter: Reporter | None = None,
     job: str | None = None,
 ) -> None:
-    """Train a network on the four channels and leave a bundle at `output`.
+    """Train a network on the four channels and leave a bundle at `output`; under `torchrun`, in all its processes.
 
     `start_from` names a bundle whose weights the training starts from. Checkpoints are written to `checkpoints`, by
-    default `output` with `.checkpoints` after it, at the end of every epoch and every `checkpoint_every` seconds (None:
-    there are none); with `resume` the training goes on from the newest, or starts anew where there is none. `in_place`
-    says that `output` is a folder made for this training alone, which is filled whatever an earlier process left in it.
-    Started by `torchrun`, all its processes train together and the first one writes. `stop` is a wish to stop that may
-    have been made already; `reporter` is told what happens. `job` names the training job where a platform has jobs,
+    default `output` with `.checkpoints` after it, after every epoch and every `checkpoint_every` seconds (None: never);
+    with `resume` the training goes on from the newest, or starts anew where there is none. `in_place`: `output` was
+    made for this training and is filled whatever lies there. `job` names the training job where a platform has jobs,
     whose checkpoints are of its own data even where a stream cannot show it.
 
-    Raises a UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C or
-    SIGTERM, when everything learnt so far is saved: nothing, and no bundle, where the data were still read.
+    Raises UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C,
+    SIGTERM or `stop`, when everything learnt so far is saved: nothing, and no bundle, where the data were still read.
     """
+    output = Path(output)
+    usual = output.resolve().with_name(output.resolve().name + ".checkpoints")
+    folder = None if checkpoint_every is None else CheckpointFolder(Path(checkpoints) if checkpoints else usual)
+    policy = CheckpointPolicy(folder, checkpoint_every or 0, resume, overwrite, in_place)
+    names, start = (Path(path) if path else None for path in (class_names, start_from))
     settings = hyperparameters or Hyperparameters()
-    output, start = Path(output), Path(start_from) if start_from else None
-    kept = checkpoint_every is not None
-    folder = CheckpointFolder(Path(checkpoints) if checkpoints else _beside(output)) if kept else None
-    stop = stop or StopRequest()
     keep_freed_memory()
-    with join_processes() as processes:
-        limit_threads(processes.local_world_size)
-        start = start and find_model(start)
-        place = choose_device(device, processes.local_rank)
-        precision = choose_precision(settings.precision_dtype, place)
-        log_recipe(settings)
-        checkpoint, writer = processes.first_computes(lambda: _outputs(output, folder, resume, overwrite, in_place))
-        former = processes.first_computes(functools.partial(_former, checkpoint, start))
-        settings = follow(settings, former.network) if former else settings
-        if former and checkpoint is None:
-            check_same_network(settings, former.network)
-        check_backbone(settings.backbone, settings.backbone_weights)
-        names, usual = Path(class_names) if class_names else None, former.class_names if former else None
-        classes = processes.first_computes(lambda: settle_classes(channels, settings.num_classes, names, usual))
-        streams = open_streams(channels, processes)
-        try:
-            data = processes.first_computes(
-                lambda: prepare(
-                    channels,
-                    classes,
-                    settings,
-                    requested=_network_format(former) if former else None,
-                    streams=streams,
-                    strict=strict,
-                    while_reading=stop.check,
-                )
-            )
-        except StopRequested:
-            raise KeyboardInterrupt from None
-        settings = _counted(settings, data)
-        torch.manual_seed(settings.seed)
-        network = start_network(settings, data.class_names, _images(data), start, former, blank=checkpoint is not None)
-        torch.manual_seed(settings.seed + processes.rank)  # dropout must differ between processes
-        weights = _class_weights(settings, data)
-        trainer = TrainState(network, settings, processes, place, precision, weights)
-        progress = TrainProgress(
-            EarlyStopping(settings),
-            started_from=str(start) if start else None,
-            streams={split: StreamIdentity.begin(stream.begun) for split, stream in streams.items()},
-            job=job,
-        )
-        if checkpoint is not None:
-            _resume(trainer, data, progress, checkpoint, streams, stop)
-            checkpoint = None  # it holds all weights once more
-            if start and progress.started_from != str(start):
-                logger.warning(f"--from {start} is not used: what is resumed started from {progress.started_from}")
-        with (
-            stop_on_signals(stop),
-            open_feeds(channels, streams, settings, processes, progress.streams, stop.check) as feeds,
-        ):
-            outputs = Outputs(writer, folder, checkpoint_every or 0)
-            reporter = reporter or ConsoleReporter(settings.logging_frequency)
-            Trainer(trainer, TrainingData(data, feeds, strict), progress, outputs, stop, reporter).run()
-
-
-def _resume(
-    trainer: TrainState,
-    data: CheckedData,
-    progress: TrainProgress,
-    checkpoint: Checkpoint,
-    streams: Streams,
-    stop: StopRequest,
-) -> None:
-    """Let a training go on from a checkpoint. Raises UserError for one of another training, and KeyboardInterrupt for
-    a wish to stop while streams are compared.
-    """
-    now, processes = describe(trainer.network.spec, trainer.settings, data, progress), trainer.processes
-    processes.first_computes(functools.partial(check_another, checkpoint, now, trainer.settings))
-    load_checkpoint(trainer, progress, checkpoint, description_in(checkpoint))
-    if data.train.complete:
-        return
     try:
-        compare_streams(
-            streams,
-            progress.streams,
-            processes,
-            finished=progress.finished,
-            same_job=bool(is_of_job(checkpoint, progress.job)),
-            while_reading=stop.check if processes.world_size == 1 else lambda: None,  # several stop only together
-        )
+        with join_processes() as processes:
+            run = _Run(channels, output, settings, policy, names, start, strict, stop or StopRequest(), job, processes)
+            run.train(device, reporter)
     except StopRequested:
         raise KeyboardInterrupt from None
 
 
-def _beside(output: Path) -> Path:
-    target = output.resolve()
-    return target.with_name(target.name + ".checkpoints")
+@dataclass
+class _Run:
+    """One training in one process; `settings` are completed stage by stage."""
 
+    channels: Channels
+    output: Path
+    settings: Hyperparameters
+    checkpoints: CheckpointPolicy
+    class_names: Path | None
+    start: Path | None
+    strict: bool
+    stop: StopRequest
+    job: str | None
+    processes: Distributed
 
-def _outputs(
-    output: Path, folder: CheckpointFolder | None, resume: bool, overwrite: bool, in_place: bool
-) -> tuple[Checkpoint | None, BundleWriter]:
-    """The checkpoint to go on from, if any, and the writer of the bundle; what stands in their way is refused."""
-    if folder is None:
-        return None, BundleWriter(output, overwrite, goes_on=in_place)
-    if folder.path.resolve().is_relative_to(output.resolve()):
-        raise UserError(
-            f"the checkpoints ({folder.path}) would lie within the output ({output}), which is replaced as a whole: "
-            "name another folder with --checkpoints"
+    def train(self, device_name: str | None, reporter: Reporter | None) -> None:
+        processes = self.processes
+        limit_threads(processes.local_world_size)
+        self.start = self.start and find_model(self.start)
+        device = choose_device(device_name, processes.local_rank)
+        precision = choose_precision(self.settings.precision_dtype, device)
+        log_recipe(self.settings)
+        checkpoint, writer = processes.compute_on_main(lambda: self.checkpoints.open(self.output))
+        parent = processes.compute_on_main(lambda: checkpoint.description if checkpoint else self.read_parent())
+        if parent:
+            self.settings = inherit_settings(self.settings, parent.network)
+            if checkpoint is None:
+                check_same_network(self.settings, parent.network)
+        check_backbone(self.settings.backbone, self.settings.backbone_weights)
+        streams = open_streams(self.channels, processes)
+        prepared = self.prepare(parent, streams)
+        self.settings = _complete(self.settings, prepared)
+        network = self.build_network(prepared, parent, blank=checkpoint is not None)
+        state = TrainState(
+            network, self.settings, processes, device, precision, _class_weights(self.settings, prepared)
         )
-    checkpoint = folder.newest() if resume else None
-    if checkpoint is None:
-        folder.begin(overwrite or resume)
-    goes_on = in_place or (checkpoint is not None and _is_of(checkpoint, output))
-    writer = BundleWriter(output, overwrite, goes_on=goes_on)
-    if resume:
-        where = "no usable checkpoint: the training starts anew" if checkpoint is None else "resuming"
-        logger.info(f"{folder.path}: {where}")
-    return checkpoint, writer
-
-
-def _former(checkpoint: Checkpoint | None, start: Path | None) -> Former | None:
-    """What an earlier training says of the network: the one that is resumed, or the one that is started from."""
-    if checkpoint is not None:
-        return former_of(description_in(checkpoint))
-    if start is None:
-        return None
-    if is_mxnet_model(start):
-        raise BundleError(
-            f"{start} is a model of SageMaker's original algorithm: make a bundle of it with "
-            f"`segwright import-model {start} BUNDLE`, and start the training --from BUNDLE"
+        description = describe(
+            network.spec,
+            self.settings,
+            prepared.class_names,
+            (prepared.train.label_map, prepared.validation.label_map),
+            palette=prepared.palette,
+            data=prepared.to_json(),
+            started_from=self.start,
         )
-    return former_of(read_description(start))
+        known = {split: StreamIdentity.begin(stream.begun) for split, stream in streams.items()}
+        progress = TrainProgress(streams=known, job=self.job)
+        if checkpoint is not None:
+            description = self.resume(state, progress, description, checkpoint, streams)
+            checkpoint = None  # It holds all weights once more.
+        opened = read_streams(self.channels, streams, self.settings, processes, known, self.stop.check)
+        with stop_on_signals(self.stop), opened as readers:
+            data = TrainingData(prepared, readers, self.settings, processes, self.strict)
+            reporter = reporter or ConsoleReporter(self.settings.logging_frequency)
+            Trainer(state, data, progress, description, writer, self.checkpoints, self.stop, reporter).run()
 
+    def read_parent(self) -> Description | None:
+        """The model to start from."""
+        if self.start is not None and is_mxnet_model(self.start):
+            raise BundleError(
+                f"{self.start} is a model of SageMaker's original algorithm: make a bundle of it with "
+                f"`segwright import-model {self.start} BUNDLE`, and start from BUNDLE."
+            )
+        return read_description(self.start) if self.start else None
 
-def _is_of(checkpoint: Checkpoint, bundle: Path) -> bool:
-    """Whether what lies at `bundle` was written by the training that a checkpoint is of."""
-    return (bundle / DESCRIPTION).is_file() and is_of(checkpoint, read_description(bundle))
+    def prepare(self, parent: Description | None, streams: Streams) -> CheckedData:
+        """Check the data."""
+        settings, usual_names = self.settings, parent.class_names if parent else None
+        requested = RequestedFormat.exactly(parent.network.pixel_format) if parent else None
+        classes = self.processes.compute_on_main(
+            lambda: settle_classes(self.channels, settings.num_classes, self.class_names, usual_names)
+        )
+        return self.processes.compute_on_main(
+            lambda: prepare(
+                self.channels,
+                classes,
+                settings,
+                requested=requested,
+                streams=streams,
+                strict=self.strict,
+                while_reading=self.stop.check,
+            )
+        )
 
+    def build_network(self, prepared: CheckedData, parent: Description | None, *, blank: bool) -> SegmentationNetwork:
+        like = parent.network if parent else prepared.train.bands
+        spec = network_spec(self.settings, prepared.num_classes, prepared.form, like)
+        torch.manual_seed(self.settings.seed)
+        network = start_network(spec, self.settings, prepared.class_names, self.start, blank=blank)
+        torch.manual_seed(self.settings.seed + self.processes.rank)  # Dropout must differ between processes.
+        return network
 
-def _network_format(former: Former) -> RequestedFormat:
-    network = former.network
-    return RequestedFormat(network.bands, network.bit_depth, network.upright, network.numbers)
-
-
-def _images(data: CheckedData) -> ImageSpec:
-    """What a new network is shown: images of other kinds than 8-bit colour are normalised by their own statistics."""
-    form, bands = data.form, data.train.bands
-    return ImageSpec(
-        form.bands,
-        form.bit_depth,
-        form.exif_transposed,
-        bands.mean if bands else None,
-        bands.std if bands else None,
-        form.numbers,
-    )
+    def resume(
+        self, state: TrainState, progress: TrainProgress, now: Description, checkpoint: Checkpoint, streams: Streams
+    ) -> Description:
+        """Restore a training from a checkpoint; return its description. Raises UserError for another training's."""
+        processes, started_from = self.processes, checkpoint.description.started_from
+        processes.compute_on_main(lambda: checkpoint.check_resumable(self.settings, now))
+        load_checkpoint(state, progress, checkpoint)
+        if self.channels.input_mode != "File":
+            compare_streams(
+                streams,
+                progress.streams,
+                processes,
+                finished=progress.finished,
+                same_job=bool(checkpoint.is_of_job(self.job)),
+                # Several processes stop only together.
+                while_reading=self.stop.check if processes.world_size == 1 else lambda: None,
+            )
+        if self.start and started_from != str(self.start):
+            logger.warning(f"start_from {self.start} is not used: what is resumed started from {started_from}")
+        return now.model_copy(update={"started_from": started_from})
 
 
 def _class_weights(settings: Hyperparameters, data: CheckedData) -> Tensor | None:
@@ -239,28 +206,23 @@ def _class_weights(settings: Hyperparameters, data: CheckedData) -> Tensor | Non
     return balancing_weights(data.train.histogram)
 
 
-def _counted(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
-    """Fill in what the data say: the numbers of classes and bands, the true number of samples, the largest batch."""
-    samples = len(data.train.pairs) if data.train.complete else settings.num_training_samples
-    if samples is None:
+def _complete(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
+    """Fill in what the data show: the numbers of classes, bands and samples, and the largest batch."""
+    given, samples = settings.num_training_samples, len(data.train.pairs) if data.train.complete else None
+    if samples is None and given is None:
         raise UserError(
-            "In Pipe mode nobody knows how many pairs will come, and the learning rate's schedule depends on it: give "
-            "num_training_samples. After the first epoch the true number is used."
+            "Give num_training_samples: in Pipe mode the number of pairs is not known beforehand, and the learning "
+            "rate's schedule depends on it. After the first epoch the true number is used."
         )
-    if settings.num_training_samples not in (None, samples):
+    if samples and given not in (None, samples):
         logger.warning(
-            f"num_training_samples is {settings.num_training_samples}, but there are {samples} training pairs: "
-            f"the schedule follows the {samples}"
+            f"num_training_samples is {given}, but there are {counted(samples, 'training pair')}: the schedule follows "
+            "those"
         )
-    if settings.mini_batch_size > samples:
-        logger.info(
-            f"mini_batch_size is {settings.mini_batch_size}, but there are {samples} pairs: a batch holds them all"
-        )
+    samples, batch = samples or given or 0, settings.mini_batch_size
+    if batch > samples:
+        logger.info(f"mini_batch_size is {batch}, but there are {counted(samples, 'pair')}: a batch holds them all")
+    known = {"num_classes": data.num_classes, "bands": settings.bands or data.form.bands}
     return settings.model_copy(
-        update={
-            "num_classes": data.num_classes,
-            "bands": settings.bands or data.form.bands,
-            "num_training_samples": samples,
-            "mini_batch_size": min(settings.mini_batch_size, samples),
-        }
+        update={**known, "num_training_samples": samples, "mini_batch_size": min(batch, samples)}
     )

@@ -1,12 +1,9 @@
-"""One epoch in plain sight: batches in, updates done, figures out.
-
-Knows the arithmetic of a step. Refuses to know files, validation and what is saved.
-"""
+"""The updates of an epoch: forward, backward, optimizer, and the figures that are logged."""
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -15,48 +12,26 @@ from torch import Tensor
 from segwright.data.loader import Batch
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
 from segwright.training.distributed import Distributed
-from segwright.training.loss import LossModule, LossScale, Pixels, loss_scale
-from segwright.training.optimizers import make_optimizer, set_rate
-from segwright.training.schedules import learning_rate
+from segwright.training.loss import LossModule, LossScale, loss_scale
+from segwright.training.optimizers import learning_rate, make_optimizer, set_lr
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class StepFigures:
-    """What one update reports."""
-
-    loss: float
-    """The mean over `pixels` of the global batch, the auxiliary term included."""
-    learning_rate: float
-    pixels: int
-    """Pixels that the loss is the mean over."""
-    images: int
-    """Pictures in the global batch."""
-
-
 @dataclass
 class EpochSums:
-    """What the steps of an epoch have added up to so far."""
+    """Sums over the updates of an epoch so far; a checkpoint holds all fields."""
 
     batches: int = 0
     images: int = 0
-    pixels: int = 0
+    pixels: int = 0  # what the loss is summed over
     loss: float = 0.0
-    learning_rate: float = 0.0
+    learning_rate: float = 0.0  # of the last update
     seconds: float = 0.0
 
-    def add(self, step: StepFigures, seconds: float) -> None:
-        """Add one step that took so many seconds."""
-        self.batches += 1
-        self.images += step.images
-        self.pixels += step.pixels
-        self.loss += step.loss * step.pixels
-        self.learning_rate = step.learning_rate
-        self.seconds += seconds
+    latest_loss = math.nan  # of the last update whose loss was read; no field, so not in checkpoints
 
     @property
     def images_per_second(self) -> float:
@@ -67,6 +42,15 @@ class EpochSums:
     def mean_loss(self) -> float:
         """The mean loss over all pixels so far."""
         return self.loss / max(self.pixels, 1)
+
+
+@dataclass(frozen=True)
+class _UnreadLoss:
+    loss: Tensor  # this process's part of the mean loss of an update, still on the device
+    update: int
+    learning_rate: float
+    pixels: int
+    keys: tuple[str, ...]
 
 
 class TrainState:
@@ -81,106 +65,96 @@ class TrainState:
         precision: torch.dtype,
         class_weights: Tensor | None = None,
     ) -> None:
-        if settings.syncbn:
-            _synchronise(network, processes, device, settings.accumulation)
+        if settings.syncbn and device.type == "cuda" and processes.world_size > 1:
+            if settings.accumulation > 1:
+                raise UserError("syncbn excludes accumulation: processes may hold different numbers of parts.")
+            network.synchronise_batch_norms()
+        elif settings.syncbn and processes.is_main:
+            logger.info("syncbn has no effect here: it takes several processes on GPUs")
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.settings, self.processes = settings, processes
-        self.device, self.precision = device, precision
+        self.settings, self.processes, self.device, self.precision = settings, processes, device, precision
         self.optimizer = make_optimizer(self.network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.updates = 0
-        self._losses = processes.averaging(LossModule(self.network, class_weights).to(device), device)
+        self._losses = processes.wrap_ddp(LossModule(self.network, class_weights).to(device), device)
+        self._unread: list[_UnreadLoss] = []
 
-    def epoch(
-        self,
-        batches: Iterable[Batch],
-        updates_per_epoch: int,
-        sums: EpochSums,
-        after_step: Callable[[StepFigures], None],
+    def train_epoch(
+        self, batches: Iterable[Batch], updates_per_epoch: int, sums: EpochSums, after_step: Callable[[int], None]
     ) -> None:
-        """Make one update a batch, and add it to `sums`. Raises UserError when the loss is no longer a number."""
+        """Make one update a batch and add it to `sums`; `after_step` gets the number of images of the global batch.
+
+        Losses are read from the device every `logging_frequency` updates and at the end. Raises UserError when one is
+        not finite, and in all processes when a batch cannot be loaded in one.
+        """
         self.network.train()
-        before = time.monotonic()
-        for batch in self._together(batches):
-            figures = self._step(batch, learning_rate(self.settings, self.updates, updates_per_epoch))
-            now = time.monotonic()
-            sums.add(figures, now - before)
-            before = now
-            after_step(figures)
-
-    def _together(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches of this process; a UserError of any process ends all of them at the same step."""
-        coming = iter(batches)
+        iterator = iter(batches)
+        before, steps = time.monotonic(), 0
         while True:
-            batch, failure = None, None
-            try:
-                batch = next(coming, None)
-            except UserError as error:
-                failure = error
-            self.processes.fail_together(failure)
+            with self.processes.raise_on_all():
+                batch = next(iterator, None)
             if batch is None:
-                return
-            yield batch
+                break
+            images = self._update(batch, updates_per_epoch, sums)
+            steps += 1
+            if steps % self.settings.logging_frequency == 0:
+                self.read_losses(sums)
+            now = time.monotonic()
+            sums.seconds += now - before
+            before = now
+            after_step(images)
+        self.read_losses(sums)
+        sums.seconds += time.monotonic() - before
 
-    def _step(self, batch: Batch, rate: float) -> StepFigures:
+    def train_step(self, batch: Batch, scale: LossScale, lr: float) -> Tensor:
+        """Make one update; return this process's part of the mean loss, float32 [], on the device.
+
+        The host never waits for the device here (but for the gradient scaler of float16).
+        """
         images = batch.images.to(self.device, non_blocking=True)
         masks = batch.masks.to(self.device, non_blocking=True).long()
-        share, whole, pictures = self._count(masks, len(batch.keys))
-        weighing = loss_scale(self.settings, share, whole)
-        set_rate(self.optimizer, rate)
+        set_lr(self.optimizer, lr)
         self.optimizer.zero_grad(set_to_none=True)
-        mean = float(self.processes.sum(self._add_gradients(images, masks, weighing)))
-        self._check_divergence(mean, batch, rate)
+        mean_loss = torch.zeros((), device=self.device)
+        image_parts, mask_parts = images.chunk(self.settings.accumulation), masks.chunk(self.settings.accumulation)
+        for index, (image_part, mask_part) in enumerate(zip(image_parts, mask_parts, strict=True), start=1):
+            with self.processes.maybe_no_sync(self._losses, last=index == len(image_parts)):
+                with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+                    main, auxiliary = self._losses(image_part, mask_part)
+                # DDP averages gradients over processes, but the scale already makes them add up.
+                loss = (main * scale.gradient[0] + auxiliary * scale.gradient[1]) * self.processes.world_size
+                self.scaler.scale(loss).backward()
+            mean_loss += main.detach() * scale.figure[0] + auxiliary.detach() * scale.figure[1]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.updates += 1
-        return StepFigures(mean, rate, weighing.pixels, pictures)
+        return mean_loss
 
-    def _add_gradients(self, images: Tensor, masks: Tensor, weighing: LossScale) -> Tensor:
-        """Add up the gradients of all parts of this process's share; return its part of the mean loss."""
-        gradient = torch.tensor(weighing.gradient, device=self.device)
-        figure = torch.tensor(weighing.figure, device=self.device)
-        total = torch.zeros((), device=self.device)
-        parts = list(
-            zip(images.chunk(self.settings.accumulation), masks.chunk(self.settings.accumulation), strict=True)
-        )
-        for number, (part, labels) in enumerate(parts, start=1):
-            with self.processes.exchange(self._losses, last=number == len(parts)):
-                with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-                    losses = self._losses(part, labels)
-                # Gradients are averaged over processes, but the weights already make them add up.
-                self.scaler.scale((losses * gradient).sum() * self.processes.world_size).backward()
-            total += (losses.detach() * figure).sum()
-        return total
+    def read_losses(self, sums: EpochSums) -> None:
+        """Wait for the device and add the losses since the last call to `sums`; all processes call it together.
 
-    def _count(self, masks: Tensor, pictures: int) -> tuple[Pixels, Pixels, int]:
-        """Count the pixels of this process's share and of the global batch, and the pictures of the latter."""
-        share = torch.stack([(masks != IGNORE).sum(), torch.tensor(pictures, device=masks.device)])
-        labelled = int(share[0])
-        all_labelled, all_pictures = self.processes.sum(share).tolist()
-        height, width = masks.shape[1:]
-        return (
-            Pixels(labelled, pictures * height * width),
-            Pixels(all_labelled, all_pictures * height * width),
-            all_pictures,
-        )
+        Raises UserError for a loss that is not finite.
+        """
+        unread, self._unread = self._unread, []
+        losses = self.processes.sum(torch.stack([each.loss for each in unread])).tolist() if unread else []
+        for loss, each in zip(losses, unread, strict=True):
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"The loss became {loss} at update {each.update} (learning rate {each.learning_rate:.6g}; images "
+                    f"{', '.join(each.keys)}): lower learning_rate (a tenth is a good try), or set precision_dtype to "
+                    "float32."
+                )
+            sums.pixels += each.pixels
+            sums.loss += loss * each.pixels
+            sums.latest_loss = loss
 
-    def _check_divergence(self, loss: float, batch: Batch, rate: float) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} at update {self.updates + 1} (learning rate {rate:.6g}; pictures "
-                f"{', '.join(batch.keys)}): lower --learning-rate (a tenth is a good try), "
-                "or use --precision-dtype float32"
-            )
-
-
-def _synchronise(network: SegmentationNetwork, processes: Distributed, device: torch.device, accumulation: int) -> None:
-    """Share batch statistics between processes, where there are several and PyTorch can do it."""
-    if device.type == "cuda" and processes.world_size > 1:
-        if accumulation > 1:
-            raise UserError(
-                "--syncbn and --accumulation do not go together: processes may hold different numbers of parts"
-            )
-        network.synchronise_batch_norms()
-    elif processes.first:
-        logger.info("syncbn has no effect here: it takes several processes on GPUs")
+    def _update(self, batch: Batch, updates_per_epoch: int, sums: EpochSums) -> int:
+        """Make one update and keep its loss for `read_losses`; return the number of images of the global batch."""
+        own = torch.tensor([batch.labelled, len(batch.keys)])  # on the host, which needs the sums at once
+        labelled, images = map(int, self.processes.sum(own).tolist())
+        scale = loss_scale(self.settings, batch.labelled, labelled, images * batch.masks[0].numel())
+        lr = learning_rate(self.settings, self.updates, updates_per_epoch)
+        loss = self.train_step(batch, scale, lr)
+        self._unread.append(_UnreadLoss(loss, self.updates, lr, scale.pixels, batch.keys))
+        sums.batches, sums.images, sums.learning_rate = sums.batches + 1, sums.images + images, lr
+        return images

@@ -1,206 +1,156 @@
-"""The epochs of a training: train, validate, save, and stop where there is a reason to.
-
-Knows the order of things within and between epochs. Refuses to know the arithmetic of a step (epoch.py), of a score
-(evaluation), and what a checkpoint holds (state.py).
-"""
+"""The epochs of a training: train, validate, save, and stop early or on request."""
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from contextlib import suppress
 
 import torch
 
-from segwright.bundle import BundleWriter, Description, host_copy
+from segwright.bundle import BundleWriter, Description, State, host_copy
 from segwright.data.channels import Split
 from segwright.errors import UserError
-from segwright.evaluation import ConfusionMatrix, Scores, count_pairs
+from segwright.evaluation import ConfusionMatrix, Scores, predict_pairs
 from segwright.stopping import StopRequest, StopRequested
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
-from segwright.training.checkpoints import CheckpointFolder
+from segwright.training.checkpoints import CheckpointPolicy
 from segwright.training.data_loaders import TrainingData
-from segwright.training.description import describe
-from segwright.training.reporter import EpochResult, Reporter, log_advice, log_resumption, log_start
-from segwright.training.schedules import updates_per_epoch
-from segwright.training.train_step import EpochSums, StepFigures, TrainState
+from segwright.training.optimizers import updates_per_epoch
+from segwright.training.reporter import EpochResult, Reporter, log_advice, log_start
+from segwright.training.resumed_streams import end_pass
+from segwright.training.train_step import EpochSums, TrainState
+from segwright.wording import counted, sentences
 
 logger = logging.getLogger(__name__)
 
-_SKIPPED_TOLD: Final = 20
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where a training leaves what it learns; only the first process writes."""
-
-    writer: BundleWriter
-    checkpoints: CheckpointFolder | None
-    """None: no checkpoints are kept."""
-    checkpoint_every: float
-    """Seconds."""
-
 
 class Trainer:
-    """The epochs of one training, from where `reached` says it is to its end."""
+    """Trains epoch after epoch, from where `progress` is to the end."""
 
     def __init__(
         self,
-        trainer: TrainState,
-        supply: TrainingData,
-        reached: TrainProgress,
-        outputs: Outputs,
+        state: TrainState,
+        data: TrainingData,
+        progress: TrainProgress,
+        description: Description,
+        writer: BundleWriter,
+        checkpoints: CheckpointPolicy,
         stop: StopRequest,
         reporter: Reporter,
     ) -> None:
-        self.trainer, self.supply, self.data = trainer, supply, supply.data
-        self.reached, self.outputs, self.stop = reached, outputs, stop
-        self.settings, self.processes = trainer.settings, trainer.processes
-        self.reporter = reporter if self.processes.first else Reporter()
-        self.loader = supply.loader(trainer, reached.stream_pairs)
+        self.state, self.data, self.progress, self.description = state, data, progress, description
+        self.writer, self.checkpoints, self.stop = writer, checkpoints, stop
+        self.settings, self.processes = state.settings, state.processes
+        self.reporter = reporter if self.processes.is_main else Reporter()
+        self.loader = data.train_loader(progress.stream_pairs, pin_memory=state.device.type == "cuda")
         self.updates_per_epoch = updates_per_epoch(self.settings, self.loader.count)
-        self._checkpoint_time = time.monotonic()
+        self._last_checkpoint = time.monotonic()
 
     def run(self) -> None:
-        """Train, validate and save, epoch after epoch."""
-        log_start(self.trainer, self.loader.count, self.updates_per_epoch)
-        log_resumption(self.trainer, self.reached)
-        if self.reached.finished:  # The process before may have been killed before it wrote this.
-            self._write(host_copy(self.trainer.network))
-        else:
-            log_advice(self.settings, self.data, self.updates_per_epoch)
-        self.reporter.begins(self.settings, self.updates_per_epoch, self.reached)
-        try:
-            self._epochs()
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                "the device has too little memory: try --accumulation 2 (or 4, 8), a smaller --crop-size, "
-                f"--output-stride 16, or --precision-dtype auto ({str(error).splitlines()[0]})"
-            ) from error
-        self.reporter.ends(self.reached, self.outputs.writer.path)
+        """Train, validate and save, epoch after epoch.
 
-    def _epochs(self) -> None:
-        """All that are left; where somebody wishes to stop, what is learnt is saved."""
+        Raises StopRequested, when everything learnt so far is saved.
+        """
+        log_start(self.state, self.progress, self.loader.count, self.updates_per_epoch)
+        if self.progress.finished:  # The process before may have been killed before it wrote the bundle.
+            self._write_bundle(host_copy(self.state.network))
+        else:
+            log_advice(self.settings, self.data.prepared, self.updates_per_epoch)
+        self.reporter.on_train_start(self.settings, self.updates_per_epoch, self.progress)
         try:
-            while not self.reached.finished:
-                self._epoch()
+            while not self.progress.finished:
+                self._checkpoint_or_stop()  # The request to stop may be older than the training.
+                self._train()
+                self._validate()
         except StopRequested:
             self._save_interrupted()
-            raise KeyboardInterrupt from None
-
-    def _epoch(self) -> None:
-        self._look_up()  # Nothing need be trained for somebody who wishes to stop already.
-        self._train()
-        if not self.reached.trained_told:
-            self.reporter.trained(self.reached.epoch, self.reached.sums)
-            self.reached.trained_told = True
-        start = time.monotonic()
-        scores, images = self._validate()
-        self._keep(scores, images, time.monotonic() - start)
+            raise
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                "The device has too little memory: try accumulation 2 (or 4, 8), a smaller crop_size, output_stride "
+                f"16, or precision_dtype auto ({str(error).splitlines()[0]})."
+            ) from error
+        self.reporter.on_train_end(self.progress, self.writer.path)
 
     def _train(self) -> None:
-        epoch, sums = self.reached.epoch, self.reached.sums
-        visits = self.loader.samples(epoch, sums.batches)
-        with self.reporter.training(epoch, self.settings.epochs, visits) as tell:
+        epoch, sums = self.progress.epoch, self.progress.sums
+        samples = self.loader.samples(epoch, sums.batches)
+        with self.reporter.training(epoch, self.settings.epochs, samples, sums) as advance:
 
-            def after_step(step: StepFigures) -> None:
-                tell(step, sums)
-                self._look_up()
+            def after_step(images: int) -> None:
+                advance(images)
+                self._checkpoint_or_stop()
 
-            self.trainer.epoch(self.loader.epoch(epoch, sums.batches), self.updates_per_epoch, sums, after_step)
-        if self.supply.feeds:
-            self._compare_pass("train")
-            self._recount()
-            self._tell_skipped("train", self.loader.skipped)
+            batches = self.loader.epoch(epoch, sums.batches)
+            self.state.train_epoch(batches, self.updates_per_epoch, sums, after_step)
+        if self.data.streams:
+            self._end_pass("train", self.loader.skipped)
+            self._correct_schedule()
+        if not self.progress.training_reported:
+            self.reporter.on_epoch_trained(epoch, sums)
+            self.progress.training_reported = True
 
-    def _compare_pass(self, split: Split) -> None:
-        """Compare what a pass over a stream has held with what is known of it, in each process that reads it."""
-        seen, failure = self.supply.feeds[split].seen, None
-        try:
-            if seen is not None:
-                self.reached.streams[split].end_pass(split, seen)
-        except UserError as error:
-            failure = error
-        self.processes.fail_together(failure)
-        fingerprints = self.processes.gather(seen.fingerprint if seen is not None else None)
-        if self.processes.first and len(set(fingerprints) - {None}) > 1:
-            failure = UserError(f"{split}: the machines read different pairs, but each has to get the whole stream")
-        self.processes.fail_together(failure)
-
-    def _tell_skipped(self, channel: str, skipped: list[str]) -> None:
-        """Say which pairs of a stream were skipped by any process since the last time."""
-        told = [sentence for share in self.processes.gather(skipped) for sentence in share]
+    def _end_pass(self, split: Split, skipped: list[str]) -> None:
+        """After a pass over a stream: compare its pairs with what is known, and log which were skipped."""
+        end_pass(split, self.data.streams[split].seen, self.progress.streams.get(split), self.processes)
+        everywhere = [sentence for share in self.processes.gather(skipped) for sentence in share]
         skipped.clear()
-        for sentence in told[:_SKIPPED_TOLD]:
-            logger.warning(f"skipped: {sentence}")
-        if told:
-            logger.warning(f"{channel}: {len(told)} pairs of the stream were skipped in epoch {self.reached.epoch + 1}")
+        if everywhere:
+            pairs = f"{counted(len(everywhere), 'pair')} of the stream in epoch {self.progress.epoch + 1}"
+            logger.warning(f"{split}: skipped {pairs}: {sentences(everywhere, 20)}")
 
-    def _recount(self) -> None:
-        """Let the schedule follow the true number of pairs, which a stream tells only when it ends."""
-        self.reached.stream_pairs = self.loader.count
-        true = updates_per_epoch(self.settings, max(self.loader.count, self.settings.mini_batch_size))
-        if true != self.updates_per_epoch:
+    def _correct_schedule(self) -> None:
+        """Let the schedule follow the number of pairs in the stream, which is known only when it has ended."""
+        self.progress.stream_pairs = self.loader.count
+        updates = updates_per_epoch(self.settings, max(self.loader.count, self.settings.mini_batch_size))
+        if updates != self.updates_per_epoch:
             logger.warning(
-                f"the stream held {self.loader.count} pairs, not {self.settings.num_training_samples}: the schedule "
-                f"follows them from here, {true} updates an epoch"
+                f"the stream held {counted(self.loader.count, 'pair')}, not {self.settings.num_training_samples}: the "
+                f"schedule follows them from here, {counted(updates, 'update')} an epoch"
             )
-            self.updates_per_epoch = true
+            self.updates_per_epoch = updates
 
-    def _validate(self) -> tuple[Scores, int]:
-        """The scores of the network as it is, and the number of images that they are of."""
-        self.processes.agree(self.trainer.network)
-        share, known, passing = self.supply.validation_share(self.processes, self.reached.epoch)
-        skipped: list[str] = []
-        images = 0
-        together = self.processes.world_size  # Images of which this process has looked at one.
-        with self.reporter.validating(self.reached.epoch, known * together) as tell:
+    def _validate(self) -> None:
+        """Score the network, each process its share of the images, and finish the epoch."""
+        start, images, skipped = time.monotonic(), 0, list[str]()
+        network, prepared, processes = self.state.network, self.data.prepared, self.processes
+        processes.broadcast_buffers(network)
+        pairs, expected, check = self.data.validation_pairs(self.progress.epoch)
+        matrix = ConfusionMatrix(prepared.num_classes)
+        samples = predict_pairs(
+            network,
+            pairs,
+            prepared.validation.label_map,
+            precision=self.state.precision,
+            crop_size=self.settings.validation_crop_size,
+            check=check,
+            skipped=skipped,
+        )
+        with self.reporter.validating(self.progress.epoch, expected * processes.world_size) as advance:
+            # All processes stop together, below: the others may be waiting there already.
+            with processes.raise_on_all(), suppress(StopRequested):
+                for labels, prediction in samples:
+                    matrix.update(labels, prediction)
+                    images += 1
+                    advance(processes.world_size)
+                    self.stop.check()
+            self._checkpoint_or_stop()
+        if self.data.streams:
+            self._end_pass("validation", skipped)
+        processes.sum(torch.from_numpy(matrix.counts))
+        images = int(processes.sum(torch.tensor(images)))
+        self._finish_epoch(matrix.scores(prepared.class_names), images, time.monotonic() - start)
 
-            def after_each() -> None:
-                nonlocal images
-                images += 1
-                tell(together)
-                self.stop.check()
-
-            matrix, failure = ConfusionMatrix(self.data.num_classes), None
-            try:
-                matrix = count_pairs(
-                    self.trainer.network,
-                    share,
-                    self.data.validation.label_map,
-                    self.trainer.device,
-                    after_each,
-                    precision=self.trainer.precision,
-                    crop_size=self.settings.validation_crop_size,
-                    form=self.data.form,
-                    passing=passing,
-                    skipped=skipped,
-                )
-            except UserError as error:
-                failure = error
-            except StopRequested:
-                pass  # All stop together, below: the others may be waiting there already.
-            self.processes.fail_together(failure)
-            self._look_up()
-        if self.supply.feeds:
-            self._compare_pass("validation")
-            self._tell_skipped("validation", skipped)
-        counts = torch.from_numpy(matrix.counts).to(self.trainer.device)
-        matrix.counts = self.processes.sum(counts).cpu().numpy()
-        return matrix.scores(self.data.class_names), int(self.processes.sum(torch.tensor(images)))
-
-    def _keep(self, scores: Scores, images: int, seconds: float) -> None:
-        """Note what an epoch has brought; write a checkpoint, then the bundle, which the checkpoint could replace.
-
-        `images` were validated in so many `seconds`.
+    def _finish_epoch(self, scores: Scores, images: int, seconds: float) -> None:
+        """Record an epoch, whose validation took so many `seconds`; write a checkpoint, then the bundle, which a
+        resumed training can write again.
         """
-        reached, sums = self.reached, self.reached.sums
-        reached.epoch += 1
-        reached.last = {"epoch": reached.epoch, **scores.to_json()}
-        reached.records.append(
+        progress, sums = self.progress, self.progress.sums
+        progress.epoch += 1
+        progress.last = {"epoch": progress.epoch, **scores.to_json()}
+        progress.records.append(
             {
-                "epoch": reached.epoch,
-                "updates": self.trainer.updates,
+                "epoch": progress.epoch,
+                "updates": self.state.updates,
                 "images": sums.images,
                 "train_loss": sums.mean_loss,
                 "learning_rate": sums.learning_rate,
@@ -209,70 +159,65 @@ class Trainer:
                 "validation": scores.to_json(),
             }
         )
-        improved = reached.best is None or scores.mean_iou > reached.best["mean_iou"]
-        state = host_copy(self.trainer.network)
+        improved = progress.best is None or scores.mean_iou > progress.best["mean_iou"]
+        weights = host_copy(self.state.network)
         if improved:
-            reached.best, reached.best_weights = reached.last, state
-        result = EpochResult(reached.epoch - 1, self.settings.epochs, sums, scores, improved, images, seconds)
-        reached.finished = self._is_last(scores)
-        reached.sums, reached.trained_told = EpochSums(), False
-        self._checkpoint()
-        self.reporter.validated(result)  # After the checkpoint: a killed process would tell it a second time.
-        self._write(state)
-        self.reporter.kept(result, self.outputs.writer.path)
+            progress.best, progress.best_weights = progress.last, weights
+        stopped_early = progress.stopping.update(self.settings, progress.epoch - 1, scores.mean_iou)
+        if stopped_early:
+            logger.info(f"stopped early after epoch {progress.epoch}: the mean IoU no longer grows")
+        progress.finished = stopped_early or progress.epoch >= self.settings.epochs
+        progress.sums, progress.training_reported = EpochSums(), False
+        self._save_checkpoint()
+        result = EpochResult(progress.epoch - 1, self.settings.epochs, sums, scores, improved, images, seconds)
+        self.reporter.on_validated(result)  # After the checkpoint: a resumed training must not report it again.
+        self._write_bundle(weights)
+        self.reporter.on_saved(result, self.writer.path)
 
-    def _is_last(self, scores: Scores) -> bool:
-        if self.reached.stopping.ends(self.reached.epoch - 1, scores.mean_iou):
-            logger.info(f"stopped early after epoch {self.reached.epoch}: the mean IoU no longer grows")
-            return True
-        return self.reached.epoch >= self.settings.epochs
-
-    def _save_interrupted(self) -> None:
-        """Keep what was learnt since the last epoch ended; the best weights stay the best ones."""
-        advice = "; --resume goes on training" if self._checkpoint() else ""
-        writer = self.outputs.writer
-        if self.processes.first and writer.keeps_older:
-            logger.warning(f"interrupted before the first epoch ended: {writer.path} keeps the model it held{advice}")
-        elif self.processes.first:
-            self._write(host_copy(self.trainer.network))
-            kind = "its best epoch's weights" if self.reached.best else "the weights as they are, not validated"
-            logger.warning(f"interrupted: {writer.path} holds a usable model ({kind}){advice}")
-
-    def _look_up(self) -> None:
-        """Between two steps: write a checkpoint where one is due, and stop where that was asked for, all together."""
-        waited = time.monotonic() - self._checkpoint_time
-        due = self.processes.first and bool(self.outputs.checkpoints) and waited >= self.outputs.checkpoint_every
-        flags = torch.tensor([int(self.stop.made), int(due)], device=self.trainer.device)
+    def _checkpoint_or_stop(self) -> None:
+        """Between two steps: write a checkpoint where one is due, and stop on request, in all processes together."""
+        waited = time.monotonic() - self._last_checkpoint
+        due = self.processes.is_main and self.checkpoints.folder is not None and waited >= self.checkpoints.every
+        flags = torch.tensor([int(self.stop.made), int(due)])  # on the host, which must not wait for a device here
         stop, write = self.processes.sum(flags).tolist()
         if write and not stop:
-            self._checkpoint()
+            self._save_checkpoint()
         if stop:  # Never the other way round: a request may come in meanwhile.
             self.stop.made = True
         self.stop.check()
 
-    def _checkpoint(self) -> bool:
+    def _save_checkpoint(self) -> bool:
         """Write a checkpoint; where that fails, the training goes on. Return whether it was written."""
-        if self.outputs.checkpoints is None:
+        self.state.read_losses(self.progress.sums)
+        if self.checkpoints.folder is None:
             return False
-        for split, feed in self.supply.feeds.items():
-            if (seen := feed.seen) is not None:
-                self.reached.streams[split].note(seen)
-        checkpoint = to_checkpoint(self.trainer, self.reached, self._description())
-        self._checkpoint_time = time.monotonic()
+        for split, stream in self.data.streams.items():
+            if (seen := stream.seen) is not None:
+                self.progress.streams[split].add(seen)
+        checkpoint = to_checkpoint(self.state, self.progress, self.description)
+        self._last_checkpoint = time.monotonic()
         if checkpoint is None:
             return False
         try:
-            self.outputs.checkpoints.save(checkpoint)
+            self.checkpoints.folder.save(checkpoint)
         except UserError as error:
             logger.warning(f"{error}; the training goes on without it")
             return False
         return True
 
-    def _write(self, last: Mapping[str, torch.Tensor]) -> None:
-        """Write the bundle, where this is the process that does."""
-        if self.processes.first:
-            best = self.reached.best_weights or last
-            self.outputs.writer.save(self._description(), last=last, best=best, records=self.reached.records)
+    def _save_interrupted(self) -> None:
+        """Save what was learnt since the last epoch ended; the best weights stay the best ones."""
+        advice = "; resume goes on training" if self._save_checkpoint() else ""
+        path = self.writer.path
+        if self.processes.is_main and self.writer.keeps_older:
+            logger.warning(f"interrupted before the first epoch ended: {path} keeps the model it held{advice}")
+        elif self.processes.is_main:
+            self._write_bundle(host_copy(self.state.network))
+            kind = "its best epoch's weights" if self.progress.best else "the weights as they are, not validated"
+            logger.warning(f"interrupted: {path} holds a usable model ({kind}){advice}")
 
-    def _description(self) -> Description:
-        return describe(self.trainer.network.spec, self.settings, self.data, self.reached)
+    def _write_bundle(self, last: State) -> None:
+        """Write the bundle, on rank 0."""
+        if self.processes.is_main:
+            best, description = self.progress.best_weights or last, self.progress.complete(self.description)
+            self.writer.save(description, last=last, best=best, records=self.progress.records)

@@ -1,0 +1,71 @@
+"""Labels and predictions of pairs: one code path for validation and `evaluate`."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segwright.checks.stream import StreamCheck
+from segwright.data.pairs import Pair, read_pair
+from segwright.data.transforms import apply_crop, center_crop
+from segwright.errors import DataError
+from segwright.formats.pixels import Pixels
+from segwright.inference.logits import assemble, logit_blocks
+from segwright.labels import LabelMap
+from segwright.networks import SegmentationNetwork
+
+Mask = NDArray[np.uint8]
+Sample = tuple[Pixels, Mask]
+
+
+def predict_pairs(
+    network: SegmentationNetwork,
+    pairs: Iterable[Pair],
+    label_map: LabelMap,
+    *,
+    precision: torch.dtype = torch.float32,
+    crop_size: int | None = None,
+    check: StreamCheck | None = None,
+    skipped: list[str] | None = None,
+) -> Iterator[tuple[Mask, Mask]]:
+    """Yield the labels of every pair, 255 = ignore, and the classes that the network predicts: both uint8 [H, W].
+
+    An image is predicted whole, at its own size, or with `crop_size` as GluonCV validates: scaled so that its short
+    side has that many pixels, and only the square at its centre. `check` judges the pairs of a stream; `skipped`
+    receives a sentence for each that cannot be read. The network is put into evaluation mode and left there. Raises
+    DataError when a file cannot be read.
+    """
+    network.eval()
+
+    def read(pair: Pair) -> Sample | None:
+        num_classes = check.num_classes if check else None
+        try:
+            return read_pair(pair, label_map, network.spec.pixel_format, num_classes=num_classes)
+        except DataError:
+            if check is None or skipped is None:
+                raise
+            skipped.append(check.why_skipped(pair, label_map))
+            return None
+
+    for image, labels in _read_ahead(pairs, read):
+        if crop_size is not None:
+            height, width = labels.shape
+            image, labels = apply_crop(center_crop(height, width, crop_size), image, labels)
+        prediction = np.empty_like(labels)
+        assemble(logit_blocks(network, image, precision=precision), prediction)
+        yield labels, prediction
+
+
+def _read_ahead(pairs: Iterable[Pair], read: Callable[[Pair], Sample | None]) -> Iterator[Sample]:
+    """Decode the next pair while the network is at work on this one; never more than two in memory."""
+    reading: deque[Future[Sample | None]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for pair in pairs:
+            reading.append(pool.submit(read, pair))
+            if len(reading) > 1 and (sample := reading.popleft().result()) is not None:
+                yield sample
+        if reading and (sample := reading.popleft().result()) is not None:
+            yield sample
