@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network, resize
+from segwright.networks.heads import FCNHead, classifier
 
 ALGORITHMS: tuple[Algorithm, ...] = ("fcn", "psp", "deeplab")
 # strides 8 and 32, batch and layer norms, padded and not, channels first, last and from a transformer
@@ -271,3 +272,10 @@ def test_synchronised_batch_norms_keep_names_and_activations() -> None:
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     assert norms and all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
     assert torch.isfinite(network.eval()(images_of(1, 32, 32))).all()
+
+
+def test_a_seed_gives_a_head_the_weights_that_it_gave_in_earlier_versions() -> None:
+    torch.manual_seed(5)
+    first_drawn = classifier(64, 4)
+    torch.manual_seed(5)
+    torch.testing.assert_close(FCNHead(256, 4).block[-1].weight, first_drawn.weight, rtol=0, atol=0)

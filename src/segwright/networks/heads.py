@@ -115,5 +115,5 @@ def classifier(channels: int, num_classes: int) -> nn.Conv2d:
 
 
 def _block(channels: int, inner: int, num_classes: int | None) -> nn.Sequential:
-    block = conv_norm_relu(channels, inner, 3)
-    return block if num_classes is None else block.extend([nn.Dropout(0.1), classifier(inner, num_classes)])
+    last = [] if num_classes is None else [nn.Dropout(0.1), classifier(inner, num_classes)]
+    return conv_norm_relu(channels, inner, 3).extend(last)  # last drawn first: a seed keeps its weights over versions
