@@ -5,10 +5,11 @@ Usage: python scripts/write_hyperparameter_docs.py [DIRECTORY, by default docs]
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segwright.hyperparameter_words import markdown_table, sections, table
+from segwright.hyperparameter_help import allowed, sections
 from segwright.hyperparameters import Hyperparameters
 
 INTRODUCTION = """\
@@ -16,9 +17,9 @@ INTRODUCTION = """\
 
 # Hyperparameters
 
-All that a training can be told, with the names, values and defaults of SageMaker's built-in semantic
-segmentation algorithm and a few of our own. On the command line underscores become hyphens
-(`--learning-rate 0.01`); in Python they are the fields of `segwright.Hyperparameters`. The same definition as
+All settings of a training, with the names, values and defaults of SageMaker's built-in semantic
+segmentation algorithm and a few of our own. On the command line they are flags (`--learning-rate 0.01`, or
+`--learning_rate 0.01`); in Python they are the fields of `segwright.Hyperparameters`. The same definition as
 a JSON schema is in [hyperparameters.schema.json](hyperparameters.schema.json).
 
 SageMaker passes every value as a string. Booleans are read in any case (`True`, `true`, `1`, `yes`), and one
@@ -38,13 +39,13 @@ RECIPES = """\
 # The two recipes
 
 A recipe is a set of defaults for the [hyperparameters](hyperparameters.md). There are two: **best**, which the
-command line and Python use unless told otherwise, and **sagemaker**, which is the original's training as far as
+command line and Python use by default, and **sagemaker**, which is the original's training as far as
 it is known ([compatibility.md](compatibility.md) says how far), for jobs that come from there. Any value can be
 overridden (`--recipe sagemaker --epochs 50`), and the log of a training names the recipe and what was overridden.
 Values in which the two differ are **bold**.
 
-Learning rate and weight decay of `best` belong to AdamW: whoever names another optimizer, and neither of these
-two, gets those of `sagemaker`. What the values of `best` rest on stands in
+Learning rate and weight decay of `best` belong to AdamW: with another optimizer, those that are left out are
+`sagemaker`'s. What the values of `best` rest on stands in
 [benchmarks/README.md](../benchmarks/README.md).
 """
 
@@ -58,7 +59,15 @@ def page() -> str:
     """The page of hyperparameters: the introduction, then a table for each section of the model."""
     grouped = sections(Hyperparameters)
     del grouped["Recipe"]
-    tables = [f"## {title}\n\n{table(fields, defaults())}\n" for title, fields in grouped.items()]
+    both = defaults()
+    heads = ("Name", "Values", *(f"`{recipe}`" for recipe in both), "Meaning")
+    tables = []
+    for title, fields in grouped.items():
+        rows = [
+            (f"`{name}`", allowed(field), *(_shown(values[name]) for values in both.values()), str(field.description))
+            for name, field in fields.items()
+        ]
+        tables.append(f"## {title}\n\n{markdown_table(heads, rows)}\n")
     return "\n".join([INTRODUCTION, *tables])
 
 
@@ -69,12 +78,21 @@ def recipes_page() -> str:
     tables = []
     for recipe, values in both.items():
         rows = [
-            (f"**`{name}`**" if name in differ else f"`{name}`", "none" if value is None else f"`{value}`")
+            (f"**`{name}`**" if name in differ else f"`{name}`", _shown(value))
             for name, value in values.items()
             if name != "recipe"
         ]
         tables.append(f"## `{recipe}`\n\n{markdown_table(('Name', 'Value'), rows)}\n")
     return "\n".join([RECIPES, *tables])
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, a line a row."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *rows])
+
+
+def _shown(default: object) -> str:
+    return "none" if default is None else f"`{default}`"
 
 
 def schema() -> str:

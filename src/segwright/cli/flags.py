@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from segwright.hyperparameter_words import allowed, plain_type, sections
+from segwright.hyperparameter_help import allowed, plain_type, sections
 from segwright.hyperparameters import Hyperparameters
 
 BOOLEAN_WORDS: Final = frozenset(["true", "false", "yes", "no", "on", "off", "1", "0"])

@@ -1,0 +1,105 @@
+"""What a hyperparameter allows and what is wrong with a value, in words read off the fields of a pydantic model."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+_LONGEST_VALUE: Final = 60
+
+
+def parse_epoch_list(value: object) -> object:
+    """The numbers of ``"10, 20"`` in ascending order; values that are no string pass through, sorted.
+
+    Raises ValueError where a part between commas is not a whole number.
+    """
+    if isinstance(value, str):
+        value = [int(part) for part in value.split(",")]
+    return tuple(sorted(set(value))) if isinstance(value, list | tuple) else value
+
+
+def parse_whole_number(value: object) -> object:
+    """A string of digits as a number, for choices among numbers, which pydantic does not convert."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def describe(error: ValidationError, model: type[BaseModel]) -> str:
+    """One message for all that pydantic found: name, value, what is allowed, nearest name or choice."""
+    problems: dict[str, str] = {}
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        problems.setdefault(name, _problem(name, item, model) if name else f"{item['ctx']['error']}.")
+    if len(problems) == 1:
+        return next(iter(problems.values()))
+    return f"{len(problems)} hyperparameters are wrong: " + " ".join(problems.values())
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a field takes, as words that follow "it takes": "a whole number of at least 17"."""
+    kind = plain_type(field)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "a comma-separated list of epochs, such as 10, 20"
+    if kind in (int, float):
+        return _range(field, whole=kind is int)
+    return {bool: "True or False", str: "a name"}.get(kind, "the path of a file")
+
+
+def plain_type(field: FieldInfo) -> Any:
+    """The type of a field without ``| None`` and without annotations."""
+    kind: Any = field.annotation
+    if type(None) in get_args(kind):
+        kind = next(option for option in get_args(kind) if option is not type(None))
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def sections(model: type[BaseModel]) -> dict[str, dict[str, FieldInfo]]:
+    """The fields of a model by the heading under which help and documents show them, in the order of definition."""
+    grouped: dict[str, dict[str, FieldInfo]] = {}
+    for name, field in model.model_fields.items():
+        heading = field.json_schema_extra["section"] if isinstance(field.json_schema_extra, dict) else ""
+        grouped.setdefault(str(heading), {})[name] = field
+    return grouped
+
+
+def _problem(name: str, item: Any, model: type[BaseModel]) -> str:
+    text = json.dumps(item["input"], ensure_ascii=False) if isinstance(item["input"], str) else repr(item["input"])
+    value = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+    if item["type"] == "extra_forbidden":
+        guess = _nearest(name, model.model_fields)
+        advice = f"did you mean {guess}?" if guess else "docs/hyperparameters.md lists them all."
+        return f'There is no hyperparameter "{name}" (given as {value}); {advice}'
+    field = model.model_fields[name]
+    guess = _nearest(str(item["input"]), map(str, get_args(plain_type(field))))
+    return (
+        f"{name} is {value}; it takes {allowed(field)}"
+        + (", or can be left out." if field.default is None else ".")
+        + (f" Did you mean {guess}?" if guess else "")
+    )
+
+
+def _nearest(word: str, words: Iterable[str]) -> str | None:
+    """The most similar of some words, or None when none is similar; case and hyphens do not count."""
+    plain = {candidate.lower(): candidate for candidate in words}
+    close = difflib.get_close_matches(word.lower().strip("-_").replace("-", "_"), plain, n=1)
+    return plain[close[0]] if close else None
+
+
+def _range(field: FieldInfo, *, whole: bool) -> str:
+    """The range of a number; open ends of whole numbers are closed by going one further: above 16 is at least 17."""
+    bounds = {
+        name: getattr(item, name) for item in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(item, name)
+    }
+    if whole:
+        lowest = bounds["gt"] + 1 if "gt" in bounds else bounds["ge"]
+        highest = bounds["lt"] - 1 if "lt" in bounds else bounds.get("le")
+        return "a whole number" + (f" of at least {lowest}" if highest is None else f" from {lowest} to {highest}")
+    if "gt" not in bounds and "lt" not in bounds:
+        return f"a number from {bounds['ge']} to {bounds['le']}"
+    lower = f"above {bounds['gt']}" if "gt" in bounds else f"of at least {bounds['ge']}"
+    upper = f"below {bounds['lt']}" if "lt" in bounds else f"at most {bounds['le']}"
+    return f"a number {lower} and {upper}"
