@@ -147,7 +147,7 @@ def test_a_driver_that_is_too_old_is_warned_of_once(
     assert "driver 470.256.02" in said
     assert "too old (found version 11040)" in said
     assert "Please" not in said
-    with pytest.raises(UserError, match=r"--device cuda is not usable here; .* driver 470\.256\.02"):
+    with pytest.raises(UserError, match=r"device cuda is not usable here; .* driver 470\.256\.02"):
         choose_device("cuda")
 
 
@@ -171,7 +171,7 @@ def test_a_machine_without_a_gpu_is_silent(no_gpu: pytest.MonkeyPatch, caplog: p
     with caplog.at_level(logging.WARNING, "segwright"):
         assert choose_device(None) == torch.device("cpu")
     assert not caplog.messages
-    with pytest.raises(UserError, match=r"--device cuda is not usable here; .* have: cpu$"):
+    with pytest.raises(UserError, match=r"device cuda is not usable here; .* have: cpu$"):
         choose_device("cuda")
 
 

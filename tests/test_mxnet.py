@@ -299,7 +299,7 @@ def test_bundles_of_our_own_need_no_import(tmp_path: Path) -> None:
     bundle = write_folder(tmp_path / "bundle", SETTINGS, best=b"kept for old readers")
     (bundle / "bundle.json").write_text("{}")
     for source in (bundle, pack(bundle)):
-        with pytest.raises(BundleError, match=f"{source.name} is a Segwright bundle already.*segwright predict"):
+        with pytest.raises(BundleError, match=f"{source.name} is a Segwright bundle already.*All commands take it"):
             import_model(source, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

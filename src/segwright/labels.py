@@ -1,7 +1,4 @@
-"""Label maps and class names: what the numbers in a mask file mean.
-
-This module knows how pixel values become class indices and what the classes are called. It
-refuses to know how many classes a network has, where masks lie, or how they are decoded.
+"""Label maps, which turn the pixel values of mask files into classes, and class names.
 
 Source: SageMaker's contract, sections 1.3 and 1.4.
 """
@@ -10,32 +7,32 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import LabelError
+from segwright.wording import listed
 
 IGNORE: Final = 255
 """The class index, and in masks without a label map the pixel value, that loss and metrics leave out."""
 
 NO_DATA: Final = -1
-"""In the numbers of a mask, a pixel that the file itself says nothing of: ignored, whatever the label map."""
+"""The value of pixels that the mask file marks as no data: ignored, whatever the label map."""
 
 HIGHEST_CLASS: Final = 253
 """`num_classes` is at most 254 (SageMaker's contract, section 3.1), so 254 is never a class and 255 stays free."""
 
 HIGHEST_PIXEL: Final = 65535
 
-_SCALE: Final = "the scale of a label map"
 _NAMES_SHOWN: Final = 12
 _LEAVE_OUT: Final = " (a label map simply leaves out what is to be ignored)"
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -56,27 +53,25 @@ class LabelMap:
         if (self.scale is None) == (self.values is None):
             raise LabelError('a label map has either "scale" or "map", and not both')
         if self.scale is not None:
-            _whole_number(self.scale, _SCALE, 1, HIGHEST_PIXEL)
+            _scale(self.scale)
         if self.values is not None:
-            _check_bad_values(self.values)
-            if self.class_names is not None:
-                _check_nameless(self.values, len(self.class_names))
+            _check_values(self.values, self.class_names)
 
     @classmethod
     def identity(cls) -> Self:
-        """The map of masks that come without one: the pixel value is the class, 255 is ignored."""
+        """The default: the pixel value is the class, 255 is ignored."""
         return cls(scale=1)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a label map file. Raises LabelError as `parse` does, and when the file cannot be read."""
+        """Parse a label map file. Raises LabelError as `parse` does, and when the file cannot be read."""
         return cls.parse(_read_text(path), str(path))
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
-        """The label map in a file's text: JSON if it begins with `{` or the file's name ends in .json, else lines.
+        """Parse a file's text: JSON if it begins with `{` or the file's name ends in .json, else lines.
 
-        Raises LabelError that names file and place when it is no label map.
+        Raises LabelError that names file and line when it is no label map.
         """
         try:
             if name.lower().endswith(".json") or text.lstrip().startswith("{"):
@@ -96,32 +91,25 @@ class LabelMap:
             raise LabelError('a label map is {"scale": 3} or {"map": {"<class>": <pixel value>, ...}}')
         names = document.get("class_names")
         return cls(
-            scale=_whole_number(document["scale"], _SCALE, 1, HIGHEST_PIXEL) if "scale" in document else None,
+            scale=_scale(document["scale"]) if "scale" in document else None,
             values=_pairs(document["map"]) if "map" in document else None,
             class_names=None if names is None else checked_names(names),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The map in the form that `from_json` reads, a list where several pixel values share a class."""
-        document: dict[str, Any] = {}
-        if self.scale is not None:
-            document["scale"] = self.scale
-        else:
-            classes: dict[str, list[int]] = {}
-            for pixel, index in self.values or ():
-                classes.setdefault(str(index), []).append(pixel)
-            document["map"] = {index: pixels if pixels[1:] else pixels[0] for index, pixels in classes.items()}
-        if self.class_names is not None:
-            document["class_names"] = list(self.class_names)
-        return document
+        classes: dict[str, list[int]] = {}
+        for pixel, index in self.values or ():
+            classes.setdefault(str(index), []).append(pixel)
+        values = {index: pixels if pixels[1:] else pixels[0] for index, pixels in classes.items()}
+        names = {} if self.class_names is None else {"class_names": list(self.class_names)}
+        return ({"map": values} if self.scale is None else {"scale": self.scale}) | names
 
     def apply(self, mask: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Turn the pixel values of a mask file, whole numbers up to 65535 or `NO_DATA` [H, W], into class indices,
-        uint8 [H, W].
+        """Turn pixel values, whole numbers up to 65535 or `NO_DATA` [H, W], into class indices, uint8 [H, W].
 
         The result is `IGNORE` for no data and where the map names no class. Where a scale leads beyond 253 it is 254,
-        which is never a class, so that a check of the classes finds it. Where nothing changes, the result is `mask`
-        itself.
+        which is never a class, so that a check of the classes finds it. Where nothing changes, it is `mask` itself.
         """
         if self.scale == 1 and mask.dtype == np.uint8:
             return mask.astype(np.uint8, copy=False)
@@ -139,26 +127,22 @@ class LabelMap:
 
     def class_count(self) -> int | None:
         """The number of classes that the map implies, highest class plus one; None for a scale."""
-        if self.values is None:
-            return None
-        return max(index for _, index in self.values) + 1
+        return None if self.values is None else max(index for _, index in self.values) + 1
 
     def check(self, num_classes: int) -> None:
         """Raise LabelError when the map leads to a class that a network of `num_classes` does not have."""
-        beyond = [(pixel, index) for pixel, index in self.values or () if index >= num_classes]
-        if beyond:
-            pixel, index = beyond[0]
-            raise LabelError(
-                f"the label map turns pixel value {pixel} into class {index}; num_classes is {num_classes}. "
-                f"Set num_classes to at least {self.class_count()} or change the map."
-            )
+        for pixel, index in self.values or ():
+            if index >= num_classes:
+                raise LabelError(
+                    f"the label map turns pixel value {pixel} into class {index}; num_classes is {num_classes}. "
+                    f"Set num_classes to at least {self.class_count()} or change the map."
+                )
 
     def numbered_as(self, names: Sequence[str]) -> Self:
         """The same map with its classes numbered in the order of `names`, which become its class names.
 
-        A text map numbers names in the order in which its lines bring them up, which need not be the order of
-        anybody else. A map without class names is returned as it is. Raises LabelError for a class name that is
-        not among `names`, and for a scale, whose classes cannot be renumbered, with names in another order.
+        A map without class names is returned as it is. Raises LabelError for a class name that is not among `names`,
+        and for a scale, whose classes cannot be renumbered, with names in another order.
         """
         if self.class_names is None:
             return self
@@ -168,39 +152,47 @@ class LabelMap:
             return replace(self, values=values, class_names=tuple(names))
         if order != list(range(len(order))):
             raise LabelError(
-                f"the label map has a scale and the class names {_enumerated(self.class_names)}, but the classes are "
-                f"{_enumerated(names)} in this order. Correct its class_names, or give a map in place of the scale."
+                f"the label map has a scale and the class names {listed(self.class_names, _NAMES_SHOWN)}, but the "
+                f"classes are {listed(names, _NAMES_SHOWN)} in this order. Correct its class_names, or give a map in "
+                "place of the scale."
             )
         return replace(self, class_names=tuple(names))
 
     @classmethod
     def _from_lines(cls, text: str) -> Self:
-        """Read the text form: a line a pixel value, then its class as an index or a name; `#` comments."""
+        """Parse the text form: each line a pixel value, then its class as an index or a name; `#` comments.
+
+        Names are numbered by first appearance.
+        """
         lines = {number: line for number, line in enumerate(map(_without_comment, text.splitlines()), 1) if line}
-        matches = {number: re.fullmatch(r"(\d{1,9})[\s,]+(\S.*)", line) for number, line in lines.items()}
-        for number, match in matches.items():
+        entries: list[tuple[int, str]] = []
+        for number, line in lines.items():
+            match = re.fullmatch(r"(\d{1,9})[\s,]+(\S.*)", line)
             if match is None:
+                raise LabelError(f"line {number} is {line!r}; a line is a pixel value and a class, like '7 road'")
+            if entries and match[2].isdecimal() != entries[0][1].isdecimal():
+                first, first_line = next(iter(lines.items()))
+                kinds = ("an index", "a name") if match[2].isdecimal() else ("a name", "an index")
                 raise LabelError(
-                    f"line {number} is {lines[number]!r}; a line is a pixel value and a class, like '7 road'"
+                    f"line {number}, {line!r}, gives the class as {kinds[0]}, but line {first}, {first_line!r}, as "
+                    f"{kinds[1]}; give all classes as indices or all as names"
                 )
-        entries = [(int(match[1]), match[2]) for match in matches.values() if match]
-        _check_mixed(lines, [name for _, name in entries])
+            entries.append((int(match[1]), match[2]))
         if all(name.isdecimal() for _, name in entries):
             return cls(values=tuple((pixel, int(name)) for pixel, name in entries))
-        names = tuple(dict.fromkeys(name for _, name in entries))  # numbered by first appearance
+        names = tuple(dict.fromkeys(name for _, name in entries))
         return cls(values=tuple((pixel, names.index(name)) for pixel, name in entries), class_names=names)
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Read the names of the classes. Raises LabelError as `parse_class_names` does, and for an unreadable file."""
+    """Parse a file of class names. Raises LabelError as `parse_class_names` does, and for an unreadable file."""
     return parse_class_names(_read_text(path), str(path))
 
 
 def parse_class_names(text: str, name: str) -> tuple[str, ...]:
-    """The names of the classes in order, in a file's text: a name a line, or a JSON list.
+    """Parse a file's text: a name a line, or a JSON list; blank lines and `#` comments are skipped.
 
-    Blank lines and `#` comments of a text file are skipped. Raises LabelError, with the file's `name`, for a text that
-    names nothing, or a class twice.
+    Raises LabelError, with the file's `name`, for a text that names nothing, or a class twice.
     """
     try:
         # a name may begin with a bracket, too: [unlabelled]
@@ -212,7 +204,7 @@ def parse_class_names(text: str, name: str) -> tuple[str, ...]:
 
 
 def numbered_names(count: int) -> tuple[str, ...]:
-    """The names of `count` classes that nobody has named."""
+    """Names for `count` classes without any."""
     return tuple(f"class {index}" for index in range(count))
 
 
@@ -245,8 +237,7 @@ def _parse_json(text: str) -> Any:
 
 
 def _object_without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if (repeated := _repeated(keys)) is not None:
+    if (repeated := _repeated([key for key, _ in pairs])) is not None:
         raise LabelError(f'"{repeated}" occurs twice; list all its pixel values in one place: "{repeated}": [1, 2]')
     return dict(pairs)
 
@@ -263,6 +254,10 @@ def _whole_number(value: Any, what: str, lowest: int, highest: int) -> int:
     return number
 
 
+def _scale(value: Any) -> int:
+    return _whole_number(value, "the scale of a label map", 1, HIGHEST_PIXEL)
+
+
 def _pairs(classes: Any) -> tuple[tuple[int, int], ...]:
     """Pairs (pixel value, class) of the "map" form, whose keys are classes."""
     if not isinstance(classes, Mapping):
@@ -275,57 +270,36 @@ def _pairs(classes: Any) -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _check_bad_values(values: tuple[tuple[int, int], ...]) -> None:
+def _check_values(values: Sequence[tuple[int, int]], class_names: Sequence[str] | None) -> None:
     if not values:
         raise LabelError("the label map names no pixel value")
     for pixel, index in values:
         _whole_number(pixel, "a pixel value of the label map", 0, HIGHEST_PIXEL)
         _whole_number(index, f"the class of pixel value {pixel}{_LEAVE_OUT}", 0, HIGHEST_CLASS)
+        if class_names is not None and index >= len(class_names):
+            raise LabelError(
+                f"the label map turns pixel value {pixel} into class {index}, but has class names only for the "
+                f"classes 0 to {len(class_names) - 1}; name all classes or none"
+            )
     if (repeated := _repeated([pixel for pixel, _ in values])) is not None:
         raise LabelError(f"pixel value {repeated} is mapped twice; give it one class")
 
 
-def _check_nameless(values: tuple[tuple[int, int], ...], names: int) -> None:
-    for pixel, index in values:
-        if index >= names:
-            raise LabelError(
-                f"the label map turns pixel value {pixel} into class {index}, but has class names only for the "
-                f"classes 0 to {names - 1}; name all classes or none"
-            )
-
-
-def _check_mixed(lines: Mapping[int, str], classes: Sequence[str]) -> None:
-    """Refuse lines of which some give a class index and some a name: a name has no number to stay clear of."""
-    first, *others = [(number, name.isdecimal()) for number, name in zip(lines, classes, strict=True)] or [(0, False)]
-    for number, is_index in others:
-        if is_index != first[1]:
-            kinds = ("an index", "a name") if is_index else ("a name", "an index")
-            raise LabelError(
-                f"line {number}, {lines[number]!r}, gives the class as {kinds[0]}, but line {first[0]}, "
-                f"{lines[first[0]]!r}, as {kinds[1]}; give all classes as indices or all as names"
-            )
-
-
 def _index_of(name: str, names: Sequence[str]) -> int:
-    """The place of a class name among others, or LabelError with the nearest one."""
+    """The index of a class name among others, or LabelError with the nearest one."""
     if name in names:
         return names.index(name)
     folded = {other.casefold(): other for other in names}
     near = difflib.get_close_matches(name.casefold(), folded, 1)
     guess = f' Did you mean "{folded[near[0]]}"?' if near else ""
     raise LabelError(
-        f'the label map names a class "{name}", but the classes are {_enumerated(names)}.{guess} '
+        f'the label map names a class "{name}", but the classes are {listed(names, _NAMES_SHOWN)}.{guess} '
         "Use these names, or class indices."
     )
 
 
-def _enumerated(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, ... ({len(names)} in all)"
-
-
 def checked_names(names: Any) -> tuple[str, ...]:
-    """A list of class names as a tuple; LabelError when it is none, empty, or names something twice."""
+    """A list of class names as a tuple. Raises LabelError when it is none, empty, or names a class twice."""
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise LabelError('class names are a list of texts, none of them empty: ["background", "road"]')
     if not 1 <= len(names) <= HIGHEST_CLASS + 1:
@@ -338,11 +312,6 @@ def checked_names(names: Any) -> tuple[str, ...]:
     return stripped
 
 
-def _repeated(items: Iterable[Item]) -> Item | None:
+def _repeated(items: Iterable[Hashable]) -> Hashable | None:
     """The first item that occurs a second time, or None."""
-    seen: set[Item] = set()
-    for item in items:
-        if item in seen:
-            return item
-        seen.add(item)
-    return None
+    return next((item for item, count in Counter(items).items() if count > 1), None)

@@ -1,4 +1,4 @@
-"""Colours for classes that come without any. Knows nothing but colours."""
+"""Default colours of classes."""
 
 import colorsys
 from typing import Final
