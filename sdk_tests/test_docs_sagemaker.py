@@ -10,7 +10,7 @@ from tests.helpers.sagemaker_requests import CHANNELS, CHECKS, IMAGE, MASK, diff
 from sdk_tests.conftest import Execution
 from segwright.sagemaker.job import ChannelConfig, Job
 from segwright.sagemaker.paths import Paths
-from segwright.sagemaker.settings import read_settings
+from segwright.sagemaker.hyperparameters import read_hyperparameters
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -48,4 +48,4 @@ def test_local_mode_starts_a_training_that_the_container_understands(execution: 
         assert f"{execution.folder}/data/{channel}:/opt/ml/input/data/{channel}" in compose
     job = Job.read(Paths(caught))
     assert job.channels == dict.fromkeys(CHANNELS, ChannelConfig("File", "None"))
-    assert read_settings(job.hyperparameters).num_classes == 21
+    assert read_hyperparameters(job.hyperparameters).num_classes == 21

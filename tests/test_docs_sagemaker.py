@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from segwright.sagemaker import METRIC_DEFINITIONS
+from segwright.sagemaker.hyperparameters import read_hyperparameters
 from segwright.sagemaker.job import Job
 from segwright.sagemaker.paths import Paths
-from segwright.sagemaker.settings import read_settings
 from tests.conftest import Draw
 from tests.helpers.documents import FENCED, Snippet, run_python, run_shell, snippets
 from tests.helpers.loopback_aws import Recorder, variables
@@ -117,7 +117,7 @@ def test_docker_alone_finds_a_job(channels_folder: Draw, tmp_path: Path, tools: 
     assert serve.endswith("segwright:0.1.0 serve")
     job = Job.read(Paths(tmp_path / "ml"))
     assert set(job.channels) == {"train", "train_annotation", "validation", "validation_annotation"}
-    assert read_settings(job.hyperparameters).epochs == 2
+    assert read_hyperparameters(job.hyperparameters).epochs == 2
 
 
 def test_metric_definitions_come_as_a_download() -> None:

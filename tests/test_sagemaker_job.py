@@ -7,9 +7,9 @@ import pytest
 from segwright.errors import DataError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker.channels import locate_channels
+from segwright.sagemaker.hyperparameters import read_hyperparameters, to_strings
 from segwright.sagemaker.job import Job
 from segwright.sagemaker.paths import Paths
-from segwright.sagemaker.settings import as_strings, read_settings
 
 FOUR = ("train", "train_annotation", "validation", "validation_annotation")
 
@@ -75,8 +75,10 @@ def test_hosts_and_single_hyperparameters_may_come_as_variables(tmp_path: Path) 
     assert job.hyperparameters == {"num_classes": "4", "epochs": "2"}
     with pytest.raises(UserError, match="2 machines"):
         Job.read(tree(tmp_path / "two", {"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": "algo-2"}))
-    with pytest.raises(UserError, match="SM_HOSTS is algo-1; it has to hold a JSON list"):
+    with pytest.raises(UserError, match="SM_HOSTS is not JSON"):
         Job.read(tree(tmp_path / "odd", {"SM_HOSTS": "algo-1"}))
+    with pytest.raises(UserError, match="SM_HOSTS holds str; it has to hold one JSON list"):
+        Job.read(tree(tmp_path / "text", {"SM_HOSTS": '"algo-1"'}))
 
 
 def test_the_usual_folder_of_checkpoints_counts_where_it_is(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_the_usual_folder_of_checkpoints_counts_where_it_is(tmp_path: Path) -> N
     [
         ({"hyperparameters": "{"}, "hyperparameters.json is not JSON"),
         ({"hyperparameters": "[" * 100_000}, "hyperparameters.json is not JSON"),
-        ({"hyperparameters": [1]}, "holds list, but has to hold one JSON object"),
+        ({"hyperparameters": [1]}, "holds list; it has to hold one JSON object"),
         ({"inputdataconfig": {"train": 3}}, "the channel train is 3"),
         ({"inputdataconfig": {"train": channel("Tube")}}, "TrainingInputMode 'Tube'; File, FastFile and Pipe"),
         ({"resourceconfig": {"hosts": "algo-1"}}, "has to be a list of the names of machines"),
@@ -165,15 +167,15 @@ def test_channels_that_were_not_delivered_are_named(tmp_path: Path) -> None:
 
 
 def test_settings_follow_the_original_unless_told_otherwise() -> None:
-    settings = read_settings({"num_classes": "5", "_workers": "2", "sagemaker_program": "x", "early_stopping": "true"})
+    settings = read_hyperparameters({"num_classes": "5", "_workers": "2", "sagemaker_program": "x", "syncbn": "true"})
     assert (settings.recipe, settings.mini_batch_size, settings.workers) == ("sagemaker", 16, 2)
-    assert read_settings({"recipe": "best"}).optimizer == "adamw"
+    assert read_hyperparameters({"recipe": "best"}).optimizer == "adamw"
     with pytest.raises(HyperparameterError, match="epochs"):
-        read_settings({"epochs": "0"})
+        read_hyperparameters({"epochs": "0"})
 
 
 def test_settings_written_are_read_again_the_same() -> None:
-    settings = read_settings({"num_classes": "5", "lr_scheduler": "step", "lr_scheduler_step": "10, 20"})
-    strings = as_strings(settings.model_dump())
+    settings = read_hyperparameters({"num_classes": "5", "lr_scheduler": "step", "lr_scheduler_step": "10, 20"})
+    strings = to_strings(settings.model_dump())
     assert strings["_aux_loss"] == "True" and strings["lr_scheduler_step"] == "10, 20"
     assert Hyperparameters.from_strings(strings) == settings

@@ -4,7 +4,7 @@ import pytest
 
 from segwright.bundle import read_description
 from segwright.errors import BundleError
-from segwright.sagemaker.model_channel import unpack_earlier_model
+from segwright.sagemaker.model_channel import unpack_parent_model
 from segwright.sagemaker.paths import Paths
 from tests.helpers import jobs
 from tests.helpers.served import write_bundle
@@ -19,8 +19,8 @@ def channel(tmp_path: Path) -> Path:
 
 def unpacked(channel: Path) -> Path:
     tree = Paths(channel.parents[2])
-    unpack_earlier_model(tree)
-    return tree.earlier_model
+    unpack_parent_model(tree)
+    return tree.parent_model
 
 
 def pack_notes(archive: Path, scratch: Path) -> None:

@@ -1,6 +1,5 @@
 """Training jobs that are stopped or killed: what they leave, and how they go on."""
 
-import json
 import re
 import shutil
 import signal
@@ -27,8 +26,8 @@ def test_a_stop_that_cannot_be_finished_is_told(tmp_path: Path, monkeypatch: pyt
     root = jobs.make_job(tmp_path / "ml")
     (root / "model" / "bundle.json").write_text("{")
     monkeypatch.setattr(entry, "train", stopped)
-    assert entry.run_training(Paths(root), StopRequest()) == 2
-    assert "bundle.json is damaged" in (root / "output/failure").read_text()
+    assert jobs.run(root)[0] == 2
+    assert "bundle.json is damaged" in jobs.failure(root)
 
 
 def test_sigterm_after_the_end_changes_nothing(tmp_path: Path) -> None:
@@ -57,9 +56,6 @@ def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None
 
 def test_sigterm_while_a_late_fifo_is_waited_for_leaves_a_usable_model(tmp_path: Path) -> None:
     root = jobs.make_job(tmp_path / "ml", channels=("train", "validation"), mode="Pipe")
-    config = root / "input/config/inputdataconfig.json"
-    channels = json.loads(config.read_text())
-    config.write_text(json.dumps({name: {**one, "RecordWrapperType": "RecordIO"} for name, one in channels.items()}))
     assert "holds the weights that training starts from" in stopped_at(root, "train: no label map")
 
 
@@ -69,8 +65,7 @@ def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
     assert status == 0, log
     learnt = {name: load_file(root / "model" / name) for name in (BEST, LAST)}
     before = read_description(root / "model")
-    shutil.rmtree(root / "model")
-    (root / "model").mkdir()
+    jobs.empty_model(root)
     assert "holds that of the newest checkpoint" in stopped_at(root, None)
     for name, weights in learnt.items():
         found = load_file(root / "model" / name)
@@ -97,8 +92,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "function"),
-    [("checks", "scan", "scan_pair"), ("training.train_step", "TrainState", "train_step")],
+    ("module", "name", "function"), [("checks", "scan", "scan_pair"), ("training.train_step", "TrainState", "train_step")]
 )
 def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
     tmp_path: Path, module: str, name: str, function: str
@@ -108,32 +102,21 @@ def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
     assert "does not stop by itself" in log and "holds the weights that training starts from" in log
 
 
-def test_a_job_that_does_not_know_its_classes_has_no_model_when_it_is_stopped_too_early(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    root = jobs.make_job(tmp_path / "ml", num_classes="3")
-    config = root / "input/config/hyperparameters.json"
-    settings = json.loads(config.read_text())
-    del settings["num_classes"]
-    config.write_text(json.dumps(settings))
-    stop = StopRequest()
-    stop.made = True
-    assert entry.run_training(Paths(root), stop) == 0
-    assert "there is none: nothing but the masks says how many classes there are" in capfd.readouterr().out
+def test_a_job_that_does_not_know_its_classes_has_no_model_when_it_is_stopped_too_early(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml")
+    jobs.write_settings(root, {"num_classes": None})
+    status, log = jobs.run(root, stopped=True)
+    assert status == 0 and "there is none: nothing but the masks says how many classes there are" in log
     assert not list((root / "model").iterdir()) and not (root / "output/failure").exists()
 
 
 def test_a_stopped_job_takes_no_checkpoint_of_another_for_its_own(tmp_path: Path) -> None:
     root = jobs.make_job(tmp_path / "ml", epochs="1")
-    assert entry.run_training(Paths(root), StopRequest()) == 0
-    shutil.rmtree(root / "model")
-    (root / "model").mkdir()
-    config = root / "input/config/hyperparameters.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "algorithm": "psp"}))
-    stop = StopRequest()
-    stop.made = True
-    assert entry.run_training(Paths(root), stop) == 2
-    assert "algorithm changed from fcn to psp" in (root / "output/failure").read_text()
+    assert jobs.run(root)[0] == 0
+    jobs.empty_model(root)
+    jobs.write_settings(root, {"algorithm": "psp"})
+    assert jobs.run(root, stopped=True)[0] == 2
+    assert "another algorithm: it was fcn, now it is psp" in jobs.failure(root)
 
 
 def test_what_fails_after_a_wish_to_stop_ends_with_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Jobs in Pipe mode whose CheckpointConfig holds what another job has learnt, or the job itself."""
 
-import json
 import shutil
 import threading
 from collections.abc import Mapping
@@ -12,9 +11,6 @@ from safetensors.torch import load_file
 
 from segwright.bundle import LAST, read_description
 from segwright.data.pipe_server import serve
-from segwright.sagemaker import train as entry
-from segwright.sagemaker.paths import Paths
-from segwright.stopping import StopRequest
 from tests.helpers import jobs
 from tests.helpers.files import write_manifest
 
@@ -33,15 +29,11 @@ class Jobs:
 
     def __call__(
         self, pictures: int, variables: Mapping[str, str], *, seed: int | None = None, stopped: bool = False
-    ) -> tuple[int, Path]:
-        """Run a job on the stream of some pictures, perhaps shuffled; its exit status and the tree it leaves."""
+    ) -> tuple[int, str, Path]:
+        """Run a job on the stream of some pictures, perhaps shuffled; its status, its log, and its tree."""
         self.number += 1
         root = self.root / f"ml{self.number}"
         jobs.make_job(root, channels=("train", "validation"), mode="Pipe", epochs="1")
-        config = root / "input/config/inputdataconfig.json"
-        channels = json.loads(config.read_text())
-        wrapped = {name: {**one, "RecordWrapperType": "RecordIO"} for name, one in channels.items()}
-        config.write_text(json.dumps(wrapped))
         shutil.rmtree(root / "input/data")
         shutil.rmtree(root / "checkpoints")
         (self.root / "checkpoints").mkdir(exist_ok=True)
@@ -49,9 +41,7 @@ class Jobs:
         manifests = {split: self._manifest(pictures, split) for split in ("train", "validation")}
         options = {"shuffle_seed": seed}
         threading.Thread(target=serve, args=(manifests, root / "input/data"), kwargs=options, daemon=True).start()
-        stop = StopRequest()
-        stop.made = stopped
-        return entry.run_training(Paths(root, variables), stop), root
+        return *jobs.run(root, variables, stopped=stopped), root
 
     def _manifest(self, pictures: int, split: str) -> Path:
         folder = self.root / f"pictures{pictures}"
@@ -70,49 +60,40 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_a_job_on_another_stream_never_delivers_what_the_first_has_learnt(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_job_on_another_stream_never_delivers_what_the_first_has_learnt(tmp_path: Path) -> None:
     run = Jobs(tmp_path)
-    status, first = run(0, JOB_A)
+    status, _, first = run(0, JOB_A)
     assert status == 0 and read_description(first / "model").data["train"]["fingerprint"]
     checkpoints = sorted((tmp_path / "checkpoints").iterdir())
 
-    status, other = run(100, JOB_B)
+    status, _, other = run(100, JOB_B)
     assert status == 2
-    failure = (other / "output/failure").read_text()
-    assert failure.startswith("ClientError: Cannot resume on another stream. train")
-    assert "8 of its first 8 pairs are not among the 8 of the checkpoint" in failure
+    failure = jobs.failure(other)
+    assert failure.startswith("ClientError: CheckpointConfig: the checkpoint is of a training on another stream. train")
+    assert "8 of its first 8 pairs are not among the 8 it held" in failure
     assert "with another S3Uri in CheckpointConfig" in failure and "with the channel model" in failure
     assert len(failure) < 1024 and "--" not in failure
     assert not list((other / "model").iterdir())
     assert sorted((tmp_path / "checkpoints").iterdir()) == checkpoints
 
-    capfd.readouterr()
-    status, again = run(0, JOB_B, seed=7)
-    log = capfd.readouterr().out
+    status, log, again = run(0, JOB_B, seed=7)
     assert status == 0 and not (again / "output/failure").exists()
     assert "train: the checkpoint is complete; reading the stream once to see whether it is the same data" in log
     assert "train: the stream holds the same 8 pairs as the checkpoint's" in log
     assert "validation: the stream holds the same 3 pairs as the checkpoint's" in log
     assert "nothing is left to train" in log
-    jobs.refuse_flags(log)
     assert same(weights(again), weights(first))
 
 
 @pytest.mark.parametrize("whose", ["its own", "another's", "nobody's"])
-def test_a_job_that_is_stopped_before_it_compares_takes_no_model_of_another_job(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], whose: str
-) -> None:
+def test_a_job_that_is_stopped_before_it_compares_takes_no_model_of_another_job(tmp_path: Path, whose: str) -> None:
     run = Jobs(tmp_path)
-    _, first = run(0, {} if whose == "nobody's" else JOB_A)
-    capfd.readouterr()
+    _, _, first = run(0, {} if whose == "nobody's" else JOB_A)
     variables = {"its own": JOB_A, "another's": JOB_B, "nobody's": {}}[whose]
-    status, stopped = run(0 if whose == "its own" else 100, variables, stopped=True)
-    log = capfd.readouterr().out
+    status, log, stopped = run(0 if whose == "its own" else 100, variables, stopped=True)
     assert status == 0, log
     assert same(weights(stopped), weights(first)) == (whose != "another's")
-    said = "whether that has the same data was not checked before the stop"
+    said = "whether that is of the same data was not seen before the stop"
     assert (said in log) == (whose == "nobody's")
     assert ("is of another job (arn:" in log and "holds the weights that training starts" in log) == (
         whose == "another's"

@@ -5,7 +5,7 @@ OVERDUE = """
 import os, signal, time
 from segwright.sagemaker import termination
 termination.GRACE = 1
-with termination.termination_noted(lambda: 7) as stop:
+with termination.stop_on_sigterm(lambda: 7) as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.made
     time.sleep(0.6)
@@ -20,8 +20,8 @@ def test_what_does_not_follow_a_wish_to_stop_is_ended() -> None:
 
 LEFT = """
 import os, signal
-from segwright.sagemaker.termination import termination_noted
-with termination_noted(None) as stop:
+from segwright.sagemaker.termination import stop_on_sigterm
+with stop_on_sigterm(None) as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.made and signal.alarm(0) == 0
 os.kill(os.getpid(), signal.SIGTERM)

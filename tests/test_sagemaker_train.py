@@ -1,11 +1,10 @@
-"""Training jobs from outside: the tree that SageMaker makes, the real entry as a process, what it leaves."""
+"""Training jobs: the tree that SageMaker makes, the entry, what it leaves."""
 
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import LAST, load_network, read_description
+from segwright.data.pipe_server import serve
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker import launcher as launching
 from segwright.sagemaker import train as entry
@@ -41,7 +41,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     (data / "train" / ".ipynb_checkpoints").mkdir()
     (data / "train" / "notes.txt").write_text("not a picture")
     (data / "label_map" / "train_label_map.json").write_text('{"scale": "1"}')
-    status, log = jobs.run(root)
+    status, log = jobs.run_process(root)
     assert status == 0, log
     return root, log
 
@@ -77,9 +77,6 @@ def test_a_job_leaves_what_the_command_line_leaves_and_the_originals_settings(do
 
 def test_a_pipe_job_reads_its_fifos(tmp_path: Path) -> None:
     root = jobs.make_job(tmp_path / "ml", channels=("train", "validation"), mode="Pipe", epochs="1")
-    config = root / "input/config/inputdataconfig.json"
-    channels = json.loads(config.read_text())
-    config.write_text(json.dumps({name: {**one, "RecordWrapperType": "RecordIO"} for name, one in channels.items()}))
     data = root / "input/data"
     data.rename(tmp_path / "pictures")
     data.mkdir()
@@ -90,16 +87,9 @@ def test_a_pipe_job_reads_its_fifos(tmp_path: Path) -> None:
             for one in pictures
         )
         (tmp_path / "pictures" / f"{split}.manifest").write_text("\n".join(lines) + "\n")
-    train, validation = (str(tmp_path / "pictures" / f"{split}.manifest") for split in ("train", "validation"))
-    pipe = subprocess.Popen(
-        [sys.executable, "-m", "segwright", "pipe", train, str(data), "--validation", validation],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        status, log = jobs.run(root)
-    finally:
-        pipe.terminate()
-        pipe.wait()
+    manifests = {split: tmp_path / "pictures" / f"{split}.manifest" for split in ("train", "validation")}
+    threading.Thread(target=serve, args=(manifests, data), daemon=True).start()
+    status, log = jobs.run(root)
     assert status == 0, log
     assert "validation mIOU: " in log and '"Total Records Seen": {"sum": 8,' in log
     load_network(root / "model")
@@ -119,19 +109,18 @@ def test_a_pipe_job_reads_its_fifos(tmp_path: Path) -> None:
     ],
 )
 def test_the_users_faults_are_client_errors(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, str], spoil: str | None, reason: str
+    tmp_path: Path, settings: dict[str, str], spoil: str | None, reason: str
 ) -> None:
     root = jobs.make_job(tmp_path / "ml")
-    file = root / "input/config/hyperparameters.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+    jobs.write_settings(root, settings)
     if spoil:
         shutil.rmtree(root / "input/data" / spoil)
         (root / "input/data" / spoil).mkdir()
-    assert entry.run_training(Paths(root), StopRequest()) == 2
-    failure = (root / "output/failure").read_text()
+    status, log = jobs.run(root)
+    assert status == 2 and " ERROR " in log
+    failure = jobs.failure(root)
     assert failure.startswith("ClientError: ") and re.search(reason, failure), failure
     assert "--" not in failure and "Traceback" not in failure
-    assert " ERROR " in capsys.readouterr().out
 
 
 def test_names_that_are_no_text_are_told_and_leftovers_removed(tmp_path: Path) -> None:
@@ -147,18 +136,17 @@ def test_names_that_are_no_text_are_told_and_leftovers_removed(tmp_path: Path) -
     assert not list((root / "model").glob(".*"))
 
 
-def test_our_faults_are_algorithm_errors(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_faults_are_algorithm_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("a wheel came off, train loss: 1")
 
     monkeypatch.setattr(entry, "train", broken)
     root = jobs.make_job(tmp_path / "ml")
-    assert entry.run_training(Paths(root), StopRequest()) == 1
-    failure = (root / "output/failure").read_text()
-    assert failure == "AlgorithmError: RuntimeError: a wheel came off, train loss: 1. The log holds the traceback."
-    log = capfd.readouterr().out
+    status, log = jobs.run(root)
+    assert status == 1
+    assert jobs.failure(root) == (
+        "AlgorithmError: RuntimeError: a wheel came off, train loss: 1. The log holds the traceback."
+    )
     assert "Traceback (most recent call last)" in log and not re.search(METRIC_DEFINITIONS[2]["Regex"], log)
 
 
@@ -171,9 +159,8 @@ def test_a_failure_in_a_loader_is_told_by_its_cause(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(entry, "train", broken)
     root = jobs.make_job(tmp_path / "ml")
-    assert entry.run_training(Paths(root), StopRequest()) == 1
-    failure = (root / "output/failure").read_text()
-    assert failure == "AlgorithmError: ValueError: a wheel came off. The log holds the traceback."
+    assert jobs.run(root)[0] == 1
+    assert jobs.failure(root) == "AlgorithmError: ValueError: a wheel came off. The log holds the traceback."
 
 
 def test_a_job_goes_on_from_an_earlier_model(done: tuple[Path, str], tmp_path: Path) -> None:
@@ -182,7 +169,7 @@ def test_a_job_goes_on_from_an_earlier_model(done: tuple[Path, str], tmp_path: P
     status, log = jobs.run(root)
     assert status == 0, log
     assert "starting from a trained model; its classes: kept by name: class 0, class 1, class 2" in log
-    assert read_description(root / "model").started_from == str(root / "segwright/earlier-model")
+    assert read_description(root / "model").started_from == str(root / "segwright/parent-model")
 
 
 def test_a_job_goes_on_from_a_model_of_the_original(tmp_path: Path) -> None:
@@ -199,7 +186,7 @@ def test_a_job_goes_on_from_a_model_of_the_original(tmp_path: Path) -> None:
     artefact.mkdir()
     (artefact / "model_best.params").write_bytes(write_params(recorded_arrays("fcn").items()))
     (artefact / "hyperparams.json").write_text(json.dumps({"backbone": "resnet-50", "num_classes": "5"}))
-    jobs.pack(artefact, root / "input/data/model/model.tar.gz")
+    jobs.pack(artefact, root / "input/data/model/model.tar")
     status, log = jobs.run(root)
     assert status == 0, log
     assert "kept by name: class 0, class 1, class 2, class 3, class 4" in log
@@ -213,8 +200,8 @@ def test_a_model_channel_without_a_model_is_a_client_error(tmp_path: Path) -> No
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("no model")
     jobs.pack(tmp_path / "other", root / "input/data/model/model.tar.gz")
-    assert entry.run_training(Paths(root), StopRequest()) == 2
-    assert "holds notes.txt, but no model" in (root / "output/failure").read_text()
+    assert jobs.run(root)[0] == 2
+    assert "holds notes.txt, but no model" in jobs.failure(root)
 
 
 def test_several_processes_train_one_model_and_stop_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,12 +236,10 @@ def test_all_gpus_are_used_without_being_asked(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(entry, "launch", launch_them)
     monkeypatch.delenv("RANK", raising=False)
     root = jobs.make_job(tmp_path / "ml", mini_batch_size="3")
-    assert entry.run_training(Paths(root), StopRequest()) == 1
+    assert jobs.run(root)[0] == 1
     assert launched == [3], "no more than a batch has images"
-    assert "killed by signal 9" in (root / "output/failure").read_text()
-    stop = StopRequest()
-    stop.made = True
-    assert entry.run_training(Paths(root), stop) == 0
+    assert "killed by signal 9" in jobs.failure(root)
+    assert jobs.run(root, stopped=True)[0] == 0
     assert launched == [3], "nor any for somebody who wishes to stop already"
 
 
@@ -291,7 +276,7 @@ def test_a_job_whose_copies_cannot_be_written_keeps_its_model(tmp_path: Path) ->
     root = jobs.make_job(tmp_path / "ml", epochs="1")
     (root / "output/data").rmdir()
     (root / "output/data").write_text("no folder")
-    assert entry.run_training(Paths(root), StopRequest()) == 0
+    assert jobs.run(root)[0] == 0
     load_network(root / "model")
 
 

@@ -10,6 +10,7 @@
         │   ├── TooLargeError      an image with more pixels than are read
         │   └── FractionError      a mask with numbers between whole ones
         ├── BundleError            a trained model on disk
+        ├── ResumeError            a checkpoint of another training
         └── OutputExistsError      an output that would overwrite something
 
 Any other exception is a fault of Segwright and keeps its traceback. This module knows nothing else of the package.
@@ -58,6 +59,10 @@ class FractionError(DataError):
 
 class BundleError(UserError):
     """A model directory that is damaged, foreign, or does not fit the task."""
+
+
+class ResumeError(UserError):
+    """A checkpoint that a training cannot be resumed from."""
 
 
 class OutputExistsError(UserError):

@@ -14,9 +14,9 @@ import numpy as np
 
 from segwright.bundle import ClassDescription
 from segwright.sagemaker import METRIC_DEFINITIONS
+from segwright.sagemaker.hyperparameters import read_hyperparameters
 from segwright.sagemaker.job import ChannelConfig, Job
 from segwright.sagemaker.paths import Paths
-from segwright.sagemaker.settings import read_settings
 from segwright.serving.accept import ResponseFormat, negotiate
 from segwright.serving.encoding import encode
 from tests.conftest import blocks
@@ -116,7 +116,7 @@ def check_tune(aws: Recorder, root: Path) -> None:
     for number in (0, -1):
         drawn = dict(_ends(tuning["ParameterRanges"], number))
         assert not drawn.keys() & fixed.keys()
-        read_settings({**fixed, **drawn, "_tuning_objective_metric": objective["MetricName"]})
+        read_hyperparameters({**fixed, **drawn, "_tuning_objective_metric": objective["MetricName"]})
 
 
 def check_deploy(aws: Recorder, root: Path) -> None:
@@ -206,7 +206,7 @@ def _training(aws: Recorder, snippet: str, root: Path) -> tuple[dict[str, Any], 
     assert algorithm["MetricDefinitions"] == METRIC_DEFINITIONS
     assert not algorithm.keys() & {"ContainerEntrypoint", "ContainerArguments"}
     job = Job.read(Paths(ml_tree_from_request(request, root)))
-    settings = read_settings(job.hyperparameters)
+    settings = read_hyperparameters(job.hyperparameters)
     assert (settings.num_classes, settings.epochs, settings.use_pretrained_model) == (21, 30, True)
     return request, job
 

@@ -14,7 +14,7 @@ from segwright.standard_streams import OUTPUT
 
 container = App(
     name="container",
-    help="What SageMaker starts: training jobs and endpoints on the tree below /opt/ml.",
+    help="What SageMaker starts: training jobs and endpoints on the paths below /opt/ml.",
     sort_key=20,
 )
 app.command(container)
@@ -25,19 +25,19 @@ def train() -> None:
     """Run the training job that /opt/ml/input describes, and leave the model in /opt/ml/model."""
     from segwright.sagemaker.launcher import rank
     from segwright.sagemaker.paths import Paths
-    from segwright.sagemaker.termination import termination_noted
+    from segwright.sagemaker.termination import stop_on_sigterm
 
-    tree = Paths.from_environment(os.environ)
+    paths = Paths.from_environment(os.environ)
 
-    def when_overdue() -> int:
-        from segwright.sagemaker.train import end_stopped
+    def on_deadline() -> int:
+        from segwright.sagemaker.train import end_overdue
 
-        return end_stopped(tree)
+        return end_overdue(paths)
 
-    with termination_noted(when_overdue if rank() is None else None) as stop:
+    with stop_on_sigterm(on_deadline if rank() is None else None) as stop:
         from segwright.sagemaker.train import run_training
 
-        status = run_training(tree, stop)
+        status = run_training(paths, stop)
     sys.exit(status)
 
 
@@ -45,9 +45,9 @@ def train() -> None:
 def serve() -> None:
     """Answer requests with the model in /opt/ml/model, or with several below /opt/ml/models."""
     from segwright.sagemaker.paths import Paths
-    from segwright.sagemaker.serve import serve_tree
+    from segwright.sagemaker.serve import run_serving
 
-    serve_tree(Paths.from_environment(os.environ))
+    run_serving(Paths.from_environment(os.environ))
 
 
 @container.command

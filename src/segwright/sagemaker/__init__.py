@@ -1,13 +1,23 @@
-"""SageMaker's contract: the tree below `/opt/ml`, the entries `train` and `serve`, the log lines, the failure file.
+"""SageMaker's contract for containers: the entries `train` and `serve` on what lies below `/opt/ml`.
 
-`tree` says where things lie, `job` what a training job asks for, `inputs` what its channels are, `settings` what its
-hyperparameters are, `earlier` what came in the channel `model`. `training` and `hosting` are the two entries,
-`launching` starts one process a GPU, `termination` hears SIGTERM. `lines` is the language of the log, `metrics` what
-SageMaker reads from it, `words` turns flags into a job's words.
-
-Source: SageMaker's contract, sections 4 and 6.
+AWS registers the first five metrics for its own images only: jobs with another image bring them along, as
+`metric_definitions` of an estimator or `MetricDefinitions` of CreateTrainingJob (SageMaker's contract, section 4.2).
 """
 
-from segwright.sagemaker.metrics import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
+from typing import Final
 
-__all__ = ["FURTHER_METRIC_DEFINITIONS", "METRIC_DEFINITIONS"]
+METRIC_DEFINITIONS: Final[list[dict[str, str]]] = [
+    {"Name": "validation:mIOU", "Regex": r"validation mIOU: (\S+)"},
+    {"Name": "validation:pixel_accuracy", "Regex": r"pixel_accuracy: (\S+)"},
+    {"Name": "train:loss", "Regex": r"train loss: (\S+)"},
+    {"Name": "train:throughput", "Regex": r"train throughput: (\S+)"},
+    {"Name": "validation:throughput", "Regex": r"validation throughput: (\S+)"},
+]
+"""The five of the original, and the expressions that find their values in the log, once an epoch."""
+
+FURTHER_METRIC_DEFINITIONS: Final[list[dict[str, str]]] = [
+    {"Name": "validation:mIOU_present", "Regex": r"validation mIOU_present: (\S+)"},
+    {"Name": "validation:IoU_class_0", "Regex": r"validation IoU_class_0: (\S+)"},
+    {"Name": "validation:IoU_class_1", "Regex": r"validation IoU_class_1: (\S+)"},
+]
+"""Segwright's own: the mean over the classes that occur, and each class by its number."""

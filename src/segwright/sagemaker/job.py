@@ -1,6 +1,4 @@
-"""What a training job asks for, as the platform's JSON files say it: hyperparameters, channels, machines, checkpoints.
-
-Knows the shape of these files. Refuses to know what a hyperparameter means and what lies in a channel.
+"""A training job as the platform's JSON files describe it: hyperparameters, channels, machines, checkpoints.
 
 Source: SageMaker's contract, sections 1.1, 3 and 6.1.
 """
@@ -9,26 +7,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from segwright.errors import UserError
+from segwright.sagemaker.hyperparameters import to_string
 from segwright.sagemaker.paths import Paths
 
 Mode = Literal["File", "FastFile", "Pipe"]
-
-_ONLY_HOST: Final = "algo-1"
-_CHECKPOINTS: Final = "checkpoints"
-_EACH: Final = "SM_HP_"
-_CHANNEL: Final = "SM_CHANNEL_"
+Json = TypeVar("Json", dict[str, Any], list[Any])
 
 
 @dataclass(frozen=True)
 class ChannelConfig:
-    """How a channel comes in."""
+    """How a channel is delivered."""
 
     mode: Mode
     wrapper: str
-    """`RecordIO` where records are wrapped, else `None`, as a word."""
+    """`RecordIO` where records are wrapped, else the string `None`."""
 
 
 @dataclass(frozen=True)
@@ -39,86 +34,81 @@ class Job:
     channels: dict[str, ChannelConfig]
     host: str
     checkpoints: Path | None
-    """Where checkpoints are kept; None where the job keeps none."""
+    """The folder of checkpoints; None where the job writes none."""
+    parent_model: Path | None = None
+    """Where the model of the channel `model` is unpacked; None without the channel."""
     name: str | None = None
-    """What tells the job from all others, the same after a restart; None where the platform does not say it."""
-
-    @property
-    def starts_from_a_model(self) -> bool:
-        """Whether the job trains on from an earlier model."""
-        return "model" in self.channels
+    """The job's ARN or name, the same after a restart; None where the platform gives neither."""
 
     @classmethod
-    def read(cls, tree: Paths) -> "Job":
-        """Read what the platform wrote. Raises UserError for files that cannot be used, and for several machines."""
-        machines = _read(tree, "resourceconfig", "SM_RESOURCE_CONFIG")
-        host = str(machines.get("current_host") or tree.environment.get("SM_CURRENT_HOST") or _ONLY_HOST)
-        _check_several(machines.get("hosts") or _list(tree, "SM_HOSTS") or [host])
-        name = tree.environment.get("TRAINING_JOB_ARN") or tree.environment.get("TRAINING_JOB_NAME") or None
-        return cls(_hyperparameters(tree), _channels(tree), host, _checkpoints(tree), name)
+    def read(cls, paths: Paths) -> "Job":
+        """Read the platform's files, or the variables of the training toolkit in their place.
+
+        Raises UserError for files that cannot be used, and for several machines.
+        """
+        variables = paths.environment
+        machines = _read(paths, "resourceconfig", "SM_RESOURCE_CONFIG")
+        host = str(machines.get("current_host") or variables.get("SM_CURRENT_HOST") or "algo-1")
+        _check_one_machine(machines.get("hosts") or _list(paths, "SM_HOSTS") or [host])
+        channels = _channels(paths)
+        return cls(
+            _hyperparameters(paths),
+            channels,
+            host,
+            _checkpoints(paths),
+            paths.parent_model if "model" in channels else None,
+            variables.get("TRAINING_JOB_ARN") or variables.get("TRAINING_JOB_NAME") or None,
+        )
 
 
-def _read(tree: Paths, name: str, variable: str | None = None) -> dict[str, Any]:
-    """A JSON file of the platform's, or what a variable of the training toolkit holds in its place."""
-    file = tree.configuration(name)
-    where = str(file)
+def _read(paths: Paths, name: str, variable: str = "") -> dict[str, Any]:
+    """The object in a JSON file of the platform, or in a variable of the training toolkit where there is no file."""
+    file = paths.config / f"{name}.json"
     try:
-        text = file.read_text("utf-8")
+        return _parse(file.read_text("utf-8"), str(file), dict)
     except FileNotFoundError:
-        where = f"the variable {variable}"
-        text = tree.environment.get(variable or "") or "{}"
+        return _parse(paths.environment.get(variable) or "{}", f"the variable {variable}", dict)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{where} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
+        raise UserError(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
+
+
+def _list(paths: Paths, variable: str) -> list[Any]:
+    return _parse(paths.environment.get(variable) or "[]", f"the variable {variable}", list)
+
+
+def _parse(text: str, where: str, kind: type[Json]) -> Json:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{where} is not JSON ({error}). SageMaker writes it from what CreateTrainingJob says."
-        ) from None
-    if not isinstance(content, dict):
-        raise UserError(f'{where} holds {type(content).__name__}, but has to hold one JSON object, as {{"name": ...}}.')
+        raise UserError(f"{where} is not JSON ({error}). SageMaker writes it for each training job.") from None
+    if not isinstance(content, kind):
+        wanted = 'object, as {"name": ...}' if kind is dict else 'list, as ["name", ...]'
+        raise UserError(f"{where} holds {type(content).__name__}; it has to hold one JSON {wanted}.")
     return content
 
 
-def _list(tree: Paths, variable: str) -> list[Any]:
-    """The JSON list that a variable of the training toolkit holds; empty without it."""
-    text = tree.environment.get(variable) or "[]"
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, list):
-        raise UserError(f"the variable {variable} is {text}; it has to hold a JSON list.")
-    return content
+def _hyperparameters(paths: Paths) -> dict[str, str]:
+    given = _read(paths, "hyperparameters", "SM_HPS")
+    if not given and not (paths.config / "hyperparameters.json").exists():
+        given = _variables(paths, "SM_HP_")
+    return {name: to_string(value) for name, value in given.items()}
 
 
-def _hyperparameters(tree: Paths) -> dict[str, str]:
-    """What the platform wrote; where it wrote nothing, the training toolkit's one variable for all, or one for each."""
-    given = _read(tree, "hyperparameters", "SM_HPS")
-    if not given and not tree.configuration("hyperparameters").exists():
-        variables = tree.environment.items()
-        given = {name.removeprefix(_EACH).lower(): value for name, value in variables if name.startswith(_EACH)}
-    return {name: as_text(value) for name, value in given.items()}
+def _variables(paths: Paths, prefix: str) -> dict[str, str]:
+    """The variables that begin with `prefix`, by the rest of their names in lower case."""
+    return {
+        name.removeprefix(prefix).lower(): value for name, value in paths.environment.items() if name.startswith(prefix)
+    }
 
 
-def as_text(value: object) -> str:
-    """A hyperparameter as SageMaker writes it: a string, whatever it is; lists as `10, 20`."""
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def _channels(tree: Paths) -> dict[str, ChannelConfig]:
-    configured = _read(tree, "inputdataconfig", "SM_INPUT_DATA_CONFIG")
-    if not configured:
-        return {name: ChannelConfig("File", "None") for name in _channels_there(tree)}
-    return {name: _channel(name, entry) for name, entry in configured.items()}
-
-
-def _channels_there(tree: Paths) -> list[str]:
-    """The channels of a job that says nothing of them: the folders that are there, or those of the training toolkit."""
-    folders = sorted(folder.name for folder in tree.data.iterdir() if folder.is_dir()) if tree.data.is_dir() else []
-    listed = [str(name) for name in _list(tree, "SM_CHANNELS")]
-    each = [name.removeprefix(_CHANNEL).lower() for name in tree.environment if name.startswith(_CHANNEL)]
-    return folders or listed or each
+def _channels(paths: Paths) -> dict[str, ChannelConfig]:
+    """The channels in the platform's file; else the folders that exist, or those of the training toolkit."""
+    configured = _read(paths, "inputdataconfig", "SM_INPUT_DATA_CONFIG")
+    if configured:
+        return {name: _channel(name, entry) for name, entry in configured.items()}
+    folders = sorted(folder.name for folder in paths.data.iterdir() if folder.is_dir()) if paths.data.is_dir() else []
+    listed = map(str, _list(paths, "SM_CHANNELS"))
+    return {name: ChannelConfig("File", "None") for name in folders or [*listed] or _variables(paths, "SM_CHANNEL_")}
 
 
 def _channel(name: str, entry: object) -> ChannelConfig:
@@ -130,16 +120,15 @@ def _channel(name: str, entry: object) -> ChannelConfig:
     return ChannelConfig(mode, str(entry.get("RecordWrapperType") or "None"))
 
 
-def _checkpoints(tree: Paths) -> Path | None:
-    """The folder that the job names, or the usual one where it is there."""
-    usual = tree.root / _CHECKPOINTS
-    configured = _read(tree, "checkpointconfig")
-    if configured:
-        return tree.local(str(configured.get("LocalPath") or usual))
+def _checkpoints(paths: Paths) -> Path | None:
+    """The folder that CheckpointConfig names, or the usual one where it exists."""
+    usual = paths.root / "checkpoints"
+    if configured := _read(paths, "checkpointconfig"):
+        return paths.local(str(configured.get("LocalPath") or usual))
     return usual if usual.is_dir() else None
 
 
-def _check_several(hosts: object) -> None:
+def _check_one_machine(hosts: object) -> None:
     if not isinstance(hosts, list):
         raise UserError(f"resourceconfig.json: hosts is {hosts!r}, but has to be a list of the names of machines.")
     if len(hosts) > 1:

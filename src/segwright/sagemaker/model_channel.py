@@ -1,7 +1,4 @@
-"""The model that a job starts from: what came in the channel `model`, as a bundle.
-
-That is a `model.tar.gz`, not unpacked, of Segwright or of the original algorithm. Knows archives and both kinds of
-models. Refuses to know what a training makes of it.
+"""The channel `model`: a `model.tar.gz` of Segwright or of the original algorithm, which a job starts from.
 
 Source: SageMaker's contract, section 1.5.
 """
@@ -22,15 +19,15 @@ logger = logging.getLogger(__name__)
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
 
 
-def unpack_earlier_model(tree: Paths) -> None:
-    """Make what the channel `model` holds a bundle at `tree.earlier_model`.
+def unpack_parent_model(paths: Paths) -> None:
+    """Make a bundle of the model in the channel, at `paths.parent_model`.
 
     Raises BundleError for a channel that holds no model, UserError for an archive that cannot be unpacked safely.
     """
-    bundle = tree.earlier_model
+    bundle = paths.parent_model
     shutil.rmtree(bundle.parent, ignore_errors=True)
     bundle.parent.mkdir(parents=True)
-    found = source = _find(tree.channel("model"))
+    found = source = _find(paths.channel("model"))
     if found.is_file():
         unpacked = bundle.parent / "unpacked"
         unpacked.mkdir()
@@ -44,12 +41,11 @@ def unpack_earlier_model(tree: Paths) -> None:
 
 
 def _find(folder: Path) -> Path:
-    """The archive in the channel, or the channel itself where it was filled with an unpacked model."""
+    """The archive in the channel, or the folder in it that holds an unpacked model."""
     if not folder.is_dir():
-        raise BundleError("The channel model is empty: give it the model.tar.gz of an earlier training.")
+        raise BundleError("The channel model is empty: give it the model.tar.gz of a finished training.")
     folders = [folder, *list_folder(folder)[1]]
-    files = [file for each in folders for file in list_folder(each)[0]]
-    archives = [file for file in files if file.name.endswith(_ARCHIVES)]
+    archives = [file for one in folders for file in list_folder(one)[0] if file.name.endswith(_ARCHIVES)]
     models = [file for file in archives if file.name == "model.tar.gz"]  # output.tar.gz may lie beside it
     if len(models) == 1:
         return models[0]
@@ -62,11 +58,10 @@ def _find(folder: Path) -> Path:
 
 
 def _model_in(folder: Path, source: Path) -> Path:
-    """The folder with a model: this one, or the first in it that has one."""
     found = model_in(folder)
     if found is None:
         raise BundleError(
             f"The channel model: {source} holds {describe_folder(folder)}, but no model of Segwright ({DESCRIPTION}) "
-            "or of the original algorithm (model_best.params). Give it the model.tar.gz that an earlier training left."
+            "or of the original algorithm (model_best.params). Give it the model.tar.gz of a finished training."
         )
     return found

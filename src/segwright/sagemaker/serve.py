@@ -1,13 +1,7 @@
-"""The entry `serve`: an endpoint or a batch transform on what lies in `/opt/ml/model`, or in `/opt/ml/models`.
-
-Knows the variables with which the platform starts a hosting container. Refuses to know what is answered: `serving`
-does.
+"""The entry `serve`: an endpoint or a batch transform with one model, or with several.
 
 Source: SageMaker's contract, sections 6.2 to 6.4.
 """
-
-from collections.abc import Mapping
-from typing import Final
 
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
@@ -15,25 +9,17 @@ from segwright.sagemaker.logs import set_up_logging
 from segwright.sagemaker.paths import Paths
 from segwright.serving import ServingSettings, serve, serve_models
 
-_PORT: Final = 8080
-_EVERYWHERE: Final = "0.0.0.0"  # the platform's proxy comes from outside of the container
-_SHOWN: Final = 100  # characters of a value in a message
 
-
-def serve_tree(tree: Paths) -> None:
+def run_serving(paths: Paths) -> None:
     """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
-    environment = tree.environment
     set_up_logging()
-    settings = ServingSettings.from_environment(environment, host=_EVERYWHERE, port=_port(environment))
+    port = paths.environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or "8080"
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 1 << 16):
+        raise UserError(f"SAGEMAKER_BIND_TO_PORT is {port[:100]}; it takes the number of a port, 1 to 65535.")
+    # The platform's proxy comes from outside of the container.
+    settings = ServingSettings.from_environment(paths.environment, host="0.0.0.0", port=int(port))
     PACKAGE_LOGGER.setLevel(settings.log_level)
-    if environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true":
-        serve_models(tree.models, tree.local, settings)
+    if paths.environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true":
+        serve_models(paths.models, paths.local, settings)
     else:
-        serve(tree.model, settings)
-
-
-def _port(environment: Mapping[str, str]) -> int:
-    text = environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or str(_PORT)
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) < 1 << 16):
-        raise UserError(f"SAGEMAKER_BIND_TO_PORT is {text[:_SHOWN]}; it takes the number of a port, 1 to 65535.")
-    return int(text)
+        serve(paths.model, settings)

@@ -1,6 +1,6 @@
-"""SIGTERM from the first moment of a job on, as a request; and an end for what does not stop in good order.
+"""SIGTERM as a request to stop, from the first moment of a job on, with a deadline.
 
-Imports nothing heavy: what came before, since `__main__`, waits until the handler stands.
+Imports nothing heavy: `__main__` holds SIGTERM back until the handler is installed.
 
 Source: SageMaker's contract, section 6.1: 120 seconds lie between SIGTERM and SIGKILL.
 """
@@ -16,44 +16,44 @@ from typing import Final
 from segwright.stopping import StopRequest, release_termination
 
 GRACE: Final = 80
-"""Seconds after SIGTERM until a process is ended that has not stopped by itself: it waits for a file, or for a GPU."""
+"""Seconds from SIGTERM to the deadline, at which a process is ended that has not stopped: it may wait for a file."""
 
 
 @contextmanager
-def termination_noted(when_overdue: Callable[[], int] | None) -> Iterator[StopRequest]:
-    """Turn SIGTERM into a request; afterwards it is ignored, because what it would ask for is done.
+def stop_on_sigterm(on_deadline: Callable[[], int] | None) -> Iterator[StopRequest]:
+    """Turn SIGTERM into a stop request; after the block SIGTERM is ignored, because all work is done.
 
-    GRACE seconds later, wherever work stands then, the process exits with the status that `when_overdue` returns; None
-    leaves that to whoever has started it. Nothing is unwound: what work hangs on would hang that, too.
+    At the deadline the process exits with the status that `on_deadline` returns, without unwinding, which might hang as
+    well. None: the process that launched this one ends it.
     """
     stop = StopRequest()
-    noted = False
+    received = False
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal noted
+    def request(_number: int, _frame: FrameType | None) -> None:
+        nonlocal received
         stop.made = True
-        if when_overdue and not noted:  # A second SIGTERM gives no second grace.
+        if on_deadline and not received:  # a second SIGTERM does not move the deadline
             signal.alarm(GRACE)
-        noted = True
+        received = True
 
     def end(_number: int, _frame: FrameType | None) -> None:
         try:
-            status = when_overdue() if when_overdue else 0
+            status = on_deadline() if on_deadline else 0
         except BaseException:
             traceback.print_exc()
             status = 1
         os._exit(status)
 
-    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGTERM, request)
     signal.signal(signal.SIGALRM, end)
     release_termination()
     try:
         yield stop
     finally:
-        not_overdue()
+        cancel_deadline()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def not_overdue() -> None:
-    """Say that the process is about to end by itself: it makes its model."""
+def cancel_deadline() -> None:
+    """Let the process end by itself: it writes its model."""
     signal.alarm(0)

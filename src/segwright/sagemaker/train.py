@@ -1,7 +1,4 @@
-"""The entry `train`: one training job, from the tree below `/opt/ml` to a model in it.
-
-Knows the order of things in a job and what its end means to the platform. Refuses to know how a network is trained:
-`training.run` does.
+"""The entry `train`: one training job, from what lies below `/opt/ml` to a model there.
 
 Source: SageMaker's contract, sections 4.1 and 6.1.
 """
@@ -18,16 +15,15 @@ import torch
 
 from segwright.bundle import DESCRIPTION, read_description
 from segwright.console import PACKAGE_LOGGER
-from segwright.errors import UserError
-from segwright.sagemaker.channels import locate_channels, tell_absent_label_maps
+from segwright.errors import ResumeError, UserError
+from segwright.sagemaker.channels import locate_channels, log_missing_label_maps
+from segwright.sagemaker.hyperparameters import log_hyperparameters, read_hyperparameters, to_strings
 from segwright.sagemaker.job import Job
-from segwright.sagemaker.launcher import is_first, launch, rank
+from segwright.sagemaker.launcher import is_main, launch, rank
 from segwright.sagemaker.logs import SageMakerReporter, set_up_logging
-from segwright.sagemaker.model_channel import unpack_earlier_model
+from segwright.sagemaker.model_channel import unpack_parent_model
 from segwright.sagemaker.paths import Paths
-from segwright.sagemaker.settings import as_strings, read_settings, tell_settings
-from segwright.sagemaker.termination import GRACE, not_overdue
-from segwright.sagemaker.words import in_words_of_a_job
+from segwright.sagemaker.termination import GRACE, cancel_deadline
 from segwright.stopping import StopRequest
 from segwright.storage import write_bytes, write_json
 from segwright.training.last_resort import write_fallback
@@ -41,170 +37,169 @@ CLIENT_ERROR: Final = 2
 
 _COMMAND: Final = (sys.executable, "-m", "segwright", "container", "train")
 _METRICS: Final = "metrics.jsonl"
-_GRACE_OF_SEVERAL: Final = GRACE - 10.0  # seconds; then this process makes a model of what they have left
+_GRACE_OF_LAUNCHED: Final = GRACE - 10.0  # seconds; then this process makes a model of what they have written
+
+_IN_A_JOB: Final = {
+    "resume": "another S3Uri in CheckpointConfig starts over; the channel model starts from the model of a training.",
+    "checkpoints": "CheckpointConfig names the folder of checkpoints.",
+    "start_from": "the channel model is start_from.",
+    "device": "the instance type decides on the device.",
+    "class_names": "label_map/class_names.json holds the class names.",
+    "attributes": "AttributeNames names the attributes of image and mask, and no others.",
+}
+"""What a job has in place of an option, by the option that an error names."""
 
 
-def run_training(tree: Paths, stop: StopRequest) -> int:
-    """Run the job that a tree describes, and return the exit status; a failure is written where SageMaker reads it.
+def run_training(paths: Paths, stop: StopRequest) -> int:
+    """Run the training job and return its exit status; the reason of a failure is written where SageMaker reads it.
 
-    A wish to `stop` ends it with a usable model and success: the platform knows that it has stopped the job.
+    A stop request ends it with a usable model and success: the platform knows that it has stopped the job.
     """
     set_up_logging()
-    if is_first():
-        _forget_failure(tree)
+    if is_main():
+        _remove_failure(paths)
     else:
-        PACKAGE_LOGGER.setLevel(logging.ERROR)  # What the first process says need not be said again.
-    return _ended(tree, lambda: _run_or_stop(tree, stop))
+        PACKAGE_LOGGER.setLevel(logging.ERROR)  # the first process logs for all
+    return _exit_status(paths, lambda: _train_or_stop(paths, stop))
 
 
-def end_stopped(tree: Paths) -> int:
-    """End a job that was told to stop and has not: its model is made of what is on the disk."""
+def end_overdue(paths: Paths) -> int:
+    """End a job at the deadline after SIGTERM, with a model made of what is on the disk; its exit status."""
     logger.warning("The training does not stop by itself.")
-    return _ended(tree, lambda: _stopped(tree))
+    return _exit_status(paths, lambda: _end_stopped(paths))
 
 
-def _ended(tree: Paths, work: Callable[[], int]) -> int:
-    """Do some work and return its exit status; where it fails, say why, and return the status that says so."""
+def _exit_status(paths: Paths, work: Callable[[], int]) -> int:
+    """The exit status of `work`; where it fails, the reason is logged and written to the failure file."""
     try:
         return work()
     except UserError as error:
-        return _refuse(tree, str(error))
-    except OSError as error:
-        if error.filename is None:
-            return _break_off(tree, error)
-        return _refuse(tree, f"{error.filename}: {error.strerror}")
+        cure = _IN_A_JOB.get("resume" if isinstance(error, ResumeError) else error.name)
+        reason = f"{error} In a job: {cure}" if cure else str(error)
     except Exception as error:
-        return _break_off(tree, error)
+        if not isinstance(error, OSError) or error.filename is None:
+            logger.error(traceback.format_exc().rstrip())
+            _write_failure(paths, f"AlgorithmError: {_first_cause(error)}. The log holds the traceback.")
+            return ALGORITHM_ERROR
+        reason = f"{error.filename}: {error.strerror}"
+    logger.error(reason)
+    _write_failure(paths, f"ClientError: {reason}")
+    return CLIENT_ERROR
 
 
-def _run_or_stop(tree: Paths, stop: StopRequest) -> int:
+def _train_or_stop(paths: Paths, stop: StopRequest) -> int:
     try:
-        return _run(tree, stop)
+        return _train(paths, stop)
     except KeyboardInterrupt:
-        return _stopped(tree)
+        return _end_stopped(paths)
     except UserError:
         raise
     except Exception:
         if not stop.made:
             raise
         logger.error(traceback.format_exc().rstrip())
-        return _stopped(tree)  # That it has failed at the end matters less than its model.
+        return _end_stopped(paths)  # a failure at the end matters less than the model
 
 
-def _run(tree: Paths, stop: StopRequest) -> int:
-    began = time.time()
-    job = Job.read(tree)
-    settings = read_settings(job.hyperparameters)
+def _train(paths: Paths, stop: StopRequest) -> int:
+    started = time.time()
+    job = Job.read(paths)
+    settings = read_hyperparameters(job.hyperparameters)
     gpus = min(torch.cuda.device_count(), settings.mini_batch_size)
     if gpus > 1 and rank() is None:
         if stop.made:
-            return _stopped(tree)
-        return _launched(tree, launch(_COMMAND, gpus, stop, _GRACE_OF_SEVERAL), stop)
-    tell_settings(job.hyperparameters, settings)
-    where = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
-    logger.info(f"Checkpoint loading and saving are {where}")
-    channels = locate_channels(tree, job.channels)
-    tell_absent_label_maps(channels)
-    if is_first():
-        _clear_model_folder(tree)
-        if job.starts_from_a_model:
-            unpack_earlier_model(tree)  # The other processes wait for this one in `train`.
+            return _end_stopped(paths)
+        return _end_launched(paths, launch(_COMMAND, gpus, stop, _GRACE_OF_LAUNCHED), stop)
+    log_hyperparameters(job.hyperparameters, settings)
+    checkpointing = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
+    logger.info(f"Checkpoint loading and saving are {checkpointing}")
+    channels = locate_channels(paths, job.channels)
+    log_missing_label_maps(channels)
+    if is_main():
+        _remove_partial_files(paths)
+        if job.parent_model:
+            unpack_parent_model(paths)  # the other processes wait for this one in `train`
     train(
         channels,
-        tree.model,
+        paths.model,
         settings,
-        start_from=tree.earlier_model if job.starts_from_a_model else None,
+        start_from=job.parent_model,
         checkpoints=job.checkpoints,
         checkpoint_every=None if job.checkpoints is None else CHECKPOINT_EVERY,
         resume=True,
         in_place=True,
         stop=stop,
-        reporter=SageMakerReporter(job.host, gpus, began),
+        reporter=SageMakerReporter(job.host, gpus, started),
         job=job.name,
     )
-    _finish(tree)
+    _write_copies(paths)
     return SUCCESS
 
 
-def _clear_model_folder(tree: Paths) -> None:
-    """Remove what a killed process has half written, or it would travel with the model."""
-    for left in tree.model.glob(".*.partial*"):
-        left.unlink()
-
-
-def _launched(tree: Paths, status: int, stop: StopRequest) -> int:
-    """What the status of several processes means for the job."""
+def _end_launched(paths: Paths, status: int, stop: StopRequest) -> int:
+    """The exit status of the job, from that of its processes."""
     if status == SUCCESS or (stop.made and status != CLIENT_ERROR):
-        _forget_failure(tree)  # Processes that another has left alone complain.
-        return SUCCESS if status == SUCCESS else _stopped(tree)
+        _remove_failure(paths)  # that of processes which others have left alone
+        return SUCCESS if status == SUCCESS else _end_stopped(paths)
     if status > 0:
         return status
-    sentence = f"a training process was killed by signal {-status}, as the system does when memory is short"
-    logger.error(sentence)
-    _forget_failure(tree)  # What the others said follows from this.
-    _write_failure(tree, f"AlgorithmError: {sentence}")
+    reason = f"a training process was killed by signal {-status}, as the system does when memory is short"
+    logger.error(reason)
+    _remove_failure(paths)  # the failures of the others follow from this one
+    _write_failure(paths, f"AlgorithmError: {reason}")
     return ALGORITHM_ERROR
 
 
-def _finish(tree: Paths) -> None:
-    """Add to the model what the original has in its own, and copy the curves to where no model need be unpacked."""
-    if not is_first():
+def _end_stopped(paths: Paths) -> int:
+    """End a stopped job with the model that it has saved, or one made of the newest checkpoint or the first weights."""
+    if not is_main():
+        return SUCCESS
+    cancel_deadline()
+    _remove_partial_files(paths)
+    if not (paths.model / DESCRIPTION).is_file():
+        job = Job.read(paths)
+        channels, settings = locate_channels(paths, job.channels), read_hyperparameters(job.hyperparameters)
+        write_fallback(channels, paths.model, settings, job.parent_model, job.checkpoints, job.name)
+    if (paths.model / DESCRIPTION).is_file():
+        _write_copies(paths)
+        logger.info(f"Stopped; the model is in {paths.model}")
+    return SUCCESS
+
+
+def _write_copies(paths: Paths) -> None:
+    """Write `hyperparams.json` as the original does, and copy the curves to where no model need be unpacked."""
+    if not is_main():
         return
-    final = as_strings(read_description(tree.model).hyperparameters)
+    final = to_strings(read_description(paths.model).hyperparameters)
     try:
-        write_json(tree.model / "hyperparams.json", final)
-        write_bytes(tree.output_data / _METRICS, (tree.model / _METRICS).read_bytes())
-    except OSError as error:  # The model is there, and a failure would keep the platform from fetching it.
+        write_json(paths.model / "hyperparams.json", final)
+        write_bytes(paths.output_data / _METRICS, (paths.model / _METRICS).read_bytes())
+    except OSError as error:  # a failure would keep the platform from fetching the model
         logger.warning(f"{error.filename}: {error.strerror}; the job ends without this file")
 
 
-def _stopped(tree: Paths) -> int:
-    """End a job that was told to stop, with the model that it has saved, or else one made of what is known."""
-    if not is_first():
-        return SUCCESS
-    not_overdue()
-    _clear_model_folder(tree)
-    if not (tree.model / DESCRIPTION).is_file():
-        job = Job.read(tree)
-        channels, settings = locate_channels(tree, job.channels), read_settings(job.hyperparameters)
-        start = tree.earlier_model if job.starts_from_a_model else None
-        write_fallback(channels, tree.model, settings, start, job.checkpoints, job.name)
-    if (tree.model / DESCRIPTION).is_file():
-        _finish(tree)
-        logger.info(f"Stopped; the model is in {tree.model}")
-    return SUCCESS
+def _remove_partial_files(paths: Paths) -> None:
+    """Remove what a killed process has half written, which would travel with the model."""
+    for file in paths.model.glob(".*.partial*"):
+        file.unlink()
 
 
-def _refuse(tree: Paths, sentence: str) -> int:
-    """End a job that its owner has to mend."""
-    logger.error(sentence)
-    _write_failure(tree, f"ClientError: {in_words_of_a_job(sentence)}")
-    return CLIENT_ERROR
-
-
-def _break_off(tree: Paths, error: Exception) -> int:
-    """End a job that we have to mend: the traceback is for the log only."""
-    logger.error(traceback.format_exc().rstrip())
-    _write_failure(tree, f"AlgorithmError: {_cause(error)}. The log holds the traceback.")
-    return ALGORITHM_ERROR
-
-
-def _cause(error: Exception) -> str:
+def _first_cause(error: Exception) -> str:
     """An error in a line: the first of its message, or the last where it holds the traceback of a loader's process."""
     first, *others = str(error).splitlines() or [""]
     from_loader = bool(others) and "Traceback" in others[0]
     return (others[-1] if from_loader else f"{type(error).__name__}: {first}").rstrip(": .")
 
 
-def _write_failure(tree: Paths, reason: str) -> None:
-    """Keep the first reason: what other processes say follows from it. The platform reads 1,024 characters of it."""
+def _write_failure(paths: Paths, reason: str) -> None:
+    """Write the failure file, of which 1,024 characters are read; the first failure stays, others follow from it."""
     try:
-        if not tree.failure.exists():
-            write_bytes(tree.failure, reason.encode(errors="backslashreplace"))
+        if not paths.failure.exists():
+            write_bytes(paths.failure, reason.encode(errors="backslashreplace"))
     except OSError as error:
         logger.error(f"{error.filename}: {error.strerror}; the reason stands in this log only")
 
 
-def _forget_failure(tree: Paths) -> None:
+def _remove_failure(paths: Paths) -> None:
     with suppress(OSError):
-        tree.failure.unlink(missing_ok=True)
+        paths.failure.unlink(missing_ok=True)
