@@ -10,7 +10,7 @@ import pytest
 
 from segwright import __version__
 from segwright.cli import main
-from segwright.cli.flags import with_boolean_values
+from segwright.cli.shared import with_boolean_values
 from segwright.errors import DataError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OutputClosedError
@@ -90,21 +90,15 @@ def test_seconds_between_checkpoints_are_above_0(capsys: pytest.CaptureFixture[s
     assert "--checkpoint-every" in complaint(capsys, "train", "data", "--output", "out", "--checkpoint-every", seconds)
 
 
-def test_train_needs_no_data_folder_when_each_channel_is_named(calls: Calls) -> None:
-    channels = [
-        "--train",
-        "a",
-        "--train-annotation",
-        "b",
-        "--validation",
-        "c",
-        "--validation-annotation",
-        "d",
-    ]
-    assert main(["train", "--output", "out", *channels]) == 0
+@pytest.mark.parametrize("mark", "-_")
+def test_train_needs_no_data_folder_when_each_channel_is_named(calls: Calls, mark: str) -> None:
+    flags = f"--train a --train{mark}annotation b --validation c --validation{mark}annotation d --label{mark}map e"
+    assert main(["train", "--output", "out", *flags.split()]) == 0
     (data, given), _, _ = calls[0][0]
     assert data is None
-    assert set(given) == {"train", "train_annotation", "validation", "validation_annotation"}
+    assert given == {
+        **{"train": "a", "train_annotation": "b", "validation": "c", "validation_annotation": "d", "label_map": "e"}
+    }
 
 
 @pytest.mark.parametrize("name", Hyperparameters.model_fields)
@@ -132,9 +126,11 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         "early_stopping": "yes",
         "apply_exif_orientation": "yes",
     }.get(name, "0.25" if isinstance(Hyperparameters.model_fields[name].default, float) else "7")
-    assert main(["train", "data", "--output", "out", "--" + name.replace("_", "-"), value]) == 0
-    settings = calls[0][0][2]
-    assert settings == Hyperparameters.from_strings({name: value}) != Hyperparameters()
+    for flag in (name, name.replace("_", "-")):
+        assert main(["train", "data", "--output", "out", f"--{flag}", value]) == 0
+    for (_, _, settings), _ in calls:
+        assert settings == Hyperparameters.from_strings({name: value}) != Hyperparameters()
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -143,6 +139,8 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         ("--syncbn data", "--syncbn=True data"),
         ("--syncbn", "--syncbn=True"),
         ("--no-syncbn data", "--syncbn=False data"),
+        ("--no_syncbn data", "--syncbn=False data"),
+        ("--use_pretrained_model False data", "--use_pretrained_model=False data"),
         ("--use-pretrained-model False data", "--use-pretrained-model=False data"),
         ("--aux-loss=no", "--aux-loss=no"),
         ("--no-strict syncbn --overwrite", "--no-strict syncbn --overwrite"),
@@ -258,7 +256,7 @@ def test_a_bad_size_is_refused(capsys: pytest.CaptureFixture[str], size: str) ->
         ("train data --output out --overwrit", "Did you mean --overwrite?"),
         ("train data", "--output is missing"),
         ("train data --output", "--output is missing or has no value"),
-        ("train data more --output out", "Nothing more was expected after the other arguments: more"),
+        ("train data more --output out", "Unexpected argument: more"),
         ("train data --output out --epochs 1 --epochs 2", "--epochs specified multiple times"),
         ("train data --output out --device gpu", '"cpu", "cuda", "mps"'),
         ("predict bundle --output out", "IMAGE_OR_DIR is missing"),
@@ -337,7 +335,7 @@ def test_what_is_no_origin_is_refused_before_the_server_starts(capsys: pytest.Ca
 
 def test_freed_memory_is_kept_before_the_command_runs(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr("segwright.cli.keep_freed_memory", lambda: order.append("memory"))
+    monkeypatch.setattr("segwright.cli.app.keep_freed_memory", lambda: order.append("memory"))
     monkeypatch.setattr(sys.modules[SAMPLE], "write_sample", lambda *_, **__: order.append("command"))
     assert main(["sample", "folder"]) == 0
     assert order == ["memory", "command"]
@@ -382,6 +380,7 @@ def test_the_help_of_train_gives_meaning_range_and_default(capsys: pytest.Captur
     assert "Hyperparameters: Early stopping" in words
     for name in Hyperparameters.model_fields:
         assert "--" + name.replace("_", "-") in words
+    assert "_" not in "".join(word for word in words.split() if word.startswith("--"))
 
 
 def test_help_and_usage_errors_do_not_import_torch() -> None:

@@ -21,8 +21,11 @@ def test_no_message_looks_like_a_metric(capsys: pytest.CaptureFixture[str]) -> N
     assert not any(found)
 
 
-def test_the_documents_hold_the_definitions_that_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["container", "metric-definitions"]) == 0
+@pytest.mark.parametrize("command", ["container", "sagemaker"])
+def test_the_documents_hold_the_definitions_that_the_command_prints(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, "metric-definitions"]) == 0
     printed = capsys.readouterr().out
     assert json.loads(printed) == METRIC_DEFINITIONS
     assert printed == (Path(__file__).parents[1] / "docs" / "metric_definitions.json").read_text()

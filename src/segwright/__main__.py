@@ -1,7 +1,7 @@
 """`segwright`, which `python -m segwright` is as well.
 
-Imports nothing heavy before an entry of the container holds back SIGTERM: the first process of a container loses every
-signal that it has no handler for, and to import the command line takes a moment.
+Imports nothing heavy before SIGTERM is held back for the entries of the container: its first process would lose the
+signal until a handler is installed.
 """
 
 import sys
@@ -11,7 +11,7 @@ from segwright.stopping import hold_termination
 
 def main() -> int:
     """Run the command line and return the exit status."""
-    if sys.argv[1:2] == ["container"]:
+    if sys.argv[1:2] in (["container"], ["sagemaker"]):
         hold_termination()
     from segwright.cli import main as run
 

@@ -1,34 +1,248 @@
-"""The commands about models of other makers: their arguments, their help, and the one function that each calls.
+"""The commands that make and use a model.
 
-As in `commands`, each imports what it calls when it runs, and nothing is computed here.
+Each imports what it calls when it runs, so that `--help` and a misspelt flag need no torch.
 """
 
 import logging
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
-from segwright.cli.shared import Overwrite, app
+from segwright.cli.shared import (
+    CHANNELS,
+    Attributes,
+    Bundle,
+    ChannelFlags,
+    ClassNames,
+    Data,
+    Device,
+    HyperparameterFlags,
+    Overwrite,
+    PrecisionDtype,
+    Strict,
+    Switch,
+    app,
+    read_flags,
+    split_list,
+)
+from segwright.console import PACKAGE_LOGGER
+from segwright.errors import UserError
+from segwright.storage import Cache
 
 logger = logging.getLogger(__name__)
 
 
+@Parameter(name="*", group=CHANNELS)
+@dataclass(frozen=True, kw_only=True)
+class CacheFlags:
+    """Where objects from S3 are kept."""
+
+    cache: Path | None = None
+    """A folder that keeps what was fetched from S3, for this and later trainings."""
+    cache_size: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 10.0
+    """Gigabytes that --cache may hold."""
+
+    def open(self) -> Cache | None:
+        """The cache, if one is given. Raises UserError where it cannot be written."""
+        if self.cache is None:
+            return None
+        cache = Cache(self.cache.resolve(), round(self.cache_size * 1e9))
+        cache.prepare()
+        return cache
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFlags:
+    """Where and how often a training is saved, and whether it is resumed."""
+
+    resume: Switch = False
+    """Go on from the newest checkpoint of a training, also with --overwrite; where there is none, start anew."""
+    checkpoints: Path | None = None
+    """The folder of checkpoints; left out, OUTPUT.checkpoints beside the trained model."""
+    checkpoint_every: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 600.0
+    """Seconds between checkpoints within an epoch; the end of an epoch always writes one."""
+
+
+@app.command(sort_key=1, usage="Usage: segwright train DATA --output BUNDLE [OPTIONS]")
+def train(
+    data: Data = None,
+    /,
+    *,
+    output: Path,
+    channels: ChannelFlags | None = None,
+    class_names: ClassNames = None,
+    input_mode: Annotated[Literal["File", "Pipe"], Parameter(group=CHANNELS)] = "File",
+    cache: CacheFlags | None = None,
+    start_from: Annotated[Path | None, Parameter(name="--from")] = None,
+    checkpoints: CheckpointFlags | None = None,
+    device: Device = None,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+    hyperparameters: HyperparameterFlags | None = None,
+) -> None:
+    """Train a network on images and masks, and keep the one that does best in validation.
+
+    Hyperparameters that are True or False need no value: --syncbn, --no-syncbn.
+
+    Args:
+        output: The folder that receives the trained model.
+        input_mode: Pipe reads the FIFOs DATA/train_0, ... as SageMaker and `segwright pipe` serve them.
+        start_from: A trained model to start from; classes that both know keep what they learnt.
+    """
+    settings = read_flags(hyperparameters)
+    from segwright.data.channels import Channels
+    from segwright.training import train as run
+
+    given = (channels or ChannelFlags()).given()
+    run(
+        Channels.locate(data, **given, input_mode=input_mode, cache=(cache or CacheFlags()).open()),
+        output,
+        settings,
+        class_names=class_names,
+        start_from=start_from,
+        **vars(checkpoints or CheckpointFlags()),
+        device=device,
+        strict=strict,
+        overwrite=overwrite,
+    )
+
+
+@app.command(sort_key=2, usage="Usage: segwright evaluate BUNDLE --images DIR --masks DIR [OPTIONS]")
+def evaluate(
+    bundle: Bundle,
+    /,
+    *,
+    images: str,
+    masks: str | None = None,
+    label_map: Path | None = None,
+    attributes: Attributes = None,
+    json: Path | None = None,
+    device: Device = None,
+    precision_dtype: PrecisionDtype = "float32",
+    strict: Strict = False,
+) -> None:
+    """Score a trained model against masks: mean IoU, pixel accuracy, and a line for each class.
+
+    Args:
+        images: The folder of images, or a manifest or RecordIO file with their masks.
+        masks: The folder of their masks.
+        label_map: Which pixel value of the masks means which class.
+        json: Write the scores to this file as well.
+    """
+    from segwright.storage import check_writable_file, write_json
+
+    if json:
+        check_writable_file(json)
+    from segwright.evaluation import evaluate as run
+    from segwright.evaluation import show
+
+    scores = run(
+        bundle,
+        images,
+        masks,
+        label_map=label_map,
+        attributes=split_list(attributes),
+        device=device,
+        precision_dtype=precision_dtype,
+        strict=strict,
+    )
+    if json:
+        write_json(json, scores.to_json())
+    show(scores, f"{bundle} on {images}")
+
+
+@app.command(sort_key=3, usage="Usage: segwright predict BUNDLE IMAGE_OR_DIR... --output DIR [OPTIONS]")
+def predict(
+    bundle: Bundle,
+    inputs: Annotated[list[str], Parameter(name="IMAGE_OR_DIR")],
+    /,
+    *,
+    output: Path,
+    overlay: Switch = False,
+    probabilities: Switch = False,
+    device: Device = None,
+    precision_dtype: PrecisionDtype = "float32",
+    overwrite: Switch = False,
+) -> None:
+    """Draw the masks of images: STEM.png for each, class indices with a palette, at the image's own size.
+
+    Args:
+        inputs: Images, or folders of images.
+        output: The folder that receives the masks.
+        overlay: Add STEM.overlay.png, the image with its mask laid over.
+        probabilities: Add STEM.npy, the probabilities, float32 [C, H, W].
+        overwrite: Write into a folder that holds files; masks of the same name are replaced, others stay.
+    """
+    from segwright.inference import predict_files
+
+    predict_files(
+        bundle,
+        inputs,
+        output,
+        overlay=overlay,
+        probabilities=probabilities,
+        device=device,
+        precision_dtype=precision_dtype,
+        overwrite=overwrite,
+    )
+
+
+@app.command(sort_key=3, usage="Usage: segwright serve BUNDLE [OPTIONS]")
+def serve(
+    bundle: Bundle,
+    /,
+    *,
+    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 8080,
+    host: str = "127.0.0.1",
+    allow_origin: Annotated[list[str] | None, Parameter(metavar="ORIGIN", negative=())] = None,
+    device: Device = None,
+    precision_dtype: PrecisionDtype = "float32",
+) -> None:
+    """Answer HTTP requests with masks, exactly as an endpoint of SageMaker does: POST an image to /invocations.
+
+    Args:
+        port: The port; 0 takes any free one.
+        host: The address to listen at; 0.0.0.0 lets other machines in as well.
+        allow_origin: Let browsers' pages of this origin, such as https://app.example, ask (* all); may be repeated.
+    """
+    try:
+        from segwright.serving import ServingSettings
+        from segwright.serving import serve as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise UserError(f"serving needs the package {error.name}: pip install 'segwright[serve]'") from error
+
+    settings = ServingSettings.from_environment(
+        os.environ,
+        host=host,
+        port=port,
+        allow_origin=allow_origin or (),
+        device=device,
+        precision_dtype=precision_dtype,
+    )
+    PACKAGE_LOGGER.setLevel(settings.log_level)
+    run(bundle, settings)
+
+
 @app.command(sort_key=8, usage="Usage: segwright import-model MODEL_TAR_GZ_OR_PARAMS BUNDLE [OPTIONS]")
 def import_model(
-    source: Annotated[
-        Path,
-        Parameter(
-            name="MODEL_TAR_GZ_OR_PARAMS",
-            help="The model.tar.gz of a training, the folder that it was unpacked to, or a .params file.",
-        ),
-    ],
-    bundle: Annotated[Path, Parameter(name="BUNDLE", help="The folder that receives the model.")],
+    source: Annotated[Path, Parameter(name="MODEL_TAR_GZ_OR_PARAMS")],
+    bundle: Annotated[Path, Parameter(name="BUNDLE")],
     /,
     *,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a model of SageMaker's original algorithm (MXNet) into one that all other commands take."""
+    """Turn a model of SageMaker's original algorithm (MXNet) into one that all other commands take.
+
+    Args:
+        source: The model.tar.gz of a training, the folder that it was unpacked to, or a .params file.
+        bundle: The folder that receives the model.
+    """
     from segwright.mxnet import import_model as run
 
     run(source, bundle, overwrite=overwrite)

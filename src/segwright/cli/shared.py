@@ -1,19 +1,26 @@
-"""What the commands share: the application, and the arguments that several of them take."""
+"""The application, and the arguments that several commands take.
 
+The flags of hyperparameters are made from their one definition. They carry plain strings, so that the command line and
+a SageMaker job share one parser and one wording of errors.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from cyclopts import App, Group, Parameter, validators
+from cyclopts import App, Group, Parameter
+from pydantic.fields import FieldInfo
 
 from segwright import __version__
-from segwright.storage import Cache
+from segwright.hyperparameter_help import allowed, plain_type, sections
+from segwright.hyperparameters import Hyperparameters
 
-CHANNELS = Group(
+CHANNELS: Final = Group(
     "Channels", help="Folders that do not lie in DATA under SageMaker's names, each by its path.", sort_key=2
 )
-OPTIONS = Group("Options", sort_key=1)
-
+OPTIONS: Final = Group("Options", sort_key=1)
 app = App(
     name="segwright",
     help="Semantic segmentation: from folders of images and masks to a trained model and its masks.",
@@ -25,6 +32,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""A flag without a value and without --no-."""
 Data = Annotated[
     str | None,
     Parameter(
@@ -32,90 +41,120 @@ Data = Annotated[
         "manifests (train.manifest, validation.manifest), or RecordIO files (train.rec, validation.rec)."
     ),
 ]
+Bundle = Annotated[
+    Path, Parameter(help="A trained model: the folder that train wrote, or one of SageMaker's original algorithm.")
+]
 ClassNames = Annotated[
-    Path | None,
-    Parameter(group=CHANNELS, help="The names of the classes: text, a name a line, or a JSON list."),
-]
-_ATTRIBUTES = (
-    "In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left out, they "
-    "are worked out."
-)
-Attributes = Annotated[str | None, Parameter(help=_ATTRIBUTES)]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ChannelFlags:
-    """Where the channels lie, each by its own flag."""
-
-    train: Annotated[
-        str | None,
-        Parameter(group=CHANNELS, help="Training images, or a manifest or RecordIO file with images and masks."),
-    ] = None
-    train_annotation: Annotated[str | None, Parameter(group=CHANNELS, help="Masks of the training images.")] = None
-    validation: Annotated[str | None, Parameter(group=CHANNELS, help="Validation images, or a file as for train.")] = (
-        None
-    )
-    validation_annotation: Annotated[str | None, Parameter(group=CHANNELS, help="Masks of the validation images.")] = (
-        None
-    )
-    label_map: Annotated[
-        str | None,
-        Parameter(group=CHANNELS, help="Which pixel value means which class: a file, or a folder of them."),
-    ] = None
-    attributes: Annotated[str | None, Parameter(group=CHANNELS, help=_ATTRIBUTES)] = None
-
-    def given(self) -> dict[str, Any]:
-        """The arguments of `Channels.locate` that these flags make."""
-        return {**vars(self), "attributes": split_list(self.attributes)}
-
-
-InputModeFlag = Annotated[
-    Literal["File", "Pipe"],
-    Parameter(
-        group=CHANNELS,
-        help="Pipe reads the FIFOs DATA/train_0, DATA/train_1, ... as SageMaker and `segwright pipe` serve them.",
-    ),
-]
-CacheFolder = Annotated[
-    Path | None,
-    Parameter(group=CHANNELS, help="A folder that keeps what was fetched from S3, for this and later trainings."),
-]
-CacheSize = Annotated[
-    float,
-    Parameter(group=CHANNELS, validator=validators.Number(gt=0), help="Gigabytes that --cache may hold."),
+    Path | None, Parameter(group=CHANNELS, help="The names of the classes: text, a name a line, or a JSON list.")
 ]
 Device = Annotated[
-    Literal["cpu", "cuda", "mps"] | None,
-    Parameter(help="Where to compute; left out, the best that is there."),
+    Literal["cpu", "cuda", "mps"] | None, Parameter(help="Where to compute; left out, the best that is there.")
 ]
 PrecisionDtype = Annotated[
     Literal["float32", "float16", "bfloat16", "auto"],
     Parameter(help="The number format to compute in; auto takes the fastest that the device does well."),
 ]
 Strict = Annotated[
-    bool,
+    Switch,
     Parameter(
-        negative=(),
-        show_default=False,
-        help="Refuse data with unpaired or unreadable files, or with pixel values that the label map does not name.",
+        help="Refuse data with unpaired or unreadable files, or with pixel values that the label map does not name."
     ),
 ]
-Overwrite = Annotated[bool, Parameter(negative=(), show_default=False, help="Replace what exists at the output.")]
-Bundle = Annotated[
-    Path, Parameter(help="A trained model: the folder that train wrote, or one of SageMaker's original algorithm.")
+Overwrite = Annotated[Switch, Parameter(help="Replace what exists at the output.")]
+Attributes = Annotated[
+    str | None,
+    Parameter(
+        help="In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left "
+        "out, they are worked out."
+    ),
 ]
 
 
-def open_cache(folder: Path | None, gigabytes: float) -> Cache | None:
-    """The cache that the flags ask for. Raises UserError where it cannot be written."""
-    if folder is None:
-        return None
-    cache = Cache(folder.resolve(), round(gigabytes * 1e9))
-    cache.prepare()
-    return cache
+@Parameter(name="*", group=CHANNELS)
+@dataclass(frozen=True, kw_only=True)
+class ChannelFlags:
+    """Where the channels lie, each by its own flag."""
+
+    train: str | None = None
+    """Training images, or a manifest or RecordIO file with images and masks."""
+    train_annotation: str | None = None
+    """Masks of the training images."""
+    validation: str | None = None
+    """Validation images, or a file as for train."""
+    validation_annotation: str | None = None
+    """Masks of the validation images."""
+    label_map: str | None = None
+    """Which pixel value means which class: a file, or a folder of them."""
+    attributes: Attributes = None
+
+    def given(self) -> dict[str, Any]:
+        """The arguments of `Channels.locate` that these flags make."""
+        return {**vars(self), "attributes": split_list(self.attributes)}
 
 
 def split_list(text: str | None) -> tuple[str, ...] | None:
     """The parts of a comma list, or None where there is none."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+_METAVARS: Final = {bool: "BOOL", int: "INT", float: "FLOAT", str: "NAME", Path: "FILE"}
+_BOOLEANS: Final = [name for name, field in Hyperparameters.model_fields.items() if plain_type(field) is bool]
+_BOOLEAN_VALUES: Final = ("true", "false", "yes", "no", "on", "off", "1", "0")
+
+
+def _flag(group: Group, name: str, field: FieldInfo) -> Any:
+    """The type of one flag: an optional string with its help, `meaning (values; default)`."""
+    best, original = (getattr(Hyperparameters(recipe=recipe), name) for recipe in ("best", "sagemaker"))
+    default = "" if best is None else f"; default {best}"
+    default += f", in recipe sagemaker {original}" if name != "recipe" and original != best else ""
+    text = f"{field.description} ({allowed(field)}{default})"
+    metavar = _METAVARS.get(plain_type(field), "VALUE")
+    return Annotated[str | None, Parameter(help=text, group=group, show_default=False, metavar=metavar)]
+
+
+def _flags(names: Iterable[str]) -> Any:
+    """A dataclass with a flag for each of some hyperparameters."""
+    flags = [
+        (name, _flag(group, name, field), dataclasses.field(default=None))
+        for position, (title, fields) in enumerate(sections(Hyperparameters).items())
+        for group in [Group(f"Hyperparameters: {title}", sort_key=10 + position)]
+        for name, field in fields.items()
+        if name in names
+    ]
+    # The module's name must be ours: cyclopts takes a class of the standard library for a plain value.
+    return Parameter(name="*")(
+        dataclasses.make_dataclass("Flags", flags, kw_only=True, frozen=True, namespace={"__module__": __name__})
+    )
+
+
+if TYPE_CHECKING:
+    HyperparameterFlags = Any
+    DataHyperparameterFlags = Any
+else:
+    HyperparameterFlags = _flags(Hyperparameters.model_fields)
+    DataHyperparameterFlags = _flags(("num_classes", "base_size", "crop_size", "bands", "apply_exif_orientation"))
+
+
+def read_flags(flags: HyperparameterFlags | None) -> Hyperparameters:
+    """The hyperparameters given as flags. Raises HyperparameterError as `Hyperparameters.from_strings` does."""
+    given = vars(flags) if flags else {}
+    return Hyperparameters.from_strings({name: text for name, text in given.items() if text is not None})
+
+
+def with_boolean_values(tokens: Sequence[str]) -> list[str]:
+    """Give each boolean hyperparameter among command-line tokens its value: `--syncbn` is `--syncbn=True`,
+    `--no-syncbn` is `--syncbn=False`, and `--syncbn false` is `--syncbn=false`.
+    """
+    given: list[str] = []
+    rest = list(tokens)
+    while rest:
+        token = rest.pop(0)
+        if token == "--":
+            return [*given, token, *rest]
+        name = token.removeprefix("--").replace("-", "_") if token.startswith("--") else ""
+        if name in _BOOLEANS:
+            token += "=" + (rest.pop(0) if rest and rest[0].lower() in _BOOLEAN_VALUES else "True")
+        elif name.removeprefix("no_") in _BOOLEANS:
+            token = f"--{token[len('--no-') :]}=False"
+        given.append(token)
+    return given

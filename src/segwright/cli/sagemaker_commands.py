@@ -1,7 +1,4 @@
-"""The entries of the container image: `docker run IMAGE train` is `segwright container train`.
-
-Each imports the room that it calls when it runs. Nothing is computed here.
-"""
+"""The commands of the container image: `docker run IMAGE train` is `segwright container train`."""
 
 import json
 import os
@@ -13,8 +10,8 @@ from segwright.cli.shared import app
 from segwright.standard_streams import OUTPUT
 
 container = App(
-    name="container",
-    help="What SageMaker starts: training jobs and endpoints on the paths below /opt/ml.",
+    name=("container", "sagemaker"),
+    help="What SageMaker starts: training jobs and endpoints on the tree below /opt/ml.",
     sort_key=20,
 )
 app.command(container)
