@@ -1,11 +1,14 @@
-"""The real commands as processes, from drawn pictures to masks."""
+"""The commands from drawn pictures to masks: here, as processes that are stopped, and as two that train together."""
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +17,34 @@ import torch
 from PIL import Image
 
 from segwright.bundle import load_network, read_description
+from segwright.cli import main
 from tests.conftest import TINY_BACKBONE
+from tests.helpers.processes import Process, end_both, start_two
 
 SMALL = [
     *("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu"),
     *("--crop-size", "64", "--base-size", "96", "--mini-batch-size", "4", "--workers", "1"),
 ]
+TOGETHER = ["--epochs", "4", *SMALL, "--resume", "--checkpoint-every", "0.001"]
 
 
-def segwright(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "segwright", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200)
+@dataclass
+class Done:
+    """A command that was run in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def segwright(*arguments: str | Path, cwd: Path) -> Done:
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(io.StringIO()) as output,
+        contextlib.redirect_stderr(io.StringIO()) as messages,
+    ):
+        status = main([*map(str, arguments)])
+    return Done(status, output.getvalue(), messages.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +57,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert trained.returncode == 0, trained.stderr
     assert "validation mean IoU" in trained.stderr and "Traceback" not in trained.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def together(folder: Path) -> str:
+    """What two processes that `torchrun` has started print while they train the model `together`."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "segwright", "train", "data", "--output", "together", *TOGETHER),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def test_the_bundle_carries_what_the_sample_says(folder: Path) -> None:
@@ -104,31 +137,21 @@ def test_masks_of_0_and_255_meet_the_label_map_that_cures_them(folder: Path) -> 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is a POSIX signal here")
 def test_ctrl_c_leaves_a_usable_model(folder: Path) -> None:
-    command = [sys.executable, "-m", "segwright", "train", "data", "--output", "stopped", "--epochs", "500", *SMALL]
-    process = subprocess.Popen(
-        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
-    )
+    process = Process("train", "data", "--output", "stopped", "--epochs", "500", *SMALL, cwd=folder)
     deadline = time.monotonic() + 150
     while not (folder / "stopped" / "metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the loaders get it, too
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == 130, messages
+        time.sleep(0.02)
+    process.send(signal.SIGINT)  # as a terminal does: the loaders get it, too
+    status, messages = process.end(60)
+    assert status == 130, messages
     assert "holds a usable model" in messages and "Traceback" not in messages
     load_network(folder / "stopped")
     load_network(folder / "stopped", "last.safetensors")
 
 
-def test_two_processes_train_together(folder: Path) -> None:
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "segwright", "train", "data", "--output", "together", "--epochs", "1", *SMALL),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("best validation mean IoU") == 1
-    assert done.stderr.count("train: 6 pairs") == 1, "what the first process says is not said again"
+def test_two_processes_train_together(folder: Path, together: str) -> None:
+    assert together.count("best validation mean IoU") == 1
+    assert together.count("train: 6 pairs") == 1, "what the first process says is not said again"
     best = read_description(folder / "together").metrics["best"]
     alone = segwright(
         *("evaluate", "together", "--images", "data/validation", "--masks", "data/validation_annotation"),
@@ -140,38 +163,27 @@ def test_two_processes_train_together(folder: Path) -> None:
     assert scores["mean_iou"] == pytest.approx(best["mean_iou"], abs=1e-9)
 
 
-def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path) -> None:
-    def command(output: str) -> list[str]:
-        return [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("-m", "segwright", "train", "data", "--output", output, "--epochs", "12", *SMALL),
-            *("--resume", "--checkpoint-every", "0.001"),
-        ]
-
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    whole = subprocess.run(command("whole2"), cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
-    assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(command("cut2"), cwd=folder, stderr=subprocess.DEVNULL, env=environment)
+def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path, together: str) -> None:
+    command = ["train", "data", "--output", "cut", *TOGETHER]
+    processes = start_two(*command, cwd=folder)
     deadline = time.monotonic() + 150
-    while not any(file.name > "checkpoint-00000005" for file in folder.glob("cut2.checkpoints/checkpoint-*")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
-    process.terminate()  # torchrun's processes are not in its group; this ends them at once, without a chance to save
-    process.wait(timeout=60)
-    again = subprocess.run(command("cut2"), cwd=folder, capture_output=True, text=True, timeout=200, env=environment)
-    assert again.returncode == 0, again.stderr
-    assert "going on after" in again.stderr
-    _, expected = load_network(folder / "whole2", "last.safetensors")
-    _, got = load_network(folder / "cut2", "last.safetensors")
+    while not any(file.name > "checkpoint-00000003" for file in folder.glob("cut.checkpoints/checkpoint-*")):
+        assert time.monotonic() < deadline and all(process.running for process in processes)
+        time.sleep(0.002)
+    for process in processes:
+        process.send(signal.SIGKILL)
+    end_both(processes)
+    statuses = end_both(start_two(*command, cwd=folder))
+    assert [status for status, _ in statuses] == [0, 0], statuses
+    assert "going on after" in statuses[0][1]
+    _, expected = load_network(folder / "together", "last.safetensors")
+    _, got = load_network(folder / "cut", "last.safetensors")
     state = got.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in expected.state_dict().items())
 
 
 def test_an_error_of_the_first_process_is_told_once(folder: Path) -> None:
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "segwright", "train", "data", "--output", "model", *SMALL),
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
-    assert done.returncode != 0
-    assert done.stderr.count("error: ") == done.stderr.count("model.checkpoints holds checkpoints of an earlier") == 1
+    statuses = end_both(start_two("train", "data", "--output", "model", *SMALL, cwd=folder))
+    assert all(status for status, _ in statuses)
+    output = "".join(text for _, text in statuses)
+    assert output.count("error: ") == output.count("model.checkpoints holds checkpoints of an earlier") == 1

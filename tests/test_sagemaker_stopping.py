@@ -1,21 +1,24 @@
 """Training jobs that are stopped or killed: what they leave, and how they go on."""
 
 import re
-import shutil
 import signal
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import BEST, LAST, load_network, read_description
+from segwright.checks import scan
+from segwright.stopping import StopRequest
+from segwright.sagemaker import termination
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Paths
-from segwright.stopping import StopRequest
 from tests.helpers import jobs
 
 
@@ -42,16 +45,24 @@ def test_sigterm_after_the_end_changes_nothing(tmp_path: Path) -> None:
     assert process.returncode == 0, log
 
 
-@pytest.mark.parametrize("sign", [None, "Checkpoint loading", "LRScheduler", "completed"])
-def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str | None) -> None:
-    """At the start of the image's process, while the data are read, before the first step, and while it trains."""
+def test_sigterm_at_the_start_of_the_images_process_leaves_a_usable_model(tmp_path: Path) -> None:
+    root = jobs.make_job(tmp_path / "ml", epochs="5000")
+    process = jobs.start(root, command=("env", "--block-signal=TERM", *jobs.COMMAND))
+    wait_until_it_can_be_told(process.pid)
+    process.terminate()
+    log, _ = process.communicate(timeout=60)
+    check_stopped(root, process.returncode, log)
+
+
+@pytest.mark.parametrize("sign", ["Checkpoint loading", "LRScheduler", "completed"])
+def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str) -> None:
+    """While the data are read, before the first step, and while it trains."""
     root = jobs.make_job(tmp_path / "ml", epochs="5000", _logging_frequency="20")
-    held = () if sign else ("env", "--block-signal=TERM")
-    log = stopped_at(root, sign, (*held, *jobs.COMMAND))
+    log = stopped_at(root, sign)
     load_network(root / "model", LAST)
     begun = "stopped before a model was written" not in log
     assert bool(list((root / "checkpoints").glob("checkpoint-*"))) == begun
-    assert begun or sign in (None, "Checkpoint loading")
+    assert begun or sign == "Checkpoint loading"
 
 
 def test_sigterm_while_a_late_fifo_is_waited_for_leaves_a_usable_model(tmp_path: Path) -> None:
@@ -66,7 +77,7 @@ def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
     learnt = {name: load_file(root / "model" / name) for name in (BEST, LAST)}
     before = read_description(root / "model")
     jobs.empty_model(root)
-    assert "holds that of the newest checkpoint" in stopped_at(root, None)
+    assert "holds that of the newest checkpoint" in stopped_at(root, "Checkpoint loading", hold_reading)
     for name, weights in learnt.items():
         found = load_file(root / "model" / name)
         assert all(torch.equal(found[key], value) for key, value in weights.items())
@@ -74,31 +85,38 @@ def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
     assert len((root / "model/metrics.jsonl").read_text().splitlines()) == 2
 
 
-HANGING = """
-import sys, time
-from segwright.stopping import hold_termination
-hold_termination()
-from segwright.sagemaker import termination
-termination.GRACE = 2
-from segwright.{module} import {name} as where
-def hang(*_arguments, **_options):
-    print("it hangs", flush=True)
-    time.sleep(100)
-where.{function} = hang
-sys.argv[1:] = ["container", "train"]
-from segwright.__main__ import main
-sys.exit(main())
-"""
+def hold_reading() -> None:
+    """Let no file be read before SIGTERM has come."""
+    read = scan.scan_pair
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        while not signal.getitimer(signal.ITIMER_REAL)[0]:  # set by SIGTERM
+            time.sleep(0.01)
+        return read(*arguments, **options)
+
+    scan.scan_pair = held
+
+
+def hang_in(module: str, name: str) -> None:
+    """Let a function of a module hang, and the deadline after SIGTERM be near."""
+    termination.GRACE = 2  # type: ignore[misc]
+    *path, function = name.split(".")
+    place: Any = import_module(module)
+    for part in path:
+        place = getattr(place, part)
+
+    def hang(*_arguments: object, **_options: object) -> None:
+        print("it hangs", flush=True)
+        time.sleep(100)
+
+    setattr(place, function, hang)
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "function"), [("checks", "scan", "scan_pair"), ("training.train_step", "TrainState", "train_step")]
+    ("module", "name"), [("segwright.checks.scan", "scan_pair"), ("segwright.training.train_step", "TrainState._step")]
 )
-def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(
-    tmp_path: Path, module: str, name: str, function: str
-) -> None:
-    code = HANGING.format(module=module, name=name, function=function)
-    log = stopped_at(jobs.make_job(tmp_path / "ml"), "it hangs", (sys.executable, "-c", code))
+def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(tmp_path: Path, module: str, name: str) -> None:
+    log = stopped_at(jobs.make_job(tmp_path / "ml"), "it hangs", partial(hang_in, module, name))
     assert "does not stop by itself" in log and "holds the weights that training starts from" in log
 
 
@@ -134,23 +152,23 @@ def test_what_fails_after_a_wish_to_stop_ends_with_a_model(tmp_path: Path, monke
     assert not list((root / "model").glob(".*")) and not (root / "output/failure").exists()
 
 
-def stopped_at(root: Path, sign: str | None, command: Sequence[str] = jobs.COMMAND) -> str:
-    """Send a job SIGTERM at once, or when its log shows `sign`, and see it end in good order; its log from there on."""
-    process = jobs.start(root, command=command)
-    assert process.stdout is not None
-    if sign is None:
-        wait_until_it_can_be_told(process.pid)
-    else:
-        next(line for line in process.stdout if sign in line)
+def stopped_at(root: Path, sign: str, before: Callable[[], object] = int) -> str:
+    """Send a job SIGTERM when its log shows `sign`, and see it end in good order; its log from there on."""
+    process = jobs.fork(root, before)
+    process.wait_for(sign)
     process.terminate()
-    log, _ = process.communicate(timeout=60)
+    status, log = process.end(60)
+    check_stopped(root, status, log)
+    return log
+
+
+def check_stopped(root: Path, status: int, log: str) -> None:
     jobs.refuse_flags(log)
-    assert process.returncode == 0, log
+    assert status == 0, log
     assert not (root / "output/failure").exists()
     load_network(root / "model")
     assert (root / "model/hyperparams.json").is_file()
     assert "Stopped; the model is in" in log
-    return log
 
 
 def wait_until_it_can_be_told(process: int) -> None:
@@ -170,15 +188,14 @@ def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None
     cut = jobs.make_job(tmp_path / "cut", epochs="12", _workers="2")
     reached = 0
     for _ in range(3):
-        process = jobs.start(cut)
+        process = jobs.fork(cut)
         deadline = time.monotonic() + 120
         while newest(cut) <= reached and time.monotonic() < deadline:
             time.sleep(0.005)
         process.kill()
-        process.communicate()
+        process.end()
         reached = newest(cut)
-        shutil.rmtree(cut / "model")  # a new machine
-        (cut / "model").mkdir()
+        jobs.empty_model(cut)
     assert 3 <= reached < 12
     status, log = jobs.run(cut)
     assert status == 0 and f"going on after {2 * reached} updates" in log

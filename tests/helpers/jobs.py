@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.train import run_training
 from segwright.stopping import StopRequest
 from tests.conftest import TINY_BACKBONE, blocks
+from tests.helpers.processes import Process
 from tests.helpers.sagemaker_tree import ml_tree_from_request
 
 FOUR = ("train", "train_annotation", "validation", "validation_annotation")
@@ -78,6 +79,11 @@ def start(root: Path, variables: Mapping[str, str] = {}, *, command: Sequence[st
     return subprocess.Popen(
         command, env=environment(root, variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+
+
+def fork(root: Path, before: Callable[[], object] = int) -> Process:
+    """Start the entry `train` on a tree in a process that need not import Segwright."""
+    return Process("container", "train", cwd=root, environment=environment(root), before=before)
 
 
 def run(root: Path, variables: Mapping[str, str] = {}, *, stopped: bool = False) -> tuple[int, str]:
