@@ -171,7 +171,7 @@ def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path, t
         assert time.monotonic() < deadline and all(process.running for process in processes)
         time.sleep(0.002)
     for process in processes:
-        process.send(signal.SIGKILL)
+        process.kill()
     end_both(processes)
     statuses = end_both(start_two(*command, cwd=folder))
     assert [status for status, _ in statuses] == [0, 0], statuses

@@ -182,10 +182,10 @@ def wait_until_it_can_be_told(process: int) -> None:
 
 
 def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    whole = jobs.make_job(tmp_path / "whole", epochs="12", _workers="2")
+    whole = jobs.make_job(tmp_path / "whole", epochs="8", _workers="2")
     status, log = jobs.run(whole)
     assert status == 0 and "Checkpoint loading and saving are enabled" in log
-    cut = jobs.make_job(tmp_path / "cut", epochs="12", _workers="2")
+    cut = jobs.make_job(tmp_path / "cut", epochs="8", _workers="2")
     reached = 0
     for _ in range(3):
         process = jobs.fork(cut)
@@ -196,13 +196,13 @@ def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None
         process.end()
         reached = newest(cut)
         jobs.empty_model(cut)
-    assert 3 <= reached < 12
+    assert 3 <= reached < 8
     status, log = jobs.run(cut)
     assert status == 0 and f"going on after {2 * reached} updates" in log
     for file in (BEST, LAST):
         one, other = (load_file(root / "model" / file) for root in (whole, cut))
         assert all(torch.equal(one[name], other[name]) for name in one)
-    assert '"Reset Count": {"sum": 12,' in log and '"Total Records Seen": {"sum": 96,' in log
+    assert '"Reset Count": {"sum": 8,' in log and '"Total Records Seen": {"sum": 64,' in log
 
 
 def newest(root: Path) -> int:

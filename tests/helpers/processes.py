@@ -54,7 +54,8 @@ class Process:
         self._process.terminate()
 
     def kill(self) -> None:
-        self._process.kill()
+        """Kill the process and those that it has started, as the end of a machine does."""
+        self.send(signal.SIGKILL)
 
     def end(self, seconds: float = 200) -> tuple[int, str]:
         """Wait for the end; the exit status, and the rest of the output."""
