@@ -63,7 +63,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line.removeprefix("error: ")
 
 
-def test_train_passes_on_what_it_was_told(calls: Calls) -> None:
+def test_train_passes_on_its_arguments(calls: Calls) -> None:
     files = ["--validation", "v", "--label-map", "map.json", "--class-names", "names.txt"]
     flags = ["--learning-rate", "0.01", "--num-classes=4", "--device", "cpu", "--strict"]
     assert main(["train", "data", "--output", "out", *files, *flags]) == 0
@@ -109,6 +109,7 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         "use_pretrained_model": "False",
         "backbone_weights": "w.safetensors",
         "output_stride": "16",
+        "decoder_output_stride": "4",
         "aux_loss": "no",
         "augmentation_type": "none",
         "base_size": "100",

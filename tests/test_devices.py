@@ -97,7 +97,7 @@ def test_a_gpu_without_kernels_is_refused_in_one_sentence_that_names_the_cure(gp
     assert choose_device("cpu") == torch.device("cpu")
 
 
-def test_the_page_on_instances_quotes_what_is_said(
+def test_the_page_on_instances_quotes_the_messages(
     gpu: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     quoted = re.sub(r"\n> ?", " ", PAGE.read_text())

@@ -182,7 +182,7 @@ def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path, t
     assert all(torch.equal(value, state[name]) for name, value in expected.state_dict().items())
 
 
-def test_an_error_of_the_first_process_is_told_once(folder: Path) -> None:
+def test_an_error_of_the_first_process_is_printed_once(folder: Path) -> None:
     statuses = end_both(start_two("train", "data", "--output", "model", *SMALL, cwd=folder))
     assert all(status for status, _ in statuses)
     output = "".join(text for _, text in statuses)

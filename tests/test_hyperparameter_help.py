@@ -112,7 +112,7 @@ def _number(text: str) -> float:
         ("backbone_weights", "the path of a file"),
     ],
 )
-def test_what_is_allowed_is_said_in_words(name: str, words: str) -> None:
+def test_what_is_allowed_is_worded(name: str, words: str) -> None:
     assert allowed(Hyperparameters.model_fields[name]) == words
 
 

@@ -166,7 +166,7 @@ def test_channels_that_were_not_delivered_are_named(tmp_path: Path) -> None:
         locate_channels(found, Job.read(found).channels)
 
 
-def test_settings_follow_the_original_unless_told_otherwise() -> None:
+def test_settings_follow_the_original_by_default() -> None:
     settings = read_hyperparameters({"num_classes": "5", "_workers": "2", "sagemaker_program": "x", "syncbn": "true"})
     assert (settings.recipe, settings.mini_batch_size, settings.workers) == ("sagemaker", 16, 2)
     assert read_hyperparameters({"recipe": "best"}).optimizer == "adamw"

@@ -55,7 +55,7 @@ def test_an_artefact_of_the_original_is_served_as_it_lies(tmp_path: Path, port: 
     assert sorted(model.iterdir()) == before  # the platform mounts it read-only
 
 
-def test_a_multi_model_endpoint_begins_empty_and_loads_what_it_is_told(tmp_path: Path, port: str) -> None:
+def test_a_multi_model_endpoint_begins_empty_and_loads_what_is_requested(tmp_path: Path, port: str) -> None:
     write_bundle(tmp_path / "models" / "one" / "model")
     variables = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_BIND_TO_PORT": port}
     with server(*ENTRY, environment=environment(tmp_path, **variables)) as running, running.client() as asked:

@@ -22,7 +22,7 @@ from segwright.sagemaker.paths import Paths
 from tests.helpers import jobs
 
 
-def test_a_stop_that_cannot_be_finished_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_that_cannot_be_finished_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
@@ -48,7 +48,7 @@ def test_sigterm_after_the_end_changes_nothing(tmp_path: Path) -> None:
 def test_sigterm_at_the_start_of_the_images_process_leaves_a_usable_model(tmp_path: Path) -> None:
     root = jobs.make_job(tmp_path / "ml", epochs="5000")
     process = jobs.start(root, command=("env", "--block-signal=TERM", *jobs.COMMAND))
-    wait_until_it_can_be_told(process.pid)
+    wait_for_handler(process.pid)
     process.terminate()
     log, _ = process.communicate(timeout=60)
     check_stopped(root, process.returncode, log)
@@ -137,7 +137,7 @@ def test_a_stopped_job_takes_no_checkpoint_of_another_for_its_own(tmp_path: Path
     assert "another algorithm: it was fcn, now it is psp" in jobs.failure(root)
 
 
-def test_what_fails_after_a_wish_to_stop_ends_with_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_after_a_stop_request_ends_with_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = StopRequest()
 
     def broken(*_arguments: object, **_options: object) -> None:
@@ -171,11 +171,11 @@ def check_stopped(root: Path, status: int, log: str) -> None:
     assert "Stopped; the model is in" in log
 
 
-def wait_until_it_can_be_told(process: int) -> None:
+def wait_for_handler(process: int) -> None:
     """Wait until a process holds back or handles SIGTERM: Python itself takes a moment until then."""
     status = Path(f"/proc/{process}/status")
     if not status.exists():
-        pytest.skip("only Linux tells what a process does with signals")
+        pytest.skip("only Linux shows what a process does with signals")
     mask = 1 << (signal.SIGTERM - 1)
     while not any(int(found, 16) & mask for found in re.findall(r"Sig(?:Blk|Cgt):\s+(\w+)", status.read_text())):
         time.sleep(0.005)

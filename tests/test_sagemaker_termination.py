@@ -14,7 +14,7 @@ with termination.stop_on_sigterm(lambda: 7) as stop:
 """
 
 
-def test_what_does_not_follow_a_wish_to_stop_is_ended() -> None:
+def test_what_does_not_follow_a_stop_request_is_ended() -> None:
     assert subprocess.run([sys.executable, "-c", OVERDUE], check=False, timeout=60).returncode == 7
 
 

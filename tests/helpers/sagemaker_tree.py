@@ -1,7 +1,7 @@
 """What SageMaker makes of a CreateTrainingJob request before it starts the container: the tree below `/opt/ml`.
 
 Knows the files of `input/config` as the platform writes them and the folders that a container finds. Refuses to know
-what lies in the channels: whoever calls fills `input/data/<channel>`, or serves FIFOs there in Pipe mode.
+what lies in the channels: the caller fills `input/data/<channel>`, or serves FIFOs there in Pipe mode.
 
 Source: SageMaker's contract, section 6.1.
 """
