@@ -183,7 +183,7 @@ def wait_for_handler(process: int) -> None:
 
 def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None:
     whole = jobs.make_job(tmp_path / "whole", epochs="8", _workers="2")
-    status, log = jobs.run(whole)
+    status, log = jobs.fork(whole).end()
     assert status == 0 and "Checkpoint loading and saving are enabled" in log
     cut = jobs.make_job(tmp_path / "cut", epochs="8", _workers="2")
     reached = 0
@@ -197,7 +197,7 @@ def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None
         reached = newest(cut)
         jobs.empty_model(cut)
     assert 3 <= reached < 8
-    status, log = jobs.run(cut)
+    status, log = jobs.fork(cut).end()
     assert status == 0 and f"going on after {2 * reached} updates" in log
     for file in (BEST, LAST):
         one, other = (load_file(root / "model" / file) for root in (whole, cut))
