@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 
 from segwright.bundle import BEST, LAST, load_network, read_description
 from segwright.checks import scan
-from segwright.stopping import StopRequest
 from segwright.sagemaker import termination
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Paths
+from segwright.stopping import StopRequest
 from tests.helpers import jobs
 
 
