@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -43,12 +44,18 @@ def quiet_decoders() -> Iterator[None]:
         logger.setLevel(level)
 
 
-@pytest.fixture(autouse=True)
-def undisturbed_logging() -> Iterator[None]:
-    """Commands that are run within a test set up the package's log, which later tests must not see."""
+@contextmanager
+def restored_logging() -> Iterator[None]:
+    """Commands that are run in this process set up the package's log, which others must not see."""
     before = (PACKAGE_LOGGER.handlers[:], PACKAGE_LOGGER.level, PACKAGE_LOGGER.propagate)
     yield
     PACKAGE_LOGGER.handlers[:], PACKAGE_LOGGER.level, PACKAGE_LOGGER.propagate = before
+
+
+@pytest.fixture(autouse=True)
+def undisturbed_logging() -> Iterator[None]:
+    with restored_logging():
+        yield
 
 
 def blocks(seed: int, height: int = 40, width: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

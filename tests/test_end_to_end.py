@@ -18,7 +18,7 @@ from PIL import Image
 
 from segwright.bundle import load_network, read_description
 from segwright.cli import main
-from tests.conftest import TINY_BACKBONE
+from tests.conftest import TINY_BACKBONE, restored_logging
 from tests.helpers.processes import Process, end_both, start_two
 
 SMALL = [
@@ -39,6 +39,7 @@ class Done:
 
 def segwright(*arguments: str | Path, cwd: Path) -> Done:
     with (
+        restored_logging(),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(io.StringIO()) as output,
         contextlib.redirect_stderr(io.StringIO()) as messages,
@@ -168,7 +169,7 @@ def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path, t
     processes = start_two(*command, cwd=folder)
     deadline = time.monotonic() + 150
     while not any(file.name > "checkpoint-00000003" for file in folder.glob("cut.checkpoints/checkpoint-*")):
-        assert time.monotonic() < deadline and all(process.running for process in processes)
+        assert time.monotonic() < deadline and all(process.poll() is None for process in processes)
         time.sleep(0.002)
     for process in processes:
         process.kill()

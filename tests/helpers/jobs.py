@@ -19,7 +19,7 @@ from segwright.bundle import BEST
 from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.train import run_training
 from segwright.stopping import StopRequest
-from tests.conftest import TINY_BACKBONE, blocks
+from tests.conftest import TINY_BACKBONE, blocks, restored_logging
 from tests.helpers.processes import Process
 from tests.helpers.sagemaker_tree import ml_tree_from_request
 
@@ -90,7 +90,7 @@ def run(root: Path, variables: Mapping[str, str] = {}, *, stopped: bool = False)
     """Run a job to its end in this process, with a stop request or without; its exit status and its log."""
     stop = StopRequest()
     stop.made = stopped
-    with redirect_stdout(io.StringIO()) as log:
+    with restored_logging(), redirect_stdout(io.StringIO()) as log:
         status = run_training(Paths(root, variables), stop)
     refuse_flags(log.getvalue())
     return status, log.getvalue()

@@ -1,21 +1,62 @@
-"""Segwright as processes that need not import it: forks of one server that has, for tests that stop and kill them."""
+"""Processes that need not import Segwright: forks of one that has, for tests that stop, kill and count processes."""
 
+import itertools
 import multiprocessing
 import os
+import runpy
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from multiprocessing.reduction import DupFd
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["segwright.cli", "segwright.sagemaker.train", "segwright.inference"])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["segwright.cli", "segwright.sagemaker.train", "segwright.serving"])
 
 
-class Process:
-    """A running `segwright` with some arguments; `output` is what it writes to both standard streams."""
+class Forked:
+    """A process that does what `run`, a function that can be pickled, does; both streams come together if `merged`."""
+
+    def __init__(self, run: Callable[[], object], environment: Mapping[str, str] | None, merged: bool = False) -> None:
+        pipes = [FORKS.Pipe(duplex=False) for _ in range(1 if merged else 2)]
+        surroundings = dict(os.environ if environment is None else environment)
+        self._process = FORKS.Process(target=_become, args=(run, surroundings, *(write for _, write in pipes)))
+        self._process.start()
+        streams = [os.fdopen(os.dup(read.fileno()), encoding="utf-8", errors="backslashreplace") for read, _ in pipes]
+        self.stdout, self.stderr = streams[0], streams[-1]
+        for end in itertools.chain(*pipes):
+            end.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        self._process.join(timeout)
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to those that it has started, as a terminal does."""
+        os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the process and those that it has started, as the end of a machine does."""
+        if self.poll() is None:
+            self.send(signal.SIGKILL)
+
+
+class Process(Forked):
+    """A running `segwright` with some arguments; `before` is called in it before the command runs."""
 
     def __init__(
         self,
@@ -24,46 +65,24 @@ class Process:
         environment: Mapping[str, str] = {},
         before: Callable[[], object] = int,
     ) -> None:
-        """`before` is called in the process before the command runs."""
-        read, write = os.pipe()
-        given = (_Passed(write), [*map(str, arguments)], {**os.environ, **environment}, str(cwd), before)
-        self._process = SERVER.Process(target=_run, args=given)
-        self._process.start()
-        os.close(write)
-        self.output = os.fdopen(read, errors="backslashreplace")
-
-    @property
-    def running(self) -> bool:
-        return self._process.is_alive()
+        super().__init__(partial(_command, list(map(str, arguments)), cwd, before), {**os.environ, **environment}, True)
 
     def wait_for(self, sign: str) -> str:
         """Read the output up to the line that shows `sign`."""
         lines = []
-        for line in self.output:
+        for line in self.stdout:
             lines.append(line)
             if sign in line:
                 return "".join(lines)
         raise AssertionError(f"the process ended without {sign}: {''.join(lines)}")
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to those that it has started, as a terminal does."""
-        assert self._process.pid
-        os.killpg(self._process.pid, number)
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def kill(self) -> None:
-        """Kill the process and those that it has started, as the end of a machine does."""
-        self.send(signal.SIGKILL)
-
     def end(self, seconds: float = 200) -> tuple[int, str]:
         """Wait for the end; the exit status, and the rest of the output."""
-        output = self.output.read()
-        self._process.join(seconds)
-        assert self._process.exitcode is not None, output
-        self.output.close()
-        return self._process.exitcode, output
+        output = self.stdout.read()
+        status = self.wait(seconds)
+        assert status is not None, output
+        self.stdout.close()
+        return status, output
 
 
 def start_two(*arguments: str | Path, cwd: Path) -> list[Process]:
@@ -81,32 +100,34 @@ def end_both(processes: Iterable[Process]) -> list[tuple[int, str]]:
     return [process.end() for process in processes]
 
 
-class _Passed:
-    """A file descriptor on its way to a process."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-
-    def __getstate__(self) -> Any:
-        return DupFd(self.descriptor)
-
-    def __setstate__(self, state: Any) -> None:
-        self.descriptor = state.detach()
+def run_python(arguments: Sequence[str]) -> None:
+    """`-m MODULE ...` or `-c SCRIPT ...` as Python runs them; warnings are errors."""
+    warnings.simplefilter("error")
+    kind, what, *rest = arguments
+    sys.argv = [kind, *rest]
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(what, {"__name__": "__main__"})
 
 
-def _run(
-    output: _Passed, arguments: list[str], environment: dict[str, str], cwd: str, before: Callable[[], object]
-) -> None:
-    multiprocessing.set_start_method("fork", force=True)  # as where Python was started
-    os.setsid()
-    os.environ.clear()
-    os.environ.update(environment)
+def _command(arguments: list[str], cwd: Path, before: Callable[[], object]) -> None:
+    multiprocessing.set_start_method("fork", force=True)  # for loaders, as where Python was started
     os.chdir(cwd)
-    for descriptor in (1, 2):
-        os.dup2(output.descriptor, descriptor)
-    sys.stdout, sys.stderr = (open(one, "w", buffering=1, closefd=False) for one in (1, 2))  # noqa: SIM115
-    sys.argv = ["segwright", *arguments]
     before()
+    sys.argv = ["segwright", *arguments]
     from segwright.__main__ import main
 
     sys.exit(main())
+
+
+def _become(run: Callable[[], object], environment: dict[str, str], *outputs: Connection) -> None:
+    os.setsid()
+    for number, end in ((1, outputs[0]), (2, outputs[-1])):
+        os.dup2(end.fileno(), number)
+    for end in outputs:
+        end.close()
+    sys.stdout, sys.stderr = (open(one, "w", 1, encoding="utf-8", closefd=False) for one in (1, 2))  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(environment)
+    run()

@@ -1,20 +1,14 @@
 """A model small enough to be served in tests, pictures to send, and the server as a process of its own."""
 
 import io
-import itertools
-import multiprocessing
-import os
 import re
-import runpy
 import socket
-import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -26,6 +20,7 @@ from PIL import Image
 from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
 from segwright.networks import NetworkSpec, build_network
 from tests.conftest import TINY_BACKBONE, blocks
+from tests.helpers.processes import Forked, run_python
 
 CLASSES = tuple(
     ClassDescription(index=index, name=f"class {index}", colour=(40 * index, 200, 10)) for index in range(3)
@@ -76,57 +71,6 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(opened)
 
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["segwright.cli", "segwright.sagemaker.train", "segwright.serving"])
-
-
-class Forked:
-    """`-m MODULE ...` or `-c SCRIPT ...` as a fork of one process that has imported Segwright; warnings are errors."""
-
-    def __init__(self, arguments: Sequence[str | Path], environment: Mapping[str, str] | None) -> None:
-        pipes = [FORKS.Pipe(duplex=False) for _ in range(2)]
-        given = (list(map(str, arguments)), dict(os.environ if environment is None else environment))
-        self._process = FORKS.Process(target=_become, args=(*given, *(write for _, write in pipes)))
-        self._process.start()
-        self.stdout, self.stderr = (os.fdopen(os.dup(read.fileno()), encoding="utf-8") for read, _ in pipes)
-        for end in itertools.chain(*pipes):
-            end.close()
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        self._process.join(timeout)
-        return self._process.exitcode
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def kill(self) -> None:
-        self._process.kill()
-
-
-def _become(arguments: list[str], environment: dict[str, str], stdout: Connection, stderr: Connection) -> None:
-    for number, end in ((1, stdout), (2, stderr)):
-        os.dup2(end.fileno(), number)
-        end.close()
-    sys.stdout, sys.stderr = (open(one, "w", encoding="utf-8", closefd=False) for one in (1, 2))  # noqa: SIM115
-    os.environ.clear()
-    os.environ.update(environment)
-    warnings.simplefilter("error")
-    kind, what, *rest = arguments
-    sys.argv = [kind, *rest]
-    if kind == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        exec(what, {"__name__": "__main__"})
-
-
 @dataclass
 class Server:
     """A running server: its process, where it listens, and what it has printed so far."""
@@ -150,7 +94,7 @@ def server(
     *arguments: str | Path, environment: dict[str, str] | None = None, sign: str = r"on (http://[\d.]+:\d+)"
 ) -> Iterator[Server]:
     """Run Python with some arguments that start a server; it is there when it says where it serves, or another sign."""
-    process = Forked(arguments, environment)
+    process = Forked(partial(run_python, list(map(str, arguments))), environment)
     running = Server(process)
     readers = [
         threading.Thread(target=lambda stream=stream, lines=lines: lines.extend(stream))
