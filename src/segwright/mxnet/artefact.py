@@ -83,8 +83,7 @@ def find_files(path: Path, source: str = "") -> ModelFiles:
     if (path / DESCRIPTION).exists():
         raise BundleError(
             f"{source} is a Segwright bundle already ({DESCRIPTION} is in it), not a model of SageMaker's algorithm. "
-            "Use it as it is, or unpack it first if it is an archive (tar xf): segwright predict FOLDER IMAGES "
-            "--output MASKS."
+            "All commands take it as it is; unpack it first if it is an archive (tar xf)."
         )
     weights = _weights(path)
     if weights is None:
