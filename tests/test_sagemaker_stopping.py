@@ -113,7 +113,8 @@ def hang_in(module: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("segwright.checks.scan", "scan_pair"), ("segwright.training.train_step", "TrainState._step")]
+    ("module", "name"),
+    [("segwright.checks.scan", "scan_pair"), ("segwright.training.train_step", "TrainState.train_step")],
 )
 def test_sigterm_ends_a_job_that_hangs_with_a_usable_model(tmp_path: Path, module: str, name: str) -> None:
     log = stopped_at(jobs.make_job(tmp_path / "ml"), "it hangs", partial(hang_in, module, name))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from segwright.bundle import DESCRIPTION, BundleWriter, Description, read_description
 from segwright.data.channels import SPLITS
-from segwright.errors import OutputExistsError, UserError
+from segwright.errors import OutputExistsError, ResumeError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.storage import check_writable_folder, write_bytes
 from segwright.training.initialization import inherit_settings
@@ -29,8 +29,7 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_VERSION: Final = 2
 KEPT: Final = 2  # checkpoints that stay on the disk: the newest, and one to fall back on
 START_OVER: Final = (
-    "start over with overwrite and without resume (a job: with another S3Uri in CheckpointConfig), or start another "
-    "training from its model with start_from (a job: with the channel model)"
+    "start over with overwrite and without resume, or start another training from its model with start_from"
 )
 
 _NAME: Final = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{64})\.safetensors")
@@ -51,9 +50,9 @@ class Checkpoint:
 
     @property
     def description(self) -> Description:
-        """The training. Raises UserError for one of another version of Segwright."""
+        """The training. Raises ResumeError for one of another version of Segwright."""
         if self.facts.get("format_version") != CHECKPOINT_VERSION:
-            raise UserError(
+            raise ResumeError(
                 f"Cannot resume: another version of Segwright wrote the checkpoint. Go on with that version, or "
                 f"{START_OVER}."
             )
@@ -73,7 +72,7 @@ class Checkpoint:
         return same_data and _identity(then) == _identity(bundle)
 
     def check_resumable(self, settings: Hyperparameters, now: Description | None = None) -> None:
-        """Raise UserError when it is not of the training with these settings and this description.
+        """Raise ResumeError when it is not of the training with these settings and this description.
 
         Without `now` only the network is compared. Of streams it is only known here that they are some;
         `training.resumed_streams` compares them.
@@ -88,13 +87,13 @@ class Checkpoint:
                 if name.endswith(" data"):
                     streams = ": one is a stream, the other is not" if _STREAM in (had[name], value) else ""
                     what = f"the {name} changed{streams}"
-                raise UserError(f"Cannot resume: {what}. Restore it, or {START_OVER}.", name=name, value=value)
+                raise ResumeError(f"Cannot resume: {what}. Restore it, or {START_OVER}.", name=name, value=value)
         begun = self.facts["epoch"] + bool(self.facts["sums"]["batches"])
         if now and settings.epochs < begun:
             sentence = (
                 f"Cannot resume: epochs is {settings.epochs}, but epoch {begun} has begun; it takes at least {begun}."
             )
-            raise UserError(sentence, name="epochs", value=settings.epochs)
+            raise ResumeError(sentence, name="epochs", value=settings.epochs)
 
 
 def _identity(description: Description) -> dict[str, Any]:

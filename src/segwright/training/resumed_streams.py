@@ -17,7 +17,7 @@ from segwright.checks.prepare import Streams
 from segwright.data.channels import SPLITS, Split
 from segwright.data.pairs import Pair
 from segwright.data.stream_identity import PairDigests, pair_digest
-from segwright.errors import UserError
+from segwright.errors import ResumeError, UserError
 from segwright.training.checkpoints import START_OVER
 from segwright.training.distributed import Distributed
 
@@ -71,12 +71,12 @@ class StreamIdentity:
             self.seen = self.seen.union(seen)
 
     def check_pair(self, split: Split, pair: Pair, digest: int) -> None:
-        """Raise UserError for a pair that the stream of the checkpoint did not hold."""
+        """Raise ResumeError for a pair that the stream of the checkpoint did not hold."""
         if self.unconfirmed and self.known and self.seen.complete and digest not in self.seen:
             raise _other_stream(split, f"{pair.image.name} with its mask is not among its {len(self.seen)} pairs")
 
     def end_pass(self, split: Split, seen: PairDigests) -> None:
-        """Compare a whole pass with what is known. Raises UserError where it is not the checkpoint's stream."""
+        """Compare a whole pass with what is known. Raises ResumeError where it is not the checkpoint's stream."""
         new, gone = seen.count_beyond(self.seen), self.seen.count_beyond(seen)
         if self.varies:
             return
@@ -120,7 +120,7 @@ def compare_streams(
 
     `streams` are those that this process reads; rank 0 has read their first pairs already. One whole pass is read where
     they cannot decide, and where nothing is left to train (`finished`). `same_job`: the checkpoint is of this very job,
-    whose data are the same. Raises UserError for other streams, and where a finished training's cannot be compared.
+    whose data are the same. Raises ResumeError for other streams, and where a finished training's cannot be compared.
     """
     for split in SPLITS:
 
@@ -146,7 +146,7 @@ def compare_streams(
 
 
 def _compare_first(split: Split, known: StreamIdentity, first: Sequence[Pair], finished: bool) -> bool:
-    """Return whether a whole pass has to be read. Raises UserError for first pairs that show another stream."""
+    """Return whether a whole pass has to be read. Raises ResumeError for first pairs that show another stream."""
     strange = [pair for pair in first if pair_digest(pair) not in known.seen]
     if strange and known.seen.complete:
         pairs = f"{len(strange)} of its first {len(first)} pairs are not among the {len(known.seen)} of the checkpoint"
@@ -162,9 +162,9 @@ def _report_unknown(split: Split, known: StreamIdentity, *, refused: bool) -> No
     reason = f"{split}: the stream of the checkpoint {why}, so this one cannot be compared with it"
     if refused:
         cure = f"Give more epochs to go on with this stream, or {START_OVER}."
-        raise UserError(f"Cannot resume: nothing is left to train. {reason}. {cure}")
+        raise ResumeError(f"Cannot resume: nothing is left to train. {reason}. {cure}")
     logger.warning(f"{reason}; the training goes on with it")
 
 
-def _other_stream(split: Split, why: str) -> UserError:
-    return UserError(f"Cannot resume on another stream. {split}: {why}. Restore the stream, or {START_OVER}.")
+def _other_stream(split: Split, why: str) -> ResumeError:
+    return ResumeError(f"Cannot resume on another stream. {split}: {why}. Restore the stream, or {START_OVER}.")
