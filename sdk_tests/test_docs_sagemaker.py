@@ -8,9 +8,9 @@ from PIL import Image
 from tests.helpers.sagemaker_requests import CHANNELS, CHECKS, IMAGE, MASK, differences
 
 from sdk_tests.conftest import Execution
+from segwright.sagemaker.hyperparameters import read_hyperparameters
 from segwright.sagemaker.job import ChannelConfig, Job
 from segwright.sagemaker.paths import Paths
-from segwright.sagemaker.hyperparameters import read_hyperparameters
 
 
 @pytest.mark.parametrize("name", CHECKS)
