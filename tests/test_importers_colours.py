@@ -9,7 +9,7 @@ from PIL import Image
 from segwright.errors import DataError, LabelError, OutputExistsError
 from segwright.formats.masks import decode_mask
 from segwright.importers import FormatOptions, import_data
-from segwright.importers.colour_tables import read_colour_table
+from segwright.importers.colours import read_colour_table
 from segwright.labels import IGNORE, LabelMap, read_class_names
 from tests.helpers.imported import HEIGHT, WIDTH, Palette, checked, halves, masks, names, painted, save_image, save_mask
 

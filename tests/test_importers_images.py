@@ -34,7 +34,7 @@ def test_a_stated_path_never_leads_out_of_the_folder(folder: Path, stated: str) 
     finder = ImageFinder(folder / "in", everywhere=False)
     for name in (f"{stated}/secret.jpg", f"../secret.jpg{stated}", stated):
         if found := finder.find(name):
-            assert Path(found.image.name).resolve().is_relative_to(folder / "in")
+            assert Path(found.blob.name).resolve().is_relative_to(folder / "in")
             assert ".." not in PurePosixPath(found.name).parts and not found.name.startswith("/")
 
 

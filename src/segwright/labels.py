@@ -3,7 +3,6 @@
 Source: SageMaker's contract, sections 1.3 and 1.4.
 """
 
-import difflib
 import functools
 import json
 import re
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import LabelError
-from segwright.wording import listed
+from segwright.wording import did_you_mean, listed
 
 IGNORE: Final = 255
 """The class index, and in masks without a label map the pixel value, that loss and metrics leave out."""
@@ -289,9 +288,7 @@ def _index_of(name: str, names: Sequence[str]) -> int:
     """The index of a class name among others, or LabelError with the nearest one."""
     if name in names:
         return names.index(name)
-    folded = {other.casefold(): other for other in names}
-    near = difflib.get_close_matches(name.casefold(), folded, 1)
-    guess = f' Did you mean "{folded[near[0]]}"?' if near else ""
+    guess = did_you_mean(name, names, form='"{}"')
     raise LabelError(
         f'the label map names a class "{name}", but the classes are {listed(names, _NAMES_SHOWN)}.{guess} '
         "Use these names, or class indices."

@@ -1,6 +1,7 @@
-"""Wording that messages share: lists that end after some entries, and numbers with their nouns."""
+"""Wording that messages share: lists that end after some entries, numbers with their nouns, near misses."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 def listed(items: Sequence[object], most: int = 3, separator: str = ", ") -> str:
@@ -24,3 +25,15 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def nearest(word: str, words: Iterable[str], most: int = 1) -> list[str]:
+    """The words most similar to one, whatever their case, best first; empty where none is similar."""
+    folded = {other.casefold(): other for other in words}
+    return [folded[near] for near in difflib.get_close_matches(word.casefold(), folded, most)]
+
+
+def did_you_mean(word: str, words: Iterable[str], most: int = 1, form: str = "{}") -> str:
+    """A sentence with the nearest words, each in a form such as `{!r}`: ` Did you mean road?`; or nothing."""
+    near = ", ".join(map(form.format, nearest(word, words, most)))
+    return near and f" Did you mean {near}?"

@@ -16,10 +16,10 @@ from PIL import Image
 from segwright.errors import DataError
 from segwright.formats.images import encode_jpeg
 from segwright.formats.rle import compress_counts
-from segwright.importers.canvas import Canvas
 from segwright.importers.coco import read_coco
-from segwright.importers.colour_tables import read_colour_table
+from segwright.importers.colours import read_colour_table
 from segwright.importers.dataset import ImportedData
+from segwright.importers.geometry import ImageGeometry
 from segwright.importers.label_studio import read_label_studio
 from segwright.importers.labelme import read_labelme
 from segwright.importers.rle_csv import read_rle_csv
@@ -81,9 +81,9 @@ def _parse_coco(data: bytes) -> None:
 def _draw(data: ImportedData) -> None:
     """Draw every mask, over a picture that is stored upright and over one that is not."""
     for pair in data.pairs:
-        for canvas in (Canvas((24, 31)), Canvas((31, 24), 6)):
+        for geometry in (ImageGeometry((24, 31)), ImageGeometry((31, 24), 6)):
             with suppress(DataError):
-                framed = replace(canvas, frame=pair.frame(canvas) or "shown")
+                framed = replace(geometry, frame=pair.frame(geometry) or "shown")
                 assert pair.draw_mask(framed).mask.shape == framed.size
 
 
@@ -158,7 +158,7 @@ def _parse_label_studio(data: bytes) -> None:
     file.write_bytes(data)
     for pair in read_label_studio(file, _pictures_alone()).pairs:
         for orientation in (1, 6):
-            pair.draw_mask(Canvas((24, 31), orientation))
+            pair.draw_mask(ImageGeometry((24, 31), orientation))
 
 
 def _yolo() -> list[bytes]:
@@ -179,7 +179,7 @@ def _parse_yolo(data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     for pair in read_yolo(folder / "data.yaml").pairs:
-        pair.draw_mask(Canvas((24, 31), 6))
+        pair.draw_mask(ImageGeometry((24, 31), 6))
 
 
 def _rle_csv() -> list[bytes]:
@@ -195,7 +195,7 @@ def _parse_rle_csv(data: bytes) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(data)
     for pair in read_rle_csv(file, _pictures_alone()).pairs:
-        pair.draw_mask(Canvas((24, 31)))
+        pair.draw_mask(ImageGeometry((24, 31)))
 
 
 IMPORTERS: dict[str, Target] = {

@@ -11,10 +11,10 @@ import numpy as np
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.importers.canvas import Canvas, mask_frame
 from segwright.importers.dataset import ImportedData, ImportedPair
 from segwright.importers.drawing import Drawing, draw_by_number
 from segwright.importers.files import warn_left_out
+from segwright.importers.geometry import ImageGeometry, mask_frame
 from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob
 
@@ -46,12 +46,8 @@ def read_cityscapes(source: Path, images: Path | None = None) -> ImportedData:
             "'Segmentation mask 1.1' from CVAT, and give it to import-data voc."
         )
     roots = [images, images / "leftImg8bit"] if images else [source / "leftImg8bit"]
-    found = {
-        image: split
-        for root in roots
-        for folder, split in _SPLITS.items()
-        for image in sorted((root / folder).glob(f"[!.]*/[!.]*{_IMAGE}"))
-    }
+    folders = [(root / name, split) for root in roots for name, split in _SPLITS.items()]
+    found = {path: split for folder, split in folders for path in sorted(folder.glob(f"[!.]*/[!.]*{_IMAGE}"))}
     if not found:
         raise DataError(
             f"{images or source} holds no images leftImg8bit/train/CITY/*{_IMAGE}; unpack "
@@ -78,8 +74,8 @@ def read_cityscapes(source: Path, images: Path | None = None) -> ImportedData:
     return ImportedData(tuple(pairs), names, palette, "the folders train and val" if both else None)
 
 
-def _draw(mask: Blob, canvas: Canvas) -> Drawing:
+def _draw(mask: Blob, geometry: ImageGeometry) -> Drawing:
     if not mask.name.endswith("TrainIds.png"):
-        return draw_by_number(mask, canvas, _LABEL_IDS, "labelIds are numbers of 8 bits: this may be another file.")
+        return draw_by_number(mask, geometry, _LABEL_IDS, "labelIds are numbers of 8 bits: this may be another file.")
     cure = "the train ids of Cityscapes are 0 to 18 and 255. Put labelIds beside it, or train with your own label map."
-    return draw_by_number(mask, canvas, _TRAIN_IDS, cure)
+    return draw_by_number(mask, geometry, _TRAIN_IDS, cure)

@@ -6,86 +6,98 @@ Source: https://cocodataset.org/#format-data, "Object Detection".
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from segwright.data.channels import Split
 from segwright.errors import DataError
-from segwright.importers.canvas import Canvas, Frame
-from segwright.importers.coco_regions import Annotation, Identity, annotated_frame, draw_annotations
+from segwright.formats.rle import decode_rle, decompress_counts
 from segwright.importers.dataset import BACKGROUND, ImportedData, ImportedPair, checked_names, class_name
-from segwright.importers.drawing import Drawing
-from segwright.importers.files import files_below, warn_left_out
+from segwright.importers.drawing import Drawing, Points, ShapeError, area, outline
+from segwright.importers.files import files_below, read_document, readable, warn_left_out
+from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.importers.images import find_images, stated_parts
-from segwright.importers.json_models import read_document, readable
 from segwright.storage import open_blob
 from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
 
+ONLY_BOXES: Final = "annotations without an outline, only a box"
+ODD_POLYGON: Final = "polygons of an odd number of coordinates"
+BAD_RUN_LENGTHS: Final = "run lengths that are damaged or do not fit their image"
+
 _SPLITS: Final[dict[str, Split | None]] = {"train": "train", "val": "validation", "test": None}
 
+Identity = Annotated[int | str, Field(union_mode="left_to_right")]
+"""A whole number, also where it is written as text or with a point: files refer to "1" as 1."""
 
-class _Image(BaseModel):
+
+class _Entry(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     id: Identity
+
+
+class _Image(_Entry):
     name: str = Field(alias="file_name")
     height: int | None = None
     width: int | None = None
 
 
-class _Category(BaseModel):
-    model_config = ConfigDict(coerce_numbers_to_str=True)
-
-    id: Identity
+class _Category(_Entry):
     name: Annotated[str, AfterValidator(class_name)]
     supercategory: Any = None
 
 
+class _RunLengths(BaseModel):
+    size: tuple[int, int]
+    counts: list[int] | str
+
+
+class _Annotation(BaseModel):
+    """One annotation, as the file has it. A polygon is x, y, x, y, ...; VIA writes a single one without a list."""
+
+    image_id: Identity
+    category_id: Identity
+    segmentation: Annotated[
+        list[list[FiniteFloat]] | _RunLengths | list[FiniteFloat] | None, Field(union_mode="left_to_right")
+    ] = None
+
+
 class _AnnotationFile(BaseModel):
     images: list[Annotated[_Image | Any, Field(union_mode="left_to_right")]]
-    annotations: list[Annotated[Annotation | Any, Field(union_mode="left_to_right")]]
+    annotations: list[Annotated[_Annotation | Any, Field(union_mode="left_to_right")]]
     categories: list[_Category]
 
 
-_Entry = TypeVar("_Entry", _Image, _Category)
+_Named = TypeVar("_Named", _Image, _Category)
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """What an annotation file holds, as far as it can be read and refers to something."""
 
     path: Path
     split: Split | None
     images: Mapping[Identity, _Image]
-    annotations: Sequence[Annotation]
+    annotations: Sequence[_Annotation]
     categories: Mapping[Identity, _Category]
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """The annotations of one image, with the class of each category."""
+class _Region(NamedTuple):
+    """The pixels of one annotation, as outlines or as run lengths of a size; nothing where it could not be read."""
 
-    image: _Image
-    annotations: Sequence[Annotation]
-    classes: Mapping[Identity, int]
-    origin: Path
+    value: int
+    outlines: Sequence[Points] = ()
+    counts: Sequence[int] = ()
+    size: tuple[int, int] | None = None
 
-    def frame(self, canvas: Canvas) -> Frame | None:
-        """What the stated size proves where it is the shown one, else the annotations: Label Studio states the size of
-        the stored image and draws on the shown one.
-        """
-        stated = canvas.frame_of_size((self.image.height, self.image.width))
-        return stated if stated == "shown" else annotated_frame(self.annotations, canvas)
-
-    def draw(self, canvas: Canvas) -> Drawing:
-        size = (self.image.height, self.image.width)
-        canvas.check_stated_size(size, f"what {self.origin}, image {self.image.name} describes")
-        return draw_annotations(self.annotations, self.classes, canvas.size)
+    @property
+    def area(self) -> float:
+        return sum(map(area, self.outlines)) + sum(self.counts[1::2])
 
 
 def read_coco(source: Path, images: Path | None = None) -> ImportedData:
@@ -115,14 +127,17 @@ def _annotation_files(source: Path) -> dict[Path, Split | None]:
         found = [path for path in found if b'"categories"' in open_blob(path).read()] or found
     if not found:
         raise DataError(f"{source} holds no annotation file (*.json) here or one folder below: give its path.")
-    words = {path: _find_word(path.stem) or _find_word(path.parent.name) for path in found}
-    by_word = {word: [path for path in found if words[path] == word] for word in ("train", "val", "test", "")}
-    chosen: dict[Path, Split | None] = {path: _SPLITS[words[path]] for path in by_word["train"] + by_word["val"]}
+    by_word: dict[str, list[Path]] = {word: [] for word in (*_SPLITS, "")}
+    for path in found:
+        names = (path.stem.lower(), path.parent.name.lower())
+        by_word[next((word for name in names for word in _SPLITS if word in name), "")].append(path)
+    train, val, test = (by_word[word] for word in _SPLITS)
+    chosen: dict[Path, Split | None] = {train[0]: "train", val[0]: "validation"} if train and val else {}
     if len(found) == 1:
         chosen = {found[0]: None}
-    elif len(by_word["train"]) == 1 and len(by_word["test"]) == len(found) - 1:
-        chosen = {by_word["train"][0]: None}
-    elif len(by_word["train"]) != 1 or len(by_word["val"]) != 1:
+    elif len(train) == 1 and len(test) == len(found) - 1:
+        chosen = {train[0]: None}
+    elif len(train) != 1 or len(val) != 1:
         raise DataError(
             f"{source} holds {len(found)} files *.json, whose names do not tell one for training and one for "
             f"validation: {listed(found)}. Give the path of the one that counts."
@@ -130,11 +145,6 @@ def _annotation_files(source: Path) -> dict[Path, Split | None]:
     if others := [str(path.relative_to(source)) for path in found if path not in chosen]:
         logger.info(f"{', '.join(others)} not used, being neither for training nor for validation")
     return chosen
-
-
-def _find_word(name: str) -> str:
-    """The word for a split in the name of a file or folder."""
-    return next((word for word in _SPLITS if word in name.lower()), "")
 
 
 def _read(path: Path, split: Split | None) -> _Part:
@@ -146,23 +156,27 @@ def _read(path: Path, split: Split | None) -> _Part:
         raise DataError(f"{path} is a list of results, not an annotation file with images, annotations and categories.")
     content = read_document(_AnnotationFile, data, str(path))
     read_images, bad_images = readable(_Image, content.images, "images")
-    annotations, bad_annotations = readable(Annotation, content.annotations, "annotations")
+    annotations, bad_annotations = readable(_Annotation, content.annotations, "annotations")
     for problem in filter(None, (bad_images, bad_annotations)):
         logger.warning(f"{path}: {problem}")
     if not read_images:
         raise DataError(f"{path} names no images. {bad_images}".rstrip())
     images = _by_id(path, "image", read_images)
     categories = _by_id(path, "category", content.categories)
-    known = [one for one in annotations if one.image_id in images and one.category_id in categories]
-    unknown = [one for one in annotations if one.image_id not in images or one.category_id not in categories]
-    ids = [f"image_id {one.image_id!r}, category_id {one.category_id!r}" for one in unknown]
-    warn_left_out(path, "annotation", ids, "as their image or category is not listed", len(annotations))
+    known: list[_Annotation] = []
+    unknown: list[str] = []
+    for one in annotations:
+        if one.image_id in images and one.category_id in categories:
+            known.append(one)
+        else:
+            unknown.append(f"image_id {one.image_id!r}, category_id {one.category_id!r}")
+    warn_left_out(path, "annotation", unknown, "as their image or category is not listed", len(annotations))
     return _Part(path, split, images, known, categories)
 
 
-def _by_id(path: Path, what: str, entries: Sequence[_Entry]) -> dict[Identity, _Entry]:
+def _by_id(path: Path, what: str, entries: Sequence[_Named]) -> dict[Identity, _Named]:
     """The first entry of each id; DataError where others of the id have another name."""
-    found: dict[Identity, _Entry] = {}
+    found: dict[Identity, _Named] = {}
     for entry in entries:
         first = found.setdefault(entry.id, entry)
         if first.name != entry.name:
@@ -188,7 +202,7 @@ def _class_names(categories: Sequence[_Category], used: Collection[str], where: 
 def _pairs(part: _Part, given: Path | None, names: Sequence[str]) -> Iterator[ImportedPair]:
     """The images that are there, each with its annotations; one that is listed several times is one pair."""
     classes = {one.id: names.index(one.name) for one in part.categories.values() if one.name in names}
-    grouped: defaultdict[Identity, list[Annotation]] = defaultdict(list)
+    grouped: defaultdict[Identity, list[_Annotation]] = defaultdict(list)
     for annotation in part.annotations:
         grouped[annotation.image_id].append(annotation)
     entries: defaultdict[str, list[_Image]] = defaultdict(list)
@@ -198,9 +212,10 @@ def _pairs(part: _Part, given: Path | None, names: Sequence[str]) -> Iterator[Im
     annotations = {name: [one for image in entries[name] for one in grouped[image.id]] for name in found}
     if empty := sum(not each for each in annotations.values()):
         logger.info(f"{part.path}: {empty} of {counted(len(found), 'image')} without annotations, all background")
-    for name, image_file in found.items():
-        marks = _Labels(entries[name][0], annotations[name], classes, part.path)
-        yield ImportedPair(image_file.name, image_file.image, marks.draw, part.split, marks.frame)
+    for name, file in found.items():
+        image, own = entries[name][0], annotations[name]
+        draw = partial(_draw, image, own, classes, part.path)
+        yield ImportedPair(file.name, file.blob, draw, part.split, partial(_frame, image, own))
 
 
 def _folders(annotations: Path, given: Path | None) -> list[Path]:
@@ -211,3 +226,68 @@ def _folders(annotations: Path, given: Path | None) -> list[Path]:
     roots = [given] if given else [annotations.parent, annotations.parent.parent]
     bases = [base for root in roots for base in (root, root / "images")]
     return [folder for base in bases for folder in (base, *(base / ending for ending in endings))]
+
+
+def _frame(image: _Image, annotations: Sequence[_Annotation], geometry: ImageGeometry) -> Frame | None:
+    """What the stated size proves where it is the shown one, or else run lengths by their size, or else points: Label
+    Studio states the size of the stored image and draws on the shown one.
+    """
+    if geometry.frame_of_size((image.height, image.width)) == "shown":
+        return "shown"
+    sizes = [one.segmentation.size for one in annotations if isinstance(one.segmentation, _RunLengths)]
+    if frames := [frame for size in sizes if (frame := geometry.frame_of_size(size))]:
+        return frames[0]
+    regions = [_region(annotation, 0, Drawing.blank((1, 1), 0)) for annotation in annotations]
+    corners = [points.max(0) for region in regions for points in region.outlines]
+    return geometry.frame_of_points(*np.max(corners, axis=0)) if corners else None
+
+
+def _draw(
+    image: _Image,
+    annotations: Sequence[_Annotation],
+    classes: Mapping[Identity, int],
+    origin: Path,
+    geometry: ImageGeometry,
+) -> Drawing:
+    """Draw annotations, the largest first; 0 is where none lies. What cannot be drawn is left out and counted."""
+    geometry.check_stated_size((image.height, image.width), f"what {origin}, image {image.name} describes")
+    drawing = Drawing.blank(geometry.size, 0)
+    regions = [_region(annotation, classes[annotation.category_id], drawing) for annotation in annotations]
+    for region in sorted(regions, key=lambda region: -region.area):
+        with drawing.leaving_out(BAD_RUN_LENGTHS):
+            if region.outlines:
+                drawing.fill(region.outlines, region.value)
+            if region.size is not None:
+                if region.size != geometry.size:
+                    raise ShapeError(BAD_RUN_LENGTHS)
+                drawing.paste(decode_rle(region.counts, *region.size), 0, 0, region.value)
+    return drawing
+
+
+def _region(annotation: _Annotation, value: int, drawing: Drawing) -> _Region:
+    """What an annotation covers; what of it cannot be read is counted."""
+    segmentation = annotation.segmentation
+    outlines = []
+    if not segmentation:
+        drawing.leave_out(ONLY_BOXES)
+    elif isinstance(segmentation, _RunLengths):
+        counts, size = segmentation.counts, segmentation.size
+        with drawing.leaving_out(BAD_RUN_LENGTHS):
+            return _Region(value, (), decompress_counts(counts) if isinstance(counts, str) else counts, size)
+    else:
+        for numbers in _polygons(segmentation):
+            with drawing.leaving_out():
+                if len(numbers) % 2:
+                    raise ShapeError(ODD_POLYGON)
+                outlines.append(outline(list(zip(numbers[::2], numbers[1::2], strict=True))))
+    return _Region(value, outlines)
+
+
+def _polygons(segmentation: list[list[float]] | list[float]) -> Sequence[Sequence[float]]:
+    """Each polygon as x, y, x, y, ...; a list of points is one polygon."""
+    lists = [one for one in segmentation if isinstance(one, list)]
+    if len(lists) < len(segmentation):
+        return [[one for one in segmentation if not isinstance(one, list)]]
+    if len(lists) > 2 and all(len(numbers) == 2 for numbers in lists):
+        return [[number for point in lists for number in point]]
+    return lists

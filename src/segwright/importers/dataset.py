@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from segwright.data.channels import Split
 from segwright.data.folders import CHANNELS
 from segwright.errors import LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.importers.canvas import Canvas, Frame
 from segwright.importers.drawing import Drawing
+from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.storage import Blob
 
 BACKGROUND: Final = "background"
@@ -26,15 +26,12 @@ _UNSAFE: Final = re.compile(r"^\.|(?<=^[A-Za-z]):|[\x00-\x1f\x7f\ud800-\udfff]")
 class ImportedPair:
     """An image and its mask, neither of which has been read yet."""
 
-    name: str
-    """The image's path below its folder, with its suffix and forward slashes."""
-    image: Blob
-    """Its bytes, which are copied as they are."""
-    draw_mask: Callable[[Canvas], Drawing]
+    name: str  # the image's path below its folder, with its suffix and forward slashes
+    image: Blob  # copied as it is
+    draw_mask: Callable[[ImageGeometry], Drawing]
     """Makes the mask. A DataError leaves the pair out, a MismatchError ends the import."""
-    split: Split | None = None
-    """The split to which the data set itself assigns it."""
-    frame: Callable[[Canvas], Frame | None] = lambda _: None
+    split: Split | None = None  # to which the data set itself assigns it
+    frame: Callable[[ImageGeometry], Frame | None] = lambda _: None
     """The frame that the labels prove, asked where the image has an orientation; raises DataError."""
 
     @property
@@ -45,32 +42,24 @@ class ImportedPair:
 
 @dataclass(frozen=True, eq=False)
 class ImportedData:
-    """A data set in another tool's format, before its pairs are read."""
+    """A data set before its pairs are read."""
 
     pairs: tuple[ImportedPair, ...]
     class_names: tuple[str, ...]
-    palette: NDArray[np.uint8] | None = None
-    """The colours of the classes, uint8 [C, 3], where the format has them."""
-    divided_by: str | None = None
-    """What assigns the pairs to splits, in words; None where nothing does."""
-    frame: Frame = "stored"
-    """The usual frame of the format's labels."""
+    palette: NDArray[np.uint8] | None = None  # the colours of the classes, [C, 3], where the format has them
+    divided_by: str | None = None  # what assigns the pairs to splits, in words
+    frame: Frame = "stored"  # the usual one of the format's labels
 
 
-@dataclass(frozen=True)
-class Classes:
-    """The classes of a data set whose unlabelled pixels are background, class 0."""
+class Classes(NamedTuple):
+    """The classes of a data set whose unlabelled pixels are background, class 0; `numbers` by the data set's names."""
 
     names: tuple[str, ...]
     numbers: Mapping[str, int]
-    """The class of each name as the data set spells it."""
 
 
 def after_background(names: Iterable[str], where: str) -> Classes:
-    """Background, then the other names in their order; equal names are one class.
-
-    `where` says in messages where the names come from. Raises LabelError as `checked_names` does.
-    """
+    """Background, then the other names in their order; equal names are one class. Raises as `checked_names` does."""
     known = {BACKGROUND: 0}
     numbers = {name: known.setdefault(class_name(name), len(known)) for name in names}
     return Classes(checked_names(known, where), numbers)

@@ -1,10 +1,14 @@
-"""The files of a data set: which there are, their text, and warnings about those that are left out."""
+"""The files of a data set: which there are, their text, JSON as pydantic models, and warnings on what is left out."""
 
+import base64
+import binascii
 import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from segwright.errors import DataError
 from segwright.storage import Blob, open_blob, walk_files
@@ -14,6 +18,10 @@ logger = logging.getLogger(__name__)
 
 MARKER: Final = "import.json"
 """Says what a folder was imported from, and marks it as one that may be replaced."""
+
+_LONGEST: Final = 80  # characters of a value in a message
+
+Document = TypeVar("Document", bound=BaseModel)
 
 
 def is_there(path: Path) -> bool:
@@ -29,7 +37,7 @@ def files_below(folder: Path, *suffixes: str) -> dict[PurePosixPath, Blob]:
     macOS adds to archives, and earlier imports. Raises DataError where it cannot be read.
     """
     found = walk_files(folder, lambda below: is_there(folder / below / MARKER))
-    return {path: blob for path, blob in found if not suffixes or path.suffix.lower() in suffixes}
+    return {path: blob for path, blob in found if path.suffix.lower() in suffixes}
 
 
 def read_text(path: Path) -> str:
@@ -49,3 +57,56 @@ def warn_left_out(where: object, what: str, names: Sequence[object], why: str, t
     if names:
         count = f"{len(names):,} of {counted(total, what)}" if total else counted(len(names), what)
         logger.warning(f"{where}: {count} left out, {why}: {listed(names)}. {cure}".rstrip())
+
+
+def read_document(model: type[Document], data: bytes, name: str) -> Document:
+    """Parse JSON text. Raises DataError that names file, location and value of the first fault."""
+    encoding = json.detect_encoding(data)
+    try:
+        text = data.decode(encoding) if encoding.startswith("utf-16") else data.removeprefix(b"\xef\xbb\xbf")
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"{name} {_fault(error)}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not valid JSON: it is no text.") from None
+
+
+def readable(model: type[Document], entries: Sequence[Any], key: str) -> tuple[list[Document], str]:
+    """The entries of a list `Document | Any` that fit the model, and a sentence on the others, empty where there are
+    none: how many, and what is wrong with the first.
+    """
+    found = [entry for entry in entries if isinstance(entry, model)]
+    number, first = next(((n, entry) for n, entry in enumerate(entries) if not isinstance(entry, model)), (0, None))
+    try:
+        if len(found) < len(entries):
+            model.model_validate(first)
+    except ValidationError as error:
+        others = f"{len(entries) - len(found)} of {len(entries)} {key}"
+        return found, f"{others} left out, not readable: {key}.{number} {_fault(error)}"
+    return found, ""
+
+
+def from_base64(text: str, name: str) -> bytes:
+    """The bytes of base64 text or of a data URL; DataError that begins with `name` where it is neither."""
+    try:
+        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+    except (binascii.Error, ValueError):
+        raise DataError(f"{name} is not base64 text.") from None
+
+
+def _fault(error: ValidationError) -> str:
+    """What is wrong in a document, and where."""
+    fault = error.errors(include_url=False, include_context=False)[0]
+    if fault["type"] == "json_invalid":
+        return f"is not valid JSON: {fault['msg']}."
+    location = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or _is_key(part))
+    if fault["type"] == "missing":
+        return f"is not in the form that was expected: {location} is missing."
+    value = repr(fault["input"])
+    shown = value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ..."
+    return f"is not in the form that was expected: {location or 'it'} is {shown}: {fault['msg']}."
+
+
+def _is_key(part: str) -> bool:
+    """Whether a part of a location stands in the document, and is not pydantic's name for one of several types."""
+    return part.isidentifier() and part not in ("int", "str", "float") and not part.startswith("_")

@@ -13,19 +13,12 @@ import numpy as np
 
 from segwright.data.manifests import referred
 from segwright.errors import DataError
-from segwright.formats.manifest import (
-    Attributes,
-    ClassColour,
-    ManifestLine,
-    choose_attributes,
-    colour_map,
-    read_manifest,
-)
+from segwright.formats.manifest import ClassColour, ManifestLine, choose_attributes, colour_map, read_manifest
 from segwright.formats.masks import decode_mask
-from segwright.importers.canvas import Canvas, mask_frame
 from segwright.importers.dataset import ImportedData, ImportedPair, checked_names
 from segwright.importers.drawing import Drawing
 from segwright.importers.files import warn_left_out
+from segwright.importers.geometry import ImageGeometry, mask_frame
 from segwright.importers.images import FoundImage, find_images, strip_common_folder
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
@@ -56,18 +49,20 @@ def read_ground_truth(source: str, attributes: Sequence[str] | None = None, imag
     unlabelled = sorted({line.number for line in lines} - {line.number for line in labelled})
     warn_left_out(source, "line", unlabelled, "without a mask, as labelling failed or is not done", len(lines))
     known: dict[str, ColourMap] = {}  # a job repeats its colour map in each line
-    maps = [known.setdefault(repr(found), found) for found in (_colour_map(line, names, source) for line in labelled)]
-    entries = [entry for found in known.values() for entry in found.values()]
+    metadata = names.metadata or f"{names.mask}-metadata"
+    found = [_colour_map(line, metadata, source) for line in labelled]
+    maps = [known.setdefault(repr(colours), colours) for colours in found]
+    entries = [entry for colours in known.values() for entry in colours.values()]
     class_names = checked_names(dict.fromkeys(entry.name for entry in entries), source)
     classes = {name: number for number, name in enumerate(class_names)}
-    colours = {entry.name: entry.colour for entry in reversed(entries) if entry.colour}
     palette = default_palette(len(classes))
-    for name, colour in colours.items():
-        palette[classes[name]] = colour
+    for entry in reversed(entries):
+        if entry.colour:
+            palette[classes[entry.name]] = entry.colour
     masks = [referred(line, names.mask, location) for line in labelled]
     pairs = [
-        ImportedPair(image.name, image.image, partial(_draw, mask, found, classes), frame=partial(mask_frame, mask))
-        for image, mask, found in zip(_images(labelled, names, source, images), masks, maps, strict=True)
+        ImportedPair(image.name, image.blob, partial(_draw, mask, colours, classes), frame=partial(mask_frame, mask))
+        for image, mask, colours in zip(_images(labelled, names.image, source, images), masks, maps, strict=True)
         if image
     ]
     return ImportedData(tuple(pairs), class_names, palette)
@@ -80,20 +75,17 @@ def _has_mask(line: ManifestLine, attributes: Sequence[str] | None) -> bool:
     return sum(name.endswith("-ref") and bool(value) for name, value in line.attributes.items()) >= 2
 
 
-def _images(
-    lines: Sequence[ManifestLine], names: Attributes, source: str, folder: Path | None
-) -> list[FoundImage | None]:
+def _images(lines: Sequence[ManifestLine], attribute: str, source: str, folder: Path | None) -> list[FoundImage | None]:
     """The image of each line: where its reference leads, or below a folder, if it is there."""
     if folder:
-        stated = [str(line.attributes[names.image]) for line in lines]
+        stated = [str(line.attributes[attribute]) for line in lines]
         found = find_images(stated, [folder], folder, source)
         return [found.get(path) for path in stated]
-    blobs = [referred(line, names.image, parse_location(source)) for line in lines]
+    blobs = [referred(line, attribute, parse_location(source)) for line in lines]
     return [*map(FoundImage, strip_common_folder([blob.name for blob in blobs]), blobs)]
 
 
-def _colour_map(line: ManifestLine, names: Attributes, source: str) -> ColourMap:
-    attribute = names.metadata or f"{names.mask}-metadata"
+def _colour_map(line: ManifestLine, attribute: str, source: str) -> ColourMap:
     where = f"{source}, line {line.number}, {attribute}"
     colours = colour_map(line.attributes.get(attribute, {}), where)
     if not colours:
@@ -102,12 +94,11 @@ def _colour_map(line: ManifestLine, names: Attributes, source: str) -> ColourMap
     return {index: ClassColour(entry.name.strip(), entry.colour) for index, entry in sorted(colours.items())}
 
 
-def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], canvas: Canvas) -> Drawing:
+def _draw(blob: Blob, colours: ColourMap, classes: Mapping[str, int], geometry: ImageGeometry) -> Drawing:
     palette_classes = tuple((index, entry.colour) for index, entry in colours.items() if entry.colour is not None)
     indices, _, repaired = decode_mask(blob.read(), blob.name, palette_classes)
-    canvas.check_size(indices.shape, blob.name)
+    geometry.check_size(indices.shape, blob.name)
     table = np.full(1 << 16, IGNORE, np.uint8)
-    for index, entry in colours.items():
-        table[index] = classes[entry.name]
+    table[list(colours)] = [classes[entry.name] for entry in colours.values()]
     mask = table[indices]
     return Drawing(mask, Counter({REPAIRED: int(repaired), UNNAMED: int((mask == IGNORE).sum())}))

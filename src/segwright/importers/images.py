@@ -3,11 +3,10 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from segwright.data.file_words import fold
@@ -22,12 +21,11 @@ _LOCAL_FILES: Final = "/local-files/?d="  # Label Studio's address of a file on 
 _UPLOADED: Final = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the names of uploads
 
 
-@dataclass(frozen=True)
-class FoundImage:
+class FoundImage(NamedTuple):
     """An image and its path below the folder in which it was looked for."""
 
     name: str
-    image: Blob
+    blob: Blob
 
 
 class ImageFinder:
@@ -91,8 +89,8 @@ def find_images(
     finders = [max(finders, key=lambda finder: sum(finder.find(path) is not None for path in first))]
     finders += [ImageFinder(given, everywhere=True)] if given else []
     found = {path: next(filter(None, (finder.find(path) for finder in finders)), None) for path in stated}
-    files = Counter(image.image.name for image in found.values() if image)
-    kept = {path: image for path, image in found.items() if image and files[image.image.name] == 1}
+    files = Counter(image.blob.name for image in found.values() if image)
+    kept = {path: image for path, image in found.items() if image and files[image.blob.name] == 1}
     missing = [path for path, image in found.items() if image is None]
     where = f"{given} and below it" if given else ", ".join(dict.fromkeys(map(str, folders)))
     if missing and len(several := finders[-1].namesakes(missing[0])) > 1:
@@ -118,9 +116,7 @@ def strip_common_folder(paths: Sequence[str]) -> list[str]:
 
 
 def stated_parts(stated: str) -> list[str]:
-    """The parts of a stated path, none of which leads upwards; of a web address without its query, unless the query is
-    the path.
-    """
+    """The parts of a stated path, none of which leads upwards; of a web address without a query that is no path."""
     path = stated.partition(_LOCAL_FILES)[2] or (stated.partition("?")[0] if "://" in stated else stated)
     return [part for part in re.split(r"[/\\]+", path) if part not in ("", ".", "..")]
 

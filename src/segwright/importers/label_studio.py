@@ -10,7 +10,7 @@ import binascii
 import logging
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -33,14 +33,12 @@ from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
 from segwright.formats.pixels import PixelFormat
 from segwright.formats.rle import decode_rle_pack
-from segwright.importers.canvas import Canvas, Frame
 from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
-from segwright.importers.drawing import Drawing, left_out
-from segwright.importers.files import files_below, warn_left_out
+from segwright.importers.drawing import Drawing, Points, ShapeError, ellipse, left_out, outline, rectangle
+from segwright.importers.files import files_below, from_base64, read_document, warn_left_out
+from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.importers.images import find_images, stated_parts, strip_common_folder
-from segwright.importers.json_models import from_base64, read_document
-from segwright.importers.polygons import Points, ShapeError, ellipse, outline, rectangle
-from segwright.storage import Blob, open_blob
+from segwright.storage import open_blob
 from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
@@ -105,8 +103,7 @@ class _Region(BaseModel):
     original_height: PositiveInt | None = None
 
     @property
-    def size(self) -> tuple[int, int] | None:
-        """(height, width) of the image as it was shown, where the region states it."""
+    def size(self) -> tuple[int, int] | None:  # (height, width) of the image as it was shown
         return (self.original_height, self.original_width) if self.original_height and self.original_width else None
 
     @property
@@ -121,7 +118,7 @@ def read_label_studio(source: Path, images: Path | None = None) -> ImportedData:
     Images are looked for by name below `images`, or below the folder of the export. Class 0 is background, the others
     are the labels, sorted. Raises DataError for files of other forms, and where no task or no label is left.
     """
-    annotations = _annotations([task for blob in _files(source) for task in _tasks(blob)], source)
+    annotations = _annotations(_read_tasks(source), source)
     folder = images or (source if source.is_dir() else source.parent)
     found = find_images(annotations, [folder], folder, str(source))
     labelled = {image: _read_regions(annotations[image].result) for image in found}
@@ -131,31 +128,23 @@ def read_label_studio(source: Path, images: Path | None = None) -> ImportedData:
     classes = after_background(labels, f"{source}, labels")
     if empty := sum(not regions for regions, _ in labelled.values()):
         logger.info(f"{source}: annotations without a region, all background: {empty} of {len(labelled)}")
+    names = strip_common_folder([image.name for image in found.values()])
     pairs = [
-        ImportedPair(path, image.image, partial(_draw, regions, notes, classes), frame=partial(_frame, regions))
-        for path, image, (regions, notes) in zip(
-            strip_common_folder([image.name for image in found.values()]),
-            found.values(),
-            labelled.values(),
-            strict=True,
-        )
+        ImportedPair(name, image.blob, partial(_draw, regions, notes, classes), frame=partial(_frame, regions))
+        for name, image, (regions, notes) in zip(names, found.values(), labelled.values(), strict=True)
     ]
     return ImportedData(tuple(pairs), classes.names, frame="shown")
 
 
-def _files(source: Path) -> list[Blob]:
-    """The file itself; or those of a folder, in which target storages keep files without a suffix."""
-    if source.is_file():
-        return [open_blob(source)]
-    files = files_below(source, ".json") or files_below(source, "")
+def _read_tasks(source: Path) -> list[_Task]:
+    """The tasks of a file; or of all files in a folder, where target storages keep some without a suffix."""
+    files = [open_blob(source)]
+    if not source.is_file():
+        files = [*(files_below(source, ".json") or files_below(source, "")).values()]
     if not files:
         raise DataError(f"{source} holds no JSON file: give the path of Label Studio's export.")
-    return list(files.values())
-
-
-def _tasks(blob: Blob) -> list[_Task]:
     try:
-        return read_document(_Export, blob.read(), blob.name).root
+        return [task for blob in files for task in read_document(_Export, blob.read(), blob.name).root]
     except DataError as error:
         raise DataError(f"{error} Give Label Studio's export JSON or JSON-MIN, a list of tasks.") from None
 
@@ -213,8 +202,7 @@ def _read_regions(results: Sequence[dict[str, Any]]) -> tuple[list[_Region], Cou
     entries = [result | (result["value"] if isinstance(result.get("value"), dict) else {}) for result in results]
     labelled = {str(entry["id"]) for entry in entries if "id" in entry and _labels(entry)}
     for entry in entries:
-        labels = _labels(entry)
-        if not labels:
+        if not (labels := _labels(entry)):
             is_alone = str(entry.get("id")) not in labelled  # <Labels> apart from a shape give a result of their own
             notes[left_out(NO_LABEL)] += is_alone and any(key in entry for key in _SHAPES)
             continue
@@ -223,45 +211,44 @@ def _read_regions(results: Sequence[dict[str, Any]]) -> tuple[list[_Region], Cou
         except (ValidationError, TypeError, OverflowError):
             notes[left_out(UNREADABLE)] += 1
             continue
-        if region.has_area:
-            regions.append(region)
-            notes[SEVERAL_LABELS] += len(labels) > 1
-        else:
+        if not region.has_area:
             notes[left_out(NO_AREA)] += 1
+            continue
+        regions.append(region)
+        notes[SEVERAL_LABELS] += len(labels) > 1
     return regions, notes
 
 
 def _labels(entry: Mapping[str, Any]) -> list[str]:
     """The labels of a region: the list under brushlabels, polygonlabels, labels, ..."""
-    lists: Iterator[list[Any]] = (
-        value for key, value in entry.items() if key.endswith("labels") and isinstance(value, list)
-    )
-    return [label.strip() for label in next(lists, []) if isinstance(label, str) and label.strip()]
+    lists = (value for key, value in entry.items() if key.endswith("labels") and isinstance(value, list))
+    first: list[Any] = next(lists, [])
+    return [label.strip() for label in first if isinstance(label, str) and label.strip()]
 
 
-def _frame(regions: Sequence[_Region], canvas: Canvas) -> Frame | None:
-    return next(filter(None, (canvas.frame_of_size(region.size) for region in regions if region.size)), None)
+def _frame(regions: Sequence[_Region], geometry: ImageGeometry) -> Frame | None:
+    return next(filter(None, (geometry.frame_of_size(region.size) for region in regions if region.size)), None)
 
 
-def _draw(regions: Sequence[_Region], notes: Mapping[str, int], classes: Classes, canvas: Canvas) -> Drawing:
+def _draw(regions: Sequence[_Region], notes: Mapping[str, int], classes: Classes, geometry: ImageGeometry) -> Drawing:
     """Draw regions in their order, later ones over earlier ones. Raises MismatchError for strokes of another size."""
-    drawing = Drawing.blank(canvas.size, 0)
+    drawing = Drawing.blank(geometry.size, 0)
     drawing.notes.update(notes)
     for region in regions:
         value = classes.numbers[region.labels[0]]
         with drawing.leaving_out():
             if region.rle or region.bit_mask:
-                drawing.paste(_painted(region, canvas), 0, 0, value)
+                drawing.paste(_painted(region, geometry), 0, 0, value)
             else:
-                drawing.fill([_outline(region, canvas)], value)
+                drawing.fill([_outline(region, geometry)], value)
     return drawing
 
 
-def _painted(region: _Region, canvas: Canvas) -> NDArray[np.bool_]:
+def _painted(region: _Region, geometry: ImageGeometry) -> NDArray[np.bool_]:
     """The pixels of a brush stroke or bit mask, [H, W], which are not fully transparent."""
     what = f"a region of {region.labels[0]}"
-    height, width = canvas.size
-    canvas.check_size(region.size or canvas.size, what)
+    height, width = geometry.size
+    geometry.check_size(region.size or geometry.size, what)
     pixels: NDArray[Any]
     try:
         if region.rle:
@@ -271,11 +258,11 @@ def _painted(region: _Region, canvas: Canvas) -> NDArray[np.bool_]:
             pixels = EncodedImage(data, "imageDataURL").decode(PixelFormat(bands=_BANDS))
     except DataError:
         raise ShapeError(UNREADABLE) from None
-    canvas.check_size(pixels.shape[:2], what)
+    geometry.check_size(pixels.shape[:2], what)
     return np.asarray(pixels[..., 3] > 0)
 
 
-def _outline(region: _Region, canvas: Canvas) -> Points:
+def _outline(region: _Region, geometry: ImageGeometry) -> Points:
     """The outline in pixels. Shapes are turned clockwise: a rectangle about its first corner, an ellipse about its
     centre; `image_rotation`, the turn on the screen, does not concern coordinates.
     """
@@ -286,7 +273,7 @@ def _outline(region: _Region, canvas: Canvas) -> Points:
         points = ellipse(first, region.radius_x, region.radius_y)
     else:
         points = rectangle(first, (region.x + (region.width or 0), region.y + (region.height or 0)))
-    per_cent = np.array(canvas.size[::-1]) / 100
+    per_cent = np.array(geometry.size[::-1]) / 100
     if not region.rotation:
         return points * per_cent
     pivot, angle = np.array(first) * per_cent, math.radians(region.rotation)

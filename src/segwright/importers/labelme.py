@@ -1,31 +1,32 @@
 """LabelMe: JSON files in a folder, each with the shapes of one image, of which later ones lie over earlier ones.
+X-AnyLabeling's files are in the same form.
 
-Source: labelme, `_label_file.py` and `examples/semantic_segmentation/labelme2voc.py`.
+Source: labelme, `_label_file.py`, `_utils/shape.py` and `examples/semantic_segmentation/labelme2voc.py`; X-AnyLabeling,
+`docs/en/user_guide.md`.
 """
 
-import difflib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.importers.canvas import Canvas, Frame
+from segwright.formats.masks import decode_mask
 from segwright.importers.dataset import ImportedData, ImportedPair, checked_names, is_background
-from segwright.importers.drawing import Drawing
-from segwright.importers.files import files_below, is_there, read_text, warn_left_out
+from segwright.importers.drawing import Drawing, Points, ShapeError, ellipse, outline, rectangle
+from segwright.importers.files import files_below, from_base64, is_there, read_document, read_text, warn_left_out
+from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.importers.images import ImageFinder
-from segwright.importers.json_models import from_base64, read_document
-from segwright.importers.labelme_shapes import Shape
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob, open_blob
-from segwright.wording import counted, sentences
+from segwright.wording import counted, did_you_mean, sentences
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +34,74 @@ BACKGROUND: Final = "_background_"
 IGNORED: Final = "__ignore__"
 UNREADABLE: Final = "shapes that cannot be read, such as those of points that are no numbers"
 
+_POLYGONS: Final = (None, "polygon", "oriented_rectangle", "rotation", "quadrilateral")
+_FLAT: Final = ("line", "linestrip", "point", "points")
+_FARTHEST: Final = 1e6  # pixels
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    label: str
+    points: list[tuple[FiniteFloat, FiniteFloat]]
+    shape_type: str | None = None
+    mask: str | None = None
+
+    @cached_property
+    def problem(self) -> ShapeError | None:
+        """Why it cannot be drawn, if so: its label is no class then."""
+        if not self.label.strip():
+            return ShapeError("shapes without a label")
+        if self.shape_type == "mask":
+            near = len(self.points) == 2 and np.abs(self.points).max() <= _FARTHEST
+            return None if near else ShapeError("shapes of type mask without two points near the image")
+        try:
+            self._outline()
+        except ShapeError as error:
+            return error
+        return None
+
+    def _outline(self) -> Points:
+        """The outline of every kind but a mask; raises ShapeError where there is none."""
+        match self.shape_type, self.points:
+            case ("rectangle", [corner, opposite]):
+                return rectangle(corner, opposite)
+            case ("rectangle", [_, _, _, _]):  # as X-AnyLabeling writes it
+                return outline(self.points)
+            case ("circle", [centre, rim]):
+                radius = math.dist(centre, rim)
+                return ellipse(centre, radius, radius)
+            case (("rectangle" | "circle"), _):
+                raise ShapeError(f"shapes of type {self.shape_type} with another number of points")
+        if self.shape_type in _POLYGONS:
+            return outline(self.points)
+        if self.shape_type in _FLAT:
+            raise ShapeError(f"shapes of type {self.shape_type}, which have no inside")
+        raise ShapeError(f"shapes of the unknown type {self.shape_type!r}")
+
+    def draw(self, drawing: Drawing, value: int) -> None:
+        """Set the pixels of the shape. Raises ShapeError for its problem, and DataError for a mask that is no image."""
+        if self.problem is not None:
+            raise self.problem
+        if self.shape_type != "mask":
+            drawing.fill([self._outline()], value)
+            return
+        piece = decode_mask(from_base64(self.mask or "", "mask"), "mask").numbers > 0
+        left, top = (round(coordinate) for coordinate in self.points[0])
+        drawing.paste(piece, left, top, value)
+
 
 class _LabelFile(BaseModel):
-    entries: list[Annotated[Shape | Any, Field(union_mode="left_to_right")]] = Field(alias="shapes")
+    entries: list[Annotated[_Shape | Any, Field(union_mode="left_to_right")]] = Field(alias="shapes")
     image_path: str | None = Field(None, alias="imagePath")
     image_data: str | None = Field(None, alias="imageData")
     height: int | None = Field(None, alias="imageHeight")
     width: int | None = Field(None, alias="imageWidth")
 
     @property
-    def shapes(self) -> list[Shape]:
+    def shapes(self) -> list[_Shape]:
         """The entries that can be read."""
-        return [entry for entry in self.entries if isinstance(entry, Shape)]
+        return [entry for entry in self.entries if isinstance(entry, _Shape)]
 
 
 @dataclass(frozen=True)
@@ -66,8 +123,7 @@ class _EmbeddedImage:
         return from_base64(_read(self.file).image_data or "", self.name)
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     """An image by its path, with its label file and the labels that are drawn."""
 
     name: str
@@ -144,7 +200,7 @@ def _find_image(content: _LabelFile, blob: Blob, folder: Path, finder: ImageFind
             if is_there(path):
                 return open_blob(path)
     if finder and name and (found := finder.find(name)):
-        return found.image
+        return found.blob
     if content.image_data:
         return _EmbeddedImage(blob)
     where = f"{folder} or {finder.folder}" if finder else str(folder)
@@ -166,25 +222,24 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
         logger.info(f"{given} names no {BACKGROUND}: pixels without a shape are ignored")
     for label in foreground:
         if label not in names:
-            near = difflib.get_close_matches(label, names, 1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
+            guess = did_you_mean(label, names, form="{!r}")
             raise LabelError(f"{owners[label]} has the label {label!r}, which {given} does not name.{guess}")
     return names
 
 
-def _frame(blob: Blob, canvas: Canvas) -> Frame | None:
+def _frame(blob: Blob, geometry: ImageGeometry) -> Frame | None:
     """What the stated size proves where it is the shown one, or else the points, or else again the size."""
     content = _read(blob)
-    stated = canvas.frame_of_size((content.height, content.width))
+    stated = geometry.frame_of_size((content.height, content.width))
     points = [shape.points for shape in content.shapes if shape.problem is None]
-    by_points = canvas.frame_of_points(*np.concatenate(points).max(0)) if points else None
+    by_points = geometry.frame_of_points(*np.concatenate(points).max(0)) if points else None
     return stated if stated == "shown" else by_points or stated
 
 
-def _draw(blob: Blob, values: Mapping[str, int], background: int, canvas: Canvas) -> Drawing:
+def _draw(blob: Blob, values: Mapping[str, int], background: int, geometry: ImageGeometry) -> Drawing:
     content = _read(blob)
-    canvas.check_stated_size((content.height, content.width), f"what {blob.name} describes")
-    drawing = Drawing.blank(canvas.size, background)
+    geometry.check_stated_size((content.height, content.width), f"what {blob.name} describes")
+    drawing = Drawing.blank(geometry.size, background)
     drawing.leave_out(UNREADABLE, len(content.entries) - len(content.shapes))
     for shape in content.shapes:
         with drawing.leaving_out("shapes of type mask that cannot be read"):

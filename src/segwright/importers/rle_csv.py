@@ -10,28 +10,26 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
-from segwright.importers.canvas import Canvas, Frame, MismatchError
 from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
 from segwright.importers.drawing import Drawing
 from segwright.importers.files import files_below, read_text, warn_left_out
+from segwright.importers.geometry import Frame, ImageGeometry, MismatchError
 from segwright.importers.images import FoundImage, find_images, strip_common_folder
 
 logger = logging.getLogger(__name__)
 
 RunOrder = Literal["columns", "rows"]
 
-OBJECT: Final = "object"
-"""The class of a table without a column of classes."""
+OBJECT: Final = "object"  # the class of a table without a column of classes
 
 _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "image": ("imageid", "imageidclassid", "imagelabel", "image", "imagename", "filename", "img", "imgid", "id"),
@@ -53,34 +51,29 @@ _LARGEST: Final = 1 << 40  # no pixel has such a number
 _LONGEST: Final = 60  # characters of a value in a message
 
 
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """Starts and lengths, int64 [N] each; starts ascend."""
+class Runs(NamedTuple):
+    """Starts, which ascend, and lengths, int64 [N] each."""
 
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
-    @property
-    def area(self) -> int:
-        """How many pixels they cover."""
-        return int(self.lengths.sum())
 
-
-class OverlapError(DataError):
+class _OverlapError(DataError):
     """Runs that overlap, perhaps because starts are distances from the run before."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """The pixels of an object, or of a class."""
+class _Row(NamedTuple):
+    """The pixels of an object, or of a class; `label` is empty where a row without runs names no class."""
 
     line: int
     image: str
     label: str
-    """Empty where a row without runs names no class."""
     runs: Runs | None
-    size: tuple[int, int] | None
-    """(height, width), where the table has them."""
+    size: tuple[int, int] | None  # (height, width), where the table has them
+
+
+Group = tuple[FoundImage, Sequence[_Row]]
+"""An image and its rows."""
 
 
 def read_rle_csv(source: Path, images: Path | None = None, rle_order: RunOrder | None = None) -> ImportedData:
@@ -99,25 +92,22 @@ def read_rle_csv(source: Path, images: Path | None = None, rle_order: RunOrder |
         by_image.setdefault(row.image, []).append(row)
     folder = images or source.parent
     found = find_images(by_image, [folder], folder, str(source))
-    used = {image.name for image in found.values()}
+    groups = [(image, by_image[key]) for key, image in found.items()]
+    used = {image.name for image, _ in groups}
     others = [path for path in files_below(folder, *IMAGE_SUFFIXES) if path.as_posix() not in used]
     warn_left_out(source, "image", others, "without a row; images without an object need one without run lengths")
-    if empty := sum(all(row.runs is None for row in by_image[image]) for image in found):
-        logger.info(f"{source}: images without an object, all background: {empty} of {len(found)}")
+    if empty := sum(all(row.runs is None for row in rows) for _, rows in groups):
+        logger.info(f"{source}: images without an object, all background: {empty} of {len(groups)}")
     labels = {row.label for rows in by_image.values() for row in rows if row.label}
     numbers_first = sorted(labels, key=lambda label: label.zfill(20) if label.isdecimal() else label)
     classes = after_background(numbers_first, f"{source}, classes")
     usual: RunOrder = "rows" if _plain(header[columns["runs"]]) in _ALONG_ROWS else "columns"
-    order, first = _numbering({image: by_image[image] for image in found}, found, rle_order, usual, source)
-    paths = strip_common_folder([image.name for image in found.values()])
+    order, first = _numbering(groups, rle_order, usual, source)
+    draw = partial(_draw, classes, order, first, source)
+    names = strip_common_folder([image.name for image, _ in groups])
     pairs = [
-        ImportedPair(
-            path,
-            image.image,
-            partial(_draw, by_image[key], classes, order, first, source),
-            frame=partial(_frame, by_image[key]),
-        )
-        for (key, image), path in zip(found.items(), paths, strict=True)
+        ImportedPair(name, image.blob, partial(draw, rows), frame=partial(_frame, rows))
+        for name, (image, rows) in zip(names, groups, strict=True)
     ]
     return ImportedData(tuple(pairs), classes.names)
 
@@ -176,7 +166,7 @@ def _read_rows(body: Sequence[tuple[int, list[str]]], columns: Mapping[str, int]
             rows.append(_read_row(line, row))
         except DataError as error:
             faults.append(f"line {line}: {error}")
-            overlapping += isinstance(error, OverlapError)
+            overlapping += isinstance(error, _OverlapError)
     if not rows or overlapping > sum(row.runs is not None and len(row.runs.starts) > 1 for row in rows):
         raise DataError(f"{source}: {len(faults)} of its {len(body)} rows cannot be read. {faults[0]}")
     warn_left_out(source, "row", faults, "which cannot be read", len(body))
@@ -211,23 +201,17 @@ def parse_runs(text: str) -> Runs:
     order = np.argsort(numbers[::2], kind="stable")
     starts, lengths = numbers[::2][order], numbers[1::2][order]
     if (starts[1:] < starts[:-1] + lengths[:-1]).any():
-        raise OverlapError(
+        raise _OverlapError(
             f"{shown} has runs that overlap; starts are numbers of pixels, not distances from the run before."
         )
     return Runs(starts, lengths)
 
 
-def _numbering(
-    rows: Mapping[str, Sequence[_Row]],
-    found: Mapping[str, FoundImage],
-    given: RunOrder | None,
-    usual: RunOrder,
-    source: Path,
-) -> tuple[RunOrder, int]:
+def _numbering(groups: Sequence[Group], given: RunOrder | None, usual: RunOrder, source: Path) -> tuple[RunOrder, int]:
     """Which way runs go, and the number of the first pixel: 1, or 0 where a run starts there. Both are logged."""
-    starts = (row.runs.starts.min(initial=1) for group in rows.values() for row in group if row.runs is not None)
+    starts = (row.runs.starts.min(initial=1) for _, rows in groups for row in rows if row.runs is not None)
     first = min(starts, default=1)
-    seen = None if given else _guess_order(rows, found)
+    seen = None if given else _guess_order(groups)
     order = given or seen or usual
     why = "as --rle-order says"
     if not given:
@@ -237,16 +221,15 @@ def _numbering(
     return order, first
 
 
-def _guess_order(rows: Mapping[str, Sequence[_Row]], found: Mapping[str, FoundImage]) -> RunOrder | None:
+def _guess_order(groups: Sequence[Group]) -> RunOrder | None:
     """Which way runs go: those of one object lie side by side, a row's or a column's length apart.
 
     None where too little shows it: images of equal sides, and such that an EXIF orientation makes to be of two sizes.
     """
     votes: Counter[RunOrder] = Counter({"rows": 0, "columns": 0})
-    for image, group in list(rows.items())[:_SAMPLED]:
-        size = next((row.size for row in group), None) or _certain_size(found[image])
-        height, width = size or (0, 0)
-        for runs in (row.runs for row in group if row.runs is not None and height != width):
+    for image, rows in groups[:_SAMPLED]:
+        height, width = rows[0].size or _certain_size(image) or (0, 0)
+        for runs in (row.runs for row in rows if row.runs is not None and height != width):
             steps, reach = np.diff(runs.starts), np.maximum(runs.lengths[1:], runs.lengths[:-1])
             along, down = np.abs(steps - width) <= reach, np.abs(steps - height) <= reach
             votes.update({"rows": int((along & ~down).sum()), "columns": int((down & ~along).sum())})
@@ -255,7 +238,7 @@ def _guess_order(rows: Mapping[str, Sequence[_Row]], found: Mapping[str, FoundIm
 
 
 def _certain_size(image: FoundImage) -> tuple[int, int] | None:
-    data = image.image.read()
+    data = image.blob.read()
     try:
         encoded = EncodedImage(data, image.name)
         return encoded.size() if encoded.size() == encoded.size(exif_transposed=True) else None
@@ -273,7 +256,7 @@ def draw_runs(
     """
     height, width = size
     pixels = np.zeros(height * width, np.uint8)
-    for number, runs, line in sorted(objects, key=lambda entry: -entry[1].area):
+    for number, runs, line in sorted(objects, key=lambda entry: -entry[1].lengths.sum()):
         starts, ends = runs.starts - first, runs.starts - first + runs.lengths
         if ends.max(initial=0) > pixels.size:
             raise MismatchError(
@@ -285,13 +268,15 @@ def draw_runs(
     return np.ascontiguousarray(pixels.reshape(size, order="C" if order == "rows" else "F"))
 
 
-def _frame(rows: Sequence[_Row], canvas: Canvas) -> Frame | None:
-    return next((canvas.frame_of_size(row.size) for row in rows if row.size), None)
+def _frame(rows: Sequence[_Row], geometry: ImageGeometry) -> Frame | None:
+    return next((geometry.frame_of_size(row.size) for row in rows if row.size), None)
 
 
-def _draw(rows: Sequence[_Row], classes: Classes, order: RunOrder, first: int, source: Path, canvas: Canvas) -> Drawing:
-    stated = next((row.size for row in rows if row.size), canvas.size)
-    canvas.check_size(stated, f"what {source}, line {rows[0].line} describes")
+def _draw(
+    classes: Classes, order: RunOrder, first: int, source: Path, rows: Sequence[_Row], geometry: ImageGeometry
+) -> Drawing:
+    stated = next((row.size for row in rows if row.size), geometry.size)
+    geometry.check_size(stated, f"what {source}, line {rows[0].line} describes")
     objects = [(classes.numbers[row.label], row.runs, row.line) for row in rows if row.runs is not None]
-    mask = draw_runs(objects, canvas.size, order=order, first=first, where=str(source))
+    mask = draw_runs(objects, geometry.size, order=order, first=first, where=str(source))
     return Drawing(mask, shapes=len(objects))

@@ -6,17 +6,17 @@ from inspect import Parameter, signature
 from itertools import islice
 from pathlib import Path
 from tarfile import is_tarfile
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from zipfile import is_zipfile
 
 from segwright.data.other_tools import known_content
 from segwright.errors import DataError, UserError
-from segwright.importers.canvas import Frame
 from segwright.importers.cityscapes import read_cityscapes
 from segwright.importers.coco import read_coco
 from segwright.importers.colours import read_colours
 from segwright.importers.dataset import ImportedData
 from segwright.importers.files import MARKER, files_below
+from segwright.importers.geometry import Frame
 from segwright.importers.ground_truth import read_ground_truth
 from segwright.importers.label_studio import read_label_studio
 from segwright.importers.labelme import read_labelme
@@ -51,22 +51,15 @@ _ENOUGH: Final = 3  # files that show which tool wrote the others
 class FormatOptions:
     """Options that single formats have."""
 
-    attributes: Sequence[str] | None = None
-    """ground-truth: the names of image, mask and, if there is one, metadata in the manifest."""
-    images: Path | None = None
-    """All formats but colours: the folder of images, where they do not lie where the data set says."""
-    masks: Path | None = None
-    """colours: the folder of masks."""
-    colours: Path | None = None
-    """colours: the table of class colours."""
-    class_names: Path | None = None
-    """labelme: the classes in their order."""
-    rle_order: RunOrder | None = None
-    """rle-csv: which way runs of pixels go."""
+    attributes: Sequence[str] | None = None  # ground-truth: image, mask and perhaps metadata in the manifest
+    images: Path | None = None  # all but colours: the folder of images, if they are not where the data set says
+    masks: Path | None = None  # colours: the folder of masks
+    colours: Path | None = None  # colours: the table of class colours
+    class_names: Path | None = None  # labelme: the classes in their order
+    rle_order: RunOrder | None = None  # rle-csv: which way runs of pixels go
 
 
-@dataclass(frozen=True)
-class ImportSummary:
+class ImportSummary(NamedTuple):
     """The numbers of pairs in each split, what divided them, in words, and the classes."""
 
     train: int
@@ -134,12 +127,9 @@ def _read(kind: ImportFormat, source: str, given: dict[str, Any]) -> ImportedDat
     try:
         return _READERS[kind](path, **given)
     except DataError as error:
-        raise DataError(f"{error}{_other_tool(path, kind)}") from None
-
-
-def _other_tool(path: Path, kind: ImportFormat) -> str:
-    """A sentence on the first of some files which another tool wrote; empty where one is of the format."""
-    blobs = [open_blob(path)] if path.is_file() else files_below(path, ".json", ".ndjson", ".xml").values()
-    known = [(*known_content(blob.read()), blob.name) for blob in islice(blobs, _ENOUGH)]
-    hints = [f" {name} {hint}" for format_, hint, name in known if hint]
-    return hints[0] if hints and all(format_ != kind for format_, _, _ in known) else ""
+        blobs = [open_blob(path)] if path.is_file() else files_below(path, ".json", ".ndjson", ".xml").values()
+        known = [(*known_content(blob.read()), blob.name) for blob in islice(blobs, _ENOUGH)]
+        if any(found == kind for found, _, _ in known):
+            raise
+        hint = next((f" {name} {hint}" for _, hint, name in known if hint), "")
+        raise DataError(f"{error}{hint}") from None

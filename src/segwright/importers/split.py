@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
 from segwright.errors import DataError, UserError
 from segwright.importers.dataset import ImportedData, ImportedPair, without_suffix
@@ -23,14 +23,12 @@ class SplitOptions:
     Raises UserError for values out of range, and for both a share and a list.
     """
 
-    validation: float | None = None
-    """The share of pairs to validate with, more than 0 and less than 1."""
+    validation: float | None = None  # the share of pairs to validate with, more than 0 and less than 1
     validation_list: Path | None = None
     """A file of the images to validate with, a line each: a path below their folder with or without suffix, or a file
     name that occurs once.
     """
-    seed: int = 0
-    """Draws the share."""
+    seed: int = 0  # draws the share
 
     def __post_init__(self) -> None:
         if self.validation is not None and self.validation_list:
@@ -41,19 +39,17 @@ class SplitOptions:
             raise UserError(f"The seed must be 0 or a larger whole number, not {self.seed}.")
 
 
-@dataclass(frozen=True)
-class Division:
-    """The pairs of both splits, each sorted by key and not empty."""
+class Division(NamedTuple):
+    """The pairs of both splits, each sorted by key and not empty, and what divided them, in words."""
 
     train: tuple[ImportedPair, ...]
     validation: tuple[ImportedPair, ...]
     how: str
-    """What divided them, in words."""
 
 
 def divide(data: ImportedData, options: SplitOptions) -> Division:
-    """Divide the pairs. Raises DataError for lines of a list that name no pair or several, for a split without pairs,
-    and for two pairs of a split with one name.
+    """Divide the pairs. Raises DataError for lines of a list that do not name one pair, for a split without pairs, and
+    for two pairs of a split with one name.
     """
     pairs = sorted(data.pairs, key=lambda pair: (pair.key, pair.split or ""))
     if options.validation_list:
@@ -64,7 +60,11 @@ def divide(data: ImportedData, options: SplitOptions) -> Division:
         pairs = [pair for pair in pairs if pair.split]
         chosen = {index for index, pair in enumerate(pairs) if pair.split == "validation"}
     else:
-        chosen, how = _drawn(pairs, options), f"drawn by seed {options.seed}"
+        share = _DEFAULT_SHARE if options.validation is None else options.validation
+        count = min(max(round(share * len(pairs)), 1), len(pairs) - 1)
+        # a pair that is added moves few others
+        lots = [hashlib.sha256(f"{options.seed} {pair.key}".encode()).digest() for pair in pairs]
+        chosen, how = set(sorted(range(len(pairs)), key=lots.__getitem__)[:count]), f"drawn by seed {options.seed}"
     train = tuple(pair for index, pair in enumerate(pairs) if index not in chosen)
     validation = tuple(pair for index, pair in enumerate(pairs) if index in chosen)
     if not train or not validation:
@@ -80,14 +80,6 @@ def divide(data: ImportedData, options: SplitOptions) -> Division:
                 "keep the one that counts."
             )
     return Division(train, validation, how)
-
-
-def _drawn(pairs: Sequence[ImportedPair], options: SplitOptions) -> set[int]:
-    """Indices for a share of the pairs, at least one in either split; a pair that is added moves few others."""
-    share = _DEFAULT_SHARE if options.validation is None else options.validation
-    count = min(max(round(share * len(pairs)), 1), len(pairs) - 1)
-    lots = [hashlib.sha256(f"{options.seed} {pair.key}".encode()).digest() for pair in pairs]
-    return set(sorted(range(len(pairs)), key=lots.__getitem__)[:count])
 
 
 def _listed_pairs(file: Path, pairs: Sequence[ImportedPair]) -> set[int]:

@@ -18,12 +18,11 @@ from segwright.data.channels import Split
 from segwright.errors import DataError
 from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES, is_colour_image
 from segwright.formats.palettes import ColourTable
-from segwright.importers.canvas import Canvas
-from segwright.importers.colour_tables import read_colour_table
-from segwright.importers.colours import DrawMask, draw_by_colour, pair_folders
+from segwright.importers.colours import DrawMask, draw_by_colour, pair_folders, read_colour_table
 from segwright.importers.dataset import ImportedData, checked_names, without_suffix
 from segwright.importers.drawing import Drawing, draw_by_number
 from segwright.importers.files import files_below, read_text, warn_left_out
+from segwright.importers.geometry import ImageGeometry
 from segwright.labels import IGNORE, parse_class_names
 from segwright.storage import Blob
 from segwright.wording import listed
@@ -54,12 +53,10 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
         raise DataError(f"{root} holds masks, but no folder JPEGImages: give the folder of images with --images DIR.")
     files = sorted((root / "ImageSets" / "Segmentation").glob("[!.]*.txt"))
     lists = {file: split for file in files if (split := _SPLITS.get(file.stem.lower()))}
-    if len(set(lists.values())) < 2:
-        lists = {}
+    lists = lists if len(set(lists.values())) > 1 else {}
     names, palette, draw = _classes(root)
     pairs = {without_suffix(pair.name): pair for pair in pair_folders(images, masks, draw)}
-    for key, split in _splits(lists, pairs).items():
-        pairs[key] = replace(pairs[key], split=split)
+    pairs |= {key: replace(pairs[key], split=split) for key, split in _splits(lists, pairs).items()}
     divided_by = f"the lists {' and '.join(file.name for file in lists)}" if lists else None
     return ImportedData(tuple(pairs.values()), names, palette, divided_by)
 
@@ -132,7 +129,7 @@ def _names(line: str) -> Iterator[str]:
             yield without_suffix(name)
 
 
-def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawing:
+def _draw(mask: Blob, geometry: ImageGeometry, palette: NDArray[np.uint8]) -> Drawing:
     """Read a mask of indices, or of VOC's colours where it is an RGB image."""
     cure = (
         "If your classes are others than Pascal VOC's, put a labelmap.txt beside the folder, with a line such as "
@@ -140,9 +137,9 @@ def _draw(mask: Blob, canvas: Canvas, palette: NDArray[np.uint8]) -> Drawing:
     )
     if is_colour_image(mask.read(), mask.name):
         colours = {tuple(colour): index for index, colour in enumerate(palette.tolist())} | {IGNORE_COLOUR: IGNORE}
-        return draw_by_colour(mask, canvas, ColourTable(colours), "Pascal VOC", cure)
+        return draw_by_colour(mask, geometry, ColourTable(colours), "Pascal VOC", cure)
     classes = {number: number for number in (*range(len(palette)), IGNORE)}
-    return draw_by_number(mask, canvas, classes, f"the classes are 0 to {len(palette) - 1} and 255. {cure}")
+    return draw_by_number(mask, geometry, classes, f"the classes are 0 to {len(palette) - 1} and 255. {cure}")
 
 
 def voc_colours(count: int) -> NDArray[np.uint8]:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.console import progress
-from segwright.data.channels import Split
+from segwright.data.channels import SPLITS, Split
 from segwright.errors import DataError, UserError
 from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
 from segwright.formats.masks import encode_mask
-from segwright.importers.canvas import Canvas, Frame, MismatchError, common_frame, log_frames
 from segwright.importers.dataset import ImportedData, ImportedPair
+from segwright.importers.geometry import Frame, ImageGeometry, MismatchError
 from segwright.importers.split import Division
 from segwright.labels import IGNORE
 from segwright.palettes import default_palette
@@ -29,6 +29,7 @@ from segwright.wording import counted, listed, sentences
 logger = logging.getLogger(__name__)
 
 _MIN_THREADS: Final = 8  # references of a manifest lead to S3, which answers slowly but many at once
+_LABELLED: Final[dict[Frame, str]] = {"stored": "as their pixels are stored", "shown": "as programs show them"}
 _SUFFIXES: Final = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WebP": ".webp"}
 
 
@@ -38,12 +39,10 @@ class _Job:
 
     split: Split
     pair: ImportedPair
-    turned: bool = False
-    """Whether the image has an EXIF orientation: such pairs are written when all have been seen."""
+    turned: bool = False  # by an EXIF orientation: such pairs are written when all have been seen
     proven: Frame | None = None
     frame: Frame | None = None
-    problem: str = ""
-    """Why it was left out."""
+    problem: str = ""  # why it was left out
     notes: Mapping[str, int] = field(default_factory=dict)
     shapes: int | None = None
     has_labels: bool = False
@@ -59,8 +58,7 @@ def write_channels(
     with a warning, and each kind of note on masks is one warning. Raises MismatchError for masks that do not fit,
     DataError where no pair is left in a split, no shape was drawn, or no pixel has a class.
     """
-    jobs = [_Job("train", pair) for pair in division.train]
-    jobs += [_Job("validation", pair) for pair in division.validation]
+    jobs = [_Job("train", pair) for pair in division.train] + [_Job("validation", pair) for pair in division.validation]
     palette = default_palette(len(data.class_names)) if data.palette is None else data.palette
     import_pair = partial(_import_pair, folder, palette)
     with (
@@ -71,18 +69,20 @@ def write_channels(
         for job in pool.map(import_pair, jobs):
             advance(int(not job.turned), "pairs")
         turned = [job for job in jobs if job.turned]
-        common = common_frame([job.proven for job in turned], data.frame)
+        votes = Counter(job.proven for job in turned)
+        # a tool treats all images alike
+        common = max((data.frame, *_LABELLED), key=votes.__getitem__)
         for job in turned:
             job.frame = labelled or job.proven or common
         for _ in pool.map(import_pair, turned):
             advance(1, "pairs")
-    log_frames([(job.pair.name, job.proven) for job in turned if not job.problem], common, len(jobs), labelled)
+    _log_frames(jobs, labelled)
     _log_problems(jobs)
     _log_notes(jobs)
     _check_labels(jobs)
     (folder / "label_map").mkdir()
     label_map = {"map": {str(index): index for index in range(len(data.class_names))}}  # so that only 255 is ignored
-    for split in ("train", "validation"):
+    for split in SPLITS:
         write_json(folder / "label_map" / f"{split}_label_map.json", label_map)
     write_json(folder / "label_map" / "class_names.json", list(data.class_names))
     written = Counter(job.split for job in jobs if not job.problem)
@@ -97,13 +97,13 @@ def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job) -> _Job:
     try:
         image = EncodedImage(pair.image.read(), pair.image.name)
         image.verify()
-        canvas = Canvas(image.size(), image.orientation)
-        if canvas.orientation > 1:
+        geometry = ImageGeometry(image.size(), image.orientation)
+        if geometry.orientation > 1:
             if job.frame is None:
-                job.proven, job.turned = pair.frame(canvas), True
+                job.proven, job.turned = pair.frame(geometry), True
                 return job
-            canvas = replace(canvas, frame=job.frame)
-        drawing = pair.draw_mask(canvas)
+            geometry = replace(geometry, frame=job.frame)
+        drawing = pair.draw_mask(geometry)
     except MismatchError:
         raise
     except DataError as error:
@@ -112,7 +112,7 @@ def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job) -> _Job:
     suffix = PurePosixPath(pair.name).suffix
     suffix = suffix if suffix.lower() in IMAGE_SUFFIXES else _SUFFIXES[image.container or "PNG"]
     _write(folder / job.split, f"{pair.key}{suffix}", image.data, pair.name)
-    mask = encode_mask(canvas.to_stored(drawing.mask), palette)
+    mask = encode_mask(geometry.to_stored(drawing.mask), palette)
     _write(folder / f"{job.split}_annotation", f"{pair.key}.png", mask, pair.name)
     job.notes, job.shapes, job.has_labels = +drawing.notes, drawing.shapes, bool((drawing.mask != IGNORE).any())
     return job
@@ -131,11 +131,30 @@ def _write(folder: Path, name: str, data: bytes, origin: str) -> None:
         raise DataError(f"{origin}: another image has taken the name {name}: rename one of the two.") from None
 
 
+def _log_frames(jobs: Sequence[_Job], given: Frame | None) -> None:
+    """Warn of images with an EXIF orientation: as what their labels were taken and why, and how to train on them."""
+    for frame, words in _LABELLED.items():
+        found = [job for job in jobs if job.frame == frame and not job.problem]
+        other = "shown" if frame == "stored" else "stored"
+        proofs = sum(job.proven is not None for job in found)
+        why = f"as sizes or points of {proofs} prove"
+        if given:
+            why = "as --labelled says"
+        elif not proofs:
+            why = f"which nothing proves: if masks lie turned in `segwright inspect`, import with --labelled {other}"
+        if found:
+            names = listed(sorted(job.pair.name for job in found))
+            logger.warning(
+                f"Images with an EXIF orientation: {len(found)} of {len(jobs)} ({names}), taken as "
+                f"labelled {words}, {why}. Train without apply_exif_orientation: masks fit stored pixels."
+            )
+
+
 def _log_problems(jobs: Sequence[_Job]) -> None:
     """Warn of the pairs that were left out. Raises DataError where a split has no other."""
     if problems := [job.problem for job in jobs if job.problem]:
         what = f"{len(problems)} of {counted(len(jobs), 'pair')} left out, not readable: {sentences(problems)}"
-        for split in ("train", "validation"):
+        for split in SPLITS:
             if all(job.problem for job in jobs if job.split == split):
                 raise DataError(f"No pair is left for {split}. {what}")
         logger.warning(what)

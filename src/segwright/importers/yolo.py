@@ -9,11 +9,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import yaml
@@ -22,12 +21,11 @@ from numpy.typing import NDArray
 from segwright.data.channels import Split
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.importers.canvas import Canvas
 from segwright.importers.dataset import ImportedData, ImportedPair, after_background, without_suffix
-from segwright.importers.drawing import Drawing
+from segwright.importers.drawing import TOO_FEW_POINTS, Drawing, Points, ShapeError, area, outline
 from segwright.importers.files import files_below, is_there, read_text, warn_left_out
+from segwright.importers.geometry import ImageGeometry
 from segwright.importers.images import ImageFinder, stated_parts, strip_common_folder
-from segwright.importers.polygons import TOO_FEW_POINTS, Points, ShapeError, area, outline
 from segwright.labels import IGNORE
 from segwright.storage import open_blob
 from segwright.wording import listed
@@ -35,11 +33,8 @@ from segwright.wording import listed
 logger = logging.getLogger(__name__)
 
 _SPLITS: Final[dict[str, Split]] = {
-    "train": "train",
-    "val": "validation",
-    "validation": "validation",
-    "valid": "validation",
-}
+    "train": "train", "val": "validation", "validation": "validation", "valid": "validation",
+}  # fmt: skip
 _FARTHEST: Final = 2.0  # widths or heights; points outside the image are cut off, points farther away are in pixels
 
 BOXES: Final = "lines that are boxes and not outlines (five numbers)"
@@ -55,17 +50,13 @@ _INSTEAD_OF_POLYGONS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class _Dataset:
+class _Dataset(NamedTuple):
     """A data set as its data.yaml describes it, or a folder without one."""
 
-    location: Path
-    """The data.yaml, or the folder."""
+    location: Path  # the data.yaml, or the folder
     root: Path
-    path: str
-    """The folder from which paths start, as stated."""
-    splits: Mapping[Split, Sequence[str]]
-    """Folders of images, and text files that list images."""
+    path: str  # the folder from which paths start, as stated
+    splits: Mapping[Split, Sequence[str]]  # folders of images, and text files that list images
     names: Mapping[int, str]
 
     def locate(self, stated: str, base: Path | None = None) -> Path | None:
@@ -86,8 +77,7 @@ class _Dataset:
         return next(filter(None, texts), None)
 
 
-@dataclass(frozen=True)
-class _Image:
+class _Image(NamedTuple):
     path: Path
     labels: Path | None
     split: Split | None
@@ -139,7 +129,11 @@ def _read_dataset(source: Path) -> _Dataset:
     if content.get("test"):
         logger.info("test is not used: it is for judging the model that has been trained")
     path = "".join(_texts(content.get("path"))).replace("\\", "/")
-    return _Dataset(file or source, root, path, splits, _read_names(content, file or root) or _listed_names(root))
+    names = _read_names(content, file or root)
+    lists = [file for file in (root / "classes.txt", root / "labels" / "classes.txt") if is_there(file)]
+    if lists and not names:
+        names = dict(enumerate(_texts(read_text(lists[0]).splitlines())))
+    return _Dataset(file or source, root, path, splits, names)
 
 
 def _texts(value: Any) -> list[str]:
@@ -183,11 +177,6 @@ def _read_names(content: Mapping[str, Any], file: Path) -> dict[int, str]:
     return found
 
 
-def _listed_names(root: Path) -> dict[int, str]:
-    files = [path for path in (root / "classes.txt", root / "labels" / "classes.txt") if is_there(path)]
-    return dict(enumerate(_texts(read_text(files[0]).splitlines()) if files else []))
-
-
 def _labels_path(path: str) -> str:
     """The path with `labels` for its last part `images`."""
     return re.sub(r"^(.*/)?images(?=/|$)", r"\1labels", path.replace("\\", "/"))
@@ -207,13 +196,12 @@ def _find_images(dataset: _Dataset, images: Path | None) -> list[_Image]:
         empty += [] if stated else [entry]
         for name, labels in stated:
             path = Path(name)
-            if not is_there(path):
-                image = finder.find(name) if finder else None
-                if image is None or images is None:
-                    missing.append(name)
-                    continue
-                path = images / image.name
-            found.setdefault((path.resolve(), split), _Image(path, labels, split))
+            if finder and not is_there(path) and (image := finder.find(name)):
+                path = finder.folder / image.name
+            if is_there(path):
+                found.setdefault((path.resolve(), split), _Image(path, labels, split))
+            else:
+                missing.append(name)
     if not found:
         what = "no data.yaml and no images: give the path of the data.yaml"
         if dataset.splits:
@@ -302,17 +290,14 @@ def _parse_line(words: Sequence[str]) -> tuple[int, NDArray[np.float64]]:
 
 def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -> Drawing:
     """The mask of a label file, of `size` (height, width); smaller polygons lie over larger ones, as in Ultralytics'
-    semantic task.
-
-    `values` gives the class of each class number; polygons of other numbers are ignored. Class 0 is where none lies.
+    semantic task. `values` gives the class of each class number; polygons of others are ignored, and 0 is elsewhere.
     """
-    height, width = size
     drawing = Drawing.blank(size, 0)
     polygons: list[tuple[float, Points, int]] = []
     for line in _lines(data):
         with drawing.leaving_out():
             number, fractions = _parse_line(line)
-            points = outline((fractions * (width, height)).tolist())
+            points = outline((fractions * size[::-1]).tolist())
             polygons.append((area(points), points, values.get(number, IGNORE)))
             drawing.notes[UNNAMED] += number not in values
     for _, points, value in sorted(polygons, key=lambda entry: -entry[0]):
@@ -321,5 +306,5 @@ def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -
     return drawing
 
 
-def _draw(file: Path | None, values: Mapping[int, int], canvas: Canvas) -> Drawing:
-    return draw_labels(open_blob(file).read() if file else b"", values, canvas.size)
+def _draw(file: Path | None, values: Mapping[int, int], geometry: ImageGeometry) -> Drawing:
+    return draw_labels(open_blob(file).read() if file else b"", values, geometry.size)

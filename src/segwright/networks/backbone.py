@@ -5,7 +5,6 @@ come out, NCHW, each of ceil(H / stride) x ceil(W / stride). timm's models diffe
 order, a multiple of 32 or one fixed size), so each model is tried out when it is built.
 """
 
-import difflib
 import itertools
 import logging
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from segwright.errors import HyperparameterError
 from segwright.networks.depthwise import with_fast_depthwise
 from segwright.networks.timm_import import timm
+from segwright.wording import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -158,8 +158,7 @@ def _stages_down_to(finest: int, features: Any) -> tuple[int, ...]:
 
 
 def _near(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=4, cutoff=0.6)
-    return f" Did you mean {', '.join(near)}?" if near else " `timm.list_models()` lists them all."
+    return did_you_mean(name, names, most=4) or " `timm.list_models()` lists them all."
 
 
 def _pad_or_cut(maps: Tensor, height: int, width: int) -> Tensor:

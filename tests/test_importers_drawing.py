@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.importers.polygons import area, ellipse, fill_polygon, outline, rectangle
+from segwright.importers.drawing import area, ellipse, fill_polygon, outline, rectangle
 
 # Sixteenths keep away from rounding; centres of pixels lie on them, so the rule for borders is tested too.
 COORDINATES = st.integers(-64, 320).map(lambda number: number / 16)

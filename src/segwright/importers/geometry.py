@@ -1,8 +1,5 @@
 """The pixels over which labels lie: those that the image file stores, or those that programs show which apply EXIF."""
 
-import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,9 +10,6 @@ from segwright.errors import DataError
 from segwright.formats.exif import transpose, transposed_size
 from segwright.formats.images import EncodedImage
 from segwright.storage import Blob
-from segwright.wording import listed
-
-logger = logging.getLogger(__name__)
 
 Frame = Literal["stored", "shown"]
 """Labels lie over the pixels as they are stored, or as programs show them."""
@@ -24,7 +18,6 @@ Size = tuple[int | None, ...]
 """(height, width) in pixels; None where labels do not state it."""
 
 _TOLERANCE: Final = 1.0  # pixels by which points may lie outside their image
-_LABELLED: Final = {"shown": "as programs show them", "stored": "as their pixels are stored"}
 
 
 class MismatchError(DataError):
@@ -32,7 +25,7 @@ class MismatchError(DataError):
 
 
 @dataclass(frozen=True)
-class Canvas:
+class ImageGeometry:
     """What a mask has to fit: the size of an image, its EXIF orientation (1 to 8) and the frame of its labels."""
 
     stored: tuple[int, int]
@@ -55,10 +48,7 @@ class Canvas:
 
     def frame_of_points(self, right: float, bottom: float) -> Frame | None:
         """The frame of labels that reach this far; None where they fit into both, or none."""
-        stored, shown = (
-            right <= width + _TOLERANCE and bottom <= height + _TOLERANCE for height, width in (self.stored, self.shown)
-        )
-        return _only(stored, shown)
+        return _only(*(right <= w + _TOLERANCE and bottom <= h + _TOLERANCE for h, w in (self.stored, self.shown)))
 
     def check_size(self, size: Size, what: str) -> None:
         """Raise MismatchError for labels of another size; `what` begins the message."""
@@ -78,43 +68,14 @@ class Canvas:
 
     def to_stored(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A mask of `size` over the pixels as they are stored."""
-        if self.frame == "stored":
-            return mask
         inverse = {6: 8, 8: 6}.get(self.orientation, self.orientation)
-        return transpose(mask[..., None], inverse)[..., 0]
+        return mask if self.frame == "stored" else transpose(mask[..., None], inverse)[..., 0]
 
 
 def _only(stored: bool, shown: bool) -> Frame | None:
     return None if stored == shown else "stored" if stored else "shown"
 
 
-def mask_frame(mask: Blob, canvas: Canvas) -> Frame | None:
+def mask_frame(mask: Blob, geometry: ImageGeometry) -> Frame | None:
     """The frame that the size of a mask file proves. Raises DataError."""
-    return canvas.frame_of_size(EncodedImage(mask.read(), mask.name).size())
-
-
-def common_frame(proven: Iterable[Frame | None], usual: Frame) -> Frame:
-    """The frame of most labels that prove one, since a tool treats all images alike; else the usual one."""
-    votes = Counter(proven)
-    if votes["stored"] == votes["shown"]:
-        return usual
-    return "stored" if votes["stored"] > votes["shown"] else "shown"
-
-
-def log_frames(images: Sequence[tuple[str, Frame | None]], common: Frame, total: int, given: Frame | None) -> None:
-    """Warn of images with an EXIF orientation, by name and the frame that their labels prove: how these were taken and
-    why, and how to train on them. `total` counts all images, `given` is the frame that the user gave.
-    """
-    for frame, other in (("stored", "shown"), ("shown", "stored")):
-        found = {name: proven for name, proven in images if (given or proven or common) == frame}
-        proofs = sum(proven is not None for proven in found.values())
-        why = f"as sizes or points of {proofs} prove"
-        if given:
-            why = "as --labelled says"
-        elif not proofs:
-            why = f"which nothing proves: if masks lie turned in `segwright inspect`, import with --labelled {other}"
-        if found:
-            logger.warning(
-                f"Images with an EXIF orientation: {len(found)} of {total} ({listed(sorted(found))}), taken as "
-                f"labelled {_LABELLED[frame]}, {why}. Train without apply_exif_orientation: masks fit stored pixels."
-            )
+    return geometry.frame_of_size(EncodedImage(mask.read(), mask.name).size())
