@@ -12,10 +12,17 @@ from typing import Final, Literal
 from segwright.data.class_tables import ClassTable, find_class_table
 from segwright.data.folders import CHANNELS, find_pairs
 from segwright.data.layouts import find_layout, undivided
-from segwright.data.manifests import MANIFEST_SUFFIXES, manifest_pairs, read_lines, referred
+from segwright.data.lists import (
+    LIST_SUFFIXES,
+    MANIFEST_SUFFIXES,
+    RECORD_SUFFIX,
+    manifest_pairs,
+    read_lines,
+    record_pairs,
+    referred,
+)
 from segwright.data.pairs import Pairing
 from segwright.data.pipe_mode import FifoStream
-from segwright.data.recordio_files import RECORD_SUFFIX, record_pairs
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.labels import LabelMap, parse_class_names
@@ -38,10 +45,7 @@ Split = Literal["train", "validation"]
 InputMode = Literal["File", "Pipe"]
 SPLITS: Final[tuple[Split, Split]] = ("train", "validation")
 
-LIST_SUFFIXES: Final = (*MANIFEST_SUFFIXES, RECORD_SUFFIX)
-"""Endings of files that name or hold images and masks together, so that no folder of masks is needed."""
-
-_INPUTS: Final = CHANNELS[:5]  # but for the model
+_INPUTS: Final = CHANNELS[:5]  # all but the model
 _LABEL_FILES: Final = ("train_label_map", "validation_label_map", "class_names")
 _LABEL_SUFFIXES: Final = (".json", ".txt")
 
@@ -52,12 +56,9 @@ class Source:
 
     images: Location
     """A folder, a manifest or a RecordIO file; in mode `Pipe` the path of the FIFOs without `_0`, `_1`, ..."""
-    masks: Location | None = None
-    """A folder; None where images come with their masks."""
-    attributes: tuple[str, ...] | None = None
-    """The names of image, mask and, if wanted, metadata in a manifest; None: inferred."""
-    cache: Cache | None = None
-    """Keeps objects of S3 on the disk."""
+    masks: Location | None = None  # a folder; None where images come with their masks
+    attributes: tuple[str, ...] | None = None  # image, mask and perhaps metadata in a manifest; None: inferred
+    cache: Cache | None = None  # keeps objects of S3 on the disk
 
     def pairing(self) -> Pairing:
         """The pairs. Raises DataError where they cannot be found."""
@@ -83,8 +84,7 @@ class Channels:
 
     train: Source
     validation: Source
-    label_map: Location | None = None
-    """A folder, a single file, or None."""
+    label_map: Location | None = None  # a folder or a single file
     input_mode: InputMode = "File"
     share_label_map: bool = True
     """Whether validation masks without a label map of their own are read with that of the training masks."""
@@ -158,15 +158,15 @@ class Channels:
 
         Raises LabelError where the tables of both splits differ.
         """
-        folders: list[list[Location]] = []
-        for source in (self.train, self.validation):
-            if source.masks is not None:
-                above = [source.masks.parent] if isinstance(source.masks, Path) else []
-                folders.append([source.masks, source.images, *above])
+        folders = [
+            [source.masks, source.images, *([source.masks.parent] if isinstance(source.masks, Path) else [])]
+            for source in (self.train, self.validation)
+            if source.masks is not None
+        ]
         return find_class_table(folders, num_classes)
 
     def _source(self, split: Split) -> Source:
-        return {"train": self.train, "validation": self.validation}[split]
+        return self.train if split == "train" else self.validation
 
     def _label_file(self, stem: str) -> Location | None:
         if self.label_map is None or not is_folder(self.label_map):
@@ -296,12 +296,9 @@ def _is_list(location: Location) -> bool:
 def _warn_of_unknown_label_files(folder: Location | None) -> None:
     if not isinstance(folder, Path) or not folder.is_dir():
         return
-    unknown = [
-        path.name for path in list_folder(folder)[0] if path.suffix in _LABEL_SUFFIXES and path.stem not in _LABEL_FILES
-    ]
-    if unknown:
+    files = [path for path in list_folder(folder)[0] if path.suffix in _LABEL_SUFFIXES]
+    if unknown := [path.name for path in files if path.stem not in _LABEL_FILES]:
         logger.warning(
-            "%s: not used: %s; a label map is called train_label_map.json or validation_label_map.json.",
-            folder,
-            listed(unknown),
+            f"{folder}: not used: {listed(unknown)}; a label map is called train_label_map.json or "
+            "validation_label_map.json."
         )

@@ -5,10 +5,9 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from segwright.errors import DataError, LabelError
 from segwright.labels import IGNORE, LabelMap, checked_names
@@ -20,16 +19,25 @@ logger = logging.getLogger(__name__)
 _TABLES: Final = ("_classes.csv", "classes.csv", "class_dict.csv", "class_dict_seg.csv", "labels.csv")
 _LISTS: Final = ("classes.txt", "labels.txt", "class_names.txt", "obj.names")
 _COLOURS: Final = ("labelmap.txt", "label_colors.txt")
-_VALUES: Final = (
-    *("pixelvalue", "value", "pixel", "index", "classindex", "classid", "labelid", "id", "trainid", "class", "label"),
-)
+_VALUES: Final = [
+    "pixelvalue",
+    "value",
+    "pixel",
+    "index",
+    "classindex",
+    "classid",
+    "labelid",
+    "id",
+    "trainid",
+    "class",
+    "label",
+]
 _NAMES: Final = ("classname", "labelname", "name", "class", "label", "category")
 _COLOUR_COLUMNS: Final = re.compile(r"\b(r|red|rgb|hex|colou?rs?)\b", re.IGNORECASE)
 _VOID: Final = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown")
 
 
-@dataclass(frozen=True)
-class ClassTable:
+class ClassTable(NamedTuple):
     """Pixel values of masks and the names of their classes, in the order of the values."""
 
     source: str
@@ -62,17 +70,13 @@ def find_class_table(folders: Sequence[Sequence[Location]], num_classes: int | N
             )
     if num_classes is not None and (num_classes != len(table.names) or table.label_map()):
         logger.warning(
-            "%s names the pixel values %s and is not used: num_classes %d means 0 to %d.",
-            table.source,
-            listed(table.values, 5),
-            num_classes,
-            num_classes - 1,
+            f"{table.source} names the pixel values {listed(table.values, 5)} and is not used: num_classes "
+            f"{num_classes} means 0 to {num_classes - 1}."
         )
         return None
     logger.info(
-        "class names come from %s: %s; num_classes, class names and label maps that are given come before it",
-        table.source,
-        ", ".join(table.names),
+        f"class names come from {table.source}: {', '.join(table.names)}; num_classes, class names and label maps that "
+        "are given come before it"
     )
     return table
 
@@ -92,7 +96,7 @@ def parse_class_table(text: str, source: str) -> ClassTable | None:
         return None
     header = [re.sub(r"[\W_]", "", cell).casefold() for cell in rows[0]]
     columns = {name: [row[index] if index < len(row) else "" for row in rows[1:]] for index, name in enumerate(header)}
-    numeric = {name for name, cells in columns.items() if all(map(_is_number, cells))}
+    numeric = {name for name, cells in columns.items() if all(re.fullmatch("[0-9]{1,5}", cell) for cell in cells)}
     numbers = [columns[name] for name in _VALUES if name in numeric]
     names = next((columns[name] for name in _NAMES if name in columns.keys() - numeric), None)
     if len(numbers) != 1 or names is None:
@@ -106,10 +110,6 @@ def parse_class_table(text: str, source: str) -> ClassTable | None:
         return ClassTable(source, tuple(value for value, _ in entries), checked_names([name for _, name in entries]))
     except LabelError as error:
         raise LabelError(f"{source}: {error}") from None
-
-
-def _is_number(cell: str) -> bool:
-    return cell.isascii() and cell.isdecimal() and len(cell) < 6
 
 
 def _first_table(folders: Sequence[Location]) -> ClassTable | None:
@@ -139,8 +139,6 @@ def _log_others(folders: Sequence[Path]) -> None:
             logger.info("%s is not used; give it as class_names if its lines are the classes 0, 1, 2, ...", file)
         elif file.name in _COLOURS or _COLOUR_COLUMNS.search(first_line):
             logger.info(
-                "%s gives no pixel values and is not used; if masks are images in its colours: segwright import-data "
-                "colours IMAGES --masks MASKS --colours %s",
-                file,
-                file,
+                f"{file} gives no pixel values and is not used; if masks are images in its colours: segwright "
+                f"import-data colours IMAGES --masks MASKS --colours {file}"
             )

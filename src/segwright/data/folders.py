@@ -11,9 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from segwright.data.matching import Name, match_names
-from segwright.data.other_tools import known_endings, known_names
 from segwright.data.pairs import Pair, Pairing
-from segwright.data.unread import UnreadFiles, find_unread
+from segwright.data.unread import UnreadFiles, find_unread, known_endings, known_names
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import MASK_SUFFIXES
@@ -36,8 +35,6 @@ _YIELDS: Final = ".gif"  # often an animation of the image beside it
 
 
 class _File(NamedTuple):
-    """A file below a folder."""
-
     path: PurePosixPath
     blob: Blob
     name: Name
@@ -117,7 +114,7 @@ def list_images(paths: Sequence[Location], without: Path | None = None) -> list[
 
 
 def _images_below(path: Location, without: Path | None) -> list[_File]:
-    """The images below a folder; what is not read, and what is named as a mask, is reported in warnings."""
+    """The images below a folder; warnings report what is not read, and what is named as a mask."""
     files = _files(path, None if without is None else _below(without, path))
     images = _ending_in(IMAGE_SUFFIXES, files)
     if not images:
@@ -129,12 +126,9 @@ def _images_below(path: Location, without: Path | None) -> list[_File]:
         masks = {number for number, file in enumerate(images) if file.suffix in MASK_SUFFIXES}
         if pairs := match_names([file.name for file in images], range(len(images)), masks).pairs:
             logger.warning(
-                "%s: %d of %d images are named as masks of others, for example %s. They are read like all others: "
-                "give a folder without them if that is not wanted.",
-                path,
-                len(pairs),
-                len(images),
-                images[pairs[0][1]].path,
+                f"{path}: {len(pairs)} of {len(images)} images are named as masks of others, for example "
+                f"{images[pairs[0][1]].path}. They are read like all others: give a folder without them if that is not "
+                "wanted."
             )
     return images
 
@@ -150,11 +144,10 @@ def _files(folder: Location, without: PurePosixPath | None = None) -> list[_File
     left_out: list[str] = []
 
     def is_left_out(path: PurePosixPath) -> bool:
-        is_channel = path.name in CHANNELS and path.name != own
-        if is_channel if own in CHANNELS else path.name.endswith("_annotation"):
-            left_out.append(f"{folder}/{path}")
-            return True
-        return False
+        name = path.name
+        is_other = name in CHANNELS and name != own if own in CHANNELS else name.endswith("_annotation")
+        left_out.extend([f"{folder}/{path}"] if is_other else [])
+        return is_other
 
     found = []
     for path, blob in walk_files(folder, is_left_out):

@@ -1,9 +1,8 @@
 """Data folders as other tools write them: `train` and `valid` with images and masks, in any of the usual orders."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from segwright.data.file_words import folder_identity, folder_kind
 from segwright.errors import DataError
@@ -16,13 +15,11 @@ _SPLIT_OF: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Which folder is which channel."""
+class Layout(NamedTuple):
+    """Which folder is which channel, and the same as a sentence."""
 
     channels: dict[str, Path]
     description: str
-    """The same as a sentence."""
 
     @property
     def side_by_side(self) -> list[Path]:
@@ -55,9 +52,8 @@ def find_layout(root: Path) -> Layout | None:
         channels |= {channel: images, f"{channel}_annotation": masks or images}
         where = f"with the masks in {masks}" if masks else "with images and masks side by side"
         description.append(f"{channel} is {images}{'' if masks else ','} {where}")
-    if has_validation and (
-        tests := [folder for (split, _), some in slots.items() for folder in some if split == "test"]
-    ):
+    tests = [folder for (split, _), some in slots.items() for folder in some if split == "test"]
+    if has_validation and tests:
         description.append(f"{tests[0]} is not used")
     return Layout(channels, "; ".join(description))
 

@@ -45,16 +45,11 @@ _BATCHES_BESIDE: Final = 2  # one in the making, one in use
 class Batch(NamedTuple):
     """What one process computes of one step."""
 
-    images: Tensor
-    """uint8, uint16 or float32 [B, bands, H, W], channels last in memory."""
-    masks: Tensor
-    """uint8 [B, H, W], class indices, 255 = ignore."""
-    keys: tuple[str, ...]
-    """Which pairs these are, padding samples left out."""
-    labelled: int
-    """Pixels of `masks` that are not 255."""
-    skipped: tuple[str, ...] = ()
-    """Why pairs of a stream were skipped, a sentence each."""
+    images: Tensor  # uint8, uint16 or float32 [B, bands, H, W], channels last in memory
+    masks: Tensor  # uint8 [B, H, W], class indices, 255 = ignore
+    keys: tuple[str, ...]  # which pairs these are, padding samples left out
+    labelled: int  # pixels of `masks` that are not 255
+    skipped: tuple[str, ...] = ()  # why pairs of a stream were skipped, a sentence each
 
 
 class PairCheck(Protocol):
@@ -79,8 +74,7 @@ class CropSettings:
     base_size: int
     crop_size: int
     augment: bool = True
-    padding: int = IGNORE
-    """The class of a crop's pixels outside the image."""
+    padding: int = IGNORE  # the class of a crop's pixels outside the image
 
 
 @dataclass(frozen=True)
@@ -93,8 +87,7 @@ class LoaderSettings:
     rollover: bool = False
     rank: int = 0
     world_size: int = 1
-    local_world_size: int = 1
-    """Processes on this machine, which share its cores."""
+    local_world_size: int = 1  # processes on this machine, which share its cores
     pin_memory: bool = False
 
 
@@ -126,9 +119,7 @@ class StreamSampler(Sampler[list[SampleIndex[Pair]]]):
 
     def __init__(self, stream: BatchStream, expected: int, batch_size: int) -> None:
         self._stream, self._expected, self._batch_size = stream, expected, batch_size
-        self.epoch = 0
-        self.skip = 0
-        """Batches of the epoch that are done."""
+        self.epoch = self.skip = 0  # `skip` batches of the epoch are done
 
     @property
     def count(self) -> int:
@@ -153,8 +144,7 @@ class TrainingLoader:
         cores = available_cores() // settings.local_world_size or 1
         workers = _that_fit(min(settings.workers, cores), dataset, settings)
         self._sampler = sampler
-        self.skipped: list[str] = []
-        """Why pairs of a stream were skipped, since the caller has emptied it."""
+        self.skipped: list[str] = []  # why pairs of a stream were skipped, since the caller has emptied it
         self._loader: DataLoader[Batch] = DataLoader(
             dataset,
             batch_sampler=sampler,
@@ -210,8 +200,7 @@ def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
 class _Sample(NamedTuple):
     image: Pixels
     mask: NDArray[np.uint8]
-    key: str | None
-    """None for a padding sample."""
+    key: str | None  # None for a padding sample
     skipped: str = ""
 
 
@@ -275,11 +264,9 @@ def _fetched(sample: SampleIndex[Pair]) -> SampleIndex[Pair] | UserError:
 
 
 def _collate(samples: list[_Sample | UserError]) -> Batch | UserError:
-    good: list[_Sample] = []
-    for sample in samples:
-        if isinstance(sample, UserError):
-            return sample
-        good.append(sample)
+    good = [sample for sample in samples if isinstance(sample, _Sample)]
+    if errors := [sample for sample in samples if isinstance(sample, UserError)]:
+        return errors[0]
     # [B, H, W, bands] seen as [B, bands, H, W]: channels last, without moving a byte.
     pixels = torch.from_numpy(np.stack([sample.image for sample in good])).permute(0, 3, 1, 2)
     masks = np.stack([sample.mask for sample in good])

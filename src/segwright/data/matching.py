@@ -15,20 +15,8 @@ from functools import cached_property
 from itertools import chain
 from typing import Final, NamedTuple
 
-from segwright.data.file_words import (
-    Rank,
-    as_written,
-    fold,
-    folder_identity,
-    folder_kind,
-    has_letters,
-    is_image_word,
-    is_mask_word,
-    rank_of_mask,
-    says_only_kind,
-    variants,
-    without,
-)
+from segwright.data import file_words
+from segwright.data.file_words import Rank, fold, has_letters, is_mask_word, says_only_kind
 from segwright.errors import DataError
 from segwright.wording import counted, listed
 
@@ -43,12 +31,10 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 class Name(NamedTuple):
-    """The name of a file below its channel."""
+    """The name of a file below its channel; `folder` has forward slashes, and is empty for the channel itself."""
 
     folder: str
-    """Its folder with forward slashes, empty for the channel itself."""
     stem: str
-    """Its name without the ending."""
     ending: str
 
     def __str__(self) -> str:
@@ -60,8 +46,7 @@ class Name(NamedTuple):
         return self.stem + self.ending
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """Pairs of (number of the image, number of the mask), and a sentence for each assumption that made some."""
 
     pairs: Pairs
@@ -101,10 +86,8 @@ class _Naming:
 
     image_word: str = ""
     mask_word: str = ""
-    keeps_ending: bool = False
-    """Whether the image's ending is part of the mask's name, as in `a.jpg.png`."""
-    inside: bool = False
-    """Whether the words may stand inside of names, as in `town_rgb_01`."""
+    keeps_ending: bool = False  # the image's ending is part of the mask's name, as in `a.jpg.png`
+    inside: bool = False  # the words may stand inside of names, as in `town_rgb_01`
 
     def __str__(self) -> str:
         if self.image_word:
@@ -114,8 +97,8 @@ class _Naming:
     @property
     def likelihood(self) -> tuple[Rank, bool]:
         """How likely the word of masks, or the only one, marks its kind, and whether nothing is unknown in images."""
-        known = is_image_word(self.image_word)
-        rank = rank_of_mask(self.mask_word) if self.mask_word else Rank.MASK if known else Rank.UNKNOWN
+        known = file_words.is_image_word(self.image_word)
+        rank = file_words.rank_of_mask(self.mask_word) if self.mask_word else Rank.MASK if known else Rank.UNKNOWN
         return rank, known or not self.image_word
 
     @property
@@ -127,7 +110,7 @@ class _Naming:
         """Whether it says something; of two words one is known."""
         if self.image_word and self.mask_word:
             return self.image_word != self.mask_word and (
-                is_image_word(self.image_word) or is_mask_word(self.mask_word)
+                file_words.is_image_word(self.image_word) or is_mask_word(self.mask_word)
             )
         return bool(self.words) or self.keeps_ending
 
@@ -142,14 +125,15 @@ class _Naming:
 
     def image_core(self, name: Name) -> str | None:
         """What an image's name has in common with its mask's, folded; None where it lacks the word."""
-        return without(name.file if self.keeps_ending else name.stem, self.image_word, self.inside)
+        return file_words.without(name.file if self.keeps_ending else name.stem, self.image_word, self.inside)
 
     def mask_core(self, name: Name) -> str | None:
-        return without(name.stem, self.mask_word, self.inside)
+        return file_words.without(name.stem, self.mask_word, self.inside)
 
     def describe(self, image: Name, mask: Name) -> str:
         """The assumption as a sentence; words are written as in an example."""
-        image_word, mask_word = as_written(self.image_word, image.stem), as_written(self.mask_word, mask.stem)
+        image_word = file_words.as_written(self.image_word, image.stem)
+        mask_word = file_words.as_written(self.mask_word, mask.stem)
         if image_word and mask_word:
             return f'images and masks have the same names without "{image_word}" in images and "{mask_word}" in masks'
         if image_word:
@@ -175,13 +159,13 @@ class _Matched:
     def pairs(self) -> Pairs:
         return tuple(sorted(chain(*self.steps)))
 
-    @property
+    @cached_property
     def paired_masks(self) -> set[int]:
         return {mask for _, mask in self.pairs}
 
     @cached_property
     def files(self) -> set[int]:
-        return {number for pair in self.pairs for number in pair}
+        return set(chain(*self.pairs))
 
 
 class _Files:
@@ -192,13 +176,13 @@ class _Files:
     ) -> None:
         self.names, self.images, self.masks = names, set(images), set(masks)
         if self.images & self.masks:
-            self.images = {number for number in self.images if folder_kind(names[number].folder) != "mask"}
-            self.masks = {number for number in self.masks if folder_kind(names[number].folder) != "image"}
+            self.images = {number for number in self.images if file_words.folder_kind(names[number].folder) != "mask"}
+            self.masks = {number for number in self.masks if file_words.folder_kind(names[number].folder) != "image"}
         self.one_folder = bool(self.images & self.masks)
         self.possible = len(self.images | self.masks) / 2 if self.one_folder else min(len(self.images), len(self.masks))
         folders = [{names[number].folder for number in some} for some in (self.images, self.masks)]
-        self.flat = any(not any(map(folder_identity, some)) for some in folders) if flat is None else flat
-        """Whether no sub-folder tells files of one kind from each other: then names alone do."""
+        # No sub-folder tells files of one kind from each other: names alone do.
+        self.flat = any(not any(map(file_words.folder_identity, some)) for some in folders) if flat is None else flat
 
     def matched(self, naming: _Naming, everywhere: bool = False) -> _Matched:
         """What a naming pairs, in each step where a core is unique on both sides."""
@@ -211,7 +195,7 @@ class _Files:
         marked = len(cores[1])
         to_the_letter = _pair_up(cores, lambda i, _: names[i][:2]) if naming == _EQUAL else ()
         folded = _pair_up(cores, lambda i, core: (fold(names[i].folder), core))
-        across = _pair_up(cores, lambda i, core: (folder_identity(names[i].folder), core))
+        across = _pair_up(cores, lambda i, core: (file_words.folder_identity(names[i].folder), core))
         if everywhere or self.flat:
             across += _pair_up(cores, lambda _, core: core)
         return _Matched(naming, (to_the_letter, folded, across), marked)
@@ -261,7 +245,7 @@ class _Files:
                     cores[core].add(naming)
         found: defaultdict[_Naming, set[int]] = defaultdict(set)
         for mask in _sample(self.masks):
-            for core, word, inside in variants(self.names[mask].stem):
+            for core, word, inside in file_words.variants(self.names[mask].stem):
                 for naming in cores.get(core, ()):
                     both = replace(naming, mask_word=word, inside=inside or naming.inside)
                     if both.is_plausible:
@@ -271,7 +255,7 @@ class _Files:
     def common_words(self, files: Set[int]) -> set[str]:
         """Words in the names of some files that say only what these are, or that many have."""
         stems = {fold(self.names[number].stem) for number in _sample(files)}
-        seen = Counter(word for stem in stems for word in {word for _, word, _ in variants(stem)})
+        seen = Counter(word for stem in stems for word in {word for _, word, _ in file_words.variants(stem)})
         enough = max(2, _COMMON * len(stems))
         return {word for word, count in seen.items() if has_letters(word) and (count >= enough or says_only_kind(word))}
 

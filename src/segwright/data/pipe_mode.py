@@ -10,14 +10,13 @@ import select
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import IO, Final
 
-from segwright.data.manifests import parse_palette_classes
+from segwright.data.lists import pair_of_records, records_in_pair
 from segwright.data.pairs import Pair
 from segwright.errors import DataError
-from segwright.formats.manifest import is_json
 from segwright.formats.recordio import read_records
 from segwright.storage import BytesBlob
 
@@ -86,18 +85,17 @@ def _read_pairs(path: Path, patience: float, while_waiting: Callable[[], None]) 
                 for record in read_records(stream, str(path))
             )
             first = list(islice(blobs, 3))
-            width = 3 if len(first) == 3 and is_json(first[2].read()) else 2
-            coming, number = chain(first, blobs), 0
-            while group := list(islice(coming, width)):
+            width = records_in_pair(first)
+            coming = chain(first, blobs)
+            for number in count():
+                if not (group := list(islice(coming, width))):
+                    break
                 if len(group) < width:
                     raise DataError(
                         f"{path} ends after record {number * width + len(group) - 1}, in the middle of a pair: image, "
                         f"mask{', metadata' if width == 3 else ''} must follow one another. Did its writer end early?"
                     )
-                image, mask, *rest = group
-                palette_classes = parse_palette_classes(rest[0].read(), rest[0].name) if rest else ()
-                yield Pair(f"{path.name} pair {number}", image, mask, palette_classes)
-                number += 1
+                yield pair_of_records(f"{path.name} pair {number}", group)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from segwright.data.channels import Split
-from segwright.data.manifests import read_lines, referred
+from segwright.data.lists import read_lines, referred
 from segwright.errors import DataError, UserError
 from segwright.formats.recordio import write_record
 from segwright.storage import Location

@@ -15,11 +15,9 @@ class SampleIndex(Generic[PairType]):
     """One sample of one pair."""
 
     epoch: int
-    number: int
-    """The pair's number in its channel; with the epoch it decides about all that is random in the sample."""
+    number: int  # the pair's number in its channel; with the epoch it decides about all that is random in the sample
     pair: PairType
-    counted: bool = True
-    """False for a padding sample that keeps a process without a pair in step: its mask is all ignore."""
+    counted: bool = True  # False for a padding sample that keeps a process without a pair in step: all is ignore
 
 
 def share_of(batch: Sequence[SampleIndex[PairType]], rank: int, world_size: int) -> list[SampleIndex[PairType]]:
@@ -47,9 +45,7 @@ class EpochSampler(Sampler[list[SampleIndex[PairType]]]):
     ) -> None:
         self.pairs, self.count, self.batch_size, self.seed = pairs, len(pairs), batch_size, seed
         self.rank, self.world_size, self.rollover = rank, world_size, rollover
-        self.epoch = 0
-        self.skip = 0
-        """Batches of the epoch that are done."""
+        self.epoch = self.skip = 0  # `skip` batches of the epoch are done
 
     def __len__(self) -> int:
         return -(-self.remaining // self.batch_size)
@@ -63,7 +59,13 @@ class EpochSampler(Sampler[list[SampleIndex[PairType]]]):
         orders: dict[int, list[int]] = {}
         positions = self._positions()
         for first in range(0, len(positions), self.batch_size):
-            batch = [self._sample(position, orders) for position in positions[first : first + self.batch_size]]
+            batch = []
+            for position in positions[first : first + self.batch_size]:
+                epoch, index = divmod(position, self.count)
+                if epoch not in orders:
+                    orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
+                number = orders[epoch][index]
+                batch.append(SampleIndex(epoch, number, self.pairs[number]))
             yield share_of(batch, self.rank, self.world_size)
 
     def _positions(self) -> range:
@@ -72,10 +74,3 @@ class EpochSampler(Sampler[list[SampleIndex[PairType]]]):
         if self.rollover:
             start, stop = (position // self.batch_size * self.batch_size for position in (start, stop))
         return range(min(start + self.skip * self.batch_size, stop), stop)
-
-    def _sample(self, position: int, orders: dict[int, list[int]]) -> SampleIndex[PairType]:
-        epoch, index = divmod(position, self.count)
-        if epoch not in orders:
-            orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
-        number = orders[epoch][index]
-        return SampleIndex(epoch, number, self.pairs[number])

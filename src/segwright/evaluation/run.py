@@ -7,7 +7,8 @@ from pathlib import Path
 from segwright.checks.channel import Expected, check_pairs
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.console import progress, table
-from segwright.data.channels import LIST_SUFFIXES, Source
+from segwright.data.channels import Source
+from segwright.data.lists import LIST_SUFFIXES
 from segwright.errors import DataError, LabelError
 from segwright.evaluation.metrics import ConfusionMatrix, Scores
 from segwright.evaluation.predictions import predict_pairs

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from segwright.data.manifests import referred
+from segwright.data.lists import referred
 from segwright.errors import DataError
 from segwright.formats.manifest import ClassColour, ManifestLine, choose_attributes, colour_map, read_manifest
 from segwright.formats.masks import decode_mask

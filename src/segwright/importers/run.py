@@ -9,7 +9,7 @@ from tarfile import is_tarfile
 from typing import Any, Final, Literal, NamedTuple
 from zipfile import is_zipfile
 
-from segwright.data.other_tools import known_content
+from segwright.data.unread import known_content
 from segwright.errors import DataError, UserError
 from segwright.importers.cityscapes import read_cityscapes
 from segwright.importers.coco import read_coco

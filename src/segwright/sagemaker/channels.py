@@ -7,8 +7,9 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from segwright.data.channels import LIST_SUFFIXES, SPLITS, Channels
+from segwright.data.channels import SPLITS, Channels
 from segwright.data.folders import CHANNELS
+from segwright.data.lists import LIST_SUFFIXES
 from segwright.errors import DataError
 from segwright.sagemaker.job import ChannelConfig
 from segwright.sagemaker.paths import Paths

@@ -7,9 +7,8 @@ from PIL import Image
 
 from segwright.checks.channel import Expected, check_pairs
 from segwright.data.channels import Source
-from segwright.data.manifests import referred
+from segwright.data.lists import record_pairs, referred
 from segwright.data.pairs import read_mask
-from segwright.data.recordio_files import record_pairs
 from segwright.errors import DataError
 from segwright.formats.manifest import ManifestLine
 from segwright.formats.recordio import MAGIC, write_record
