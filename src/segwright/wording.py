@@ -20,6 +20,11 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and ` ...` where it has more than `most` characters."""
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def plain(text: str) -> str:
     """The text with all that is not printable as an escape: control characters, halves of characters."""
     if text.isprintable():

@@ -29,8 +29,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 class Rank(IntEnum):
     """How likely a word is to mark masks."""
 
-    OTHER = 0
-    """It marks what is drawn beside masks: overlays, colours, instances."""
+    OTHER = 0  # what is drawn beside masks: overlays, colours, instances
     UNKNOWN = 1
     MASK = 2
 

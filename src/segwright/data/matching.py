@@ -152,8 +152,7 @@ class _Matched:
     naming: _Naming
     steps: tuple[Pairs, Pairs, Pairs]
     """Pairs by names that are equal to the letter, by cores in equal folders, and across folders of different names."""
-    masks: int
-    """How many files may be masks by this naming."""
+    masks: int  # how many files may be masks by this naming
 
     @cached_property
     def pairs(self) -> Pairs:

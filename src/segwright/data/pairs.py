@@ -37,8 +37,7 @@ class Pairing:
     pairs: tuple[Pair, ...]
     unpaired_images: tuple[str, ...] = ()
     unpaired_masks: tuple[str, ...] = ()
-    assumed: tuple[str, ...] = ()
-    """A sentence for each assumption by which files were paired whose paths are not equal."""
+    assumed: tuple[str, ...] = ()  # a sentence for each assumption by which files were paired whose paths are not equal
     unread: tuple[UnreadFiles, ...] = ()
 
 

@@ -38,8 +38,7 @@ Share = list[SampleIndex[Pair]]
 class _End:
     """What follows the last batch of a pass."""
 
-    pairs: int
-    """How many pairs the pass held."""
+    pairs: int  # how many pairs the pass held
     error: Exception | None = None
 
 
@@ -55,8 +54,7 @@ class _Pass:
 class BatchStream(Protocol):
     """Where one process gets its shares of the batches of a stream."""
 
-    pairs_seen: int | None
-    """How many pairs the last complete pass held, over all processes."""
+    pairs_seen: int | None  # how many pairs the last complete pass held, over all processes
 
     @property
     def seen(self) -> PairDigests | None:
@@ -71,23 +69,19 @@ class StreamReader:
     """The process of a host that reads the stream."""
 
     stream: FifoStream
-    batch_size: int
-    """Pairs in a batch over all processes of all hosts."""
+    batch_size: int  # pairs in a batch over all processes of all hosts
     seed: int = 0
     shuffled: bool = True
-    rollover: bool = False
-    """Whether pairs that fill no batch begin the next pass, or make a smaller batch."""
+    rollover: bool = False  # whether pairs that fill no batch begin the next pass, or make a smaller batch
     rank: int = 0
     world_size: int = 1
-    others: Sequence[tuple[int, Connection]] = ()
-    """The other processes of this host: rank and connection."""
+    others: Sequence[tuple[int, Connection]] = ()  # the other processes of this host: rank and connection
     while_waiting: Callable[[], None] = lambda: None
     """Called again and again while nothing comes; what it raises ends the pass."""
     check_pair: Callable[[Pair, int], None] = lambda _pair, _digest: None
     """Called with each pair and its digest before it is dealt; what it raises ends the pass."""
     pairs_seen: int | None = None
-    _left: Share = field(default_factory=list)
-    """Samples that filled no batch of the last pass."""
+    _left: Share = field(default_factory=list)  # samples that filled no batch of the last pass
     _pass: "_Pass | None" = None
 
     @property
@@ -167,8 +161,7 @@ class StreamFollower:
 
     connection: Connection
     pairs_seen: int | None = None
-    seen: None = None
-    """The reader of the host knows the pairs."""
+    seen: None = None  # the reader of the host knows the pairs
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
         """The shares of one pass; the reader knows which pass it is and what to skip."""

@@ -10,7 +10,7 @@ import select
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from itertools import chain, count, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Final
 
@@ -39,8 +39,7 @@ class FifoStream:
         """`prefix` is the path of the FIFOs without `_0`; `patience` is how many seconds a late one is waited for."""
         self.prefix, self._patience = prefix, patience
         self._passes = 0
-        self.begun: tuple[Pair, ...] = ()
-        """The first pairs of the next pass, where `first_pairs` has read them already."""
+        self.begun: tuple[Pair, ...] = ()  # the first pairs of the next pass, where `first_pairs` has read them already
         self._rest: Iterator[Pair] | None = None
 
     def first_pairs(self, while_waiting: Callable[[], None] = lambda: None) -> tuple[Pair, ...]:
@@ -87,9 +86,7 @@ def _read_pairs(path: Path, patience: float, while_waiting: Callable[[], None]) 
             first = list(islice(blobs, 3))
             width = records_in_pair(first)
             coming = chain(first, blobs)
-            for number in count():
-                if not (group := list(islice(coming, width))):
-                    break
+            for number, group in enumerate(iter(lambda: list(islice(coming, width)), [])):
                 if len(group) < width:
                     raise DataError(
                         f"{path} ends after record {number * width + len(group) - 1}, in the middle of a pair: image, "

@@ -27,8 +27,7 @@ class PairDigests:
 
     values: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Their digests, [N], ascending; equal pairs are repeated."""
-    complete: bool = False
-    """Whether these are all pairs of a pass."""
+    complete: bool = False  # whether these are all pairs of a pass
 
     @classmethod
     def of(cls, digests: Iterable[int], *, complete: bool = False) -> "PairDigests":

@@ -32,15 +32,11 @@ class Crop:
     width: int
     scaled_height: int
     scaled_width: int
-    top: int
-    """First row of the crop in the scaled image."""
-    left: int
-    """First column of the crop in the scaled and mirrored image."""
-    size: int
-    """Rows and columns of the crop; what lies right of or below the scaled image is padding."""
+    top: int  # first row of the crop in the scaled image
+    left: int  # first column of the crop in the scaled and mirrored image
+    size: int  # rows and columns of the crop; what lies right of or below the scaled image is padding
     mirrored: bool = False
-    blur: float = 0.0
-    """Standard deviation of the Gaussian blur; 0 for none."""
+    blur: float = 0.0  # standard deviation of the Gaussian blur; 0 for none
 
     @property
     def reduction(self) -> int:
@@ -128,18 +124,13 @@ def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
 class _Axis:
     """Rows or columns of a crop and where they lie in the source."""
 
-    length: int
-    """Pixels of the crop inside the image; the rest is padding."""
+    length: int  # pixels of the crop inside the image; the rest is padding
     start: int
-    stop: int
-    """The pixels of the decoded image that are needed, with a margin for the interpolation."""
-    factor: int
-    """How many of those are averaged into one before the interpolation, so that nothing aliases."""
+    stop: int  # the pixels of the decoded image that are needed, with a margin for the interpolation
+    factor: int  # how many of those are averaged into one before the interpolation, so that nothing aliases
     slope: float
-    offset: float
-    """Position in the averaged pixels from `start` on: slope * (pixel of the crop) + offset."""
-    nearest: NDArray[np.int64]
-    """The source pixel nearest to each pixel of the crop."""
+    offset: float  # position in the averaged pixels from `start` on: slope * (pixel of the crop) + offset
+    nearest: NDArray[np.int64]  # the source pixel nearest to each pixel of the crop
 
     @classmethod
     def along(cls, source: int, scaled: int, first: int, size: int, reduction: int, mirrored: bool = False) -> "_Axis":

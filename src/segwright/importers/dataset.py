@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,10 +15,17 @@ from segwright.data.folders import CHANNELS
 from segwright.errors import LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.importers.drawing import Drawing
+from segwright.importers.files import read_text
 from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.storage import Blob
 
+SPLIT_OF: Final[dict[str, Split]] = {
+    "train": "train", "val": "validation", "validation": "validation", "valid": "validation",
+}  # fmt: skip
+"""The words for splits in VOC's lists and YOLO's data.yaml."""
+
 BACKGROUND: Final = "background"
+IGNORED: Final = "__ignore__"
 _BACKGROUNDS: Final = (BACKGROUND, "_background_", "__background__")
 _UNSAFE: Final = re.compile(r"^\.|(?<=^[A-Za-z]):|[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -81,6 +89,12 @@ def checked_names(names: Iterable[str], where: str) -> tuple[str, ...]:
         return labels.checked_names(list(names))
     except LabelError as error:
         raise LabelError(f"{where}: {error}") from None
+
+
+def read_class_names(file: Path) -> tuple[str, ...]:
+    """The class names in a file but for `__ignore__`. Raises LabelError and DataError."""
+    names = labels.parse_class_names(read_text(file), str(file))
+    return checked_names([name for name in names if name != IGNORED], str(file))
 
 
 def safe_key(name: str) -> str:

@@ -43,12 +43,10 @@ class ShapeError(DataError):
 class Drawing:
     """A mask, read or drawn, and what happened on the way."""
 
-    mask: NDArray[np.uint8]
-    """Class indices, [H, W] as `ImageGeometry.size`; 255 = ignore."""
+    mask: NDArray[np.uint8]  # class indices, [H, W] as `ImageGeometry.size`; 255 = ignore
     notes: Counter[str] = field(default_factory=Counter)
     """What was left out or changed, in the plural, and how often; each note of a data set becomes one warning."""
-    shapes: int | None = None
-    """How many shapes were drawn; None for a mask that was read."""
+    shapes: int | None = None  # how many shapes were drawn; None for a mask that was read
 
     @classmethod
     def blank(cls, size: tuple[int, int], background: int) -> Self:

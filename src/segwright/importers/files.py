@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from segwright.errors import DataError
 from segwright.storage import Blob, open_blob, walk_files
-from segwright.wording import counted, listed
+from segwright.wording import counted, listed, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +102,7 @@ def _fault(error: ValidationError) -> str:
     location = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or _is_key(part))
     if fault["type"] == "missing":
         return f"is not in the form that was expected: {location} is missing."
-    value = repr(fault["input"])
-    shown = value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ..."
+    shown = shortened(repr(fault["input"]), _LONGEST)
     return f"is not in the form that was expected: {location or 'it'} is {shown}: {fault['msg']}."
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -55,7 +55,9 @@ class ImageFinder:
             same = (fold(one) == other for one, other in zip(path.parts[-2::-1], folders, strict=False))
             return sum(takewhile(bool, same))
 
-        for name in _spellings(parts[-1]) if parts else ():
+        # as stated, and before it was uploaded; each with its suffix and without
+        names = (parts[-1], _UPLOADED.sub("", parts[-1])) if parts else ()
+        for name in (fold(spelling) for one in names for spelling in (one, without_suffix(one))):
             ranked = sorted(self._index.get(name, ()), key=shared, reverse=True)
             if len(ranked) == 1 or (len(ranked) > 1 and shared(ranked[0]) > shared(ranked[1])):
                 return ranked[0].as_posix()
@@ -119,10 +121,3 @@ def stated_parts(stated: str) -> list[str]:
     """The parts of a stated path, none of which leads upwards; of a web address without a query that is no path."""
     path = stated.partition(_LOCAL_FILES)[2] or (stated.partition("?")[0] if "://" in stated else stated)
     return [part for part in re.split(r"[/\\]+", path) if part not in ("", ".", "..")]
-
-
-def _spellings(name: str) -> Iterator[str]:
-    """The names that a file may have: as stated, and before it was uploaded; each with its suffix and without."""
-    for one in dict.fromkeys((name, _UPLOADED.sub("", name))):
-        yield fold(one)
-        yield fold(without_suffix(one))

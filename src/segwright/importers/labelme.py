@@ -19,19 +19,25 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from segwright.errors import DataError, LabelError
 from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.masks import decode_mask
-from segwright.importers.dataset import ImportedData, ImportedPair, checked_names, is_background
+from segwright.importers.dataset import (
+    IGNORED,
+    ImportedData,
+    ImportedPair,
+    checked_names,
+    is_background,
+    read_class_names,
+)
 from segwright.importers.drawing import Drawing, Points, ShapeError, ellipse, outline, rectangle
-from segwright.importers.files import files_below, from_base64, is_there, read_document, read_text, warn_left_out
+from segwright.importers.files import files_below, from_base64, is_there, read_document, warn_left_out
 from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.importers.images import ImageFinder
-from segwright.labels import IGNORE, parse_class_names
+from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob
 from segwright.wording import counted, did_you_mean, sentences
 
 logger = logging.getLogger(__name__)
 
 BACKGROUND: Final = "_background_"
-IGNORED: Final = "__ignore__"
 UNREADABLE: Final = "shapes that cannot be read, such as those of points that are no numbers"
 
 _POLYGONS: Final = (None, "polygon", "oriented_rectangle", "rotation", "quadrilateral")
@@ -50,11 +56,6 @@ class _Shape(BaseModel):
     @cached_property
     def problem(self) -> ShapeError | None:
         """Why it cannot be drawn, if so: its label is no class then."""
-        if not self.label.strip():
-            return ShapeError("shapes without a label")
-        if self.shape_type == "mask":
-            near = len(self.points) == 2 and np.abs(self.points).max() <= _FARTHEST
-            return None if near else ShapeError("shapes of type mask without two points near the image")
         try:
             self._outline()
         except ShapeError as error:
@@ -62,8 +63,14 @@ class _Shape(BaseModel):
         return None
 
     def _outline(self) -> Points:
-        """The outline of every kind but a mask; raises ShapeError where there is none."""
+        """The outline, or the corners of a mask; raises ShapeError for a shape that cannot be drawn."""
+        if not self.label.strip():
+            raise ShapeError("shapes without a label")
         match self.shape_type, self.points:
+            case ("mask", points):
+                if len(points) != 2 or np.abs(points).max() > _FARTHEST:
+                    raise ShapeError("shapes of type mask without two points near the image")
+                return np.array(points)
             case ("rectangle", [corner, opposite]):
                 return rectangle(corner, opposite)
             case ("rectangle", [_, _, _, _]):  # as X-AnyLabeling writes it
@@ -81,13 +88,12 @@ class _Shape(BaseModel):
 
     def draw(self, drawing: Drawing, value: int) -> None:
         """Set the pixels of the shape. Raises ShapeError for its problem, and DataError for a mask that is no image."""
-        if self.problem is not None:
-            raise self.problem
+        points = self._outline()
         if self.shape_type != "mask":
-            drawing.fill([self._outline()], value)
+            drawing.fill([points], value)
             return
         piece = decode_mask(from_base64(self.mask or "", "mask"), "mask").numbers > 0
-        left, top = (round(coordinate) for coordinate in self.points[0])
+        left, top = map(round, points[0].tolist())
         drawing.paste(piece, left, top, value)
 
 
@@ -99,8 +105,7 @@ class _LabelFile(BaseModel):
     width: int | None = Field(None, alias="imageWidth")
 
     @property
-    def shapes(self) -> list[_Shape]:
-        """The entries that can be read."""
+    def shapes(self) -> list[_Shape]:  # the entries that can be read
         return [entry for entry in self.entries if isinstance(entry, _Shape)]
 
 
@@ -216,8 +221,7 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
     foreground = sorted(label for label in owners if not is_background(label))
     if given is None:
         return checked_names([BACKGROUND, *foreground], f"{source}, labels")
-    listed_names = parse_class_names(read_text(given), str(given))
-    names = checked_names([name for name in listed_names if name != IGNORED], str(given))
+    names = read_class_names(given)
     if not any(map(is_background, names)):
         logger.info(f"{given} names no {BACKGROUND}: pixels without a shape are ignored")
     for label in foreground:

@@ -24,6 +24,7 @@ from segwright.importers.drawing import Drawing
 from segwright.importers.files import files_below, read_text, warn_left_out
 from segwright.importers.geometry import Frame, ImageGeometry, MismatchError
 from segwright.importers.images import FoundImage, find_images, strip_common_folder
+from segwright.wording import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +190,7 @@ def parse_runs(text: str) -> Runs:
 
     Raises DataError for what is not whole numbers, an odd count of them, negative ones, and runs that overlap.
     """
-    shown = repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
+    shown = repr(shortened(text, _LONGEST))
     try:
         numbers = np.array([int(word) for word in re.sub(r"[\[\](),;]", " ", text).split()], np.int64)
     except (ValueError, OverflowError):

@@ -19,11 +19,11 @@ from segwright.errors import DataError
 from segwright.formats.masks import IGNORE_COLOUR, MASK_SUFFIXES, is_colour_image
 from segwright.formats.palettes import ColourTable
 from segwright.importers.colours import DrawMask, draw_by_colour, pair_folders, read_colour_table
-from segwright.importers.dataset import ImportedData, checked_names, without_suffix
+from segwright.importers.dataset import SPLIT_OF, ImportedData, read_class_names, without_suffix
 from segwright.importers.drawing import Drawing, draw_by_number
 from segwright.importers.files import files_below, read_text, warn_left_out
 from segwright.importers.geometry import ImageGeometry
-from segwright.labels import IGNORE, parse_class_names
+from segwright.labels import IGNORE
 from segwright.storage import Blob
 from segwright.wording import listed
 
@@ -35,9 +35,6 @@ CLASS_NAMES: Final = (
 )  # fmt: skip
 
 _MASKS: Final = ("SegmentationClass", "SegmentationClassPNG")
-_SPLITS: Final[dict[str, Split]] = {
-    "train": "train", "val": "validation", "valid": "validation", "validation": "validation",
-}  # fmt: skip
 
 
 def read_voc(source: Path, images: Path | None = None) -> ImportedData:
@@ -52,7 +49,7 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
     if not images.is_dir():
         raise DataError(f"{root} holds masks, but no folder JPEGImages: give the folder of images with --images DIR.")
     files = sorted((root / "ImageSets" / "Segmentation").glob("[!.]*.txt"))
-    lists = {file: split for file in files if (split := _SPLITS.get(file.stem.lower()))}
+    lists = {file: split for file in files if (split := SPLIT_OF.get(file.stem.lower()))}
     lists = lists if len(set(lists.values())) > 1 else {}
     names, palette, draw = _classes(root)
     pairs = {without_suffix(pair.name): pair for pair in pair_folders(images, masks, draw)}
@@ -87,8 +84,7 @@ def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], DrawMask]:
         return classes.names, classes.palette, partial(draw_by_colour, table=classes.table, origin=str(labelmap))
     names: tuple[str, ...] = CLASS_NAMES
     if listed_names.is_file():
-        found = parse_class_names(read_text(listed_names), str(listed_names))
-        names = checked_names([name for name in found if name != "__ignore__"], str(listed_names))
+        names = read_class_names(listed_names)
     else:
         logger.info(f"{root} has no labelmap.txt: its classes are taken to be background and the twenty of Pascal VOC")
     palette = voc_colours(len(names))

@@ -1,7 +1,7 @@
 """Writes imported pairs as SageMaker's channel folders, with label map and class names; each thread holds one pair."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -69,8 +69,7 @@ def write_channels(
         for job in pool.map(import_pair, jobs):
             advance(int(not job.turned), "pairs")
         turned = [job for job in jobs if job.turned]
-        votes = Counter(job.proven for job in turned)
-        # a tool treats all images alike
+        votes = Counter(job.proven for job in turned)  # a tool treats all images alike
         common = max((data.frame, *_LABELLED), key=votes.__getitem__)
         for job in turned:
             job.frame = labelled or job.proven or common
@@ -162,14 +161,10 @@ def _log_problems(jobs: Sequence[_Job]) -> None:
 
 def _log_notes(jobs: Sequence[_Job]) -> None:
     """One warning for each kind of note on masks, with its count and the first images."""
-    counts: Counter[str] = Counter()
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    for job in jobs:
-        counts.update(job.notes)
-        for note in job.notes:
-            names[note].append(job.pair.name)
-    for note, count in counts.items():
-        logger.warning(f"{note}: {count:,} (in {listed(names[note])})")
+    for note in dict.fromkeys(note for job in jobs for note in job.notes):
+        having = [job for job in jobs if note in job.notes]
+        count = sum(job.notes[note] for job in having)
+        logger.warning(f"{note}: {count:,} (in {listed([job.pair.name for job in having])})")
 
 
 def _check_labels(jobs: Sequence[_Job]) -> None:

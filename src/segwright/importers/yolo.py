@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from segwright.data.channels import Split
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES
-from segwright.importers.dataset import ImportedData, ImportedPair, after_background, without_suffix
+from segwright.importers.dataset import SPLIT_OF, ImportedData, ImportedPair, after_background, without_suffix
 from segwright.importers.drawing import TOO_FEW_POINTS, Drawing, Points, ShapeError, area, outline
 from segwright.importers.files import files_below, is_there, read_text, warn_left_out
 from segwright.importers.geometry import ImageGeometry
@@ -32,9 +32,6 @@ from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
 
-_SPLITS: Final[dict[str, Split]] = {
-    "train": "train", "val": "validation", "validation": "validation", "valid": "validation",
-}  # fmt: skip
 _FARTHEST: Final = 2.0  # widths or heights; points outside the image are cut off, points farther away are in pixels
 
 BOXES: Final = "lines that are boxes and not outlines (five numbers)"
@@ -123,7 +120,7 @@ def _read_dataset(source: Path) -> _Dataset:
     if "kpt_shape" in content:
         raise DataError(f"{file} describes poses (kpt_shape), whose labels are boxes and key points, not outlines.")
     splits: dict[Split, list[str]] = {}
-    for key, split in _SPLITS.items():
+    for key, split in SPLIT_OF.items():
         if paths := _texts(content.get(key)):
             splits.setdefault(split, paths)
     if content.get("test"):
