@@ -12,10 +12,11 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from multiprocessing.connection import Connection
 from queue import Empty, Full, Queue
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -34,8 +35,7 @@ _POLL_SECONDS: Final = 0.5
 Share = list[SampleIndex[Pair]]
 
 
-@dataclass(frozen=True)
-class _End:
+class _End(NamedTuple):
     """What follows the last batch of a pass."""
 
     pairs: int  # how many pairs the pass held
@@ -49,19 +49,6 @@ class _Pass:
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     complete: bool = False
     given_up: threading.Event = field(default_factory=threading.Event)
-
-
-class BatchStream(Protocol):
-    """Where one process gets its shares of the batches of a stream."""
-
-    pairs_seen: int | None  # how many pairs the last complete pass held, over all processes
-
-    @property
-    def seen(self) -> PairDigests | None:
-        """The pairs of the last pass, as far as it was read; None before the first, and where others read."""
-
-    def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
-        """The shares of one pass, without the first `skip`. Raises UserError for a stream that breaks off."""
 
 
 @dataclass
@@ -80,7 +67,7 @@ class StreamReader:
     """Called again and again while nothing comes; what it raises ends the pass."""
     check_pair: Callable[[Pair, int], None] = lambda _pair, _digest: None
     """Called with each pair and its digest before it is dealt; what it raises ends the pass."""
-    pairs_seen: int | None = None
+    pairs_seen: int | None = None  # in the last complete pass, over all processes
     _left: Share = field(default_factory=list)  # samples that filled no batch of the last pass
     _pass: "_Pass | None" = None
 
@@ -93,26 +80,27 @@ class StreamReader:
         return PairDigests.of(self._pass.digests[:], complete=complete)
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Share]:
-        """The shares of this process of one pass; the others are sent theirs meanwhile."""
+        """The shares of this process of one pass, without the first `skip`; the others are sent theirs meanwhile.
+
+        Raises UserError for a stream that breaks off.
+        """
         self._pass = _Pass()
         outlets = {rank: Queue[Share | _End](_BATCHES_AHEAD) for rank, _ in ((self.rank, None), *self.others)}
         for rank, connection in self.others:
             threading.Thread(target=_forward, args=(outlets[rank], connection), daemon=True).start()
         threading.Thread(target=self._deal, args=(epoch, skip, self._pass, outlets), daemon=True).start()
         try:
-            yield from _until_end(self, self._taken(outlets[self.rank]))
+            yield from _until_end(self, iter(partial(self._take, outlets[self.rank]), None))
         except BaseException:  # given up: at the end of a pass the others may still be waiting for their last shares
             self._pass.given_up.set()
             raise
 
-    def _taken(self, outlet: "Queue[Share | _End]") -> Iterator[Share | _End]:
+    def _take(self, outlet: "Queue[Share | _End]") -> Share | _End:
         while True:
             try:
-                share = outlet.get(timeout=_POLL_SECONDS)
+                return outlet.get(timeout=_POLL_SECONDS)
             except Empty:
                 self.while_waiting()
-            else:
-                yield share
 
     def _deal(self, epoch: int, skip: int, one: "_Pass", outlets: dict[int, "Queue[Share | _End]"]) -> None:
         """Put the shares of a pass where each process takes them."""
@@ -171,6 +159,10 @@ class StreamFollower:
             raise UserError("the process that reads the stream for this machine has ended; its log says why") from error
 
 
+BatchStream = StreamReader | StreamFollower
+"""Where one process gets its shares of the batches of a stream."""
+
+
 def shuffle(samples: Iterable[SampleIndex[Pair]], rng: np.random.Generator) -> Iterator[SampleIndex[Pair]]:
     """Yield all samples in another order: each is picked at random from a buffer of what was read."""
     buffer: Share = []
@@ -212,7 +204,7 @@ def _forward(outlet: "Queue[Share | _End]", connection: Connection) -> None:
             return
 
 
-def _until_end(stream: StreamReader | StreamFollower, coming: Iterator[Share | _End]) -> Iterator[Share]:
+def _until_end(stream: BatchStream, coming: Iterator[Share | _End]) -> Iterator[Share]:
     for share in coming:
         if isinstance(share, _End):
             stream.pairs_seen = share.pairs
