@@ -154,10 +154,7 @@ class Channels:
         return self._label_file("class_names") if self.label_map and is_folder(self.label_map) else None
 
     def class_table(self, num_classes: int | None) -> ClassTable | None:
-        """The table of classes that a tool wrote beside the masks, or None.
-
-        Raises LabelError where the tables of both splits differ.
-        """
+        """The table of classes beside the masks, or None. Raises LabelError where those of both splits differ."""
         folders = [
             [source.masks, source.images, *([source.masks.parent] if isinstance(source.masks, Path) else [])]
             for source in (self.train, self.validation)
@@ -205,11 +202,7 @@ def _below(root: Location, mode: InputMode) -> dict[str, Location]:
 
 
 def _list_in(split: Split, folder: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
-    """The manifest or RecordIO file in a local channel folder that lists the pairs of the channel; else the folder.
-
-    It is all that the folder holds, or, without a folder of masks, lies beside the files that it names. Raises
-    DataError where it is unclear which pairs are meant.
-    """
+    """The list of pairs that is all a folder holds, or lies beside the files that it names; else the folder."""
     if not isinstance(folder, Path) or not folder.is_dir():
         return folder
     files, folders = list_folder(folder)
@@ -235,9 +228,7 @@ def _list_in(split: Split, folder: Location, attributes: Sequence[str] | None, h
 
 
 def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Path) -> bool:
-    """Whether a list of pairs is of its folder: a RecordIO file, which holds them, or a manifest that names some of the
-    images there, if there are any.
-    """
+    """Whether a list holds its pairs, or names some of the images in its folder, if there are any."""
     if file.suffix.lower() == RECORD_SUFFIX:
         return True
     base = folder.resolve()
@@ -249,10 +240,7 @@ def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Pat
 
 
 def _from_layout(root: Path) -> Mapping[str, Location]:
-    """The channels in a folder as other tools write it; nothing where it is none.
-
-    Raises DataError where several folders could be one channel, and where nothing beside the images is a mask.
-    """
+    """The channels in a folder as other tools write it; nothing where it is none. Raises DataError."""
     layout = find_layout(root)
     if layout is None:
         return {}
@@ -269,10 +257,7 @@ def _from_layout(root: Path) -> Mapping[str, Location]:
 
 
 def _missing(found: Mapping[str, Location], mode: InputMode = "File") -> dict[str, str]:
-    """The channels that are needed and not there, with what is wrong with a location that was given.
-
-    Masks are needed where their images lie in a folder, a label map where one was given.
-    """
+    """The channels that are needed and not there, with what is wrong with a location that was given."""
     missing = {}
     for name in _INPUTS:
         location = found.get(name)

@@ -53,7 +53,7 @@ class ClassTable(NamedTuple):
 
 
 def find_class_table(folders: Sequence[Sequence[Location]], num_classes: int | None) -> ClassTable | None:
-    """The table beside the masks of any channel, whose folders are given; logged, and why one is not used.
+    """The table beside the masks of any channel, whose folders are given; logs it, or why one is not used.
 
     Raises LabelError where those of two channels differ.
     """

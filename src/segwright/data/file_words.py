@@ -73,9 +73,7 @@ def says_only_kind(word: str) -> bool:
 
 
 def variants(stem: str) -> Iterator[tuple[str, str, bool]]:
-    """The cores that a name may have, each with the word that it leaves out, and whether that stands inside, where a
-    word has to say nothing but what the file is.
-    """
+    """The cores that a name may have, each with the word that it leaves out, and whether that stands inside."""
     tokens = parts(fold(stem))
     yield "".join(tokens), "", False
     for cut in range(1, len(tokens)):

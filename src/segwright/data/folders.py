@@ -134,16 +134,12 @@ def _images_below(path: Location, without: Path | None) -> list[_File]:
 
 
 def _files(folder: Location, without: PurePosixPath | None = None) -> list[_File]:
-    """All files below a folder, but for those of another channel, and those below a sub-folder given by its path.
-
-    S3 prefixes are plain string prefixes, so that the channel `train` may hold a sub-folder `train_annotation`. In a
-    folder that is no channel itself, `train` and `validation` are ordinary splits, and only folders of masks are left
-    out.
-    """
+    """All files below a folder but for those of other channels; S3 prefixes are such folders too."""
     own = folder.name if isinstance(folder, S3Location) else folder.resolve().name
     left_out: list[str] = []
 
     def is_left_out(path: PurePosixPath) -> bool:
+        # a prefix `train` in S3 may hold `train_annotation`; below what is no channel, `train` is an ordinary split
         name = path.name
         is_other = name in CHANNELS and name != own if own in CHANNELS else name.endswith("_annotation")
         left_out.extend([f"{folder}/{path}"] if is_other else [])
@@ -195,7 +191,6 @@ def _check_equal_keys(files: Iterable[_File]) -> None:
 
 
 def _is_same_file(one: Blob, other: Blob) -> bool:
-    """Whether two names lead to one file, also by links."""
     if isinstance(one, FileBlob) and isinstance(other, FileBlob):
         with suppress(OSError):
             return one.path.samefile(other.path)
@@ -207,7 +202,6 @@ def _no_images(folder: Location, files: Sequence[_File]) -> str:
 
 
 def _nothing_there(images: Location, masks: Location, image_files: Sequence[_File], mask_files: Sequence[_File]) -> str:
-    """Why a folder has no images, or the other no masks."""
     if not _ending_in(IMAGE_SUFFIXES, image_files):
         return _no_images(images, image_files)
     if _ending_in(IMAGE_SUFFIXES, mask_files):
@@ -229,7 +223,6 @@ def _but(files: Sequence[_File]) -> str:
 
 
 def _nothing_pairs(images: Location, masks: Location, some_images: Sequence[_File], some_masks: Sequence[_File]) -> str:
-    """Why two folders gave no pair, and what to do."""
     stems = [file.name.stem for file in some_masks]
     known = {file.name.stem for file in some_images}
     starts = (next((stem[:cut] for cut in range(len(stem) - 1, 0, -1) if stem[:cut] in known), "") for stem in stems)
@@ -247,7 +240,6 @@ def _nothing_pairs(images: Location, masks: Location, some_images: Sequence[_Fil
 
 
 def _nothing_pairs_in_one(folder: Location, files: Sequence[_File], all_files: Sequence[_File]) -> str:
-    """Why one folder gave no pair, and what to do."""
     if not files:
         return _no_images(folder, all_files)
     endings = Counter(file.suffix for file in all_files)

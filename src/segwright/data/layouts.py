@@ -29,11 +29,10 @@ class Layout(NamedTuple):
 
 
 def find_layout(root: Path) -> Layout | None:
-    """The folders of training and validation below a folder, or None where they are not all there.
+    """The folders of training and validation below a folder, or None; without validation, `test` is taken for it.
 
-    Found are `train` and `valid` with images and masks side by side or in sub-folders, `images/train` and
-    `masks/train`, and `train_images` and `train_masks`, with other usual words too. Without validation, `test` is taken
-    for it. Raises DataError where several folders could be one channel.
+    `train` and `valid` may have images and masks side by side or in sub-folders, `images/train` or `train_images`.
+    Raises DataError where several folders could be one channel.
     """
     slots: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
     for top in list_folder(root)[1]:

@@ -34,10 +34,10 @@ LIST_SUFFIXES: Final = (*MANIFEST_SUFFIXES, RECORD_SUFFIX)
 
 
 def manifest_pairs(manifest: Location, attributes: Sequence[str] | None, cache: Cache | None = None) -> Pairing:
-    """List the pairs of a manifest; references are S3 addresses or paths from the manifest's folder, here or in S3.
+    """List the pairs of a manifest; references are S3 addresses or paths from its folder, keys are numbers of lines.
 
-    `cache` keeps objects of S3, which are asked for their tags first, so that those that changed are fetched anew. A
-    pair's key is the number of its line. Raises DataError for a manifest that cannot be read, and names the line.
+    `cache` keeps objects of S3; they are asked for their tags first, so that those that changed are fetched anew.
+    Raises DataError that names the line.
     """
     lines, names = read_lines(manifest, attributes)
     blobs = [referred(line, name, manifest, cache) for name in (names.image, names.mask) for line in lines]

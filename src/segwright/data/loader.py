@@ -178,10 +178,7 @@ class TrainingLoader:
 
 
 def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
-    """As many of the workers as the machine's shared memory has room for: containers may have little of it.
-
-    Batches travel in it; when it is full a worker dies without a word (SageMaker's contract, section 6.1).
-    """
+    """As many workers as shared memory has room for: when it is full, one dies (SageMaker's contract, section 6.1)."""
     if not workers or not _SHARED_MEMORY.is_dir():
         return workers
     share = -(-settings.batch_size // settings.world_size)
@@ -254,7 +251,6 @@ class _Crops(Dataset[Any]):
 
 
 def _fetched(sample: SampleIndex[Pair]) -> SampleIndex[Pair] | UserError:
-    """The sample with its bytes in memory."""
     pair = sample.pair
     try:
         image, mask = (BytesBlob(blob.name, blob.read()) for blob in (pair.image, pair.mask))

@@ -147,8 +147,6 @@ _EQUAL: Final = _Naming()
 
 @dataclass(frozen=True)
 class _Matched:
-    """What a naming pairs."""
-
     naming: _Naming
     steps: tuple[Pairs, Pairs, Pairs]
     """Pairs by names that are equal to the letter, by cores in equal folders, and across folders of different names."""
@@ -212,9 +210,7 @@ class _Files:
         return self.images - marked, marked
 
     def candidates(self) -> list[_Naming]:
-        """Namings that hold for some masks: words that they add to names of images and, unless most add one that says
-        mask, words that images have and masks have not, or each their own.
-        """
+        """Namings that hold for some masks; those with words of images only where no word that says mask fits most."""
         found = self.suggested({""})
         most = min(len(self.masks), _SAMPLED) / 2
         if not any(naming.says_mask and len(some) >= most for naming, some in found.items()):
@@ -262,9 +258,7 @@ class _Files:
         return len(one.files) == len(self.images | self.masks)
 
     def is_believed(self, one: _Matched) -> bool:
-        """Whether a naming explains enough. In one folder only a word for masks may tell files of equal endings apart:
-        `a_flip.png` is an image made from `a.png`.
-        """
+        """Whether a naming explains enough. In one folder `a_flip.png` is no mask but an image made from `a.png`."""
         naming, pairs = one.naming, len(one.pairs)
         if naming.says_mask and says_only_kind(re.sub(r"\d", "", naming.words)):
             return 0 < min(self.possible, one.masks) <= 2 * pairs
@@ -290,9 +284,7 @@ class _Files:
         self.check_several(best, [best, *self.second_masks(best)])
 
     def second_masks(self, best: _Matched) -> list[_Matched]:
-        """What words that say mask pair of what the best naming leaves over with images that have a mask already, such
-        as `x_mask_1.png` beside `x_mask.png`.
-        """
+        """Masks that are left over of images that have one already, such as `x_mask_1.png` beside `x_mask.png`."""
         return _Files(self.names, dict(best.pairs), self.masks - best.files, flat=False).by_mask_words()
 
     def check_several(self, best: _Matched, rivals: Sequence[_Matched]) -> None:

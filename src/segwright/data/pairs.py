@@ -46,8 +46,8 @@ def read_pair(
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """Read one image, [H, W, bands] of the form's type, and its mask, uint8 [H, W] of class indices.
 
-    Raises DataError where bytes cannot be read or decoded, where the two sizes differ, and where the mask holds a
-    class of `num_classes` or more; None stands for a mask that was checked before.
+    Raises DataError where bytes cannot be decoded, sizes differ, or the mask holds a class of `num_classes` or more;
+    None stands for a mask that was checked before.
     """
     image = EncodedImage(pair.image.read(), pair.image.name).decode(form)
     return image, _fitting(pair, label_map, image.shape[:2], num_classes)

@@ -36,16 +36,12 @@ Share = list[SampleIndex[Pair]]
 
 
 class _End(NamedTuple):
-    """What follows the last batch of a pass."""
-
     pairs: int  # how many pairs the pass held
     error: Exception | None = None
 
 
 @dataclass
 class _Pass:
-    """What the reader has read of one pass."""
-
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     complete: bool = False
     given_up: threading.Event = field(default_factory=threading.Event)

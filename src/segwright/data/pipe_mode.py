@@ -43,10 +43,9 @@ class FifoStream:
         self._rest: Iterator[Pair] | None = None
 
     def first_pairs(self, while_waiting: Callable[[], None] = lambda: None) -> tuple[Pair, ...]:
-        """The first pairs of the next pass, which will still deliver them.
+        """The first pairs of the next pass, which will still deliver them. Raises DataError where there are none.
 
-        `while_waiting` is called again and again until something is written; what it raises ends the pass. Raises
-        DataError for a FIFO that never appears, and for one that holds something else than pairs of records.
+        `while_waiting` is called again and again until something is written; what it raises ends the pass.
         """
         self._rest = self._open_pass(while_waiting)
         held: list[Pair] = []
@@ -60,10 +59,7 @@ class FifoStream:
         return self.begun
 
     def pairs(self) -> Generator[Pair]:
-        """The pairs of one pass in the order in which they come; raises DataError as `first_pairs` does.
-
-        Closing the generator closes the FIFO, early if need be.
-        """
+        """The pairs of one pass; raises DataError as `first_pairs` does. Closing the generator closes the FIFO."""
         begun, rest = self.begun, self._rest or self._open_pass()
         self.begun, self._rest = (), None
         yield from begun
@@ -98,10 +94,7 @@ def _read_pairs(path: Path, patience: float, while_waiting: Callable[[], None]) 
 
 
 def _open(path: Path, patience: float, while_waiting: Callable[[], None]) -> IO[bytes]:
-    """Open a FIFO and wait until something is written to it.
-
-    It may appear late, and where a killed writer left it behind, another one may take its place.
-    """
+    """Open a FIFO, which may appear late or be replaced, and wait until something is written to it."""
     start, logged = time.monotonic(), False
     descriptor = None
     try:
@@ -136,10 +129,7 @@ def _open(path: Path, patience: float, while_waiting: Callable[[], None]) -> IO[
 
 
 def _current(path: Path, descriptor: int | None) -> int | None:
-    """The descriptor of what lies at the path now, or of what was opened there where nothing does; None without both.
-
-    The one that was opened before is closed once another one takes its place.
-    """
+    """The descriptor of what lies at the path now, else that of what was opened there; closes one that is replaced."""
     try:
         if descriptor is not None and os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor

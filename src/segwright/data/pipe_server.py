@@ -68,8 +68,6 @@ def serve(
 
 @dataclass
 class _Channel:
-    """One manifest and how it is served."""
-
     manifest: Location
     prefix: Path
     attributes: Sequence[str] | None

@@ -11,11 +11,7 @@ from segwright.data.pairs import Pair
 
 
 def pair_digest(pair: Pair) -> int:
-    """The first 64 bits of a SHA-256 over the bytes of image and mask and the mask's colour map.
-
-    A stream has no file names, so these digests cannot be compared with the fingerprint of a folder or a manifest,
-    which covers names.
-    """
+    """The first 64 bits of a SHA-256 over image, mask and colour map; fingerprints of folders cover names as well."""
     parts = (pair.image.read(), pair.mask.read(), repr(pair.palette_classes).encode())
     digests = b"".join(hashlib.sha256(part).digest() for part in parts)
     return int.from_bytes(hashlib.sha256(digests).digest()[:8], "little")
@@ -56,6 +52,5 @@ class PairDigests:
         return PairDigests(np.repeat(values, np.maximum(self._counts(values), other._counts(values))))
 
     def _counts(self, values: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """How often each value occurs here, [N]."""
         after, before = np.searchsorted(self.values, values, "right"), np.searchsorted(self.values, values, "left")
         return np.asarray(after - before, np.int64)

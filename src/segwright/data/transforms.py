@@ -204,6 +204,5 @@ def _pad(array: NDArray[Any], size: int, value: float) -> NDArray[Any]:
     rows, columns = array.shape[:2]
     if (rows, columns) == (size, size):
         return array
-    padded = np.full((size, size, *array.shape[2:]), value, dtype=array.dtype)
-    padded[:rows, :columns] = array
-    return padded
+    widths = [(0, size - rows), (0, size - columns), *[(0, 0)] * (array.ndim - 2)]
+    return np.pad(array, widths, constant_values=value)

@@ -111,7 +111,6 @@ def _ending(path: PurePosixPath) -> str:
 
 
 def _is_image(blob: Blob) -> bool:
-    """Whether the first bytes of a local file are those of an image."""
     if not isinstance(blob, FileBlob) or not blob.path.is_file():
         return False
     with suppress(OSError), blob.path.open("rb") as stream:
@@ -136,8 +135,6 @@ def known_endings(endings: Counter[str]) -> str:
 
 
 def known_content(data: bytes) -> tuple[str, str]:
-    """The format under which `import-data` reads a file, if any, and a sentence without subject on the tool that wrote
-    it; nothing for files of no such tool.
-    """
+    """The format under which `import-data` reads a file, if any, and what to say of it; nothing for unknown files."""
     found = ((kind, hint) for kind, words, hint in _CONTENTS if all(word in data for word in words))
     return next(found, ("", ""))

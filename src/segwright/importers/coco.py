@@ -101,13 +101,11 @@ class _Region(NamedTuple):
 
 
 def read_coco(source: Path, images: Path | None = None) -> ImportedData:
-    """Read an annotation file, or the one or two in a folder; two divide the pairs where their names say train and
-    val.
+    """Read an annotation file, or the one or two in a folder; two divide the pairs if their names say train and val.
 
-    Images lie in `images`, or where COCO, CVAT, Label Studio and Roboflow put them. Class 0 is background, the
-    others are the categories in the order of the file, but for those that only group others. Entries that cannot be
-    read or refer to nothing, and images that are not there, are left out with a warning. Raises DataError for files of
-    other forms and where no image is left.
+    Images lie in `images`, or where COCO, CVAT, Label Studio and Roboflow put them. Class 0 is background, the others
+    are the categories in their order, but for those that only group others. What cannot be read or refers to nothing is
+    left out with a warning. Raises DataError for files of other forms and where no image is left.
     """
     parts = [_read(path, split) for path, split in _annotation_files(source).items()]
     categories = [category for part in parts for category in part.categories.values()]
@@ -187,9 +185,7 @@ def _by_id(path: Path, what: str, entries: Sequence[_Named]) -> dict[Identity, _
 
 
 def _class_names(categories: Sequence[_Category], used: Collection[str], where: str) -> tuple[str, ...]:
-    """Background, then the categories in their order, of which `used` have annotations; without those that only group
-    others.
-    """
+    """Background, then the categories in their order, but for those without annotations that only group others."""
     names = list(dict.fromkeys([BACKGROUND, *(category.name for category in categories)]))
     folded = {(str(category.supercategory).strip().casefold(), category.name.casefold()) for category in categories}
     parents = {parent for parent, name in folded if parent != name}
@@ -219,9 +215,7 @@ def _pairs(part: _Part, given: Path | None, names: Sequence[str]) -> Iterator[Im
 
 
 def _folders(annotations: Path, given: Path | None) -> list[Path]:
-    """Where the images of an annotation file may lie: COCO calls their folder as the file ends, train2017; others as
-    the folder of the file.
-    """
+    """Where images may lie: COCO calls the folder as the file ends, train2017, others as the file's folder."""
     endings = [annotations.stem.rpartition("_")[2], *([annotations.parent.name] if given else [])]
     roots = [given] if given else [annotations.parent, annotations.parent.parent]
     bases = [base for root in roots for base in (root, root / "images")]
@@ -229,9 +223,7 @@ def _folders(annotations: Path, given: Path | None) -> list[Path]:
 
 
 def _frame(image: _Image, annotations: Sequence[_Annotation], geometry: ImageGeometry) -> Frame | None:
-    """What the stated size proves where it is the shown one, or else run lengths by their size, or else points: Label
-    Studio states the size of the stored image and draws on the shown one.
-    """
+    """The frame by a stated size that is the shown one (Label Studio states the stored one), run lengths, or points."""
     if geometry.frame_of_size((image.height, image.width)) == "shown":
         return "shown"
     sizes = [one.segmentation.size for one in annotations if isinstance(one.segmentation, _RunLengths)]

@@ -44,10 +44,9 @@ _EXAMPLE: Final = "such as 'road 128 64 128', '128 64 128 road' or 'road, #80408
 
 
 def read_colours(source: Path, masks: Path, colours: Path) -> ImportedData:
-    """Pair the images in `source` with colour masks, and read those by the table `colours`.
+    """Pair the images in `source` with colour masks that are read by the table `colours`; warns of what has no partner.
 
-    What has no partner is left out with a warning. Raises DataError where nothing pairs, and for a table that
-    cannot be read.
+    Raises DataError where nothing pairs, and for a table that cannot be read.
     """
     classes = read_colour_table(read_text(colours), str(colours))
     pairs = pair_folders(source, masks, partial(draw_by_colour, table=classes.table, origin=str(colours)))

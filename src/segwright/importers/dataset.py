@@ -98,9 +98,7 @@ def read_class_names(file: Path) -> tuple[str, ...]:
 
 
 def safe_key(name: str) -> str:
-    """The key of an image: its path without suffix, made such that it stays below the output, hides no file, and names
-    no channel. Slashes of both kinds separate.
-    """
+    """An image's path without suffix, changed to stay below the output, hide no file, and name no channel."""
     *folders, file = [part for part in re.split(r"[/\\]+", name) if part] or ["_"]
     parts = [*(f"{folder}_" if folder in CHANNELS else folder for folder in folders), without_suffix(file)]
     return "/".join(_UNSAFE.sub("_", part) for part in parts)

@@ -108,9 +108,7 @@ def draw_by_number(mask: Blob, geometry: ImageGeometry, classes: Mapping[int, in
 
 
 def outline(points: Sequence[Sequence[float]]) -> Points:
-    """The outline through points (x, y), float64 [N, 2]; ShapeError for fewer than three, and for any nowhere near an
-    image.
-    """
+    """The outline through points (x, y), float64 [N, 2]; ShapeError for fewer than three, or any far from an image."""
     if len(points) < 3:
         raise ShapeError(TOO_FEW_POINTS)
     found = np.array(points, np.float64)
@@ -139,10 +137,7 @@ def area(points: Points) -> float:
 
 
 def fill_polygon(mask: NDArray[np.uint8], points: Points, value: int) -> bool:
-    """Set the pixels of a mask [H, W] inside an outline to `value`, in place; returns whether there are any.
-
-    Raises ShapeError for outlines that cross more than 4 million rows.
-    """
+    """Set the pixels of a mask [H, W] inside an outline, in place; returns whether there are any. Raises ShapeError."""
     rows, columns = _crossings(points - 0.5, *mask.shape)
     if not len(rows):
         return False
@@ -155,9 +150,7 @@ def fill_polygon(mask: NDArray[np.uint8], points: Points, value: int) -> bool:
 
 
 def _crossings(points: Points, height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where an outline crosses the lines of pixel centres (the pixel in row 3 lies at y = 3): the row, and the first
-    column at or beyond the crossing.
-    """
+    """The rows whose centre lines an outline crosses, and the first columns at or beyond; row 3 lies at y = 3."""
     x, y = points.T
     next_x, next_y = np.roll(x, -1), np.roll(y, -1)
     first = np.ceil(np.minimum(y, next_y)).clip(0, height).astype(np.int64)

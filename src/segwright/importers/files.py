@@ -33,9 +33,7 @@ def is_there(path: Path) -> bool:
 
 
 def files_below(folder: Path, *suffixes: str) -> dict[PurePosixPath, Blob]:
-    """The files below a folder with one of these suffixes, in any case, by path from there; without hidden files, what
-    macOS adds to archives, and earlier imports. Raises DataError where it cannot be read.
-    """
+    """The files with one of some suffixes, by path, but for hidden files and earlier imports. Raises DataError."""
     found = walk_files(folder, lambda below: is_there(folder / below / MARKER))
     return {path: blob for path, blob in found if path.suffix.lower() in suffixes}
 
@@ -72,9 +70,7 @@ def read_document(model: type[Document], data: bytes, name: str) -> Document:
 
 
 def readable(model: type[Document], entries: Sequence[Any], key: str) -> tuple[list[Document], str]:
-    """The entries of a list `Document | Any` that fit the model, and a sentence on the others, empty where there are
-    none: how many, and what is wrong with the first.
-    """
+    """The entries of a list `Document | Any` that fit the model, and a sentence on the others, if there are any."""
     found = [entry for entry in entries if isinstance(entry, model)]
     number, first = next(((n, entry) for n, entry in enumerate(entries) if not isinstance(entry, model)), (0, None))
     try:
@@ -95,7 +91,6 @@ def from_base64(text: str, name: str) -> bytes:
 
 
 def _fault(error: ValidationError) -> str:
-    """What is wrong in a document, and where."""
     fault = error.errors(include_url=False, include_context=False)[0]
     if fault["type"] == "json_invalid":
         return f"is not valid JSON: {fault['msg']}."

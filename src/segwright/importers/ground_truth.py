@@ -32,12 +32,10 @@ ColourMap = Mapping[int, ClassColour]
 
 
 def read_ground_truth(source: str, attributes: Sequence[str] | None = None, images: Path | None = None) -> ImportedData:
-    """Read an output manifest here or in S3; its references are `s3://` addresses, or paths from its own folder. Images
-    lie there, or below the folder `images`.
+    """Read an output manifest here or in S3, with the classes of all its colour maps by their names.
 
-    The colour maps of all lines become one list of classes by their names. Lines without a mask, whose labelling
-    failed, are left out with a warning. Raises DataError for a manifest that cannot be read, without masks, or
-    without a colour map for a mask.
+    Images lie where its references lead, or below `images`. Lines without a mask, whose labelling failed, are left out
+    with a warning. Raises DataError for a manifest that cannot be read, without masks, or without a colour map.
     """
     location = parse_location(source)
     lines = read_manifest(open_blob(location).read(), source)

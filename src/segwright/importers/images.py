@@ -29,8 +29,8 @@ class FoundImage(NamedTuple):
 
 
 class ImageFinder:
-    """Finds images in a folder by their stated path or the last parts of it; with `everywhere` also in all folders
-    below, by as much of the path as tells one file from the others. A stated path never leads out of the folder.
+    """Finds images in a folder by the end of a stated path, or `everywhere` below by as much as tells files apart. A
+    stated path never leads out of the folder.
     """
 
     def __init__(self, folder: Path, *, everywhere: bool) -> None:

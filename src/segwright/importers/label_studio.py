@@ -263,9 +263,7 @@ def _painted(region: _Region, geometry: ImageGeometry) -> NDArray[np.bool_]:
 
 
 def _outline(region: _Region, geometry: ImageGeometry) -> Points:
-    """The outline in pixels. Shapes are turned clockwise: a rectangle about its first corner, an ellipse about its
-    centre; `image_rotation`, the turn on the screen, does not concern coordinates.
-    """
+    """The outline in pixels, turned clockwise: a rectangle about its first corner, an ellipse about its centre."""
     first = (region.x, region.y)
     if region.points is not None:
         points = outline(region.points)

@@ -129,8 +129,6 @@ class _EmbeddedImage:
 
 
 class _Item(NamedTuple):
-    """An image by its path, with its label file and the labels that are drawn."""
-
     name: str
     file: Blob
     labels: frozenset[str]
@@ -138,12 +136,11 @@ class _Item(NamedTuple):
 
 
 def read_labelme(source: Path, class_names: Path | None = None, images: Path | None = None) -> ImportedData:
-    """Read all JSON files below a folder. Classes are those of the file `class_names`, else `_background_` and all
-    other labels, sorted; `__ignore__` is ignored. Images lie where the files say, or below the folder `images`.
+    """Read all JSON files below a folder; images lie where these say, or below `images`.
 
-    Where `class_names` lists no background, pixels without a shape are ignored. JSON files of other programs, those
-    that cannot be read and those without an image are left out with a warning. Raises DataError where none is left,
-    and LabelError for labels that `class_names` lacks.
+    Classes are those of the file `class_names`, where pixels without a shape are ignored if it names no background,
+    else `_background_` and all other labels, sorted; `__ignore__` is ignored. What cannot be used is left out with a
+    warning. Raises DataError where nothing is left, and LabelError for labels that `class_names` lacks.
     """
     items = _read_items(source, ImageFinder(images, everywhere=True) if images else None)
     used = {item.image.name for item in items}
@@ -195,9 +192,7 @@ def _read(blob: Blob) -> _LabelFile:
 
 
 def _find_image(content: _LabelFile, blob: Blob, folder: Path, finder: ImageFinder | None) -> Blob:
-    """The image file, looked for from the folder of the label file and in that of the user; else what the label file
-    carries.
-    """
+    """The image from the folder of the label file, else from that of the user, else what the label file carries."""
     name = (content.image_path or "").replace("\\", "/")
     # an absolute path is that of another machine, and what does not end like an image is none
     if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:

@@ -223,10 +223,7 @@ def _numbering(groups: Sequence[Group], given: RunOrder | None, usual: RunOrder,
 
 
 def _guess_order(groups: Sequence[Group]) -> RunOrder | None:
-    """Which way runs go: those of one object lie side by side, a row's or a column's length apart.
-
-    None where too little shows it: images of equal sides, and such that an EXIF orientation makes to be of two sizes.
-    """
+    """The way in which runs of one object lie side by side, a row or column apart; None where too little shows it."""
     votes: Counter[RunOrder] = Counter({"rows": 0, "columns": 0})
     for image, rows in groups[:_SAMPLED]:
         height, width = rows[0].size or _certain_size(image) or (0, 0)

@@ -98,7 +98,6 @@ def import_data(
 
 
 def _check_options(kind: ImportFormat, given: dict[str, object]) -> None:
-    """Raise UserError for an unknown format, for options that it lacks or needs, and for paths that do not exist."""
     if kind not in _READERS:
         raise UserError(f"There is no format {kind}; there are {', '.join(_READERS)}.")
     for name, value in given.items():

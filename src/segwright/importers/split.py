@@ -48,9 +48,7 @@ class Division(NamedTuple):
 
 
 def divide(data: ImportedData, options: SplitOptions) -> Division:
-    """Divide the pairs. Raises DataError for lines of a list that do not name one pair, for a split without pairs, and
-    for two pairs of a split with one name.
-    """
+    """Divide the pairs. Raises DataError for a bad list, a split without pairs, and two of one name in a split."""
     pairs = sorted(data.pairs, key=lambda pair: (pair.key, pair.split or ""))
     if options.validation_list:
         chosen, how = _listed_pairs(options.validation_list, pairs), f"by the list {options.validation_list}"
@@ -83,7 +81,6 @@ def divide(data: ImportedData, options: SplitOptions) -> Division:
 
 
 def _listed_pairs(file: Path, pairs: Sequence[ImportedPair]) -> set[int]:
-    """The indices of the pairs that the lines of a file name."""
     by_path: defaultdict[str, set[int]] = defaultdict(set)
     by_file: defaultdict[str, set[int]] = defaultdict(set)
     for index, pair in enumerate(pairs):

@@ -59,7 +59,6 @@ def read_voc(source: Path, images: Path | None = None) -> ImportedData:
 
 
 def _find_masks(source: Path) -> tuple[Path, Path]:
-    """The folder of the one data set, and that of its masks."""
     parents = {parent for path in files_below(source, *MASK_SUFFIXES) for parent in path.parents}
     folders = [source / parent for parent in parents if parent.name in _MASKS]
     roots = sorted({folder.parent for folder in folders})
@@ -75,9 +74,7 @@ def _find_masks(source: Path) -> tuple[Path, Path]:
 
 
 def _classes(root: Path) -> tuple[tuple[str, ...], NDArray[np.uint8], DrawMask]:
-    """Names and colours of the classes, and what draws a mask: by labelmap.txt (CVAT), class_names.txt (LabelMe), or
-    as VOC's own.
-    """
+    """Names, colours, and what draws a mask: by labelmap.txt (CVAT), class_names.txt (LabelMe), or as VOC's own."""
     labelmap, listed_names = root / "labelmap.txt", root / "class_names.txt"
     if labelmap.is_file():
         classes = read_colour_table(read_text(labelmap), str(labelmap))
@@ -115,9 +112,7 @@ def _splits(lists: Mapping[Path, Split], keys: Collection[str]) -> dict[str, Spl
 
 
 def _names(line: str) -> Iterator[str]:
-    """What a line may call its image: the whole line, or what comes before a flag or the path of a mask; each also
-    without folders, and without suffix.
-    """
+    """What a line may call its image: all of it or what comes before a flag; without folders, without suffix."""
     for text in (line, line.split()[0]):
         path = text.replace("\\", "/").removeprefix("./").lstrip("/")
         for name in (path, path.removeprefix("JPEGImages/"), PurePosixPath(path).name):
@@ -139,9 +134,7 @@ def _draw(mask: Blob, geometry: ImageGeometry, palette: NDArray[np.uint8]) -> Dr
 
 
 def voc_colours(count: int) -> NDArray[np.uint8]:
-    """VOC's colours of so many classes, uint8 [C, 3]: the bits of the index, from the lowest, go to red, green and blue
-    by turns, from the highest.
-    """
+    """VOC's colours, uint8 [C, 3]: the lowest bits of the index are the highest of red, green and blue, by turns."""
     index, colours = np.arange(count), np.zeros((count, 3), np.uint8)
     for bit in range(8):
         colours[:, bit % 3] |= ((index >> bit & 1) << (7 - bit // 3)).astype(np.uint8)

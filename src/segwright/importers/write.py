@@ -51,11 +51,10 @@ class _Job:
 def write_channels(
     folder: Path, data: ImportedData, division: Division, labelled: Frame | None = None
 ) -> tuple[int, int]:
-    """Write all pairs, the label map and the class names into an empty folder; returns the numbers of pairs to train
-    on and to validate with. `labelled` is the frame of all labels, whatever they prove.
+    """Write all pairs, the label map and the class names into an empty folder; returns how many pairs both splits have.
 
-    Images are copied as they are; masks become palette PNGs of class indices. Pairs that cannot be read are left out
-    with a warning, and each kind of note on masks is one warning. Raises MismatchError for masks that do not fit,
+    Images are copied; masks become palette PNGs of class indices. Warns of pairs that cannot be read and each kind of
+    note. `labelled` is the frame of all labels, whatever they prove. Raises MismatchError for masks that do not fit,
     DataError where no pair is left in a split, no shape was drawn, or no pixel has a class.
     """
     jobs = [_Job("train", pair) for pair in division.train] + [_Job("validation", pair) for pair in division.validation]
@@ -89,9 +88,7 @@ def write_channels(
 
 
 def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job) -> _Job:
-    """Write one pair and note what happened; where the image has an orientation but the job no frame, only note what
-    frame the labels prove.
-    """
+    """Write one pair; where the image has an orientation and the job no frame, only note what frame is proven."""
     pair = job.pair
     try:
         image = EncodedImage(pair.image.read(), pair.image.name)

@@ -57,13 +57,12 @@ class _Dataset(NamedTuple):
     names: Mapping[int, str]
 
     def locate(self, stated: str, base: Path | None = None) -> Path | None:
-        """The file or folder of a path that starts from `base`, `path` or `root`, or is one of another machine whose
-        end lies below `root`. Roboflow writes `../train/images` for `train/images`.
-        """
+        """What a path leads to from `base`, `path` or `root`; only the end counts of a path of another machine."""
         stated = stated.replace("\\", "/")
         parts = stated_parts(stated)
         below = [self.root.joinpath(*parts[first:]) for first in range(len(parts))]
         starts = [*([base] if base else []), self.root / self.path, self.root]
+        # Roboflow writes ../train/images for train/images
         leads_out = stated.startswith("../") and not self.path and not base
         candidates = [*(below[:1] if leads_out else []), *(start / stated for start in starts), *below]
         return next((path for path in candidates if os.path.exists(path)), None)  # noqa: PTH110  # False for bad names
@@ -127,7 +126,7 @@ def _read_dataset(source: Path) -> _Dataset:
         logger.info("test is not used: it is for judging the model that has been trained")
     path = "".join(_texts(content.get("path"))).replace("\\", "/")
     names = _read_names(content, file or root)
-    lists = [file for file in (root / "classes.txt", root / "labels" / "classes.txt") if is_there(file)]
+    lists = [text for text in (root / "classes.txt", root / "labels" / "classes.txt") if is_there(text)]
     if lists and not names:
         names = dict(enumerate(_texts(read_text(lists[0]).splitlines())))
     return _Dataset(file or source, root, path, splits, names)
@@ -175,12 +174,10 @@ def _read_names(content: Mapping[str, Any], file: Path) -> dict[int, str]:
 
 
 def _labels_path(path: str) -> str:
-    """The path with `labels` for its last part `images`."""
     return re.sub(r"^(.*/)?images(?=/|$)", r"\1labels", path.replace("\\", "/"))
 
 
 def _find_images(dataset: _Dataset, images: Path | None) -> list[_Image]:
-    """The images of a data set, each once in a split. Raises DataError where there is none."""
     finder = ImageFinder(images, everywhere=True) if images else None
     found: dict[tuple[Path, Split | None], _Image] = {}
     empty: list[str] = []
@@ -211,9 +208,7 @@ def _find_images(dataset: _Dataset, images: Path | None) -> list[_Image]:
 
 
 def _stated_images(dataset: _Dataset, entry: str, *, elsewhere: bool) -> Iterator[tuple[str, Path | None]]:
-    """The paths of images, and their label files, of a folder or list. Where the images lie elsewhere and only label
-    files are there, these name them.
-    """
+    """Images and their label files in a folder or list; label files name images that are only `elsewhere`."""
     location = dataset.locate(entry)
     if location and location.is_file():
         for line in _texts(read_text(location).splitlines()):
@@ -240,10 +235,7 @@ def _names(images: Sequence[_Image]) -> list[str]:
 
 
 def _used_numbers(files: Sequence[Path], dataset: _Dataset) -> set[int]:
-    """The class numbers of all polygons, or of the first file with one where the classes have names.
-
-    Raises DataError where there is none, by what there is.
-    """
+    """The class numbers of polygons, in the first file with one where classes have names. Raises DataError for none."""
     numbers: set[int] = set()
     faults: Counter[str] = Counter()
     for file in files:
@@ -267,10 +259,7 @@ def _lines(data: bytes) -> list[list[str]]:
 
 
 def _parse_line(words: Sequence[str]) -> tuple[int, NDArray[np.float64]]:
-    """The class number and the polygon in fractions of width and height, [N, 2]; a confidence at the end is dropped.
-
-    Raises ShapeError for lines of another kind.
-    """
+    """Class number and polygon in fractions of width and height, [N, 2]; a confidence is dropped. Raises ShapeError."""
     try:
         numbers = np.array([float(word) for word in words])
     except ValueError:
@@ -286,8 +275,9 @@ def _parse_line(words: Sequence[str]) -> tuple[int, NDArray[np.float64]]:
 
 
 def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -> Drawing:
-    """The mask of a label file, of `size` (height, width); smaller polygons lie over larger ones, as in Ultralytics'
-    semantic task. `values` gives the class of each class number; polygons of others are ignored, and 0 is elsewhere.
+    """The mask of a label file, of `size` (height, width): smaller polygons lie over larger ones, as in Ultralytics.
+
+    `values` gives the class of each class number; polygons of others are ignored, and 0 is elsewhere.
     """
     drawing = Drawing.blank(size, 0)
     polygons: list[tuple[float, Points, int]] = []
