@@ -10,8 +10,10 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
+from segwright.importers.geometry import ImageGeometry
 from segwright.importers.yolo import draw_labels
 from segwright.labels import IGNORE
+from segwright.storage import BytesBlob
 from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
 
 LEFT = "0 0 0 0.5 0 0.5 1 0 1\n"
@@ -275,14 +277,15 @@ def test_rectangles_are_drawn_to_the_pixel(boxes: list[tuple[int, int, int, int,
         expected[y : y + height, x : x + width] = number + 1
         points = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
         lines.append(" ".join([str(number), *(f"{column / WIDTH} {row / HEIGHT}" for column, row in points)]))
-    drawn = draw_labels("\n".join(lines).encode(), {number: number + 1 for number in range(4)}, (HEIGHT, WIDTH))
+    labels = BytesBlob("a.txt", "\n".join(lines).encode())
+    drawn = draw_labels(labels, {number: number + 1 for number in range(4)}, ImageGeometry((HEIGHT, WIDTH)))
     np.testing.assert_array_equal(drawn.mask, expected)
     assert drawn.shapes == len(boxes)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_lines(data: bytes) -> None:
-    draw_labels(data, {0: 1}, (HEIGHT, WIDTH))
+    draw_labels(BytesBlob("a.txt", data), {0: 1}, ImageGeometry((HEIGHT, WIDTH)))
 
 
 def test_roboflows_paths_stay_in_their_folder_though_another_set_lies_beside(tmp_path: Path) -> None:

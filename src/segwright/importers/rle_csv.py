@@ -63,7 +63,7 @@ class _OverlapError(DataError):
     """Runs that overlap, perhaps because starts are distances from the run before."""
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """The pixels of an object, or of a class; `label` is empty where a row without runs names no class."""
 
     line: int
@@ -73,7 +73,7 @@ class _Row(NamedTuple):
     size: tuple[int, int] | None  # (height, width), where the table has them
 
 
-Group = tuple[FoundImage, Sequence[_Row]]
+Group = tuple[FoundImage, Sequence[Row]]
 """An image and its rows."""
 
 
@@ -88,7 +88,7 @@ def read_rle_csv(source: Path, images: Path | None = None, rle_order: RunOrder |
         raise DataError(f"{source} is a folder: give the path of its table, a CSV file.")
     header, body = _read_table(source)
     columns = _find_columns(header, source)
-    by_image: dict[str, list[_Row]] = {}
+    by_image: dict[str, list[Row]] = {}
     for row in _read_rows(body, columns, source):
         by_image.setdefault(row.image, []).append(row)
     folder = images or source.parent
@@ -104,7 +104,7 @@ def read_rle_csv(source: Path, images: Path | None = None, rle_order: RunOrder |
     classes = after_background(numbers_first, f"{source}, classes")
     usual: RunOrder = "rows" if _plain(header[columns["runs"]]) in _ALONG_ROWS else "columns"
     order, first = _numbering(groups, rle_order, usual, source)
-    draw = partial(_draw, classes, order, first, source)
+    draw = partial(draw_rows, classes, order, first, source)
     names = strip_common_folder([image.name for image, _ in groups])
     pairs = [
         ImportedPair(name, image.blob, partial(draw, rows), frame=partial(_frame, rows))
@@ -147,7 +147,7 @@ def _find_columns(header: Sequence[str], source: Path) -> dict[str, int]:
     return found
 
 
-def _read_rows(body: Sequence[tuple[int, list[str]]], columns: Mapping[str, int], source: Path) -> list[_Row]:
+def _read_rows(body: Sequence[tuple[int, list[str]]], columns: Mapping[str, int], source: Path) -> list[Row]:
     """The rows, without those that cannot be read. Raises DataError where none can be, and where most overlap."""
     cells = [
         (line, {what: row[place].strip() if place < len(row) else "" for what, place in columns.items()})
@@ -159,7 +159,7 @@ def _read_rows(body: Sequence[tuple[int, list[str]]], columns: Mapping[str, int]
             row["image"], row["class"] = match.groups() if match and all(matches) else (row["image"], OBJECT)
         if not all(matches):
             logger.info(f"{source} has no column of classes: all objects are of one class, called {OBJECT}")
-    rows: list[_Row] = []
+    rows: list[Row] = []
     faults: list[str] = []
     overlapping = 0
     for line, row in cells:
@@ -174,7 +174,7 @@ def _read_rows(body: Sequence[tuple[int, list[str]]], columns: Mapping[str, int]
     return rows
 
 
-def _read_row(line: int, cells: Mapping[str, str]) -> _Row:
+def _read_row(line: int, cells: Mapping[str, str]) -> Row:
     whole = {what: match[1] if (match := _WHOLE.fullmatch(cell)) else cell for what, cell in cells.items()}
     label = "" if cells["class"].lower() in _NOTHING else whole["class"]
     runs = None if cells["runs"].lower() in _NOTHING else parse_runs(cells["runs"])
@@ -182,7 +182,7 @@ def _read_row(line: int, cells: Mapping[str, str]) -> _Row:
         raise DataError("it names no image, or no class.")
     height, width = whole.get("height", ""), whole.get("width", "")
     size = (int(height), int(width)) if _WHOLE.fullmatch(height) and _WHOLE.fullmatch(width) else None
-    return _Row(line, cells["image"], label, runs, size)
+    return Row(line, cells["image"], label, runs, size)
 
 
 def parse_runs(text: str) -> Runs:
@@ -244,37 +244,30 @@ def _certain_size(image: FoundImage) -> tuple[int, int] | None:
         return None
 
 
-def draw_runs(
-    objects: Sequence[tuple[int, Runs, int]], size: tuple[int, int], *, order: RunOrder, first: int, where: str
-) -> NDArray[np.uint8]:
-    """The mask of objects (class, runs, line of the table), uint8 [H, W] of `size`; smaller objects lie over larger
-    ones, and 0 is where none lies.
-
-    `first` is the number of the first pixel. Raises MismatchError for runs that reach beyond the image.
-    """
-    height, width = size
-    pixels = np.zeros(height * width, np.uint8)
-    for number, runs, line in sorted(objects, key=lambda entry: -entry[1].lengths.sum()):
-        starts, ends = runs.starts - first, runs.starts - first + runs.lengths
-        if ends.max(initial=0) > pixels.size:
-            raise MismatchError(
-                f"{where}, line {line}: a run ends at pixel {int(ends.max()):,}, but the image has {pixels.size:,} "
-                f"({width}x{height}): give the images at the size at which they were labelled."
-            )
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            pixels[start:end] = number
-    return np.ascontiguousarray(pixels.reshape(size, order="C" if order == "rows" else "F"))
-
-
-def _frame(rows: Sequence[_Row], geometry: ImageGeometry) -> Frame | None:
+def _frame(rows: Sequence[Row], geometry: ImageGeometry) -> Frame | None:
     return next((geometry.frame_of_size(row.size) for row in rows if row.size), None)
 
 
-def _draw(
-    classes: Classes, order: RunOrder, first: int, source: Path, rows: Sequence[_Row], geometry: ImageGeometry
+def draw_rows(
+    classes: Classes, order: RunOrder, first: int, source: Path, rows: Sequence[Row], geometry: ImageGeometry
 ) -> Drawing:
+    """The mask of an image; smaller objects lie over larger ones, and 0 is where none lies.
+
+    `first` is the number of the first pixel. Raises MismatchError for runs that reach beyond the image.
+    """
     stated = next((row.size for row in rows if row.size), geometry.size)
     geometry.check_size(stated, f"what {source}, line {rows[0].line} describes")
-    objects = [(classes.numbers[row.label], row.runs, row.line) for row in rows if row.runs is not None]
-    mask = draw_runs(objects, geometry.size, order=order, first=first, where=str(source))
-    return Drawing(mask, shapes=len(objects))
+    height, width = geometry.size
+    pixels = np.zeros(height * width, np.uint8)
+    objects = [(row, row.runs) for row in rows if row.runs is not None]
+    for row, runs in sorted(objects, key=lambda entry: -entry[1].lengths.sum()):
+        starts, ends = runs.starts - first, runs.starts - first + runs.lengths
+        if ends.max(initial=0) > pixels.size:
+            raise MismatchError(
+                f"{source}, line {row.line}: a run ends at pixel {int(ends.max()):,}, but the image has "
+                f"{pixels.size:,} ({width}x{height}): give the images at the size at which they were labelled."
+            )
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            pixels[start:end] = classes.numbers[row.label]
+    mask = pixels.reshape(geometry.size, order="C" if order == "rows" else "F")
+    return Drawing(np.ascontiguousarray(mask), shapes=len(objects))

@@ -27,7 +27,7 @@ from segwright.importers.files import files_below, is_there, read_text, warn_lef
 from segwright.importers.geometry import ImageGeometry
 from segwright.importers.images import ImageFinder, stated_parts, strip_common_folder
 from segwright.labels import IGNORE
-from segwright.storage import open_blob
+from segwright.storage import Blob, open_blob
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
     """
     dataset = _read_dataset(source)
     found = _find_images(dataset, images)
-    files = [image.labels for image in found if image.labels]
+    files = [open_blob(image.labels) for image in found if image.labels]
     if not files:
         raise DataError(
             f"{dataset.location}: none of the {len(found)} images, such as {found[0].path}, has a label file beside it "
@@ -104,10 +104,10 @@ def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
     names = dataset.names or {number: str(number) for number in sorted(numbers)}
     classes = after_background(names.values(), f"{dataset.location}, names")
     values = {number: classes.numbers[name] for number, name in names.items()}
-    pairs = [
-        ImportedPair(name, open_blob(image.path), partial(_draw, image.labels, values), image.split)
-        for image, name in zip(found, _names(found), strict=True)
-    ]
+    pairs = []
+    for image, name in zip(found, _names(found), strict=True):
+        draw = partial(draw_labels, open_blob(image.labels) if image.labels else None, values)
+        pairs.append(ImportedPair(name, open_blob(image.path), draw, image.split))
     divided_by = "train and val" if len({image.split for image in found}) > 1 else None
     return ImportedData(tuple(pairs), classes.names, divided_by=divided_by, frame="shown")
 
@@ -234,12 +234,12 @@ def _names(images: Sequence[_Image]) -> list[str]:
     return strip_common_folder([path for group in groups for path in group])
 
 
-def _used_numbers(files: Sequence[Path], dataset: _Dataset) -> set[int]:
+def _used_numbers(files: Sequence[Blob], dataset: _Dataset) -> set[int]:
     """The class numbers of polygons, in the first file with one where classes have names. Raises DataError for none."""
     numbers: set[int] = set()
     faults: Counter[str] = Counter()
     for file in files:
-        for line in _lines(open_blob(file).read()):
+        for line in _lines(file):
             try:
                 numbers.add(_parse_line(line)[0])
             except ShapeError as error:
@@ -249,12 +249,12 @@ def _used_numbers(files: Sequence[Path], dataset: _Dataset) -> set[int]:
     if not numbers:
         fault = faults.most_common(1)[0][0] if faults else ""
         what = _INSTEAD_OF_POLYGONS.get(fault, "no outline: a line is a class number and three points or more.")
-        raise DataError(f"{dataset.location}: the {len(files)} label files, for example {files[0]}, hold {what}")
+        raise DataError(f"{dataset.location}: the {len(files)} label files, for example {files[0].name}, hold {what}")
     return numbers
 
 
-def _lines(data: bytes) -> list[list[str]]:
-    lines = (line.split() for line in data.decode("utf-8-sig", "replace").splitlines())
+def _lines(labels: Blob) -> list[list[str]]:
+    lines = (line.split() for line in labels.read().decode("utf-8-sig", "replace").splitlines())
     return [words for words in lines if words]
 
 
@@ -274,24 +274,20 @@ def _parse_line(words: Sequence[str]) -> tuple[int, NDArray[np.float64]]:
     return int(numbers[0]), coordinates.reshape(-1, 2)
 
 
-def draw_labels(data: bytes, values: Mapping[int, int], size: tuple[int, int]) -> Drawing:
-    """The mask of a label file, of `size` (height, width): smaller polygons lie over larger ones, as in Ultralytics.
+def draw_labels(labels: Blob | None, values: Mapping[int, int], geometry: ImageGeometry) -> Drawing:
+    """The mask of a label file: smaller polygons lie over larger ones, as in Ultralytics.
 
     `values` gives the class of each class number; polygons of others are ignored, and 0 is elsewhere.
     """
-    drawing = Drawing.blank(size, 0)
+    drawing = Drawing.blank(geometry.size, 0)
     polygons: list[tuple[float, Points, int]] = []
-    for line in _lines(data):
+    for line in _lines(labels) if labels else ():
         with drawing.leaving_out():
             number, fractions = _parse_line(line)
-            points = outline((fractions * size[::-1]).tolist())
+            points = outline((fractions * geometry.size[::-1]).tolist())
             polygons.append((area(points), points, values.get(number, IGNORE)))
             drawing.notes[UNNAMED] += number not in values
     for _, points, value in sorted(polygons, key=lambda entry: -entry[0]):
         with drawing.leaving_out():
             drawing.fill([points], value)
     return drawing
-
-
-def _draw(file: Path | None, values: Mapping[int, int], geometry: ImageGeometry) -> Drawing:
-    return draw_labels(open_blob(file).read() if file else b"", values, geometry.size)
