@@ -1,12 +1,13 @@
 """What a hyperparameter allows and what is wrong with a value, in words read off the fields of a pydantic model."""
 
-import difflib
 import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+
+from segwright.wording import nearest
 
 _LONGEST_VALUE: Final = 60
 
@@ -84,9 +85,7 @@ def _problem(name: str, item: Any, model: type[BaseModel]) -> str:
 
 def _nearest(word: str, words: Iterable[str]) -> str | None:
     """The most similar of some words, or None when none is similar; case and hyphens do not count."""
-    plain = {candidate.lower(): candidate for candidate in words}
-    close = difflib.get_close_matches(word.lower().strip("-_").replace("-", "_"), plain, n=1)
-    return plain[close[0]] if close else None
+    return next(iter(nearest(word.strip("-_").replace("-", "_"), words)), None)
 
 
 def _range(field: FieldInfo, *, whole: bool) -> str:
