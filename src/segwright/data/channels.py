@@ -71,12 +71,6 @@ class Source:
             raise DataError(f"{self.images} is a folder of images, so a folder of masks is needed as well.")
         return find_pairs(self.images, self.masks)
 
-    def stream(self) -> FifoStream:
-        """The stream in mode `Pipe`, not yet opened. Raises DataError for one in S3."""
-        if isinstance(self.images, S3Location):
-            raise DataError(f"{self.images}: in mode Pipe a channel is a FIFO on this machine.")
-        return FifoStream(self.images)
-
 
 @dataclass(frozen=True)
 class Channels:
@@ -136,8 +130,13 @@ class Channels:
         return self._source(split).pairing()
 
     def stream(self, split: Split) -> FifoStream | None:
-        """The stream of a split in mode `Pipe`, not yet opened; None in mode `File`."""
-        return self._source(split).stream() if self.input_mode == "Pipe" else None
+        """The stream of a split in mode `Pipe`, not yet opened, or None. Raises DataError for one in S3."""
+        if self.input_mode != "Pipe":
+            return None
+        prefix = self._source(split).images
+        if isinstance(prefix, S3Location):
+            raise DataError(f"{prefix}: in mode Pipe a channel is a FIFO on this machine.")
+        return FifoStream(prefix)
 
     def label_map_file(self, split: Split) -> Location | None:
         """The label map for the masks of a split, or None; validation may share the one for training."""
@@ -245,8 +244,9 @@ def _from_layout(root: Path) -> Mapping[str, Location]:
     if layout is None:
         return {}
     try:
-        for folder in layout.side_by_side:
-            find_pairs(folder, folder)
+        for folder in (layout.channels[split] for split in SPLITS):
+            if folder in (layout.channels[f"{split}_annotation"] for split in SPLITS):
+                find_pairs(folder, folder)
     except DataError as error:
         raise DataError(
             f"Missing below {root}: folders of masks, such as train_annotation and validation_annotation; and masks "

@@ -113,8 +113,12 @@ def as_written(word: str, name: str) -> str:
 
 def folder_identity(folder: str) -> str:
     """A folder's path without the words that only say image or mask, folded: `p1/images` and `p1/masks` are `p1`."""
-    kept = [_identity(part) for part in folder.split("/")]
-    return "/".join(filter(None, kept))
+    identities = []
+    for part in folder.split("/"):
+        words = () if _says_kind(fold(part)) else _words(part)
+        kept = [word for word in words if not _says_kind(word)]
+        identities.append("" if kept == ["dir"] else " ".join(kept))  # `img_dir` says no more than `img`
+    return "/".join(filter(None, identities))
 
 
 def folder_kind(folder: str) -> str:
@@ -122,12 +126,6 @@ def folder_kind(folder: str) -> str:
     if is_mask_word(folder):
         return "mask"
     return "image" if is_image_word(folder) else ""
-
-
-def _identity(part: str) -> str:
-    words = [] if _says_kind(fold(part)) else _words(part)
-    kept = [word for word in words if not _says_kind(word)]
-    return "" if kept == ["dir"] != words else " ".join(kept)  # `img_dir` says no more than `img`
 
 
 def _says_kind(word: str) -> bool:

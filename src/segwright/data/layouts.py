@@ -21,12 +21,6 @@ class Layout(NamedTuple):
     channels: dict[str, Path]
     description: str
 
-    @property
-    def side_by_side(self) -> list[Path]:
-        """Folders that hold images and masks."""
-        masks = {self.channels[f"{split}_annotation"] for split in ("train", "validation")}
-        return [self.channels[split] for split in ("train", "validation") if self.channels[split] in masks]
-
 
 def find_layout(root: Path) -> Layout | None:
     """The folders of training and validation below a folder, or None; without validation, `test` is taken for it.
