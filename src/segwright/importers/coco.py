@@ -58,7 +58,7 @@ class _RunLengths(BaseModel):
     counts: list[int] | str
 
 
-class _Annotation(BaseModel):
+class Annotation(BaseModel):
     """One annotation, as the file has it. A polygon is x, y, x, y, ...; VIA writes a single one without a list."""
 
     image_id: Identity
@@ -70,7 +70,7 @@ class _Annotation(BaseModel):
 
 class _AnnotationFile(BaseModel):
     images: list[Annotated[_Image | Any, Field(union_mode="left_to_right")]]
-    annotations: list[Annotated[_Annotation | Any, Field(union_mode="left_to_right")]]
+    annotations: list[Annotated[Annotation | Any, Field(union_mode="left_to_right")]]
     categories: list[_Category]
 
 
@@ -83,7 +83,7 @@ class _Part(NamedTuple):
     path: Path
     split: Split | None
     images: Mapping[Identity, _Image]
-    annotations: Sequence[_Annotation]
+    annotations: Sequence[Annotation]
     categories: Mapping[Identity, _Category]
 
 
@@ -154,14 +154,14 @@ def _read(path: Path, split: Split | None) -> _Part:
         raise DataError(f"{path} is a list of results, not an annotation file with images, annotations and categories.")
     content = read_document(_AnnotationFile, data, str(path))
     read_images, bad_images = readable(_Image, content.images, "images")
-    annotations, bad_annotations = readable(_Annotation, content.annotations, "annotations")
+    annotations, bad_annotations = readable(Annotation, content.annotations, "annotations")
     for problem in filter(None, (bad_images, bad_annotations)):
         logger.warning(f"{path}: {problem}")
     if not read_images:
         raise DataError(f"{path} names no images. {bad_images}".rstrip())
     images = _by_id(path, "image", read_images)
     categories = _by_id(path, "category", content.categories)
-    known: list[_Annotation] = []
+    known: list[Annotation] = []
     unknown: list[str] = []
     for one in annotations:
         if one.image_id in images and one.category_id in categories:
@@ -198,7 +198,7 @@ def _class_names(categories: Sequence[_Category], used: Collection[str], where: 
 def _pairs(part: _Part, given: Path | None, names: Sequence[str]) -> Iterator[ImportedPair]:
     """The images that are there, each with its annotations; one that is listed several times is one pair."""
     classes = {one.id: names.index(one.name) for one in part.categories.values() if one.name in names}
-    grouped: defaultdict[Identity, list[_Annotation]] = defaultdict(list)
+    grouped: defaultdict[Identity, list[Annotation]] = defaultdict(list)
     for annotation in part.annotations:
         grouped[annotation.image_id].append(annotation)
     entries: defaultdict[str, list[_Image]] = defaultdict(list)
@@ -222,7 +222,7 @@ def _folders(annotations: Path, given: Path | None) -> list[Path]:
     return [folder for base in bases for folder in (base, *(base / ending for ending in endings))]
 
 
-def _frame(image: _Image, annotations: Sequence[_Annotation], geometry: ImageGeometry) -> Frame | None:
+def _frame(image: _Image, annotations: Sequence[Annotation], geometry: ImageGeometry) -> Frame | None:
     """The frame by a stated size that is the shown one (Label Studio states the stored one), run lengths, or points."""
     if geometry.frame_of_size((image.height, image.width)) == "shown":
         return "shown"
@@ -236,7 +236,7 @@ def _frame(image: _Image, annotations: Sequence[_Annotation], geometry: ImageGeo
 
 def _draw(
     image: _Image,
-    annotations: Sequence[_Annotation],
+    annotations: Sequence[Annotation],
     classes: Mapping[Identity, int],
     origin: Path,
     geometry: ImageGeometry,
@@ -256,7 +256,7 @@ def _draw(
     return drawing
 
 
-def _region(annotation: _Annotation, value: int, drawing: Drawing) -> _Region:
+def _region(annotation: Annotation, value: int, drawing: Drawing) -> _Region:
     """What an annotation covers; what of it cannot be read is counted."""
     segmentation = annotation.segmentation
     outlines = []
