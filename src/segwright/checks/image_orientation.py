@@ -20,7 +20,7 @@ from segwright.errors import DataError
 from segwright.findings import Finding, Severity
 from segwright.formats.exif import transpose, transposed_size
 from segwright.formats.images import EncodedImage
-from segwright.formats.mask_numbers import MaskArray
+from segwright.formats.masks import MaskArray
 from segwright.visualization import displayable
 
 _COMPARED: Final = 20  # pairs

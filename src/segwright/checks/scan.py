@@ -14,7 +14,7 @@ from segwright.checks.pixel_statistics import AS_STORED, BandSums, RequestedForm
 from segwright.data.pairs import Pair, decode_mask_of
 from segwright.errors import DataError, FractionError
 from segwright.formats.images import EncodedImage
-from segwright.formats.mask_numbers import MaskArray
+from segwright.formats.masks import MaskArray
 from segwright.formats.palettes import palette_colours, stored_palette
 from segwright.formats.pixels import Note, PixelFormat
 from segwright.labels import HIGHEST_PIXEL, NO_DATA

@@ -11,8 +11,7 @@ from segwright.data.transforms import Crop, apply_crop
 from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
 from segwright.formats.images import EncodedImage
-from segwright.formats.mask_numbers import MaskArray
-from segwright.formats.masks import DecodedMask, PaletteClasses, decode_mask
+from segwright.formats.masks import DecodedMask, MaskArray, PaletteClasses, decode_mask
 from segwright.formats.pixels import RGB, PixelFormat, Pixels
 from segwright.labels import IGNORE, LabelMap
 from segwright.storage import Blob

@@ -1,8 +1,6 @@
-"""What bytes are that are no image, and the cure: base64, forms, JSON, other files, bytes that were taken for text.
+"""What bytes are that are no image, and the cure; nothing of it is decoded: a wrong guess would be a wrong mask.
 
-Nothing of it is decoded: a wrong guess would be a wrong mask.
-Source: RFC 2397 (data URLs), RFC 4648 (base64), RFC 7578 (forms); curl's manual (`-d`); the PNG specification on its
-signature.
+Source: RFC 2397 (data URLs), RFC 4648 (base64), RFC 7578 (forms); curl's manual (`-d`); PNG specification (signature).
 """
 
 import base64
@@ -65,9 +63,7 @@ _CURE_OF_LINE_ENDS: Final = (
 
 
 def recognise(data: bytes) -> Disguise | None:
-    """What bytes are that no decoder of images takes, or None for unknown ones. Looks at the first bytes, except for
-    line ends, which have to be missing everywhere.
-    """
+    """What bytes are that no decoder of images takes, by their first ones; None for unknown ones."""
     if data and not data.strip(b"\0"):
         return _ZEROS
     if found := _lost_line_ends(data):
@@ -144,10 +140,8 @@ def _text(head: bytes) -> str | None:
 
 def _has_base64(text: str) -> bool:
     """Whether JSON holds a known file as base64, or as a data URL."""
-    if not _is_json(text):
-        return False
     strings = re.findall(r'"(?:data:[^",]{0,80},)?([A-Za-z0-9+/_-]{16,})', text)
-    return any(map(_is_encoded_file, strings))
+    return _is_json(text) and any(map(_is_encoded_file, strings))
 
 
 def _is_base64(text: str) -> bool:
@@ -155,9 +149,8 @@ def _is_base64(text: str) -> bool:
     characters = re.sub("%..?$", "", urllib.parse.unquote("".join(text.split())))  # the last %xx may be cut
     if not re.fullmatch(r"[A-Za-z0-9+/_-]{16,}={0,2}", characters):
         return False
-    return _is_encoded_file(characters) or (
-        len(characters) >= _LEAST_TEXT and all(re.search(kind, characters) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
-    )
+    mixed = all(re.search(kind, characters) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
+    return _is_encoded_file(characters) or (mixed and len(characters) >= _LEAST_TEXT)
 
 
 def _is_encoded_file(characters: str) -> bool:

@@ -1,6 +1,6 @@
 """What the first bytes of a file say: one of the five image formats that are read, or a known other one.
 
-Needs nothing but the standard library. Source: the formats' specifications; ISO/IEC 14496-12 for brands behind `ftyp`.
+Source: the formats' specifications; ISO/IEC 14496-12 for brands behind `ftyp`.
 """
 
 from collections.abc import Iterator
@@ -94,17 +94,14 @@ def check_size(height: int, width: int, name: str, bands: int = 3, bits: int = 8
     """Raise TooLargeError for more pixels, or numbers in all bands, than are read, and DataError for no pixels."""
     if height < 1 or width < 1:
         raise DataError(f"{name} has no pixels: its size is {width} x {height}.")
+    too_many, most = "", 3 * MAX_PIXELS * 16 // max(bits, 16)
     if height * width > MAX_PIXELS:
-        raise TooLargeError(
-            f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read at most: "
-            "cut it into smaller images."
-        )
-    most = 3 * MAX_PIXELS * 16 // max(bits, 16)
-    if height * width * bands > most:
-        raise TooLargeError(
-            f"{name} has {width} x {height} pixels of {bands} bands, more than the {most:,} numbers that "
-            "are read at most: cut it into smaller images."
-        )
+        too_many = f", more than the {MAX_PIXELS:,}"
+    elif height * width * bands > most:
+        too_many = f" of {bands} bands, more than the {most:,} numbers"
+    if too_many:
+        size = f"{width} x {height} pixels{too_many}"
+        raise TooLargeError(f"{name} has {size} that are read at most: cut it into smaller images.")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Masks: bytes to one number a pixel and back.
 
-The stored number counts and never the colour, unless a labelling tool states the colours of its classes (SageMaker's
+The stored number counts, not its colour, unless a labelling tool states the colours of its classes (SageMaker's
 contract, section 2.3: labelling jobs of 2020 permuted their indices).
 """
 
@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from segwright.errors import DataError
+from segwright.errors import DataError, FractionError
 from segwright.formats.file_types import is_gif, sniff
-from segwright.formats.mask_numbers import CURE, MaskArray, class_numbers, equal_channels
+from segwright.formats.no_data import list_numbers, no_data_in_mask
 from segwright.formats.palettes import Colour, ColourTable, mask_palette
 from segwright.formats.pillow import PillowImage, load_pixels, open_image, read_gif, stored_bits
 from segwright.formats.pixels import Note
 from segwright.formats.png import decode_plain_png
 from segwright.formats.tiff import LOSSY, PALETTE, WHITE_IS_ZERO, Tiff
-from segwright.labels import IGNORE
+from segwright.labels import HIGHEST_PIXEL, IGNORE, NO_DATA
 
 MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".gif")
 """Endings, in lower case, of the files that are looked for as masks."""
@@ -29,8 +29,13 @@ MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".gif")
 IGNORE_COLOUR: Final = (224, 224, 192)
 """Colour of pixels of no class (255) in the palette PNGs that are written: the cream of Pascal VOC."""
 
+MaskArray = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]
 PaletteClasses = tuple[tuple[int, Colour], ...]
 """Pairs of a class index and its colour, RGB."""
+
+_CURE: Final = "Save it as a single-channel 8-bit PNG (palette or grey) whose values are class numbers"
+_IMSAVE_COLOURS: Final = ("68, 1, 84", "253, 231, 36", "253, 231, 37")
+"""The first and the last colour of matplotlib's viridis, which plt.imsave uses by default."""
 
 _PHOTOMETRIC: Final = 262  # a TIFF tag
 
@@ -48,18 +53,17 @@ class DecodedMask(NamedTuple):
 def decode_mask(data: bytes, name: str, palette_classes: PaletteClasses = ()) -> DecodedMask:
     """The numbers stored in one mask.
 
-    Palette files give indices, 1-bit files 0 and 1, grey of 2 or 4 bits the stored number (decoders spread it
-    over 0 to 255), all others their numbers, whatever their type, as long as they are whole and from 0 to 65535; a GIF
-    gives its greys where all its colours are grey. Colour files are read where all their channels agree; transparency
-    is dropped. `name` is for messages only. Raises DataError for other colour files, other numbers, lossy compressions
-    and damaged bytes.
+    Palette files give indices, files of 1, 2 or 4 bits the stored number (decoders spread it over 0 to 255), all others
+    their numbers of any type, whole and from 0 to 65535; a GIF of greys gives these. Colour files are read where all
+    their channels agree; transparency is dropped. `name` is for messages only. Raises DataError for other colour files,
+    other numbers, lossy compressions and damaged bytes.
 
     With `palette_classes` an index whose palette colour is that of another class becomes that class, but for 255 where
     no class has it; a colour file is read by its colours, other ones as 255, unless it shows class indices as grey.
     """
     container = sniff(data)
     if container in ("JPEG", "WebP"):
-        raise DataError(f"{name} is a {container} file, whose compression changes class numbers. {CURE}.")
+        raise DataError(f"{name} is a {container} file, whose compression changes class numbers. {_CURE}.")
     if container == "PNG" and (plain := decode_plain_png(data)) is not None:
         decoded = DecodedMask(plain)
     elif is_gif(data):
@@ -68,12 +72,13 @@ def decode_mask(data: bytes, name: str, palette_classes: PaletteClasses = ()) ->
         tiff = _open_tiff(data, name) if container == "TIFF" else None
         if tiff is None or _is_for_pillow(tiff):
             image = open_image(data, name)
-            if palette_classes and _is_colour(image, data):
+            if palette_classes and len(image.getbands()) > 2 and stored_bits(image, data) <= 8:
                 return _by_colour(PillowImage(image, name).decode(3), palette_classes)
             stored = _read_image(image, data, name)
         else:
-            stored = _read_tiff(tiff)
-        numbers, notes = class_numbers(stored, tiff.no_data if tiff else None, name)
+            tiff.check_numbers("Masks", _CURE[0].lower() + _CURE[1:])
+            stored = _equal_channels(tiff.read()[..., : tiff.samples - tiff.has_opacity], name)
+        numbers, notes = _class_numbers(stored, tiff.no_data if tiff else None, name)
         pages = _check_pages(tiff) if tiff else 1
         decoded = DecodedMask(numbers, (Note("pages", pages), *notes) if pages > 1 else notes)
     return _repair(decoded, mask_palette(data), palette_classes) if palette_classes else decoded
@@ -83,7 +88,8 @@ def is_colour_image(data: bytes, name: str) -> bool:
     """Whether a file holds colours of 8 bits rather than one number a pixel. DataError for what is no image."""
     if sniff(data) == "TIFF" and not _is_for_pillow(_open_tiff(data, name)):
         return False
-    return _is_colour(open_image(data, name), data)
+    image = open_image(data, name)
+    return len(image.getbands()) > 2 and stored_bits(image, data) <= 8
 
 
 def encode_mask(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
@@ -98,15 +104,11 @@ def encode_mask(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _is_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
-    return len(image.getbands()) > 2 and stored_bits(image, data) <= 8
-
-
 def _read_image(image: ImageFile.ImageFile, data: bytes, name: str) -> NDArray[Any]:
     """The stored numbers, [H, W], of a file that Pillow reads."""
     bits = stored_bits(image, data)
     if bits > 8 and len(image.getbands()) > 1:
-        raise DataError(f"{name} has several channels of {bits} bits. {CURE}.")
+        raise DataError(f"{name} has several channels of {bits} bits. {_CURE}.")
     load_pixels(image, name)
     pixels = np.asarray(image)
     match image.mode:
@@ -117,11 +119,11 @@ def _read_image(image: ImageFile.ImageFile, data: bytes, name: str) -> NDArray[A
         case "LA" | "PA" | "La":
             numbers = np.array(image.getchannel(0))
         case "RGB" | "RGBA" | "RGBX":
-            numbers = equal_channels(pixels[..., :3], name)
+            numbers = _equal_channels(pixels[..., :3], name)
         case "I" | "I;16" | "I;16B" | "I;16L":
             numbers = pixels
         case mode:
-            raise DataError(f"{name} has an unusual pixel format for a mask (Pillow's mode {mode}). {CURE}.")
+            raise DataError(f"{name} has an unusual pixel format for a mask (Pillow's mode {mode}). {_CURE}.")
     photometric = image.tag_v2.get(_PHOTOMETRIC) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     if photometric == WHITE_IS_ZERO and image.mode in ("1", "L"):  # Pillow gives the complements of what is stored
         return np.uint8(2**bits - 1) - numbers
@@ -150,12 +152,6 @@ def _is_for_pillow(tiff: Tiff) -> bool:
     return tiff.samples == 1 and layout.photometric != PALETTE and (layout.numbers, *layout.bits) in kinds
 
 
-def _read_tiff(tiff: Tiff) -> NDArray[Any]:
-    """The numbers [H, W] of a TIFF, without opacity."""
-    tiff.check_numbers("Masks", CURE[0].lower() + CURE[1:])
-    return equal_channels(tiff.read()[..., : tiff.samples - tiff.has_opacity], tiff.name)
-
-
 def _check_pages(tiff: Tiff) -> int:
     """How many pages a mask has, of which the first counts; DataError where one shows anything else."""
     pages = tiff.count_pages()
@@ -168,6 +164,71 @@ def _check_pages(tiff: Tiff) -> int:
                     "page. Save the right one, or each as a file of its own."
                 )
     return pages
+
+
+def _equal_channels(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    """One channel, [H, W], of [H, W, channels] when all agree; DataError otherwise."""
+    differs = pixels != pixels[..., :1]
+    if pixels.dtype.kind == "f":  # NaN differs from itself
+        differs &= ~(np.isnan(pixels) & np.isnan(pixels[..., :1]))
+    differs = differs.any(axis=-1)
+    if differs.any():
+        row, column = np.unravel_index(int(differs.argmax()), differs.shape)
+        values = ", ".join(str(value) for value in pixels[row, column][:4])
+        what = "red, green, blue" if pixels.shape[2] == 3 else f"its {pixels.shape[2]} bands"
+        shown = " (the colours of plt.imsave, which stretches each mask by itself)" if values in _IMSAVE_COLOURS else ""
+        raise DataError(
+            f"{name} is a colour image or one of several bands ({what} = {values} at row {row}, column {column})"
+            f"{shown}, not one number a pixel. {_CURE}."
+        )
+    return np.ascontiguousarray(pixels[..., 0])
+
+
+def _class_numbers(stored: NDArray[Any], tag: float | None, name: str) -> tuple[MaskArray, tuple[Note, ...]]:
+    """Numbers of any type, [H, W], as those of a mask, with what is assumed of them; `tag` is the file's no-data value.
+
+    0 stays the class 0 whatever the tag says, for GDAL and QGIS write it into masks whose background is 0.
+    """
+    zeros = np.count_nonzero(stored == 0) if tag == 0 else 0
+    notes = [Note("zero", int(zeros))] if zeros else []
+    if stored.dtype == np.uint8 and tag in (None, 0, IGNORE):
+        return np.asarray(stored, np.uint8), tuple(notes)
+    gaps = no_data_in_mask(stored, tag)
+    known = stored if gaps is None else np.where(gaps, 0, stored)
+    known = known.astype(np.float32) if known.dtype == np.float16 else known  # which ends at 65504
+    _check_numbers(known, name)
+    if gaps is None:
+        fitting: MaskArray = known.astype(np.uint16, copy=False)
+        return known.astype(np.uint8) if stored.dtype.itemsize == 1 else fitting, tuple(notes)
+    notes.append(Note("no-data", int(np.count_nonzero(gaps)), list_numbers(stored, gaps)))
+    numbers = known.astype(np.int32)
+    numbers[gaps] = NO_DATA
+    return numbers, tuple(notes)
+
+
+def _check_numbers(known: NDArray[Any], name: str) -> None:
+    """Raise DataError for a number that is not from 0 to 65535, FractionError for one that is not whole."""
+    wrong = (known < 0) | (known > HIGHEST_PIXEL)
+    if known.dtype.kind == "f":
+        wrong |= known != np.floor(known)
+    if not wrong.any():
+        return
+    row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    number = known[row, column]
+    what = (
+        f"{name} holds the number {number} of type {known.dtype.name} at row {row}, column {column}; masks hold whole "
+        f"numbers from 0 to {HIGHEST_PIXEL}, and 255 for what is to be ignored."
+    )
+    if number != np.floor(number):
+        raise FractionError(
+            f"{what} What lies between two numbers is no class: if the masks were resampled, do that with the nearest "
+            "neighbour (gdalwarp -r near); if they were divided, as by 255 or by the highest number of each, export "
+            "them anew as class numbers."
+        )
+    raise DataError(
+        f"{what} If it stands for no data, say so in the file: gdal_edit.py -a_nodata {number} {name}. Else give each "
+        "class a number in that range."
+    )
 
 
 @functools.lru_cache(maxsize=8)  # a data set has one or a few sets of classes, and many masks

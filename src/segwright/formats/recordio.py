@@ -41,9 +41,7 @@ class Record:
 
 def write_record(payload: bytes) -> bytes:
     """The frame of one payload, byte for byte as dmlc's writer makes it: cut into parts at each magic number that
-    begins at a multiple of four bytes, which is dropped.
-
-    Raises DataError for more than MAX_RECORD bytes.
+    begins at a multiple of four bytes, which is dropped. Raises DataError for more than MAX_RECORD bytes.
     """
     _check_length(payload)
     parts, start, found = list[bytes](), 0, payload.find(_MAGIC_BYTES)
@@ -59,9 +57,8 @@ def write_record(payload: bytes) -> bytes:
 
 
 def write_whole_record(payload: bytes) -> bytes:
-    """The frame of one payload in one part, whatever it holds, byte for byte as SageMaker's SDK makes it.
-
-    Every reader takes that, and some know nothing else. Raises DataError for more than MAX_RECORD bytes.
+    """The frame of one payload in one part, whatever it holds, as SageMaker's SDK makes it: every reader takes that,
+    and some know nothing else. Raises DataError for more than MAX_RECORD bytes.
     """
     _check_length(payload)
     return _frame(_WHOLE, payload)
@@ -74,7 +71,7 @@ def read_records(stream: IO[bytes], name: str) -> Iterator[Record]:
     file, record, byte and first bytes: for what is no RecordIO, parts out of order, a payload above MAX_RECORD, and a
     stream that ends within a record.
     """
-    for number, (offset, parts) in enumerate(_walk(_Source(stream), name)):
+    for number, (offset, parts) in enumerate(_Reader(stream, name).records()):
         yield Record(number, offset, join_parts(parts))
 
 
@@ -83,7 +80,7 @@ def index_records(stream: IO[bytes], name: str, size: int) -> list[Parts]:
 
     `join_parts` makes a payload of the bytes of its parts. Raises DataError as `read_records` does.
     """
-    return [tuple(parts) for _, parts in _walk(_Source(stream, size), name)]
+    return [tuple(parts) for _, parts in _Reader(stream, name, size).records()]
 
 
 def join_parts(parts: Sequence[bytes]) -> bytes:
@@ -100,37 +97,68 @@ def _check_length(payload: bytes) -> None:
 
 
 def _frame(flag: int, part: bytes) -> bytes:
-    return b"".join((_HEADER.pack(MAGIC, flag << _LENGTH_BITS | len(part)), part, bytes(_padding(len(part)))))
+    return b"".join((_HEADER.pack(MAGIC, flag << _LENGTH_BITS | len(part)), part, bytes(-len(part) % _ALIGNMENT)))
 
 
-def _padding(length: int) -> int:
-    return -length % _ALIGNMENT
+class _Reader:
+    """Reads a stream whole, or in a file of known size only the headers."""
 
+    def __init__(self, stream: IO[bytes], name: str, size: int | None = None) -> None:
+        self._stream, self._name, self._size = stream, name, size
+        self._position = self._record = self._offset = 0
+        self._header = b""
 
-class _Source:
-    """A stream of which everything is read, or a file of known size of which only headers are."""
+    def records(self) -> Iterator[tuple[int, list[Any]]]:
+        """All records: the byte at which each begins, and its parts: bytes, or in a file offset and length."""
+        for self._record in itertools.count():
+            if not self._read_header():
+                return
+            yield self._offset, self._parts()
 
-    def __init__(self, stream: IO[bytes], size: int | None = None) -> None:
-        self.position, self._stream, self._size = 0, stream, size
-
-    def header(self) -> bytes:
-        """The next eight bytes, or as many as there are."""
+    def _read_header(self) -> bool:
+        self._offset = self._position
         if self._size is not None:
-            self._stream.seek(self.position)
-        return self._take(_HEADER.size)
+            self._stream.seek(self._position)
+        self._header = self._take(_HEADER.size)
+        return bool(self._header)
 
-    def part(self, length: int) -> tuple[Any, int]:
-        """A part of so many bytes, or in a file its offset and length, and how many bytes of it and its padding there
-        really are.
-        """
-        start = self.position
-        if self._size is None:
-            part: Any = self._take(length)
-            self._take(_padding(length))
-        else:
-            part = (start, length)
-            self.position = min(start + length + _padding(length), self._size)
-        return part, self.position - start
+    def _parts(self) -> list[Any]:
+        """The parts of the record whose first header has been read."""
+        parts: list[Any] = []
+        total = 0
+        while True:
+            flag, length = self._parse_header(within=bool(parts))
+            total += length + (len(_MAGIC_BYTES) if parts else 0)
+            if total > MAX_RECORD:
+                raise self._error(f"grows beyond the {MAX_RECORD:,} bytes that a record holds")
+            start, needed = self._position, length + -length % _ALIGNMENT
+            if self._size is None:
+                parts.append(self._take(length))
+                self._take(needed - length)
+            else:
+                parts.append((start, length))
+                self._position = min(start + needed, self._size)
+            if (there := self._position - start) < needed:
+                raise self._error(f"needs {needed:,} bytes after its header, but the stream ends after {there:,}")
+            if flag in (_WHOLE, _LAST):
+                return parts
+            self._read_header()
+
+    def _parse_header(self, within: bool) -> tuple[int, int]:
+        """Flag and length; DataError where it is no header, or not one that may stand here."""
+        data = self._header
+        if within and not data:
+            raise self._error("ends before its last part")
+        if not data.startswith(_MAGIC_BYTES[: len(data)]):
+            wanted = f"{MAGIC:#x} (bytes {_MAGIC_BYTES.hex(' ')})"
+            raise self._error(f"does not start with the RecordIO magic number {wanted}", self._hint())
+        if len(data) < _HEADER.size:
+            raise self._error(f"has only {len(data)} of the {_HEADER.size} bytes of a header")
+        flag, length = divmod(_HEADER.unpack(data)[1], 1 << _LENGTH_BITS)
+        if flag not in ((_MIDDLE, _LAST) if within else (_WHOLE, _FIRST)):
+            where = "within a record of several parts" if within else "at the beginning of a record"
+            raise self._error(f"has the continuation flag {flag} {where}")
+        return flag, length
 
     def _take(self, size: int) -> bytes:
         """So many bytes, or as many as there are until the end, of a stream that may give less than requested."""
@@ -140,80 +168,25 @@ class _Source:
             while len(collected) < size and (data := self._stream.read(min(size - len(collected), _CHUNK))):
                 collected += data
             data = bytes(collected)
-        self.position += len(data)
+        self._position += len(data)
         return data
 
-
-@dataclass(frozen=True)
-class _Header:
-    """The header of a part and where it lies."""
-
-    name: str
-    record: int
-    offset: int
-    data: bytes
-
-    def error(self, what: str, advice: str = _DAMAGED) -> DataError:
-        """What is wrong with the record, and what to do."""
-        shown = f"Its first bytes are {self.data.hex(' ')}. " if self.data else ""
-        return DataError(
-            f"{self.name}: record {self.record} (from 0), at byte {self.offset:,}, {what}. {shown}{advice}"
-        )
-
-    def parse(self, within: bool) -> tuple[int, int]:
-        """Flag and length; DataError where it is no header, or not one that may stand here."""
-        if within and not self.data:
-            raise self.error("ends before its last part")
-        if not self.data.startswith(_MAGIC_BYTES[: len(self.data)]):
-            wanted = f"{MAGIC:#x} (bytes {_MAGIC_BYTES.hex(' ')})"
-            raise self.error(f"does not start with the RecordIO magic number {wanted}", self._hint())
-        if len(self.data) < _HEADER.size:
-            raise self.error(f"has only {len(self.data)} of the {_HEADER.size} bytes of a header")
-        flag, length = divmod(_HEADER.unpack(self.data)[1], 1 << _LENGTH_BITS)
-        if flag not in ((_MIDDLE, _LAST) if within else (_WHOLE, _FIRST)):
-            where = "within a record of several parts" if within else "at the beginning of a record"
-            raise self.error(f"has the continuation flag {flag} {where}")
-        return flag, length
+    def _error(self, what: str, advice: str = _DAMAGED) -> DataError:
+        shown = f"Its first bytes are {self._header.hex(' ')}. " if self._header else ""
+        where = f"{self._name}: record {self._record} (from 0), at byte {self._offset:,}"
+        return DataError(f"{where}, {what}. {shown}{advice}")
 
     def _hint(self) -> str:
         """Why a stream is no RecordIO, as far as its first bytes show."""
-        if self.offset:
+        if self._offset:
             return _DAMAGED
-        if container := sniff(self.data):
+        if container := sniff(self._header):
             return f"This is a {container} file without a frame: the channel needs RecordWrapperType RecordIO."
-        if self.data.startswith(b"\x1f\x8b"):
+        if self._header.startswith(b"\x1f\x8b"):
             return "This is gzip: unpack it first, or give the channel the CompressionType Gzip."
-        if self.data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        if self._header.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
             return (
                 "This is JSON, such as a manifest itself: the channel needs S3DataType AugmentedManifestFile and "
                 "RecordWrapperType RecordIO."
             )
         return "The channel needs RecordWrapperType RecordIO."
-
-
-def _walk(source: _Source, name: str) -> Iterator[tuple[int, list[Any]]]:
-    """All records: the byte at which each begins, and its parts."""
-    for number in itertools.count():
-        offset = source.position
-        if not (data := source.header()):
-            return
-        yield offset, _parts(source, _Header(name, number, offset, data))
-
-
-def _parts(source: _Source, header: _Header) -> list[Any]:
-    """The parts of the record whose first header has been read."""
-    parts: list[Any] = []
-    total = 0
-    while True:
-        flag, length = header.parse(within=bool(parts))
-        total += length + (len(_MAGIC_BYTES) if parts else 0)
-        if total > MAX_RECORD:
-            raise header.error(f"grows beyond the {MAX_RECORD:,} bytes that a record holds")
-        part, there = source.part(length)
-        if there < (needed := length + _padding(length)):
-            raise header.error(f"needs {needed:,} bytes after its header, but the stream ends after {there:,}")
-        parts.append(part)
-        if flag in (_WHOLE, _LAST):
-            return parts
-        offset = source.position
-        header = _Header(header.name, header.record, offset, source.header())
