@@ -21,8 +21,7 @@ _CURE: Final = "convert it, as by gdal_translate -ot Float32 IN.tif OUT.tif"
 
 @dataclass(frozen=True, eq=False)
 class DeepImage:
-    """An opened image whose numbers are kept as they are stored, or become float32 where they are not unsigned of 8 or
-    16 bits.
+    """An opened image whose numbers stay as stored, or become float32 where they are not unsigned of 8 or 16 bits.
 
     `read` decodes all samples as stored, [H, W, samples], or raises DataError; the last is opacity, which is no band,
     where `has_opacity`. `no_data` stands for no data, if a tag says so. `count_pages` counts this image as well.
@@ -59,9 +58,8 @@ class DeepImage:
                 pixels = pixels.astype(np.float32)
             if gaps is not None:
                 pixels[gaps] = np.nan
-        if bands > pixels.shape[2]:
-            return np.repeat(pixels[..., :1], bands, axis=2)
-        return np.ascontiguousarray(pixels)
+        repeated = bands > pixels.shape[2]
+        return np.repeat(pixels[..., :1], bands, axis=2) if repeated else np.ascontiguousarray(pixels)
 
     def notes(self, bands: int) -> tuple[Note, ...]:
         """What `decode` drops or assumes."""
@@ -87,13 +85,12 @@ class DeepImage:
 def open_deep_png(image: ImageFile.ImageFile, data: bytes, name: str) -> DeepImage:
     """A PNG of 16 bits, which Pillow has opened: grey is 1 band, colour 3.
 
-    Pillow keeps the high byte of each number of a colour PNG. Taken for one with the low byte first, the same pixels
-    give the low byte. OpenCV would give both at once, but prints about every oddity of a file and overlooks damage.
+    Of colours Pillow gives the high byte of each number, and the low one where they are taken for stored low byte
+    first. OpenCV gives both at once, but prints about every oddity of a file and overlooks damage.
     """
     has_colour, has_opacity = bool(data[25] & 2), bool(data[25] & 4)
 
     def unpacked(raw_mode: str) -> NDArray[Any]:
-        """What Pillow makes of the pixels when they are called stored as `raw_mode`: [H, W] or [H, W, samples]."""
         image = open_image(data, name)
         image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
         load_pixels(image, name)

@@ -1,7 +1,6 @@
 """EXIF orientation: read without decoding anything, and applied to pixels. A damaged one counts as none.
 
-Source: TIFF 6.0, section 2 and tag 274, which EXIF 2.32 embeds; BigTIFF for its wider fields; PNG specification (third
-edition), chunk eXIf; WebP container specification, chunk EXIF.
+Source: TIFF 6.0, section 2 and tag 274, which EXIF 2.32 embeds; BigTIFF; PNG, chunk eXIf; WebP, chunk EXIF.
 """
 
 from typing import Any, Final, Literal, NamedTuple
@@ -20,10 +19,7 @@ _SHORT: Final = 3  # the type of whole numbers of two bytes in a TIFF directory
 _BYTE_ORDERS: Final[dict[bytes, Literal["little", "big"]]] = {b"II": "little", b"MM": "big"}
 _APP1: Final = 0xE1
 _AFTER_THE_HEADER: Final = (0xD9, 0xDA)  # end of image, start of scan
-
-_MIRRORED: Final = ((), (1,), (0, 1), (0,))
-"""Axes along which orientations 1 to 4 are mirrored; 5 to 8 are so after rows and columns are exchanged."""
-
+_MIRRORED: Final = ((), (1,), (0, 1), (0,))  # axes, of orientations 1 to 4; of 5 to 8 after rows and columns change
 _FLIP_CODES: Final = {(1,): 1, (0, 1): -1, (0,): 0}
 _OPENCV_BANDS: Final = (3, 4)  # OpenCV turns these ten times as fast as numpy; more bands it does not exchange
 
@@ -88,14 +84,10 @@ def _find_entry(tiff: bytes) -> _Entry | None:
     def number(start: int, size: int) -> int:
         return int.from_bytes(tiff[start : start + size], order)
 
-    match number(2, 2):
-        case 42:
-            width, directory, first = 4, number(4, 4), 2
-        case 43:  # BigTIFF
-            width, directory, first = 8, number(8, 8), 8
-        case _:
-            return None
-    size = 4 + 2 * width
+    if (version := number(2, 2)) not in (42, 43):
+        return None
+    width, first = (4, 2) if version == 42 else (8, 8)  # 43 is BigTIFF
+    directory, size = number(width, width), 4 + 2 * width
     entries = min(number(directory, first), 0xFFFF)
     for start in range(directory + first, min(directory + first + entries * size, len(tiff)), size):
         if number(start, 2) == ORIENTATION_TAG:

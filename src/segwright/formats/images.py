@@ -69,21 +69,18 @@ class EncodedImage:
         return transposed_size(self.height, self.width, self.orientation if exif_transposed else 1)
 
     def verify(self) -> None:
-        """Raise DataError where some pixels cannot be decoded.
-
-        A JPEG is decoded at an eighth of its size and without colour, which passes over every byte yet takes two thirds
-        of the time.
+        """Raise DataError where some pixels cannot be decoded. A JPEG is decoded at an eighth of its size and without
+        colour, which passes over every byte yet takes two thirds of the time.
         """
         if not self._by_libjpeg or self._decode_jpeg("GRAY", 1, 1) is None:
             self._decoder.load()
 
     def decode(self, pixel_format: PixelFormat = RGB) -> Pixels:
-        """The pixels: [H, W, bands] of `pixel_format.dtype`.
+        """The pixels: [H, W, bands] of `pixel_format.dtype`; NaN stands for no data.
 
-        8-bit images are given as RGB, as grey (for JPEG the stored luma), or as RGBA where they have transparency.
-        Images of 16 bits or of further bands have all their bands; opacity comes as one band more where requested, and
-        grey of 16 bits is repeated for 3 bands. In float32, NaN stands for no data. Raises DataError for a damaged
-        image, and for any other format.
+        8-bit images are given as RGB, as grey (for JPEG the stored luma), or as RGBA where they have transparency, all
+        others with all their bands, with opacity as one band more, or grey repeated for 3 bands. Raises DataError for a
+        damaged image, and for any other format.
         """
         return self.decode_reduced(pixel_format, largest=1)[0]
 
@@ -124,7 +121,6 @@ class EncodedImage:
         return PillowImage(image, self.name, tiff)
 
     def _check_format(self, wanted: PixelFormat) -> None:
-        """Raise DataError where the image cannot have a format."""
         natural = self.pixel_format
         band_counts = _JPEG_COLOURS if self._by_libjpeg else self._decoder.band_counts
         alike = (natural.numbers, natural.bit_depth) == (wanted.numbers, wanted.bit_depth)
@@ -135,10 +131,8 @@ class EncodedImage:
             )
 
     def _divisor(self, largest: int, exactly: bool) -> int:
-        """The largest of 1, 2, 4, 8 up to `largest`, that divides both sides where `exactly`; 1 where different scales
-        would give the same size.
-        """
-        if max(self.height, self.width) < _JPEG_BLOCK:
+        """The largest of 1, 2, 4, 8 up to `largest`, that divides both sides where `exactly`."""
+        if max(self.height, self.width) < _JPEG_BLOCK:  # different scales would give the same size
             return 1
         factor = 1 << min(max(largest, 1), _JPEG_BLOCK).bit_length() - 1
         while exactly and (self.height % factor or self.width % factor):

@@ -3,6 +3,7 @@
 Source: SageMaker's contract, sections 2.1 and 2.3.
 """
 
+import codecs
 import json
 import os
 import re
@@ -17,7 +18,6 @@ from segwright.errors import DataError
 from segwright.formats.file_types import sniff
 from segwright.wording import listed
 
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _COLOUR_MAP: Final = "internal-color-map"
 _NAMES_SHOWN: Final = 12
 _CHARACTERS_SHOWN: Final = 80
@@ -49,23 +49,18 @@ class ClassColour:
 
 
 def read_manifest(data: bytes, name: str) -> list[ManifestLine]:
-    """Read all lines, but blank ones. A byte order mark and either end of line are fine.
+    """Read all lines, but blank ones. A byte order mark and either end of line are fine; `name` is for messages only.
 
-    `name` is for messages only. Raises DataError that names the line which is no JSON object in UTF-8, and for a
-    manifest without lines.
+    Raises DataError that names the line which is no JSON object in UTF-8, and for a manifest without lines.
     """
-    lines = enumerate(data.removeprefix(_BYTE_ORDER_MARK).split(b"\n"), 1)
+    texts = enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1)
     try:
-        found = [
-            ManifestLine(number, parse_object(line, f"{name}, line {number},"))
-            for number, line in lines
-            if line.strip()
-        ]
+        lines = [ManifestLine(n, parse_object(text, f"{name}, line {n},")) for n, text in texts if text.strip()]
     except DataError as error:
         raise DataError(f"{error} A manifest has one JSON object in each line.") from None
-    if not found:
+    if not lines:
         raise DataError(f"{name} has no lines: a manifest has one for every image.")
-    return found
+    return lines
 
 
 def parse_object(text: bytes, name: str) -> dict[str, Any]:
@@ -74,11 +69,11 @@ def parse_object(text: bytes, name: str) -> dict[str, Any]:
         document = json.loads(text.decode())
     except UnicodeDecodeError:
         raise DataError(f"{name} is not UTF-8 text.") from None
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-        raise DataError(f"{name} is not valid JSON: {reason} of {_shown(text.decode())}.") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not valid JSON: {error} of {_shown(text.decode())}.") from None
+        reason = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            reason = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+        raise DataError(f"{name} is not valid JSON: {reason} of {_shown(text.decode())}.") from None
     if not isinstance(document, dict):
         raise DataError(f"{name} is {_shown(document)}, not a JSON object.")
     return document

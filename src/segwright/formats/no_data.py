@@ -77,6 +77,5 @@ def _as_stored(number: float, dtype: np.dtype[Any]) -> Any:
         with np.errstate(over="ignore"):
             return None if math.isnan(number) else dtype.type(number)
     limits = np.iinfo(dtype)
-    if not math.isfinite(number) or number != int(number) or not limits.min <= number <= limits.max:
-        return None
-    return dtype.type(int(number))
+    fits = math.isfinite(number) and number == int(number) and limits.min <= number <= limits.max
+    return dtype.type(int(number)) if fits else None

@@ -75,7 +75,11 @@ def stored_palette(data: bytes, name: str) -> NDArray[np.uint8] | None:
     """
     container = sniff(data)
     if container == "PNG":
-        return _png_palette(data)
+        kind, first, end = next((each for each in chunks(data) if each[0] in (b"PLTE", b"IDAT")), (b"", 0, 0))
+        if data[_COLOUR_TYPE] != _INDEXED or kind != b"PLTE":
+            return None
+        content = data[first + 8 : end - 4]
+        return np.frombuffer(content[: len(content) // 3 * 3], np.uint8).reshape(-1, 3)
     if container == "TIFF":
         tiff = Tiff.parse(data, name)
         if not tiff.is_ordinary or tiff.layout.photometric != PALETTE:
@@ -115,15 +119,3 @@ def palette_colours(palette: NDArray[np.uint8], values: NDArray[np.int64]) -> ND
     if (len(codes) > 1 and (codes == codes[0]).all()) or (len(used) > 1 and (used == used[0]).all()):
         return None
     return None if len(codes) > len(values) and np.array_equal(codes, _RAMP[: len(codes)]) else used
-
-
-def _png_palette(data: bytes) -> NDArray[np.uint8] | None:
-    if data[_COLOUR_TYPE] != _INDEXED:
-        return None
-    for kind, first, end in chunks(data):
-        if kind == b"PLTE":
-            content = data[first + 8 : end - 4]
-            return np.frombuffer(content[: len(content) // 3 * 3], np.uint8).reshape(-1, 3)
-        if kind == b"IDAT":
-            break
-    return None

@@ -37,12 +37,11 @@ _READERS: Final[dict[Container, type[ImageFile.ImageFile]]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
+_SAFE: Final = {"TIFF": without_orientation, "PNG": without_texts}
 _FORMATS: Final = "JPEG, PNG, TIFF, BMP or WebP image"
 _TIFF_BITS_PER_SAMPLE: Final = 258
 
-_8_BIT_MODES: Final = frozenset(
-    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
-)
+_8_BIT_MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
 _WITH_OPACITY: Final = ("LA", "La", "RGBA", "RGBa")
 _CONVERTED_FIRST: Final = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}  # which Pillow does not convert to grey
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -58,14 +57,10 @@ def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
         found = recognise(data)
         what = f"{found.what}: {found.cure}" if found else f"not a {_FORMATS}, whatever its name says"
         raise DataError(f"{name} is {what if data else 'empty'}.")
-    shown = data
-    if container == "TIFF":
-        shown = without_orientation(data)
-    elif container == "PNG":
-        shown = without_texts(data)
+    safe = _SAFE[container](data) if container in _SAFE else data
     what = f"{name} is a {container} file that is damaged or of an unusual kind, such as more than four bands"
     with damage_as_data_error(what):
-        image = _READERS[container](io.BytesIO(shown))
+        image = _READERS[container](io.BytesIO(safe))
         if container == "TIFF":  # Pillow would look for an orientation in the XMP data, too, and transpose the pixels
             image.getexif()[ORIENTATION_TAG] = 1
     check_size(image.height, image.width, name)
@@ -88,7 +83,7 @@ def stored_bits(image: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def read_gif(data: bytes, name: str) -> Image.Image:
-    """The decoded image in a GIF: of mode L where its whole palette is grey, since GIF has no grey of its own, else P.
+    """The decoded image in a GIF: of mode L where its whole palette is grey, as GIF has no grey of its own, else P.
     Raises DataError for a damaged file and one of several images, TooLargeError for more than MAX_PIXELS.
     """
     with damage_as_data_error(f"{name} is a GIF file that is damaged or of an unusual kind"):
@@ -132,7 +127,7 @@ class PillowImage:
         return (1, 3, 4) if self.image.has_transparency_data else (1, 3)
 
     def load(self) -> None:
-        """Decode all pixels; raises DataError where that fails."""
+        """Decode all pixels, or raise DataError."""
         load_pixels(self.image, self.name)
 
     def decode(self, bands: int) -> NDArray[np.uint8]:

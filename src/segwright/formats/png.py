@@ -94,7 +94,6 @@ def _pixel_stream(data: bytes) -> bytes | None:
 
 
 def _is_sound(data: bytes, first: int, end: int) -> bool:
-    """Whether the checksum of a chunk is right."""
     return zlib.crc32(data[first + 4 : end - 4]).to_bytes(4) == data[end - 4 : end]
 
 

@@ -1,8 +1,6 @@
 """SageMaker's Record, the protobuf message in which the built-in algorithm answers: a map of named tensors.
 
-The wire format of this one message is written and read without protobuf. Answers hold float32 and int32; other values,
-labels and texts, which the schema allows as well, are refused or skipped.
-
+Written and read without protobuf: float32 and int32; other values, which the schema allows, are refused or skipped.
 Source: `record.proto` of the SageMaker Python SDK 2 (package aialgs.data), SageMaker's contract, section 5.2;
 https://protobuf.dev/programming-guides/encoding.
 """
@@ -35,41 +33,38 @@ _Chunks = list[bytes | memoryview]
 def encode_record(features: Mapping[str, Tensor]) -> bytes:
     """The message of named arrays, float32 or int32 of any shape; one of no dimension becomes [1].
 
-    Arrays are written as packed values in C order. The shape stands beside them where it says more than their
-    number. Raises TypeError for an array of another dtype.
+    Values are packed in C order; the shape stands beside them where it says more than their number. Raises TypeError
+    for an array of another dtype.
     """
     chunks: _Chunks = []
     for name, array in features.items():
         number = next((number for number, dtype in _TENSORS.items() if array.dtype == dtype), None)
         if number is None:
             raise TypeError(f"a Record holds float32 and int32, not {array.dtype}")
-        value = _delimited(number, _tensor_chunks(array))
-        chunks += _delimited(_FEATURES, _delimited(_KEY, [name.encode()]) + _delimited(_VALUE, value))
+        flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
+        tensor: _Chunks = []
+        if flat.size:
+            packed = _varints(flat.astype(np.int64).view(np.uint64)) if flat.dtype.kind == "i" else flat.view(np.uint8)
+            tensor += _delimited(_VALUES, [packed.data])
+        if array.ndim > 1:
+            tensor += _delimited(_SHAPE, [_varints(np.array(array.shape, np.uint64)).data])
+        value = _delimited(_VALUE, _delimited(number, tensor))
+        chunks += _delimited(_FEATURES, _delimited(_KEY, [name.encode()]) + value)
     return b"".join(chunks)
 
 
 def decode_record(data: bytes, name: str) -> dict[str, Tensor]:
-    """The features of one message: arrays in their shape, [N] where they come without.
+    """The features of one message: arrays in their shape, [N] where they come without. `name` is for messages only.
 
-    Takes memory in proportion to the message, whatever shapes it claims. `name` is for messages only. Raises DataError
-    that names the feature for bytes that are no Record, for values that do not fill their shape, for sparse tensors,
-    which name positions in arrays of any size, and for other values.
+    Takes memory in proportion to the message, whatever shapes it claims. Raises DataError, which names the feature, for
+    bytes that are no Record, values that do not fill their shape, sparse tensors and other values.
     """
     try:
-        return dict(_entry(_content(field)) for field in _fields(memoryview(data)) if field.number == _FEATURES)
+        return dict(
+            _entry(field.of_type(_DELIMITED)) for field in _fields(memoryview(data)) if field.number == _FEATURES
+        )
     except DataError as error:
         raise DataError(f"{name} is not a SageMaker Record that can be read: {error}.") from None
-
-
-def _tensor_chunks(array: Tensor) -> _Chunks:
-    flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
-    chunks: _Chunks = []
-    if flat.size:
-        packed = _varints(flat.astype(np.int64).view(np.uint64)) if flat.dtype.kind == "i" else flat.view(np.uint8)
-        chunks += _delimited(_VALUES, [packed.data])
-    if array.ndim > 1:
-        chunks += _delimited(_SHAPE, [_varints(np.array(array.shape, np.uint64)).data])
-    return chunks
 
 
 def _delimited(number: int, chunks: Sequence[bytes | memoryview]) -> _Chunks:
@@ -102,9 +97,11 @@ class _Field(NamedTuple):
     wire_type: int
     content: memoryview
 
-    def check(self, *wire_types: int) -> None:
+    def of_type(self, *wire_types: int) -> memoryview:
+        """The content; DataError for a field of another wire type."""
         if self.wire_type not in wire_types:
             raise DataError(f"field {self.number} has the wire type {self.wire_type}")
+        return self.content
 
 
 def _fields(data: memoryview) -> Iterator[_Field]:
@@ -139,14 +136,9 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
     raise DataError("a number has no end")
 
 
-def _content(field: _Field) -> memoryview:
-    field.check(_DELIMITED)
-    return field.content
-
-
 def _entry(data: memoryview) -> tuple[str, Tensor]:
     """Name and value of an entry of a map; of several values the last counts, which is protobuf's rule."""
-    parts = {field.number: _content(field) for field in _fields(data) if field.number in (_KEY, _VALUE)}
+    parts = {field.number: field.of_type(_DELIMITED) for field in _fields(data) if field.number in (_KEY, _VALUE)}
     try:
         key = str(parts.get(_KEY, b""), "utf-8")
     except UnicodeDecodeError:
@@ -155,7 +147,7 @@ def _entry(data: memoryview) -> tuple[str, Tensor]:
         values = [field for field in _fields(parts.get(_VALUE, memoryview(b""))) if field.number in _TENSORS]
         if not values:
             raise DataError("there is no value of a known kind (float32 or int32)")
-        return key, _tensor(_content(values[-1]), values[-1].number)
+        return key, _tensor(values[-1].of_type(_DELIMITED), values[-1].number)
     except DataError as error:
         raise DataError(f"in {key[:_NAME_SHOWN]!r}, {error}") from None
 
@@ -165,8 +157,7 @@ def _tensor(data: memoryview, kind: int) -> Tensor:
     packed = {_VALUES: bytearray(), _KEYS: bytearray(), _SHAPE: bytearray()}
     for field in _fields(data):
         if field.number in packed:
-            field.check(_DELIMITED, _WIRE_TYPES[kind] if field.number == _VALUES else _VARINT)
-            packed[field.number] += field.content
+            packed[field.number] += field.of_type(_DELIMITED, _WIRE_TYPES[kind] if field.number == _VALUES else _VARINT)
     if packed[_KEYS]:
         raise DataError("the tensor is sparse; only dense ones are read")
     values: NDArray[Any]

@@ -34,9 +34,7 @@ _PACK_WINDOW: Final = 5  # bytes that hold a run's head and its first value, fro
 
 def encode_regions(mask: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each number that a mask [H, W] holds, in ascending order, and the counts of its region: int64, the first one of
-    pixels outside.
-
-    Takes one pass over the mask, and memory for its runs, some 25 bytes for each.
+    pixels outside. Takes one pass over the mask, and memory for its runs, some 25 bytes for each.
     """
     pixels = mask.ravel(order="F")
     if not pixels.size:
@@ -62,10 +60,10 @@ def _counts(starts: NDArray[np.int64], runs: NDArray[np.int64], pixels: int) -> 
 
 
 def decode_rle(counts: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
-    """The mask of some counts, bool [height, width].
+    """The mask of some counts, bool [height, width]; takes memory for both, whatever the counts claim.
 
-    Takes memory for the mask and for the counts, whatever the counts claim. Raises DataError for counts that are
-    negative or do not add up to height x width, and for no pixels; TooLargeError for more than are read of an image.
+    Raises DataError for counts that are negative or do not add up to height x width, and for no pixels; TooLargeError
+    for more than are read of an image.
     """
     check_size(height, width, "the run-length mask")
     return np.ascontiguousarray(expand_counts(counts, height * width).reshape(width, height).T)
@@ -86,24 +84,22 @@ def compress_counts(counts: Sequence[int] | NDArray[np.int64]) -> str:
     """
     values = np.array(counts, np.int64)
     values[3:] -= np.asarray(counts[1:-2], np.int64)
-    return "".join(_compressed(values[start : start + _AT_ONCE]) for start in range(0, len(values), _AT_ONCE))
-
-
-def _compressed(values: NDArray[np.int64]) -> str:
-    """The text of some numbers, all of them cut into as many groups as the largest one has."""
-    most = int(np.abs(values).max()).bit_length() // _GROUP_BITS + 1
-    rest = values[:, None] >> (_GROUP_BITS * np.arange(most + 1))
-    groups, rest = rest[:, :-1] & 0x1F, rest[:, 1:]
-    last = np.argmax(rest == np.where(groups & _SIGN, -1, 0), axis=1)[:, None]
-    place = np.arange(most)
-    characters = groups + _FIRST_CHARACTER + np.where(place < last, _MORE, 0)
-    return bytes(characters[place <= last].astype(np.uint8)).decode("ascii")
+    text = b""
+    for start in range(0, len(values), _AT_ONCE):
+        part = values[start : start + _AT_ONCE, None]
+        most = int(np.abs(part).max()).bit_length() // _GROUP_BITS + 1  # groups of the largest number
+        rest = part >> (_GROUP_BITS * np.arange(most + 1))
+        groups, rest = rest[:, :-1] & 0x1F, rest[:, 1:]
+        last = np.argmax(rest == np.where(groups & _SIGN, -1, 0), axis=1)[:, None]
+        place = np.arange(most)
+        characters = groups + _FIRST_CHARACTER + np.where(place < last, _MORE, 0)
+        text += bytes(characters[place <= last].astype(np.uint8))
+    return text.decode("ascii")
 
 
 def decompress_counts(text: str) -> list[int]:
-    """The counts of the text form. Raises DataError for other characters, and for a text that ends in a number.
-
-    The counts need not fit an image: `decode_rle` sees to that.
+    """The counts of the text form, which need not fit an image. Raises DataError for other characters, and for a text
+    that ends in a number.
     """
     if not text:
         return []
@@ -127,30 +123,23 @@ def decompress_counts(text: str) -> list[int]:
 
 
 def decode_rle_pack(data: bytes, count: int) -> NDArray[np.uint8]:
-    """The values, uint8 [count].
+    """The values of Label Studio's run lengths, uint8 [count].
 
     Memory and time follow from `data` and `count`, whatever the header claims. Raises DataError for data that announce
     another count, or values of other than 8 bits, and for data that break off.
     """
     if len(data) * 8 < _PACK_HEADER:
         raise DataError(f"the run lengths have {len(data)} bytes, which is less than their header.")
-    found = _bits(data, 0, 32)
-    if found != count:
+    if (found := _bits(data, 0, 32)) != count:
         raise DataError(f"the run lengths are of {found:,} values, but the size asks for {count:,}.")
     if (width := _bits(data, 32, 5) + 1) != _PACK_VALUE:
         raise DataError(f"the run lengths are of values of {width} bits; Label Studio writes 8.")
     widths = [_bits(data, 37 + 4 * place, 4) + 1 for place in range(4)]
-    return _decode_runs(data, widths, count)
-
-
-def _decode_runs(data: bytes, widths: list[int], count: int) -> NDArray[np.uint8]:
     values = np.zeros(count, np.uint8)
     padded = data + bytes(_PACK_WINDOW)
     at, done = _PACK_HEADER, 0
     while done < count:
-        window = int.from_bytes(
-            padded[at >> 3 : (at >> 3) + _PACK_WINDOW]
-        )  # read once: some files have millions of runs
+        window = int.from_bytes(padded[at >> 3 : (at >> 3) + _PACK_WINDOW])  # read once: there may be millions of runs
         left = _PACK_WINDOW * 8 - (at & 7) - 3
         repeats, width = window >> (left + 2) & 1, widths[window >> left & 3]
         left -= width
@@ -160,10 +149,9 @@ def _decode_runs(data: bytes, widths: list[int], count: int) -> NDArray[np.uint8
             raise DataError(f"the run lengths break off after {done:,} of {count:,} values.")
         if repeats or length == 1:
             values[done : done + length] = window >> (left - _PACK_VALUE) & 0xFF
-            at += _PACK_VALUE
         else:
             values[done : done + length] = _bytes(data, at, length)
-            at += length * _PACK_VALUE
+        at += (1 if repeats else length) * _PACK_VALUE
         done += length
     return values
 
@@ -171,15 +159,11 @@ def _decode_runs(data: bytes, widths: list[int], count: int) -> NDArray[np.uint8
 def _bits(data: bytes, at: int, width: int) -> int:
     """The number in `width` bits from the bit `at`, the highest bit first; 0 beyond the end."""
     last = at + width
-    piece = int.from_bytes(data[at >> 3 : (last + 7) >> 3])
-    return piece >> (-last & 7) & ((1 << width) - 1)
+    return int.from_bytes(data[at >> 3 : (last + 7) >> 3]) >> (-last & 7) & ((1 << width) - 1)
 
 
 def _bytes(data: bytes, at: int, length: int) -> NDArray[np.uint8]:
     """Bytes that begin at any bit."""
     first, shift = at >> 3, at & 7
     pieces = np.frombuffer(data, np.uint8, length + (shift > 0), first)
-    if not shift:
-        return pieces
-    whole: NDArray[np.uint8] = np.bitwise_or(pieces[:-1] << np.uint8(shift), pieces[1:] >> np.uint8(8 - shift))
-    return whole
+    return pieces if not shift else pieces[:-1] << np.uint8(shift) | pieces[1:] >> np.uint8(8 - shift)

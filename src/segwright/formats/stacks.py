@@ -1,17 +1,14 @@
-"""Which planes of a TIFF belong to one image: what ImageJ, OME and tifffile write into its description.
+"""Which planes (pages) of a TIFF belong to one image: what ImageJ, OME and tifffile write into its description.
 
-A plane is what a page of the file holds; the channels of the first position are the bands of an image, all other
-positions are slices.
-
-Source: ImageJ, `ij/io/TiffDecoder.java`; OME-XML schema 2016-06, elements Pixels and TiffData; tifffile, series of kind
-`shaped`.
+The channels of the first position are the bands of an image, all other positions are slices.
+Source: ImageJ, `ij/io/TiffDecoder.java`; OME-XML schema 2016-06, Pixels and TiffData; tifffile, kind `shaped`.
 """
 
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from xml.etree import ElementTree
 
@@ -88,10 +85,8 @@ def _ome(description: str) -> Stack | None:
     order = [axis for axis in pixels.get("DimensionOrder", "XYCZT") if axis in sizes]
     stack = _stack(sizes, order)
     parts = [part for part in pixels.findall("{*}TiffData") if part.attrib]
-    if not parts:
-        return stack
-    pages = [_page_of(plane, parts, sizes, order, root.get("UUID")) for plane in stack.channels]
-    return Stack(tuple(pages), stack.positions)
+    pages = tuple(_page_of(plane, parts, sizes, order, root.get("UUID")) for plane in stack.channels if parts)
+    return replace(stack, channels=pages) if parts else stack
 
 
 def _page_of(
@@ -111,13 +106,11 @@ def _page_of(
 
 def _stack(sizes: Mapping[str, int], fastest_first: Sequence[str]) -> Stack:
     """Channels and positions of planes that follow one another along some axes."""
-    channels = min(sizes["C"], _MOST_CHANNELS + 1)
     stride = _stride("C", sizes, fastest_first)
-    positions = math.prod(length for axis, length in sizes.items() if axis != "C")
-    return Stack(tuple(channel * stride for channel in range(channels)), positions)
+    channels = tuple(channel * stride for channel in range(min(sizes["C"], _MOST_CHANNELS + 1)))
+    return Stack(channels, math.prod(length for axis, length in sizes.items() if axis != "C"))
 
 
 def _stride(axis: str, sizes: Mapping[str, int], fastest_first: Sequence[str]) -> int:
     """How many planes lie between two that differ by one along an axis."""
-    faster = fastest_first[: list(fastest_first).index(axis)]
-    return math.prod(sizes[other] for other in faster)
+    return math.prod(sizes[other] for other in fastest_first[: list(fastest_first).index(axis)])

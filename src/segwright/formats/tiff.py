@@ -40,7 +40,7 @@ _KINDS_IN_WORDS: Final = {
     1: "unsigned whole", 2: "signed whole", 3: "floating-point", 5: "complex", 6: "complex"
 }  # fmt: skip
 _BITS_OF_PILLOW: Final = frozenset((1, 2, 4, 8))
-_LOSSY_OF_PILLOW: Final = frozenset((6, 7))
+_NOT_BY_PILLOW: Final = LOSSY.keys() - {6, 7}
 _BITS: Final[dict[Numbers, tuple[int, ...]]] = {
     "uint": (8, 16, 32, 64), "int": (8, 16, 32, 64), "float": (16, 32, 64),
 }  # fmt: skip
@@ -93,21 +93,6 @@ class Layout:
         )
 
     @property
-    def has_opacity(self) -> bool:
-        """Whether the last sample is opacity: what ExtraSamples calls so, if nothing else is extra."""
-        return self.extra in _OPACITY and self.samples == _COLOURS.get(self.photometric, 0) + 1
-
-    @property
-    def is_ordinary(self) -> bool:
-        """Whether it is an image of up to 8 bits as Pillow reads it."""
-        if self.is_planar and self.has_opacity:  # Pillow does not read all of these
-            return False
-        if self.compression in LOSSY and self.compression not in _LOSSY_OF_PILLOW:
-            return False
-        colours = self.samples - self.has_opacity
-        return self.kind == 1 and _BITS_OF_PILLOW.issuperset(self.bits) and colours == _COLOURS.get(self.photometric)
-
-    @property
     def numbers(self) -> Numbers | None:
         """The kind of its numbers, or None for complex and other ones."""
         return _KINDS.get(self.kind)
@@ -158,13 +143,20 @@ class Tiff:
 
     @property
     def has_opacity(self) -> bool:
-        """Whether the last of them is opacity."""
-        return len(self.planes) == 1 and self.layout.has_opacity
+        """Whether the last of them is opacity: what ExtraSamples calls so, if nothing else is extra."""
+        colours = _COLOURS.get(self.layout.photometric, 0)
+        return len(self.planes) == 1 and self.layout.extra in _OPACITY and self.samples == colours + 1
 
     @property
     def is_ordinary(self) -> bool:
         """Whether Pillow reads all of it: an image of up to 8 bits."""
-        return len(self.planes) == 1 and self.layout.is_ordinary and not self.data.startswith(_NOT_FOR_PILLOW)
+        layout, colours = self.layout, self.samples - self.has_opacity
+        if len(self.planes) > 1 or self.data.startswith(_NOT_FOR_PILLOW) or layout.compression in _NOT_BY_PILLOW:
+            return False
+        if layout.is_planar and self.has_opacity:  # Pillow does not read all of these
+            return False
+        plain = layout.kind == 1 and _BITS_OF_PILLOW.issuperset(layout.bits)
+        return plain and colours == _COLOURS.get(layout.photometric)
 
     @property
     def no_data(self) -> float | None:
@@ -191,7 +183,18 @@ class Tiff:
 
     def read(self) -> NDArray[Any]:
         """Decode it: [H, W, samples], as stored. Raises DataError for damaged bytes and what cannot be decoded."""
-        _check_compression(self.layout, self.name)
+        number = self.layout.compression
+        if number not in _COMPRESSIONS:
+            kind = f"{LOSSY[number]}, " if number in LOSSY else ""
+            raise DataError(
+                f"{self.name} is compressed ({kind}TIFF's number {number}) in a way that is not read: save it with "
+                "LZW, deflate, PackBits, Zstandard or without compression, as by gdal_translate -co COMPRESS=DEFLATE."
+            )
+        if not self.decodes or (not _HAS_IMAGECODECS and self.layout.predictor == _FLOAT_PREDICTOR):
+            raise DataError(
+                f"{self.name} is compressed (TIFF's number {number}) in a way that needs one more package: "
+                "pip install 'segwright[decoders]', or save it with deflate or without compression."
+            )
         with damage_as_data_error(f"{self.name} is truncated or damaged"):
             planes = [self._plane(plane) for plane in self.planes]
             return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2))
@@ -208,23 +211,17 @@ class Tiff:
 
     def further_pages(self) -> Iterator[TiffPage]:
         """The pages after the first image, up to a thousand, but neither masks nor smaller copies of it."""
-        if self.planes == (0,):
-            return
-        for index in range(max(len(self.planes), 1), _MOST_PAGES):
+        height, width = self.layout.height, self.layout.width
+        for index in range(len(self.planes), _MOST_PAGES if self.planes != (0,) else 0):
             page = _page(self.file, index)
             if page is None:
                 return
-            if not page.is_reduced and not page.is_mask and not self._is_smaller(page):
+            ratio = abs(int(page.imagelength) * width - int(page.imagewidth) * height)
+            is_smaller = int(page.imagelength) < height and ratio <= max(height, width)  # as pyramids have it
+            if not page.is_reduced and not page.is_mask and not is_smaller:
                 yield page
 
-    def _is_smaller(self, page: TiffPage) -> bool:
-        """Whether a page looks like the same image at a smaller size, as pyramids have it."""
-        height, width = int(page.imagelength), int(page.imagewidth)
-        ratio = abs(height * self.layout.width - width * self.layout.height)
-        return height < self.layout.height and ratio <= max(self.layout.height, self.layout.width)
-
     def _plane(self, plane: TiffPage | int) -> NDArray[Any]:
-        """One plane, [H, W, samples]."""
         shape = (self.layout.height, self.layout.width, self.layout.samples)
         if isinstance(plane, int):
             page = self.file.pages.first
@@ -238,9 +235,8 @@ class Tiff:
 
 
 def _planes(file: TiffFile, stack: Stack, layout: Layout, data: bytes) -> tuple[TiffPage | int, ...]:
-    """The channels of an image, or nothing where the file does not hold them alike.
-
-    ImageJ writes large stacks without compression as planes that follow the only page.
+    """The channels of an image, or nothing where the file does not hold them alike; ImageJ writes large stacks without
+    compression as planes that follow the only page.
     """
     planes: list[TiffPage | int] = []
     for index in stack.channels:
@@ -281,22 +277,6 @@ def _page(file: TiffFile, index: int) -> TiffPage | None:
     except Exception:  # beyond the last, or damaged
         return None
     return page
-
-
-def _check_compression(layout: Layout, name: str) -> None:
-    """Raise DataError for a compression that is not read, or not without imagecodecs."""
-    number = layout.compression
-    if number not in _COMPRESSIONS:
-        kind = f"{LOSSY[number]}, " if number in LOSSY else ""
-        raise DataError(
-            f"{name} is compressed ({kind}TIFF's number {number}) in a way that is not read: save it with LZW, "
-            "deflate, PackBits, Zstandard or without compression, as by gdal_translate -co COMPRESS=DEFLATE."
-        )
-    if not _HAS_IMAGECODECS and (number not in _PLAIN_COMPRESSIONS or layout.predictor == _FLOAT_PREDICTOR):
-        raise DataError(
-            f"{name} is compressed (TIFF's number {number}) in a way that needs one more package: "
-            "pip install 'segwright[decoders]', or save it with deflate or without compression."
-        )
 
 
 def _check_pieces(page: TiffPage, layout: Layout, data: bytes) -> None:
