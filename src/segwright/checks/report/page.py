@@ -8,7 +8,6 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -39,7 +38,6 @@ def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
     """The page as HTML text; `source` says where the data lie."""
     samples, mentioned = draw_samples(data)
     strange = data.class_names and any(channel.pixels[:, -1].any() for channel in data.channels)
-    cards = [(finding, [mentioned[file] for file in finding.files if file in mentioned]) for finding in data.findings]
     environment = Environment(
         loader=PackageLoader("segwright.checks.report", "."),
         autoescape=True,
@@ -48,38 +46,30 @@ def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["grouped"] = lambda number: f"{number:,}"
+    environment.filters |= {
+        "grouped": lambda number: f"{number:,}",
+        "colour": lambda colour: f"rgb({', '.join(str(int(part)) for part in colour)})",
+        "log_length": log_length,
+        "json": lambda label_map: json.dumps(label_map.to_json(), ensure_ascii=False),
+    }
     return environment.get_template("page.html").render(
         version=__version__,
         source=source,
+        data=data,
         counts=Counter(finding.severity for finding in data.findings),
-        cards=cards,
-        channels=[_facts(channel) for channel in data.channels],
-        classes=_class_rows(data),
-        ticks=[(f"{tick:g} %", log_length(tick)) for tick in TICKS],
-        values=None if data.class_names else [_value_rows(channel) for channel in data.channels],
+        mentioned=mentioned,
+        ticks=TICKS,
+        bar=_bar,
+        presence_strip=presence_strip,
+        size_rows=_size_rows,
+        value_rows=_value_rows,
+        left_out_shown=_LEFT_OUT_SHOWN,
         sketches=_sketches(data.train, settings),
         base_size=settings.base_size,
         crop_size=settings.training_crop_size,
         samples=samples,
-        colours=[_colour(colour) for colour in data.palette],
-        class_names=data.class_names,
-        strange=_colour(STRANGE) if strange else None,
+        strange=STRANGE if strange else None,
     )
-
-
-def _facts(channel: ChannelStatistics) -> dict[str, Any]:
-    label_map = channel.label_map
-    return {
-        "name": channel.channel,
-        "pairs": len(channel.scans),
-        "left_out": channel.left_out[:_LEFT_OUT_SHOWN],
-        "left_out_count": len(channel.left_out),
-        "ignored": share_words(100 * channel.ignored_pixels / max(int(channel.counts.sum()), 1)),
-        "forms": channel.forms,
-        "label_map": "" if label_map.scale == 1 else json.dumps(label_map.to_json(), ensure_ascii=False),
-        "sizes": _size_rows(channel),
-    }
 
 
 def _size_rows(channel: ChannelStatistics) -> list[dict[str, Any]]:
@@ -91,40 +81,15 @@ def _size_rows(channel: ChannelStatistics) -> list[dict[str, Any]]:
     return [{"name": name, "pairs": pairs, "length": min(100 * pairs / rows[0][1], 100)} for name, pairs in rows]
 
 
-def _class_rows(data: CheckedData) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"{index} {name}",
-            "colour": _colour(data.palette[index]),
-            "shares": [_share(channel, index, data.palette[index]) for channel in data.channels],
-        }
-        for index, name in enumerate(data.class_names)
-    ]
-
-
-def _share(channel: ChannelStatistics, index: int, colour: NDArray[np.uint8]) -> dict[str, Any]:
-    """One class in one channel."""
-    pixels = int(channel.histogram[index])
-    return {
-        "channel": channel.channel,
-        **_bar(pixels, int(channel.histogram.sum())),
-        "pixels": pixels,
-        "images": int(channel.images_with_class[index]),
-        "strip": presence_strip(channel, index, colour) if channel.scans else "",
-    }
-
-
 def _bar(pixels: int, all_pixels: int) -> dict[str, Any]:
     percent = 100 * pixels / max(all_pixels, 1)
     return {"length": log_length(percent), "words": share_words(percent)}
 
 
-def _value_rows(channel: ChannelStatistics) -> dict[str, Any]:
-    """The most frequent pixel values of masks whose classes are not known."""
+def _value_rows(channel: ChannelStatistics) -> list[tuple[int, int]]:
+    """The most frequent pixel values of masks whose classes are not known, and how often each occurs."""
     order = np.sort(np.argsort(-channel.counts, kind="stable")[:_VALUES_SHOWN])
-    entries = zip(channel.values[order].tolist(), channel.counts[order].tolist(), strict=True)
-    rows = [{"value": value, **_bar(count, int(channel.counts.sum()))} for value, count in entries]
-    return {"name": channel.channel, "rows": rows, "more": len(channel.values) - len(order)}
+    return list(zip(channel.values[order].tolist(), channel.counts[order].tolist(), strict=True))
 
 
 def _sketches(train: ChannelStatistics, settings: Hyperparameters) -> list[dict[str, Any]]:
@@ -144,10 +109,6 @@ def _sketches(train: ChannelStatistics, settings: Hyperparameters) -> list[dict[
         }
         for scale, width, height in sizes
     ]
-
-
-def _colour(colour: Sequence[int] | NDArray[np.uint8]) -> str:
-    return f"rgb({', '.join(str(int(part)) for part in colour)})"
 
 
 def log_length(percent: float) -> float:
