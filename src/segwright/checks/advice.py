@@ -1,7 +1,4 @@
-"""What is remarkable about data that can be read, from scans in memory: copies, classes, numbers and sizes.
-
-Everything here is an opinion, a warning or a note. No file is opened.
-"""
+"""What is remarkable about data that can be read: copies, classes, numbers and sizes; warnings and notes alone."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -40,10 +37,7 @@ def advise(
     base_size: int,
     crop_size: int,
 ) -> Iterator[Finding]:
-    """All that is remarkable whatever the label maps mean; nothing of a channel that was not read.
-
-    `base_size` and `crop_size` are those of the training, in pixels.
-    """
+    """All that is remarkable whatever the label maps mean; `base_size` and `crop_size` in pixels."""
     yield from _in_both(train, validation)
     yield from _not_in_train(train, validation, class_names)
     for channel in (train, validation):
@@ -76,8 +70,8 @@ def _in_both(train: ChannelStatistics, validation: ChannelStatistics) -> Iterato
         example = f"{both[0].pair.image.name} is {known[both[0].image_digest].pair.image.name}"
         number = f"{len(both)} of {len(validation.scans)} images {'is' if len(both) == 1 else 'are'}"
         which = f"{number} in train as well, byte for byte ({example})"
-    what, cure = f"{which}, so scores say too little about new images.", "Keep each image in one of the two."
-    yield Finding("in_both", "warning", validation.channel, what, cure, image_names(both))
+    what = f"{which}, so scores say too little about new images."
+    yield Finding("in_both", "warning", "validation", what, "Keep each image in one of the two.", image_names(both))
 
 
 def _not_in_train(
@@ -96,20 +90,19 @@ def _copies(channel: ChannelStatistics) -> Iterator[Finding]:
     groups: defaultdict[bytes, list[PairScan]] = defaultdict(list)
     for scan in channel.scans:
         groups[scan.image_digest].append(scan)
-    unlike: list[list[PairScan]] = []
-    alike: list[list[PairScan]] = []
+    cases: tuple[tuple[str, Severity, str, str], ...] = (
+        ("masks_disagree", "warning", "has different masks", "Keep the mask that is right."),
+        ("copies", "note", "is there more than once", "Remove the copies, unless they are to count for more."),
+    )
+    found: dict[str, list[list[PairScan]]] = {"masks_disagree": [], "copies": []}
     for group in groups.values():
         if len(group) > 1:
             held = {(scan.values.tobytes(), scan.counts.tobytes()) for scan in group}
-            (alike if len(held) == 1 else unlike).append(group)
-    cases: tuple[tuple[str, Severity, list[list[PairScan]], str, str], ...] = (
-        ("masks_disagree", "warning", unlike, "has different masks", "Keep the mask that is right."),
-        ("copies", "note", alike, "is there more than once", "Remove the copies, unless they are to count for more."),
-    )
-    for rule, severity, found, what, cure in cases:
-        if found:
-            names = image_names(scan for group in found for scan in group)
-            more = f", and {counted(len(found) - 1, 'more image')}" if len(found) > 1 else ""
+            found["copies" if len(held) == 1 else "masks_disagree"].append(group)
+    for rule, severity, what, cure in cases:
+        if found[rule]:
+            names = image_names(scan for group in found[rule] for scan in group)
+            more = f", and {counted(len(found[rule]) - 1, 'more image')}" if len(found[rule]) > 1 else ""
             what = f"the same image {what}: {names[0]} and {names[1]}{more}."
             yield Finding(rule, severity, channel.channel, what, cure, names)
 

@@ -33,25 +33,19 @@ class ScannedChannel:
     label_map: LabelMap
     scans: Sequence[PairScan]
 
-    @cached_property
-    def _combined(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        values, where = np.unique(self._joined("values"), return_inverse=True)
-        counts = np.zeros(len(values), np.int64)
-        np.add.at(counts, where, self._joined("counts"))
-        return values, counts
-
     def _joined(self, name: str) -> NDArray[np.int64]:
         return np.concatenate([np.zeros(0, np.int64), *(getattr(scan, name) for scan in self.scans)])
 
-    @property
+    @cached_property
     def values(self) -> NDArray[np.int64]:
         """The different pixel values of the masks, [V], ascending; -1 is no data."""
-        return self._combined[0]
+        return np.unique(self._joined("values"))
 
-    @property
+    @cached_property
     def counts(self) -> NDArray[np.int64]:
         """How many pixels have each value, [V]."""
-        return self._combined[1]
+        where = np.searchsorted(self.values, self._joined("values"))
+        return np.bincount(where, self._joined("counts"), len(self.values)).astype(np.int64)
 
     @cached_property
     def classes(self) -> NDArray[np.int64]:
@@ -122,8 +116,8 @@ class ChannelStatistics(ScannedChannel):
 
     def without_scans(self, *, complete: bool) -> Self:
         """What is kept after the check; of a stream, which is not `complete`, the pairs are dropped as well."""
-        slim = replace(self, scans=(), complete=complete)
-        return slim if complete else replace(slim, pairs=(), fingerprint="")
+        pairs, fingerprint = (self.pairs, self.fingerprint) if complete else ((), "")
+        return replace(self, scans=(), complete=complete, pairs=pairs, fingerprint=fingerprint)
 
     @property
     def absent_classes(self) -> tuple[int, ...]:

@@ -1,8 +1,7 @@
 """Images with an EXIF orientation, and whether their masks were drawn on the image as stored or turned upright.
 
-A mask carries no orientation. One that was drawn in a tool that shows images upright fits only the turned image, and
-where turning keeps the size (by 180 degrees, mirrored, or square) nothing else shows it: so brightness changes are
-compared with the borders of classes. Nothing is turned by itself.
+A mask carries no orientation. Where turning keeps the size, nothing but the borders of classes shows on which image it
+was drawn, so brightness changes are compared with them. Nothing is turned by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,10 +40,9 @@ def fits_either_way(scan: PairScan) -> bool:
 
 def count_orientations(noted: Sequence[tuple[str, int]], images: int) -> str:
     """How many of some images carry an orientation other than 1; `noted` are the names and orientations of those."""
-    name, orientation = noted[0]
-    carry = "carries" if len(noted) == 1 else "carry"
-    example = f"(for example {name}: {orientation})"
-    return f"{len(noted)} of {images} images {carry} an EXIF orientation other than 1 {example}"
+    (name, orientation), carry = noted[0], "carries" if len(noted) == 1 else "carry"
+    which = f"{len(noted)} of {images} images {carry} an EXIF orientation other than 1"
+    return f"{which} (for example {name}: {orientation})"
 
 
 def orientations_fit(scans: ScannedChannel, *, upright: bool) -> Iterator[Finding]:
@@ -115,7 +113,7 @@ class Evidence:
 
 def _compare(scans: Sequence[PairScan]) -> Evidence | None:
     """Compare up to 20 images that fit their masks either way; None where no classes meet in any."""
-    chosen = np.unique(np.linspace(0, len(scans) - 1, min(_COMPARED, len(scans))).astype(int)).tolist()
+    chosen = np.linspace(0, len(scans) - 1, min(_COMPARED, len(scans))).astype(int).tolist()
     ratios = [ratio for index in chosen if (ratio := _upright_over_stored(scans[index])) is not None]
     if not ratios:
         return None

@@ -61,20 +61,18 @@ def how_paired(pairing: Pairing, channel: str) -> Iterator[Finding]:
 
 def left_out_reasons(pairing: Pairing, unreadable: Sequence[Unreadable]) -> tuple[str, ...]:
     """A printable sentence for each file that is left out."""
-    unreadable_pairs = [pair.why for pair in unreadable]
     images = [f"{name} has no mask." for name in pairing.unpaired_images]
     masks = [f"{name} has no image." for name in pairing.unpaired_masks]
-    return tuple(map(plain, (*unreadable_pairs, *images, *masks)))
+    return tuple(map(plain, (*(pair.why for pair in unreadable), *images, *masks)))
 
 
 def left_out(
     pairing: Pairing, unreadable: Sequence[Unreadable], channel: str, *, none_left: bool, strict: bool
 ) -> Iterator[Finding]:
     """Files without a partner and pairs that cannot be read."""
-    refused = [pair for pair in unreadable if pair.rule]  # by a rule of their own
+    refused = any(pair.rule for pair in unreadable)  # by a rule of its own
     unreadable = [pair for pair in unreadable if not pair.rule]
-    reasons = left_out_reasons(pairing, unreadable)
-    if not reasons:
+    if not (reasons := left_out_reasons(pairing, unreadable)):
         return
     images, masks = pairing.unpaired_images, pairing.unpaired_masks
     kinds = (
@@ -97,10 +95,9 @@ def left_out(
 
 def repaired_masks(scans: ScannedChannel) -> Iterator[Finding]:
     """Masks whose indices and colours disagree with the colour map of their manifest."""
-    if repaired := [scan for scan in scans.scans if scan.repaired]:
-        which = f"in {len(repaired)} of {len(scans.scans)} masks"
+    if names := tuple(scan.pair.mask.name for scan in scans.scans if scan.repaired):
+        which = f"in {len(names)} of {len(scans.scans)} masks"
         what = f"{which} indices and colours disagree with the colour map; the colours are taken"
-        names = tuple(scan.pair.mask.name for scan in repaired)
         yield Finding("repaired_masks", "warning", scans.channel, f"{what}: {listed(names, 1)}.", "", names)
 
 

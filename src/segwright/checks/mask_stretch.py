@@ -59,11 +59,9 @@ def stretched(masks: ScannedChannel) -> Iterator[Finding]:
     """Refuses masks that were stretched file by file, where no label map says what their values mean."""
     if masks.label_map.scale != 1 or (found := find_stretch(masks.scans)) is None:
         return
-    cure = EXPORT_ANEW
-    if not found.certain:
-        cure += " Only if each value does mean the same in all of them, say so with a label map that names them, "
-        cure += f"{label_map_place(masks.channel)}."
-    yield Finding("stretched", "error", masks.channel, f"{found.sentence}.", cure)
+    cure = " Only if each value does mean the same in all of them, say so with a label map that names them"
+    cure = "" if found.certain else f"{cure}, {label_map_place(masks.channel)}."
+    yield Finding("stretched", "error", masks.channel, f"{found.sentence}.", EXPORT_ANEW + cure)
 
 
 def find_stretch(scans: Sequence[PairScan]) -> Stretch | None:
@@ -71,8 +69,7 @@ def find_stretch(scans: Sequence[PairScan]) -> Stretch | None:
     kinds = list(_kinds(scans))
     top = max((int(kind.values[-1]) for kind in kinds), default=0)
     reaching = [kind for kind in kinds if kind.values[-1] == top]
-    masks = sum(kind.count for kind in kinds)
-    if top not in _TOPS or sum(kind.count for kind in reaching) < _NEARLY_ALL * masks:
+    if top not in _TOPS or sum(kind.count for kind in reaching) < _NEARLY_ALL * sum(kind.count for kind in kinds):
         return None
     even = [kind for kind in reaching if kind.steps]
     coarse, fine = (pick(even, key=lambda kind: kind.steps, default=None) for pick in (min, max))
@@ -94,7 +91,7 @@ def _kinds(scans: Sequence[PairScan]) -> Iterator[_Kind]:
     """The different sets of values; masks of 0 alone are left out, since they are the same stretched or not."""
     examples = {scan.values.tobytes(): scan for scan in reversed(scans)}
     for kind, count in Counter(scan.values.tobytes() for scan in scans).items():
-        values = np.frombuffer(kind, np.int64)
+        values = examples[kind].values
         values = values[values != NO_DATA]
         if values.any():
             yield _Kind(values, count, examples[kind])

@@ -99,27 +99,23 @@ def class_range(masks: ScannedChannel, num_classes: int) -> Iterator[Finding]:
         yield from found
         return
     bad = [scan for scan in masks.scans if np.isin(scan.values, outside).any()]
-    shown = []
-    for scan in bad[:_SHOWN]:
+    shown, scaled = [], masks.label_map.scale not in (None, 1)
+    for scan in bad:
         wrong = np.isin(scan.values, outside)
-        scaled = masks.label_map.scale not in (None, 1)
-        entries = zip(
-            scan.values[wrong], classes_of(scan.values[wrong], masks.label_map), scan.counts[wrong], strict=True
-        )
+        values, counts = scan.values[wrong], scan.counts[wrong]
+        entries = zip(values, classes_of(values, masks.label_map), counts, strict=True)
         held = [f"{value}{f' (class {index})' * scaled} in {count:,} pixels" for value, index, count in entries]
         shown.append(f"{scan.pair.mask.name} has {listed(held)}")
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     needed = int(masks.classes.max()) + 1
     labelled = masks.numbers if is_spread(masks.numbers) else masks.numbers[masks.numbers != IGNORE]
     fitting = f" such as {ready_map(labelled)}" if len(labelled) <= num_classes else ""
-    cure = "Correct the masks"
-    if needed <= HIGHEST_CLASS + 1:
-        cure = f"Set num_classes to {needed} (and give as many class names, if any)"
+    possible = f"Set num_classes to {needed} (and give as many class names, if any)"
+    cure = possible if needed <= HIGHEST_CLASS + 1 else "Correct the masks"
     what = (
         f"with num_classes {num_classes} the classes are 0 to {num_classes - 1} (255 is ignored), but "
-        f"{counted(len(bad), 'mask has', 'masks have')} other values: {'; '.join(shown)}{more}."
+        f"{counted(len(bad), 'mask has', 'masks have')} other values: {listed(shown, _SHOWN, '; ')}."
     )
-    cure += f", or give a label map{fitting} {label_map_place(masks.channel)}."
+    cure = f"{cure}, or give a label map{fitting} {label_map_place(masks.channel)}."
     yield Finding("class_range", "error", masks.channel, what, cure, image_names(bad))
 
 
@@ -210,9 +206,8 @@ def _cure_of_brightness(masks: ScannedChannel, labelled: NDArray[np.int64], coun
     place = label_map_place(masks.channel)
     cure = f"Give a label map that says which value is which class, {place}"
     if len(labelled) <= _LONGEST_SUGGESTION:
-        cure = (
-            f"If each is a class, give the label map {ready_map(labelled)} {place} (what a map leaves out is ignored)"
-        )
+        map_of_all = ready_map(labelled)
+        cure = f"If each is a class, give the label map {map_of_all} {place} (what a map leaves out is ignored)"
     cure += f"; if they are class numbers, set num_classes to {count}." if count <= HIGHEST_CLASS + 1 else "."
     if IGNORE in masks.values and not masks.names_255:
         one_more = ": here it looks like one class more" if is_spread(masks.numbers) else ""

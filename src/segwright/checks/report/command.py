@@ -52,12 +52,10 @@ def inspect(
     write_bytes(html, render(data, source, settings).encode())
     show(data)
     logger.info(f"the same with images: {html}")
-    errors = [finding for finding in data.findings if finding.severity == "error"]
-    if errors:
+    if errors := [finding for finding in data.findings if finding.severity == "error"]:
         things = counted(len(errors), "thing has", "things have")
-        error = DataError(
-            f"A training would refuse these data: {things} to be mended first (error, above and in {html})."
-        )
+        where = f"(error, above and in {html})"
+        error = DataError(f"A training would refuse these data: {things} to be mended first {where}.")
         error.finding = errors[0]
         raise error
     return data
@@ -65,6 +63,18 @@ def inspect(
 
 def to_json(data: CheckedData, source: str, settings: Hyperparameters) -> dict[str, Any]:
     """All that was found, as plain values."""
+    channels = {}
+    for channel in data.channels:
+        values = ["no data" if value == NO_DATA else str(value) for value in channel.values.tolist()]
+        kept = channel.to_json()
+        channels[channel.channel] = {
+            "pairs": len(channel.scans),
+            "label_map": channel.label_map.to_json(),
+            "exif_orientations": dict(sorted(Counter(str(scan.orientation) for scan in channel.scans).items())),
+            "pixel_forms": list(channel.forms),
+            "pictures_with_class": channel.images_with_class.tolist(),
+            "pixel_values": dict(zip(values, channel.counts.tolist(), strict=True)),
+        } | {name: kept[name] for name in ("left_out", "sizes", "histogram", "ignored_pixels")}
     return {
         "data": source,
         "refused": any(finding.severity == "error" for finding in data.findings),
@@ -72,22 +82,9 @@ def to_json(data: CheckedData, source: str, settings: Hyperparameters) -> dict[s
         "class_names": list(data.class_names),
         "base_size": settings.base_size,
         "crop_size": settings.training_crop_size,
-        "channels": {channel.channel: _channel_json(channel) for channel in data.channels},
+        "channels": channels,
         "findings": [finding.to_json() for finding in data.findings],
     }
-
-
-def _channel_json(channel: ChannelStatistics) -> dict[str, Any]:
-    values = ["no data" if value == NO_DATA else str(value) for value in channel.values.tolist()]
-    kept = channel.to_json()
-    return {
-        "pairs": len(channel.scans),
-        "label_map": channel.label_map.to_json(),
-        "exif_orientations": dict(sorted(Counter(str(scan.orientation) for scan in channel.scans).items())),
-        "pixel_forms": list(channel.forms),
-        "pictures_with_class": channel.images_with_class.tolist(),
-        "pixel_values": dict(zip(values, channel.counts.tolist(), strict=True)),
-    } | {name: kept[name] for name in ("left_out", "sizes", "histogram", "ignored_pixels")}
 
 
 def show(data: CheckedData) -> None:

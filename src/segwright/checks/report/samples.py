@@ -66,11 +66,11 @@ def draw_samples(data: CheckedData) -> tuple[list[Sample], dict[str, Sample]]:
 
     Images that cannot be read any more are left out.
     """
-    mentioned = list(_within(_BUDGET // 2, _drawn(data, _mentioned(data))))
+    mentioned = list(_drawn(data, _mentioned(data), _BUDGET // 2))
     numbers = zip(data.channels, _FROM_EACH, strict=True)
     chosen = ((channel, channel.scans[index]) for channel, count in numbers for index in choose(channel, count))
     left = _BUDGET - sum(sample.length for sample in mentioned)
-    return list(_within(left, _drawn(data, chosen))), {sample.name: sample for sample in mentioned}
+    return list(_drawn(data, chosen, left)), {sample.name: sample for sample in mentioned}
 
 
 def choose(channel: ChannelStatistics, count: int) -> list[int]:
@@ -103,32 +103,25 @@ def _mentioned(data: CheckedData) -> Iterator[Choice]:
     yield from (known[file] for file in list(files)[:_FROM_FINDINGS])
 
 
-def _within(budget: int, samples: Iterable[Sample]) -> Iterator[Sample]:
-    for sample in samples:
+def _drawn(data: CheckedData, chosen: Iterable[Choice], budget: int) -> Iterator[Sample]:
+    """Draw some images, as long as the budget, in bytes, lasts."""
+    palette = np.full((IGNORE, 3), STRANGE, np.uint8)
+    own = data.palette if data.class_names else default_palette(IGNORE)
+    palette[: len(own)] = own
+    for channel, scan in chosen:
+        values, label_map = channel.numbers.tolist(), channel.label_map
+        if values and not channel.num_classes:  # each pixel value has a colour of its own
+            label_map = LabelMap(
+                values=tuple((value, index % (HIGHEST_CLASS + 1)) for index, value in enumerate(values))
+            )
+        try:
+            sample = _draw(channel, scan, label_map, palette)
+        except DataError:
+            continue
         budget -= sample.length
         if budget < 0:
             return
         yield sample
-
-
-def _drawn(data: CheckedData, chosen: Iterable[Choice]) -> Iterator[Sample]:
-    palette = np.full((IGNORE, 3), STRANGE, np.uint8)
-    own = data.palette if data.class_names else default_palette(IGNORE)
-    palette[: len(own)] = own
-    maps = {channel.channel: _drawing_map(channel) for channel in data.channels}
-    for channel, scan in chosen:
-        try:
-            yield _draw(channel, scan, maps[channel.channel], palette)
-        except DataError:
-            continue
-
-
-def _drawing_map(channel: ChannelStatistics) -> LabelMap:
-    """The label map to draw with; where the classes are not known, each pixel value has a colour of its own."""
-    values = channel.numbers.tolist()
-    if channel.num_classes or not values:
-        return channel.label_map
-    return LabelMap(values=tuple((value, index % (HIGHEST_CLASS + 1)) for index, value in enumerate(values)))
 
 
 def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palette: NDArray[np.uint8]) -> Sample:
