@@ -33,7 +33,6 @@ def advise(
     train: ChannelStatistics,
     validation: ChannelStatistics,
     class_names: Sequence[str],
-    *,
     base_size: int,
     crop_size: int,
 ) -> Iterator[Finding]:

@@ -47,8 +47,7 @@ def check_pairs(
     `after_each` is called after each pair; what it raises ends the check.
     """
     findings, count = Findings(), expected.num_classes
-    if count is None:
-        count = expected.label_map.class_count()
+    count = expected.label_map.class_count() if count is None else count
     if count is not None:
         findings.add(
             mask_values.class_count(count, expected.channel),

@@ -36,14 +36,12 @@ def settle_classes(
     maps. Without any, and with no other `num_classes`, they are `usual_names`.
     """
     train_map, validation_map = channels.read_label_map("train"), channels.read_label_map("validation")
-    file = class_names or channels.class_names_file()
     names = train_map.class_names if train_map else None
-    if file:
+    if file := class_names or channels.class_names_file():
         names = read_class_names(file) if isinstance(file, Path) else read_names(file)
-    if names is None and train_map is None and validation_map is None:
-        table = channels.class_table(num_classes)
-        if table is not None:
-            names, train_map, validation_map = table.names, table.label_map(), table.label_map()
+    bare = names is None and train_map is None and validation_map is None
+    if bare and (table := channels.class_table(num_classes)):
+        names, train_map, validation_map = table.names, table.label_map(), table.label_map()
     train_map = _numbered("train", train_map, names)
     validation_map = _numbered("validation", validation_map, names)
     if names and num_classes and len(names) != num_classes:

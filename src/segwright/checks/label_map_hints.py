@@ -1,13 +1,11 @@
 """Pixel values that look like a mistake in the label map, and the map that would cure it.
 
-The usual mistakes: numbers that begin at 1, numbers spread over the grey values, a map written the wrong way round, a
-map that was not needed, validation numbered otherwise than train. A proposed map is never applied by itself.
-
-Source: SageMaker's contract, section 1.4 (`{"map": {"<class>": <pixel value>}}`).
+A proposed map is never applied by itself. Source: SageMaker's contract, section 1.4 (`{"map": {"<class>": <value>}}`).
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -34,9 +32,9 @@ class _Hint(NamedTuple):
 def label_map_hints(
     train: ChannelStatistics, validation: ChannelStatistics, *, count_is_given: bool
 ) -> Iterator[Finding]:
-    """What looks like a mistake in the label map of either channel, with a map that would cure it.
+    """What looks like a mistake in the label map of either channel; the classes need not be known.
 
-    `count_is_given` says that the number of classes does not come from the masks. The classes need not be known.
+    `count_is_given` says that the number of classes does not come from the masks.
     """
     stretches = [(channel, found) for channel in (train, validation) if (found := find_stretch(channel.scans))]
     if stretches:  # no map is right for such masks
@@ -106,11 +104,8 @@ def _unfitting_map(label_map: LabelMap, values: Values) -> _Hint | None:
         if np.array_equal(classes, np.arange(len(classes))):
             condition = "If the masks hold class numbers already"
             return _Hint(f"{lacks}, but they are its classes", condition, LabelMap.identity())
-        try:
+        with suppress(LabelError):
             exchanged = LabelMap(values=tuple((index, pixel) for pixel, index in label_map.values or ()))
-        except LabelError:
-            pass
-        else:
             written = '{"map": {"<class>": <pixel value>}}'
             what = f"{lacks}, but does so when read the wrong way round; it is {written}"
             return _Hint(what, "If class and pixel value were exchanged", exchanged)
@@ -134,9 +129,7 @@ def _unlike(
         if len(np.unique(classes)) < len(classes):
             return None
         related, label_map = _related(classes, known[known >= 0]), LabelMap.identity()
-    if related is None:
-        return None
-    relation, matches = related
+    relation, matches = related or ("", theirs[:0])
     matched = classes_of(matches, label_map)
     if (matched < 0).all():
         return None

@@ -1,8 +1,7 @@
-"""Palettes of masks compared with each other: where an index has other colours, it may be another class.
+"""Palettes of masks compared with each other: where an index has other colours, it may be another class, as programs
+that reduce colours (Pillow's ADAPTIVE, ImageMagick's PNG8, GIF writers) give each file a palette of its own.
 
-Programs that reduce colours (Pillow's ADAPTIVE, ImageMagick's PNG8, GIF writers) give each file a palette of its own,
-so that index 1 is road here and sky there. Masks whose palette tells nothing, or that palette classes correct, are
-not compared; neither is 255, which has no class.
+Masks whose palette tells nothing, or that palette classes correct, are not compared; neither is 255.
 """
 
 import json
@@ -69,24 +68,21 @@ def palettes_agree(masks: ScannedChannel) -> Iterator[Finding]:
     entry = int(used.unlike.argmax())
     index = int(used.index[entry])
     owners = np.unique(used.owner[used.unlike])
-    which, verb = (
-        ("the palette of 1", "disagrees") if len(owners) == 1 else (f"the palettes of {len(owners)}", "disagree")
-    )
+    palettes, verb = ("palette", "disagrees") if len(owners) == 1 else ("palettes", "disagree")
     usual = used.scan(int(used.examples[index]))
     what = (
-        f"{which} of {len(np.unique(used.owner))} masks {verb} with the others: index {index} is "
-        f"{_rgb(used.usual[index])} in {usual.pair.mask.name} and {_rgb(used.code[entry])} in "
+        f"the {palettes} of {len(owners)} of {len(np.unique(used.owner))} masks {verb} with the others: index {index} "
+        f"is {_rgb(used.usual[index])} in {usual.pair.mask.name} and {_rgb(used.code[entry])} in "
         f"{used.scan(entry).pair.mask.name}, so it may be another class there."
     )
     files = image_names(masks.scans[row] for row in owners.tolist())
-    yield Finding("palettes_agree", _severity(masks.label_map), masks.channel, what, _cure(used), files)
+    severity: Severity = "error" if masks.label_map.values is None else "warning"
+    yield Finding("palettes_agree", severity, masks.channel, what, _cure(used), files)
 
 
 def same_palettes(train: ScannedChannel, validation: ScannedChannel) -> Iterator[Finding]:
-    """Where indices have other colours in validation than in train, both under one label map.
-
-    It is an error where a colour of one channel belongs to another index in the other and no label map lists the
-    numbers, and else a warning. Channels whose own palettes disagree are not compared.
+    """Where indices have other colours in validation than in train, both under one label map: an error where a colour
+    of validation belongs to another index in train and no label map lists the numbers, else a warning.
     """
     ours, theirs = _Used(train), _Used(validation)
     if ours.unlike.any() or theirs.unlike.any():
@@ -107,7 +103,7 @@ def same_palettes(train: ScannedChannel, validation: ScannedChannel) -> Iterator
     if exchanged:
         other = int(np.flatnonzero(ours.usual == theirs.usual[index])[0])
         what += f", which is the colour of index {other} in train"
-        severity, cure = _severity(validation.label_map), _cure(theirs)
+        severity, cure = "error" if validation.label_map.values is None else "warning", _cure(theirs)
     yield Finding("same_palettes", severity, validation.channel, f"{what}.", cure, image_names(examples))
 
 
@@ -140,10 +136,6 @@ def _distance(one: Codes, other: Codes) -> NDArray[np.int64]:
 
 def _rgb(code: int) -> str:
     return f"({code >> 16 & 255}, {code >> 8 & 255}, {code & 255})"
-
-
-def _severity(label_map: LabelMap) -> Severity:
-    return "error" if label_map.values is None else "warning"
 
 
 def _cure(used: _Used) -> str:

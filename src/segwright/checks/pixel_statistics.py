@@ -59,8 +59,8 @@ class BandSums:
     @classmethod
     def over(cls, image: Pixels, no_data: float | None = None) -> Self:
         """Those of one image, [H, W, bands], in which NaN and `no_data` are no data."""
-        none = np.zeros(image.shape[2])
-        total = cls(none.astype(np.int64), none, none)
+        bands = image.shape[2]
+        total = cls(np.zeros(bands, np.int64), np.zeros(bands), np.zeros(bands))
         largest = {"uint8": 255, "uint16": 65535}.get(image.dtype.name, 1)
         rows = max(_NUMBERS_AT_ONCE // image[0].size, 1)
         for start in range(0, len(image), rows):  # a whole image as float64 would take eight times its memory

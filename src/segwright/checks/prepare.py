@@ -81,9 +81,8 @@ def prepare(
 ) -> CheckedData:
     """Check the data of a training: log what is found, and raise DataError for the first error.
 
-    `classes` come from `settle_classes`. `requested` is the format of a network that is there already. Of `streams`,
-    opened by this process, the first pairs are checked. `while_reading` is called again and again; what it raises ends
-    the check.
+    `requested` is the format of a network that is there already. Of `streams`, opened by this process, the first pairs
+    are checked. `while_reading` is called again and again; what it raises ends the check.
     """
     if streams and not classes.count:
         raise DataError(
@@ -96,10 +95,8 @@ def prepare(
     for channel in data.channels:
         which = "pairs first in the stream" if streams else "pairs"
         form = "" if channel.form.is_plain_colour else f" of {channel.form}"
-        logger.info(
-            f"{channel.channel}: {len(channel.pairs)} {which}{form}, {channel.num_classes} classes, "
-            f"{len(channel.left_out)} left out"
-        )
+        pairs = f"{channel.channel}: {len(channel.pairs)} {which}{form}"
+        logger.info(f"{pairs}, {channel.num_classes} classes, {len(channel.left_out)} left out")
     if not streams:
         log_advice(_advice(data, classes, settings))
     train, validation = (channel.without_scans(complete=not streams) for channel in data.channels)
@@ -109,9 +106,8 @@ def prepare(
 def examine(
     channels: Channels, settings: Hyperparameters, *, class_names: Path | None = None, strict: bool = False
 ) -> CheckedData:
-    """Check the data as a training with `settings` does, but go on after errors: all findings are in the result.
-
-    Rules that need what an earlier rule could not find out are left out.
+    """Check the data as a training with `settings` does, but go on after errors: all findings are in the result. Rules
+    that need what an earlier rule could not find out are left out.
     """
     findings = Findings(collect=True)
     classes = None
@@ -144,9 +140,7 @@ def _are_usable(classes: Classes, findings: Findings) -> bool:
 def _advice(data: CheckedData, classes: Classes | None, settings: Hyperparameters) -> Iterator[Finding]:
     if classes:
         yield from label_map_hints(*data.channels, count_is_given=classes.count is not None)
-    yield from advise(
-        *data.channels, data.class_names, base_size=settings.base_size, crop_size=settings.training_crop_size
-    )
+    yield from advise(*data.channels, data.class_names, settings.base_size, settings.training_crop_size)
 
 
 def _check(

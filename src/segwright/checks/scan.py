@@ -90,10 +90,8 @@ def scan_pairs(
 
 
 def scan_pair(pair: Pair, requested: RequestedFormat = AS_STORED) -> PairScan | Unreadable:
-    """What one pair holds, or why it cannot be used.
-
-    The channel is refused for numbers between whole ones, since other masks of that origin may be wrong unseen, and for
-    a mask that is a copy of its image, unless all pixels are equal.
+    """What one pair holds, or why it cannot be used: the channel is refused for numbers between whole ones, since other
+    masks of that origin may be wrong unseen, and for a mask that is a copy of its image, unless all pixels are equal.
     """
     try:
         image, mask = EncodedImage(pair.image.read(), pair.image.name), pair.mask.read()
@@ -138,8 +136,8 @@ def scan_pair(pair: Pair, requested: RequestedFormat = AS_STORED) -> PairScan | 
 
 def _shows(image: EncodedImage, natural: PixelFormat, numbers: MaskArray, values: NDArray[np.int64]) -> bool:
     """Whether a mask of so many values that it may be an image is its image in grey, saved anew."""
-    may_be = len(values) >= _AS_IN_AN_IMAGE and numbers.shape == image.size(natural.exif_transposed)
-    if not may_be or not natural.is_plain_colour:
+    same_size = numbers.shape == image.size(natural.exif_transposed)
+    if len(values) < _AS_IN_AN_IMAGE or not same_size or not natural.is_plain_colour:
         return False
     grey = image.decode(replace(natural, bands=1))[::_EACH, ::_EACH, 0]
     if grey.min() == grey.max():

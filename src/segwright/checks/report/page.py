@@ -46,12 +46,10 @@ def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "grouped": lambda number: f"{number:,}",
-        "colour": lambda colour: f"rgb({', '.join(str(int(part)) for part in colour)})",
-        "log_length": log_length,
-        "json": lambda label_map: json.dumps(label_map.to_json(), ensure_ascii=False),
-    }
+    environment.filters["grouped"] = lambda number: f"{number:,}"
+    environment.filters["colour"] = lambda colour: f"rgb({', '.join(str(int(part)) for part in colour)})"
+    environment.filters["json"] = lambda label_map: json.dumps(label_map.to_json(), ensure_ascii=False)
+    environment.filters["log_length"] = log_length
     return environment.get_template("page.html").render(
         version=__version__,
         source=source,
