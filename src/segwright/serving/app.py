@@ -1,7 +1,4 @@
-"""The routes of the server, for one model and for many.
-
-Source: SageMaker's contract, sections 5.4 and 6.2 to 6.4.
-"""
+"""The routes of the server, for one model and for many. Source: SageMaker's contract, sections 5.4 and 6.2 to 6.4."""
 
 import asyncio
 import json
@@ -59,7 +56,14 @@ def multi_model_app(store: ModelStore, pool: InferencePool) -> Starlette:
     async def load(request: Request) -> Response:
         deadline = asyncio.get_running_loop().time() + _MESSAGE_TIMEOUT
         body = await read_body(request, _MAX_MESSAGE, deadline, "send nothing but model_name and url.")
-        name, url = _name_and_url(body.decoded())
+        try:
+            document = json.loads(body.decoded())
+            name, url = document["model_name"], document["url"]
+            f"{name}{url}".encode()  # JSON can spell halves of characters, which nothing else can
+        except (ValueError, TypeError, KeyError, RecursionError):
+            name = url = None
+        if not (isinstance(name, str) and isinstance(url, str)):
+            raise HTTPException(400, 'The body takes JSON of two texts: {"model_name": "...", "url": "..."}.')
         await store.load(name, url)
         return JSONResponse(store.describe(name))
 
@@ -86,18 +90,6 @@ def multi_model_app(store: ModelStore, pool: InferencePool) -> Starlette:
         Route("/models/{name}/invoke", invoke, methods=["POST"]),
     ]
     return _app(routes, pool, lambda: True)
-
-
-def _name_and_url(message: bytes) -> tuple[str, str]:
-    try:
-        document = json.loads(message)
-        name, url = document["model_name"], document["url"]
-        f"{name}{url}".encode()  # JSON can spell halves of characters, which nothing else can
-    except (ValueError, TypeError, KeyError, RecursionError):
-        name = url = None
-    if not (isinstance(name, str) and isinstance(url, str)):
-        raise HTTPException(400, 'The body takes JSON of two texts: {"model_name": "...", "url": "..."}.')
-    return name, url
 
 
 def _app(routes: Sequence[Route], pool: InferencePool, ready: Callable[[], bool]) -> Starlette:
@@ -135,17 +127,12 @@ class _Fallback(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raise HTTPException 405 for a known path, 404 for others."""
         path = scope["path"][:_SHOWN]
-        methods = {
-            method
-            for route in self._routes
-            if route.matches(scope)[0] is not Match.NONE
-            for method in route.methods or ()
-        }
-        if methods:
-            sentence = f"{path} takes {' or '.join(sorted(methods))}, not {scope['method']}."
+        matching = [route.methods or () for route in self._routes if route.matches(scope)[0] is not Match.NONE]
+        if methods := sorted(set().union(*matching)):
+            sentence = f"{path} takes {' or '.join(methods)}, not {scope['method']}."
             if "access-control-request-method" in Headers(scope=scope):
                 sentence += " A page of another origin asks here: segwright serve --allow-origin lets it."
-            raise HTTPException(405, sentence, {"Allow": ", ".join(sorted(methods))})
+            raise HTTPException(405, sentence, {"Allow": ", ".join(methods)})
         known = ", ".join(
             f"{method} {route.path.replace('{name}', 'NAME')}"
             for route in self._routes

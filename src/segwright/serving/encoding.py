@@ -32,11 +32,9 @@ def check_result_size(wanted: ResponseFormat, shape: Sequence[int]) -> None:
     size = math.prod(shape) * np.dtype(wanted.dtype).itemsize
     largest = _MAX_ARRAY if wanted.content_type == NPY else _MAX_RECORD
     if wanted.probabilities and size > largest:
-        raise HTTPException(
-            413,
-            f"The answer would have {size:,} bytes of probabilities, but {largest:,} are sent at most: ask for "
-            "image/png, application/json, or application/x-npy;output=probabilities;dtype=float16.",
-        )
+        cure = "ask for image/png, application/json, or application/x-npy;output=probabilities;dtype=float16."
+        found = f"The answer would have {size:,} bytes of probabilities, but {largest:,} are sent at most"
+        raise HTTPException(413, f"{found}: {cure}")
 
 
 def encode(result: NDArray[Any], wanted: ResponseFormat, classes: Sequence[ClassDescription]) -> bytes:
@@ -62,16 +60,10 @@ def _encode_json(mask: NDArray[np.uint8], classes: Sequence[ClassDescription]) -
     """All classes, and the region of each one that is present as pycocotools takes it."""
     height, width = mask.shape
     names = {entry.index: entry.name for entry in classes}
-    segments = [
-        {
-            "class": index,
-            "name": names[index],
-            "size": [height, width],
-            "counts": compress_counts(counts),
-            "area": int(counts[1::2].sum()),
-        }
-        for index, counts in encode_regions(mask)
-        if index in names
-    ]
+    segments = []
+    for index, counts in encode_regions(mask):
+        if index in names:
+            region = {"size": [height, width], "counts": compress_counts(counts), "area": int(counts[1::2].sum())}
+            segments.append({"class": index, "name": names[index], **region})
     described = [{"index": entry.index, "name": entry.name, "colour": entry.colour} for entry in classes]
     return json.dumps({"height": height, "width": width, "classes": described, "segments": segments}).encode()

@@ -24,8 +24,7 @@ from segwright.serving.settings import ServingSettings
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING: Final = 64
-"""Requests in flight beside those in threads; beyond, clients are asked to retry."""
+MAX_WAITING: Final = 64  # requests in flight beside those in threads; beyond, clients are asked to retry
 
 
 class _CancelledError(Exception):
@@ -34,7 +33,6 @@ class _CancelledError(Exception):
 
 class _CancelToken(threading.Event):
     def check(self) -> None:
-        """Raise _CancelledError where the token is set."""
         if self.is_set():
             raise _CancelledError
 
@@ -86,11 +84,8 @@ class InferencePool:
                 return work.result()
             if leaving.done():
                 raise ClientDisconnect
-            raise HTTPException(
-                504,
-                "The answer was not ready when time was up: send a smaller image, or raise "
-                "SAGEMAKER_MODEL_SERVER_TIMEOUT.",
-            )
+            cure = "send a smaller image, or raise SAGEMAKER_MODEL_SERVER_TIMEOUT."
+            raise HTTPException(504, f"The answer was not ready when time was up: {cure}")
         finally:
             work.cancel()
             leaving.cancel()
@@ -144,9 +139,8 @@ class InferencePool:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory, on the host or a device, is used up."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch on a CPU
-    )
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _compute(model: Model, image: Pixels, wanted: ResponseFormat, cancelled: _CancelToken) -> NDArray[Any]:

@@ -1,7 +1,4 @@
-"""One request for a mask, from its headers to its response.
-
-Source: SageMaker's contract, sections 5.4, 6.2 and 6.4.
-"""
+"""One request for a mask, from headers to response. Source: SageMaker's contract, sections 5.4, 6.2 and 6.4."""
 
 import asyncio
 import json

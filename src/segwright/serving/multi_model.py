@@ -23,9 +23,7 @@ from segwright.resources import available_memory, return_freed_memory
 from segwright.serving.inference_pool import is_out_of_memory
 from segwright.storage import leads_below
 
-PAGE: Final = 100
-"""Models in one page of the list."""
-
+PAGE: Final = 100  # models in one page of the list
 _COPIES: Final = 2  # while a model is loaded, its file and its network are in memory
 _FOR_COMPUTING: Final = 512 << 20  # bytes kept free for images
 Load = Callable[[Path], Model]
@@ -119,7 +117,10 @@ class ModelStore:
     def _load_from(self, folder: Path) -> Model:
         """Load a model, if it fits beside the others; the first one may always try."""
         _free_memory(self._device)
-        available, why = _available_memory(self._device), "the attempt failed"
+        available, why = available_memory(), "the attempt failed"
+        if self._device.type == "cuda":  # models pass through the host's memory
+            free = torch.cuda.mem_get_info(self._device)[0]
+            available = free if available is None else min(available, free)
         try:
             needed = _COPIES * _weights_size(folder) + _FOR_COMPUTING
             if self._entries and available is not None and needed > available:
@@ -141,12 +142,6 @@ def _weights_size(folder: Path) -> int:
     if is_mxnet_model(folder):
         return size_in_memory(folder)  # in which float16 takes half of it
     return max((file.stat().st_size for file in folder.rglob("*") if file.is_file()), default=0)
-
-
-def _available_memory(device: torch.device) -> int | None:
-    """Bytes that can be allocated on both the host, through which models pass, and the device; None where unknown."""
-    amounts = [available_memory(), torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None]
-    return min((amount for amount in amounts if amount is not None), default=None)
 
 
 def _free_memory(device: torch.device) -> None:

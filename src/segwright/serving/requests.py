@@ -1,6 +1,5 @@
-"""Request bodies: content types, size limits, compression, and decoding to pixels.
+"""Request bodies: content types (a hint: the bytes decide), size limits, compression, and decoding to pixels.
 
-A content type is a hint: the bytes decide what an image is.
 Source: SageMaker's contract, sections 5.1, 5.3 and 6.2; RFC 9110, sections 8.4 and 15.5.16 (Content-Encoding).
 """
 
@@ -25,9 +24,7 @@ from segwright.labels import IGNORE
 
 _CONTENT_TYPES: Final = "image/jpeg, image/png, image/*, application/x-image, application/octet-stream"
 _UNSPECIFIC: Final = (
-    "",
-    "application/x-image",
-    "application/octet-stream",
+    *("", "application/x-image", "application/octet-stream"),
     "binary/octet-stream",  # S3's default, which batch transform passes on
     "application/x-www-form-urlencoded",  # the default of `curl --data-binary`
 )

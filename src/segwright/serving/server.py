@@ -52,11 +52,9 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
         def load_model() -> None:
             try:
                 holder.model = load(model, device=settings.device, precision_dtype=settings.precision_dtype)
-                logger.info(f"serving {model} on {_address(listener)}; Ctrl-C ends it. Try:")
-                logger.info(
-                    f"curl --data-binary @photo.jpg -H 'Accept: image/png;palette=1' {_address(listener)}/invocations "
-                    "-o mask.png"
-                )
+                address, accept = _address(listener), "-H 'Accept: image/png;palette=1'"
+                logger.info(f"serving {model} on {address}; Ctrl-C ends it. Try:")
+                logger.info(f"curl --data-binary @photo.jpg {accept} {address}/invocations -o mask.png")
             except BaseException as error:
                 failures.append(error)
                 server.should_exit = True

@@ -50,10 +50,15 @@ class ServingSettings:
         if timeout + "_SECONDS" in given:
             timeout += "_SECONDS"
         mebibytes = _whole_number(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, least=0, most=_MAX_PAYLOAD)
+        accept = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+        try:
+            default_format = negotiate(given.get(accept, ""), ResponseFormat())
+        except NotAcceptableError as error:
+            raise UserError(f"{accept} cannot be used: {error}", name=accept, value=given[accept]) from None
         return cls(
             workers=_whole_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", cls.workers, most=256),
             timeout=_whole_number(given, timeout, int(cls.timeout), most=_MAX_TIMEOUT),
-            default_format=_default_format(given),
+            default_format=default_format,
             max_payload=(mebibytes or _MAX_PAYLOAD) << 20,
             log_level=_log_level(given),
             **settings,
@@ -67,14 +72,6 @@ def _whole_number(given: Mapping[str, str], name: str, default: int, *, least: i
             return number
     allowed = f"a whole number from {least} to {most:,}"
     raise UserError(f"{name} is {text[:_SHOWN]}; it takes {allowed}.", name=name, value=text)
-
-
-def _default_format(given: Mapping[str, str]) -> ResponseFormat:
-    name = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
-    try:
-        return negotiate(given.get(name, ""), ResponseFormat())
-    except NotAcceptableError as error:
-        raise UserError(f"{name} cannot be used: {error}", name=name, value=given[name]) from None
 
 
 def _log_level(given: Mapping[str, str]) -> int:
