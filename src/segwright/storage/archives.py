@@ -12,9 +12,7 @@ from segwright.storage.safe_names import path_below
 MAX_UNPACKED: Final = 16 << 30
 """Bytes that a model archive may unpack to: two files of the largest backbones with room to spare."""
 
-MAX_MEMBERS: Final = 10_000
-"""Files and folders in an archive; a model has a handful."""
-
+MAX_MEMBERS: Final = 10_000  # files and folders in an archive; a model has a handful
 _GZIP: Final = b"\x1f\x8b"
 _CHUNK: Final = 1 << 20  # bytes; tarfile reads files in smaller pieces, and no honest header is so large
 _DAMAGED: Final = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, OverflowError, RecursionError)
@@ -23,8 +21,8 @@ _DAMAGED: Final = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, Val
 def unpack_archive(archive: Path, folder: Path, *, limit: int) -> None:
     """Unpack the files of a .tar or .tar.gz, names and bytes only, into an existing folder.
 
-    `limit` is the number of bytes of all files. Raises UserError beyond it, for links, devices and names that lead out
-    of the folder, and for a damaged archive, all before the file in question is written; earlier ones stay.
+    Raises UserError for more than `limit` bytes of files, for links, devices and names that lead out of the folder, and
+    for a damaged archive, all before the file in question is written; earlier ones stay.
     """
     try:
         with archive.open("rb") as file:

@@ -116,9 +116,8 @@ def atomic_directory(path: Path, overwrite: bool, marker: str) -> Iterator[Path]
 
 
 def _exchange_contents(new: Path, target: Path, marker: str) -> None:
-    """Move the entries of `new` up to `target`; the old ones are removed afterwards, or moved back on failure.
-
-    The marker leaves first and arrives last, so that a folder that has it is whole.
+    """Move the entries of `new` up to `target`; the old ones are removed afterwards, or moved back on failure. The
+    marker leaves first and arrives last, so that a folder that has it is whole.
     """
     old = temporary_path(target)
     leaving = sorted(set(target.iterdir()) - {new}, key=lambda entry: entry.name != marker)

@@ -80,8 +80,8 @@ class FileRangesBlob(_LocalBlob):
             for offset, length in self.ranges:
                 stream.seek(offset)
                 parts.append(stream.read(length))
-        if any(len(part) < length for part, (_, length) in zip(parts, self.ranges, strict=True)):
-            raise DataError(f"{self.name}: the file has become shorter; do not change it during a training.")
+                if len(parts[-1]) < length:
+                    raise DataError(f"{self.name}: the file has become shorter; do not change it during a training.")
         return self.join(parts)
 
 

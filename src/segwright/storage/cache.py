@@ -18,9 +18,7 @@ from typing import Final
 
 from segwright.storage.atomic import check_writable, temporary_path
 
-_CLEAR_EVERY: Final = 64
-"""One write in so many checks the limit, so that a large cache is not listed all the time."""
-
+_CLEAR_EVERY: Final = 64  # writes, of which one checks the limit: a large cache is not listed all the time
 _CLEAR_TO: Final = 0.9  # of the limit
 _OWN_NAME: Final = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{16}\.partial")
 _HEADER: Final = struct.Struct("<QI")  # length and CRC-32 of what follows
@@ -44,26 +42,23 @@ class Cache:
         """
         file = self.folder / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
         with suppress(OSError):
-            cached = _unpack(file.read_bytes())
-            if cached is not None:
+            stored = file.read_bytes()
+            data = stored[_HEADER.size :]
+            if stored.startswith(_header(data)):
                 with suppress(OSError):  # another user's file
                     os.utime(file)
-                return cached
-        data = fetch()
-        self._put(file, data)
-        return data
-
-    def _put(self, file: Path, data: bytes) -> None:
-        temporary = temporary_path(self.folder)
+                return data
+        data, temporary = fetch(), temporary_path(self.folder)
         try:
-            temporary.write_bytes(_HEADER.pack(len(data), zlib.crc32(data)) + data)
+            temporary.write_bytes(_header(data) + data)
             temporary.replace(file)
         except OSError:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            return
-        if secrets.randbelow(_CLEAR_EVERY) == 0:
-            self.clear()
+        else:
+            if secrets.randbelow(_CLEAR_EVERY) == 0:
+                self.clear()
+        return data
 
     def clear(self) -> None:
         """Remove the least recently used files until the limit holds. Files that are gone and a folder that cannot be
@@ -87,7 +82,5 @@ class Cache:
             total -= size
 
 
-def _unpack(stored: bytes) -> bytes | None:
-    """The bytes in a cached file, or None where it is damaged."""
-    header, data = stored[: _HEADER.size], stored[_HEADER.size :]
-    return data if header == _HEADER.pack(len(data), zlib.crc32(data)) else None
+def _header(data: bytes) -> bytes:
+    return _HEADER.pack(len(data), zlib.crc32(data))

@@ -1,7 +1,5 @@
-"""Objects in S3 by boto3: listing, entity tags, reading whole objects.
-
-Credentials, region and endpoint are found as in every AWS tool (environment, shared files, the machine's role;
-`AWS_ENDPOINT_URL` for a server of your own).
+"""Objects in S3 by boto3: listing, entity tags, reading whole objects. Credentials, region and endpoint are found as in
+every AWS tool (environment, shared files, the machine's role; `AWS_ENDPOINT_URL` for a server of your own).
 """
 
 import functools
