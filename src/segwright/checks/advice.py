@@ -13,8 +13,7 @@ from segwright.checks.scan import PairScan, image_names
 from segwright.findings import Finding, Severity
 from segwright.wording import counted, listed
 
-RARE: Final = 0.2
-"""A class with less than this part of an even share of the pixels is easily never predicted."""
+RARE: Final = 0.2  # a class with less than this part of an even share of the pixels is easily never predicted
 
 _FEW_TRAIN: Final = 20  # pairs
 _FEW_VALIDATION: Final = 10

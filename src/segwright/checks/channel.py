@@ -27,16 +27,13 @@ class Expected:
 
     channel: str
     label_map: LabelMap = IDENTITY
-    num_classes: int | None = None
-    """2 to 254; None: as the label map, or else the masks, show; 0: not known."""
+    num_classes: int | None = None  # 2 to 254; None: as the label map, or else the masks, show; 0: not known
     requested: RequestedFormat = AS_STORED
     class_names: tuple[str, ...] = ()
-    strict: bool = False
-    """Whether what is otherwise left out or ignored is an error."""
+    strict: bool = False  # whether what is otherwise left out or ignored is an error
     void_is_known: bool = False
     """Whether 255 means void in masks of the same origin, so that masks of 0 and 255 merely lack the other classes."""
-    judge_masks: bool = True
-    """Whether the label map can be used, so that pixel values mean something."""
+    judge_masks: bool = True  # whether the label map can be used, so that pixel values mean something
 
 
 def check_pairs(

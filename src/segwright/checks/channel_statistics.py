@@ -67,28 +67,18 @@ class ScannedChannel:
 class ChannelStatistics(ScannedChannel):
     """What the readable pairs of a channel hold, with classes from 0 to num_classes - 1."""
 
-    num_classes: int
-    """0 where the classes are not known."""
-    pairs: tuple[Pair, ...]
-    """The readable pairs, sorted by key: those to train on."""
-    left_out: tuple[str, ...]
-    """A sentence for each file without a partner and each pair that cannot be read."""
+    num_classes: int  # 0 where the classes are not known
+    pairs: tuple[Pair, ...]  # the readable pairs, sorted by key: those to train on
+    left_out: tuple[str, ...]  # a sentence for each file without a partner and each pair that cannot be read
     image_sizes: tuple[tuple[tuple[int, int], int], ...]
     """((height, width), number of pairs), the most frequent size first."""
-    histogram: NDArray[np.int64]
-    """Labelled pixels of each class, [C]."""
-    ignored_pixels: int
-    """Pixels of no class: no data, 255 and those that the label map does not name."""
-    unmapped: dict[int, int]
-    """Pixels of each pixel value that the label map does not name."""
-    fingerprint: str
-    """A hash over keys and file bytes, whatever the order and folder of the files; empty for a stream."""
-    form: PixelFormat
-    """What the pixels of the images are read as; where they differ, the first one's."""
-    bands: BandStatistics | None
-    """Mean and spread of the bands, where they are not plain 8-bit colour."""
-    complete: bool = True
-    """Whether all pairs were read: False for a stream, of which only the first were."""
+    histogram: NDArray[np.int64]  # labelled pixels of each class, [C]
+    ignored_pixels: int  # pixels of no class: no data, 255 and those that the label map does not name
+    unmapped: dict[int, int]  # pixels of each pixel value that the label map does not name
+    fingerprint: str  # a hash over keys and file bytes, whatever the order and folder of the files; empty for a stream
+    form: PixelFormat  # what the pixels of the images are read as; where they differ, the first one's
+    bands: BandStatistics | None  # mean and spread of the bands, where they are not plain 8-bit colour
+    complete: bool = True  # whether all pairs were read: False for a stream, of which only the first were
 
     @classmethod
     def of(cls, scanned: ScannedChannel, num_classes: int, left_out: tuple[str, ...] = ()) -> Self:

@@ -18,8 +18,7 @@ class Classes:
     train_map: LabelMap
     validation_map: LabelMap
     names: tuple[str, ...] | None
-    count: int | None
-    """How many there are; None where the masks have to show it."""
+    count: int | None  # how many there are; None where the masks have to show it
 
 
 def settle_classes(

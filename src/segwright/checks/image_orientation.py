@@ -85,12 +85,9 @@ def _judge(ambiguous: Sequence[PairScan], noted: int, channel: str, upright: boo
 class Evidence:
     """How much stronger brightness changes along the borders of classes in one way than in the other."""
 
-    compared: int
-    """Pairs in which classes meet."""
-    for_upright: int
-    """How many of them fit better turned upright."""
-    ratio: float
-    """Upright over stored, the geometric mean."""
+    compared: int  # pairs in which classes meet
+    for_upright: int  # how many of them fit better turned upright
+    ratio: float  # upright over stored, the geometric mean
 
     @property
     def _agreeing(self) -> int:

@@ -18,14 +18,12 @@ from segwright.errors import LabelError
 from segwright.findings import Finding, Severity
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 
-Values = NDArray[np.int64]
-"""Different pixel values of masks, ascending, [N]."""
+Values = NDArray[np.int64]  # different pixel values of masks, ascending, [N]
 
 
 class _Hint(NamedTuple):
     what: str
-    condition: str
-    """What has to be true for the proposed map to be right."""
+    condition: str  # what has to be true for the proposed map to be right
     label_map: LabelMap
 
 

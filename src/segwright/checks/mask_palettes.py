@@ -27,8 +27,7 @@ _ROUNDING: Final = 2  # what tools differ in when they round the same colour, of
 _INDICES: Final = 256
 _SHOWN: Final = 12  # colours
 
-Codes = NDArray[np.int64]
-"""Colours as numbers, red << 16 | green << 8 | blue."""
+Codes = NDArray[np.int64]  # colours as numbers, red << 16 | green << 8 | blue
 
 
 class _Used:

@@ -29,16 +29,14 @@ class Stretch(NamedTuple):
     """What shows that masks were stretched file by file."""
 
     sentence: str
-    certain: bool
-    """Whether no single spread of numbers would explain all masks."""
+    certain: bool  # whether no single spread of numbers would explain all masks
 
 
 @dataclass(frozen=True, eq=False)
 class _Kind:
     """Masks that hold the same values."""
 
-    values: NDArray[np.int64]
-    """Ascending, [N]."""
+    values: NDArray[np.int64]  # ascending, [N]
     count: int
     example: PairScan
 

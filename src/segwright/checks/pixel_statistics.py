@@ -49,12 +49,9 @@ AS_STORED: Final = RequestedFormat()
 class BandSums:
     """Sums over the pixels that have data, by band; unsigned numbers of 8 and 16 bits are scaled to 0...1."""
 
-    pixels: NDArray[np.int64]
-    """How many pixels have data, [bands]."""
-    mean: NDArray[np.float64]
-    """Their mean, [bands]."""
-    squares: NDArray[np.float64]
-    """Sum of the squares of their distances from the mean, [bands]."""
+    pixels: NDArray[np.int64]  # how many pixels have data, [bands]
+    mean: NDArray[np.float64]  # their mean, [bands]
+    squares: NDArray[np.float64]  # sum of the squares of their distances from the mean, [bands]
 
     @classmethod
     def over(cls, image: Pixels, no_data: float | None = None) -> Self:

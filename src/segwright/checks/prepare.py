@@ -42,12 +42,9 @@ class CheckedData:
 
     train: ChannelStatistics
     validation: ChannelStatistics
-    class_names: tuple[str, ...]
-    """Empty where the classes could not be found out."""
-    palette: NDArray[np.uint8]
-    """Class colours, uint8 [C, 3]: those of the palette masks where there are some."""
-    findings: tuple[Finding, ...] = ()
-    """The gravest first; a training logs them instead."""
+    class_names: tuple[str, ...]  # empty where the classes could not be found out
+    palette: NDArray[np.uint8]  # class colours, uint8 [C, 3]: those of the palette masks where there are some
+    findings: tuple[Finding, ...] = ()  # the gravest first; a training logs them instead
 
     @property
     def channels(self) -> tuple[ChannelStatistics, ChannelStatistics]:

@@ -37,25 +37,17 @@ class PairScan:
     mask_size: tuple[int, int]
     values: NDArray[np.int64]
     """The different pixel values of the mask, [N], ascending, before any label map; -1 is no data."""
-    counts: NDArray[np.int64]
-    """How many pixels have each value, [N]."""
-    digest: bytes
-    """Hash over key and bytes of the pair, and over its colour map where that had to correct the mask."""
+    counts: NDArray[np.int64]  # how many pixels have each value, [N]
+    digest: bytes  # hash over key and bytes of the pair, and over its colour map where that had to correct the mask
     image_digest: bytes
     mask_digest: bytes
-    form: PixelFormat
-    """What the image's pixels are read as."""
-    orientation: int = 1
-    """EXIF orientation, 1 to 8; 1 is upright."""
-    form_error: str = ""
-    """Why the image cannot be read in the requested format, or nothing."""
-    image_notes: tuple[Note, ...] = ()
-    """What was dropped of the image or assumed of it."""
+    form: PixelFormat  # what the image's pixels are read as
+    orientation: int = 1  # EXIF orientation, 1 to 8; 1 is upright
+    form_error: str = ""  # why the image cannot be read in the requested format, or nothing
+    image_notes: tuple[Note, ...] = ()  # what was dropped of the image or assumed of it
     mask_notes: tuple[Note, ...] = ()
-    repaired: bool = False
-    """Whether the colours of the mask were taken in place of its indices."""
-    sums: BandSums | None = None
-    """Sums over the image's bands, where it is not plain 8-bit colour."""
+    repaired: bool = False  # whether the colours of the mask were taken in place of its indices
+    sums: BandSums | None = None  # sums over the image's bands, where it is not plain 8-bit colour
     colours: NDArray[np.int32] | None = None
     """The palette's colours of `values`, [N], as `palette_colours` gives them; None without any that tell something, or
     where palette classes correct the mask."""
@@ -66,10 +58,8 @@ class Unreadable:
     """A pair that cannot be used."""
 
     pair: Pair
-    why: str
-    """A sentence."""
-    rule: str = ""
-    """The rule that refuses the channel because of it; empty where the pair alone is left out."""
+    why: str  # a sentence
+    rule: str = ""  # the rule that refuses the channel because of it; empty where the pair alone is left out
 
 
 def image_names(scans: Iterable[PairScan]) -> tuple[str, ...]:

@@ -30,8 +30,7 @@ IGNORE_COLOUR: Final = (224, 224, 192)
 """Colour of pixels of no class (255) in the palette PNGs that are written: the cream of Pascal VOC."""
 
 MaskArray = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]
-PaletteClasses = tuple[tuple[int, Colour], ...]
-"""Pairs of a class index and its colour, RGB."""
+PaletteClasses = tuple[tuple[int, Colour], ...]  # pairs of a class index and its colour, RGB
 
 _CURE: Final = "Save it as a single-channel 8-bit PNG (palette or grey) whose values are class numbers"
 _IMSAVE_COLOURS: Final = ("68, 1, 84", "253, 231, 36", "253, 231, 37")
@@ -44,10 +43,8 @@ class DecodedMask(NamedTuple):
     """The numbers of a mask: uint8 or uint16 [H, W], or int32 where some pixels are `NO_DATA`."""
 
     numbers: MaskArray
-    notes: tuple[Note, ...] = ()
-    """What was dropped or assumed."""
-    repaired: bool = False
-    """Whether the colours of its classes overruled indices."""
+    notes: tuple[Note, ...] = ()  # what was dropped or assumed
+    repaired: bool = False  # whether the colours of its classes overruled indices
 
 
 def decode_mask(data: bytes, name: str, palette_classes: PaletteClasses = ()) -> DecodedMask:

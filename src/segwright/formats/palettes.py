@@ -15,11 +15,9 @@ from segwright.formats.tiff import PALETTE, Tiff
 
 Colour = tuple[int, int, int]
 
-UNKNOWN: Final = 254
-"""Stands for unknown colours: never a class, never ignore."""
+UNKNOWN: Final = 254  # stands for unknown colours: never a class, never ignore
 
-NO_COLOUR: Final = -1
-"""Stands for the colour of an index beyond the end of its palette."""
+NO_COLOUR: Final = -1  # stands for the colour of an index beyond the end of its palette
 
 _ROWS_AT_ONCE: Final = 256  # a look-up takes 12 bytes a pixel
 _COLOUR_TYPE: Final = slice(25, 26)  # of a PNG

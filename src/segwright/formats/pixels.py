@@ -11,8 +11,7 @@ from segwright.wording import counted
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
-Numbers = Literal["uint", "int", "float"]
-"""Unsigned whole numbers, signed whole numbers, floating-point numbers."""
+Numbers = Literal["uint", "int", "float"]  # unsigned whole numbers, signed whole numbers, floating-point numbers
 
 _OPACITY_LEVELS: Final = 16
 _LOOKED_AT: Final = 1 << 16  # pixels, about

@@ -12,8 +12,7 @@ from typing import IO, Any, Final
 from segwright.errors import DataError
 from segwright.formats.file_types import sniff
 
-MAGIC: Final = 0xCED7230A
-"""The number that every part of a record begins with, little-endian."""
+MAGIC: Final = 0xCED7230A  # the number that every part of a record begins with, little-endian
 
 MAX_RECORD: Final = (1 << 29) - 1
 """Longest payload in bytes, all its parts together: what dmlc's writer accepts, since a length has 29 bits."""

@@ -20,10 +20,8 @@ _MOST_BANDS: Final = 32  # along the last axis of an array whose axes are not na
 class Stack:
     """The planes of a file."""
 
-    channels: tuple[int, ...]
-    """The plane of each channel at the first position, by its number in the file."""
-    positions: int
-    """How many slices, or times, or both multiplied, have such channels."""
+    channels: tuple[int, ...]  # the plane of each channel at the first position, by its number in the file
+    positions: int  # how many slices, or times, or both multiplied, have such channels
 
 
 def parse_stack(description: str) -> Stack | None:

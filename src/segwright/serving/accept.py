@@ -40,8 +40,7 @@ class ResponseFormat:
     """The format of one response."""
 
     content_type: str = RECORDIO
-    probabilities: bool = True
-    """Whether it holds probabilities, [C, H, W], or class numbers, [H, W]."""
+    probabilities: bool = True  # whether it holds probabilities, [C, H, W], or class numbers, [H, W]
     dtype: str = "float32"
     palette: bool = False
     gzip: bool = False

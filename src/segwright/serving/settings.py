@@ -22,8 +22,7 @@ class ServingSettings:
     """The defaults suit an endpoint as well as a laptop."""
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    """0 takes any free one."""
+    port: int = 8080  # 0 takes any free one
     allow_origin: Sequence[str] = ()
     """Origins whose pages may send requests from browsers, such as `https://app.example`; `*` allows all."""
     device: str | None = None
@@ -35,8 +34,7 @@ class ServingSettings:
     to receive it. A real-time endpoint hangs up after 60, which cancels the request."""
     default_format: ResponseFormat = field(default_factory=ResponseFormat)
     """The response where Accept leaves the choice."""
-    max_payload: int = _MAX_PAYLOAD << 20
-    """Bytes of a request."""
+    max_payload: int = _MAX_PAYLOAD << 20  # bytes of a request
     log_level: int = logging.INFO
 
     @classmethod

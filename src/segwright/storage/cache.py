@@ -29,8 +29,7 @@ class Cache:
     """A folder of fetched bytes."""
 
     folder: Path
-    limit: int
-    """Bytes. Exceeded by what is written between two checks, on average 64 files a process."""
+    limit: int  # bytes; exceeded by what is written between two checks, on average 64 files a process
 
     def prepare(self) -> None:
         """Create the folder. Raises UserError where it cannot be written."""

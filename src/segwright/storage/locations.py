@@ -23,8 +23,7 @@ class S3Location:
 
     bucket: str
     key: str
-    cache: Cache | None = None
-    """Where objects that are read from it are kept."""
+    cache: Cache | None = None  # where objects that are read from it are kept
 
     def __truediv__(self, name: str) -> "S3Location":
         return replace(self, key=f"{self.key}/{name}" if self.key else name)

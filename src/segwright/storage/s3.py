@@ -26,10 +26,8 @@ class S3Blob:
 
     bucket: str
     key: str
-    version: str = ""
-    """The entity tag, from a listing or `with_tags`."""
-    cache: Cache | None = None
-    """Where its bytes are kept under their tag; without a tag they are fetched each time."""
+    version: str = ""  # the entity tag, from a listing or `with_tags`
+    cache: Cache | None = None  # where its bytes are kept under their tag; without a tag they are fetched each time
     remote: bool = field(default=True, init=False)
 
     @property

@@ -23,8 +23,7 @@ from segwright.checks.report.samples import STRANGE, draw_samples
 from segwright.hyperparameters import Hyperparameters
 from segwright.wording import counted, plain
 
-TICKS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
-"""Shares, in percent, that the scale of `log_length` names."""
+TICKS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)  # shares, in percent, that the scale of `log_length` names
 
 _SMALLEST: Final = 0.001  # percent; what is less has no length
 _COLUMNS: Final = 160  # of a strip

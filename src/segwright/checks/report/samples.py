@@ -23,8 +23,7 @@ from segwright.storage import Blob
 from segwright.visualization import displayable, overlay
 from segwright.wording import plain
 
-STRANGE: Final = (255, 0, 255)
-"""Colour of pixels whose value is no class."""
+STRANGE: Final = (255, 0, 255)  # colour of pixels whose value is no class
 
 _FROM_EACH: Final = (8, 4)  # train and validation
 _PER_FINDING: Final = 2
@@ -44,16 +43,13 @@ class Sample:
     name: str
     height: int
     width: int
-    mask_size: str
-    """Width and height of the mask where they differ from the image's, else nothing."""
+    mask_size: str  # width and height of the mask where they differ from the image's, else nothing
     image: str
     overlay: str
-    classes: tuple[int, ...]
-    """The classes in the mask, those with most pixels first."""
+    classes: tuple[int, ...]  # the classes in the mask, those with most pixels first
     other_way: str
     """As `overlay`, with the image turned as a training does not turn it; nothing where it fits its mask in one way."""
-    upright: bool
-    """Whether the training turns images according to EXIF."""
+    upright: bool  # whether the training turns images according to EXIF
 
     @property
     def length(self) -> int:
