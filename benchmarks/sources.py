@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-from segwright.checks.stream import StreamCheck
+from segwright.checks.channel import StreamCheck
 from segwright.data.folders import find_pairs
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair

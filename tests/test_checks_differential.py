@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from segwright.checks.channel import StreamCheck
 from segwright.checks.classes import settle_classes
 from segwright.checks.prepare import CheckedData, Streams, examine, prepare
-from segwright.checks.stream import StreamCheck
 from segwright.data.channels import SPLITS, Channels, Split
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.pipe_mode import FifoStream

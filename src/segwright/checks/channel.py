@@ -1,4 +1,4 @@
-"""All rules on the pairs of one channel, in the order in which a training asks them."""
+"""All rules on the pairs of one channel, in the order in which a training asks them, and on one pair of a stream."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -12,10 +12,11 @@ from segwright.checks.image_orientation import orientations_fit
 from segwright.checks.mask_palettes import palettes_agree
 from segwright.checks.mask_stretch import stretched
 from segwright.checks.pixel_statistics import AS_STORED, RequestedFormat
-from segwright.checks.scan import PairScan, Unreadable, scan_pairs
+from segwright.checks.scan import PairScan, Unreadable, scan_pair, scan_pairs
 from segwright.console import progress
-from segwright.data.pairs import Pairing
+from segwright.data.pairs import Pair, Pairing
 from segwright.findings import Finding
+from segwright.formats.pixels import PixelFormat
 from segwright.labels import LabelMap
 
 IDENTITY: Final = LabelMap.identity()
@@ -31,8 +32,7 @@ class Expected:
     requested: RequestedFormat = AS_STORED
     class_names: tuple[str, ...] = ()
     strict: bool = False  # whether what is otherwise left out or ignored is an error
-    void_is_known: bool = False
-    """Whether 255 means void in masks of the same origin, so that masks of 0 and 255 merely lack the other classes."""
+    void_is_known: bool = False  # whether 255 is void in masks of the same origin: these may lack the other classes
     judge_masks: bool = True  # whether the label map can be used, so that pixel values mean something
 
 
@@ -82,6 +82,32 @@ def examine_pairs(
     if fitting:
         findings.add(mask_values.absent_classes(statistics, expected.class_names))
     return statistics
+
+
+@dataclass(frozen=True)
+class StreamCheck:
+    """What the pairs of a stream have to be."""
+
+    channel: str
+    num_classes: int
+    form: PixelFormat
+    strict: bool = False
+
+    def why_skipped(self, pair: Pair, label_map: LabelMap) -> str:
+        """Why a pair that failed is skipped: it cannot be read. Raises DataError for all else, and where `strict`."""
+        scan = scan_pair(pair, RequestedFormat.exactly(self.form))
+        if isinstance(scan, Unreadable):
+            if scan.rule or self.strict:
+                cure = "" if scan.rule else "strict refuses it."
+                raise Finding(scan.rule or "left_out", "error", self.channel, scan.why, cure).to_error()
+            return scan.why
+        masks = ScannedChannel(self.channel, label_map, [scan])
+        Findings().add(
+            image_rules.one_format(masks),
+            image_rules.sizes_match(masks),
+            mask_values.class_range(masks, self.num_classes),
+        )
+        raise AssertionError(f"{pair.key} failed, but nothing is wrong with it")
 
 
 def _scan(

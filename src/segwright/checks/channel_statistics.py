@@ -70,8 +70,7 @@ class ChannelStatistics(ScannedChannel):
     num_classes: int  # 0 where the classes are not known
     pairs: tuple[Pair, ...]  # the readable pairs, sorted by key: those to train on
     left_out: tuple[str, ...]  # a sentence for each file without a partner and each pair that cannot be read
-    image_sizes: tuple[tuple[tuple[int, int], int], ...]
-    """((height, width), number of pairs), the most frequent size first."""
+    image_sizes: tuple[tuple[tuple[int, int], int], ...]  # ((height, width), pairs), the most frequent first
     histogram: NDArray[np.int64]  # labelled pixels of each class, [C]
     ignored_pixels: int  # pixels of no class: no data, 255 and those that the label map does not name
     unmapped: dict[int, int]  # pixels of each pixel value that the label map does not name

@@ -35,8 +35,7 @@ class PairScan:
     pair: Pair
     image_size: tuple[int, int]
     mask_size: tuple[int, int]
-    values: NDArray[np.int64]
-    """The different pixel values of the mask, [N], ascending, before any label map; -1 is no data."""
+    values: NDArray[np.int64]  # those of the mask, [N], ascending, before any label map; -1 is no data
     counts: NDArray[np.int64]  # how many pixels have each value, [N]
     digest: bytes  # hash over key and bytes of the pair, and over its colour map where that had to correct the mask
     image_digest: bytes
@@ -48,9 +47,7 @@ class PairScan:
     mask_notes: tuple[Note, ...] = ()
     repaired: bool = False  # whether the colours of the mask were taken in place of its indices
     sums: BandSums | None = None  # sums over the image's bands, where it is not plain 8-bit colour
-    colours: NDArray[np.int32] | None = None
-    """The palette's colours of `values`, [N], as `palette_colours` gives them; None without any that tell something, or
-    where palette classes correct the mask."""
+    colours: NDArray[np.int32] | None = None  # of `values`, [N], by `palette_colours`; none where corrected
 
 
 @dataclass(frozen=True)

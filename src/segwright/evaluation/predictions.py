@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segwright.checks.stream import StreamCheck
+from segwright.checks.channel import StreamCheck
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.transforms import apply_crop, center_crop
 from segwright.errors import DataError

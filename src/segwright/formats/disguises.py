@@ -16,8 +16,13 @@ _HEAD: Final = 4096  # bytes that are looked at
 _SURE: Final = 32  # bytes, of which every image has a zero among them
 _LEAST_TEXT: Final = 64  # characters of base64 that are no word
 _FEEDS: Final = 8  # line feeds that are no coincidence
-_STARTS: Final = {b"\xff\xd8\xff": "JPEG", b"II*": "TIFF", b"MM*": "TIFF", b"BM": "BMP", b"RIFF": "WebP"}
-"""What is left of signatures without line ends and zero bytes."""
+_STARTS: Final = {
+    b"\xff\xd8\xff": "JPEG",
+    b"II*": "TIFF",
+    b"MM*": "TIFF",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+}  # which hold no line ends
 
 
 class Disguise(NamedTuple):

@@ -23,19 +23,14 @@ from segwright.formats.png import decode_plain_png
 from segwright.formats.tiff import LOSSY, PALETTE, WHITE_IS_ZERO, Tiff
 from segwright.labels import HIGHEST_PIXEL, IGNORE, NO_DATA
 
-MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".gif")
-"""Endings, in lower case, of the files that are looked for as masks."""
-
-IGNORE_COLOUR: Final = (224, 224, 192)
-"""Colour of pixels of no class (255) in the palette PNGs that are written: the cream of Pascal VOC."""
+MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp", ".gif")  # in lower case, of files looked for as masks
+IGNORE_COLOUR: Final = (224, 224, 192)  # of 255 in the palette PNGs that are written: the cream of Pascal VOC
 
 MaskArray = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]
 PaletteClasses = tuple[tuple[int, Colour], ...]  # pairs of a class index and its colour, RGB
 
 _CURE: Final = "Save it as a single-channel 8-bit PNG (palette or grey) whose values are class numbers"
-_IMSAVE_COLOURS: Final = ("68, 1, 84", "253, 231, 36", "253, 231, 37")
-"""The first and the last colour of matplotlib's viridis, which plt.imsave uses by default."""
-
+_IMSAVE_COLOURS: Final = ("68, 1, 84", "253, 231, 36", "253, 231, 37")  # the ends of viridis, plt.imsave's default
 _PHOTOMETRIC: Final = 262  # a TIFF tag
 
 

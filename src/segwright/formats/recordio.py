@@ -13,9 +13,7 @@ from segwright.errors import DataError
 from segwright.formats.file_types import sniff
 
 MAGIC: Final = 0xCED7230A  # the number that every part of a record begins with, little-endian
-
-MAX_RECORD: Final = (1 << 29) - 1
-"""Longest payload in bytes, all its parts together: what dmlc's writer accepts, since a length has 29 bits."""
+MAX_RECORD: Final = (1 << 29) - 1  # bytes of a payload, all parts together, as dmlc's writer: a length has 29 bits
 
 _MAGIC_BYTES: Final = struct.pack("<I", MAGIC)
 _HEADER: Final = struct.Struct("<II")
@@ -25,8 +23,7 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _CHUNK: Final = 1 << 20  # bytes read at once, so that a length that lies allocates no more than this
 _DAMAGED: Final = "The stream is damaged or was cut off: write it anew."
 
-Parts = tuple[tuple[int, int], ...]
-"""Where the payload of a record lies in its file: (offset, length) in bytes of each of its parts."""
+Parts = tuple[tuple[int, int], ...]  # where a payload lies in its file: (offset, length) in bytes of each part
 
 
 @dataclass(frozen=True)

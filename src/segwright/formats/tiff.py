@@ -31,9 +31,7 @@ LOSSY: Final = {
 }  # fmt: skip
 """Compressions that may change numbers."""
 
-_COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
-"""Samples of TIFF's kinds of colour: white or black is zero, RGB, palette, CMYK, YCbCr, Lab."""
-
+_COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples: white or black is 0, RGB, palette, CMYK...
 _OPACITY: Final = frozenset(((1,), (2,)))  # ExtraSamples: associated or unassociated alpha and nothing else
 _KINDS: Final[dict[int, Numbers]] = {1: "uint", 2: "int", 3: "float"}
 _KINDS_IN_WORDS: Final = {

@@ -44,8 +44,7 @@ class ResponseFormat:
     dtype: str = "float32"
     palette: bool = False
     gzip: bool = False
-    empty_on_error: bool = False
-    """Whether an image that cannot be read gets a mask of 255 everywhere in place of an error."""
+    empty_on_error: bool = False  # whether an image that cannot be read gets a mask of 255 in place of an error
 
 
 class NotAcceptableError(UserError):

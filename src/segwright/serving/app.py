@@ -24,7 +24,6 @@ from segwright.serving.multi_model import ModelStore
 from segwright.serving.requests import read_body
 
 EXECUTION_PARAMETERS: Final = {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 10}
-"""What SageMaker's algorithm announces to batch transform."""
 
 _MAX_MESSAGE: Final = 1 << 16  # bytes of JSON
 _MESSAGE_TIMEOUT: Final = 60  # seconds

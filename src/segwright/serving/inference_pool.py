@@ -47,8 +47,7 @@ class InferencePool:
         self._free_threads = asyncio.Semaphore(2 * workers)
         self._computing = threading.BoundedSemaphore(workers)
         self._free_slots = 2 * workers + MAX_WAITING
-        self.broken = False
-        """Whether the device has failed for good, so that only a new process helps."""
+        self.broken = False  # whether the device has failed for good, so that only a new process helps
 
     @contextmanager
     def admit(self) -> Iterator[None]:

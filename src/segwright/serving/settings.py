@@ -23,8 +23,7 @@ class ServingSettings:
 
     host: str = "127.0.0.1"
     port: int = 8080  # 0 takes any free one
-    allow_origin: Sequence[str] = ()
-    """Origins whose pages may send requests from browsers, such as `https://app.example`; `*` allows all."""
+    allow_origin: Sequence[str] = ()  # of pages that may send requests, such as `https://app.example`; `*` for all
     device: str | None = None
     precision_dtype: str = "float32"
     workers: int = 1
@@ -32,8 +31,7 @@ class ServingSettings:
     timeout: float = 3600.0
     """Seconds from a request's headers to its response, as an asynchronous endpoint waits; the client has as long again
     to receive it. A real-time endpoint hangs up after 60, which cancels the request."""
-    default_format: ResponseFormat = field(default_factory=ResponseFormat)
-    """The response where Accept leaves the choice."""
+    default_format: ResponseFormat = field(default_factory=ResponseFormat)  # where Accept leaves the choice
     max_payload: int = _MAX_PAYLOAD << 20  # bytes of a request
     log_level: int = logging.INFO
 

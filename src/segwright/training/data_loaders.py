@@ -10,8 +10,8 @@ from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
+from segwright.checks.channel import StreamCheck
 from segwright.checks.prepare import CheckedData, Streams
-from segwright.checks.stream import StreamCheck
 from segwright.data.channels import SPLITS, Channels, Split
 from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair

@@ -47,8 +47,7 @@ class Sample:
     image: str
     overlay: str
     classes: tuple[int, ...]  # the classes in the mask, those with most pixels first
-    other_way: str
-    """As `overlay`, with the image turned as a training does not turn it; nothing where it fits its mask in one way."""
+    other_way: str  # `overlay` with the image turned the other way; nothing where it fits its mask in one way
     upright: bool  # whether the training turns images according to EXIF
 
     @property
