@@ -39,9 +39,8 @@ class Expected:
 def check_pairs(
     pairing: Pairing, expected: Expected, after_each: Callable[[], None] = lambda: None
 ) -> ChannelStatistics:
-    """Check the pairs of one channel: log what is found, and raise DataError for the first error.
-
-    `after_each` is called after each pair; what it raises ends the check.
+    """Check the pairs of one channel: log what is found, and raise DataError for the first error. `after_each` is
+    called after each pair; what it raises ends the check.
     """
     findings, count = Findings(), expected.num_classes
     count = expected.label_map.class_count() if count is None else count

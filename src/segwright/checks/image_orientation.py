@@ -46,9 +46,8 @@ def count_orientations(noted: Sequence[tuple[str, int]], images: int) -> str:
 
 
 def orientations_fit(scans: ScannedChannel, *, upright: bool) -> Iterator[Finding]:
-    """Images with an orientation other than 1; `upright` says that they are turned accordingly.
-
-    Up to 20 pairs are read again to compare both ways; those whose sizes differ are refused by another rule.
+    """Images with an orientation other than 1; `upright` says that they are turned accordingly. Up to 20 pairs are read
+    again to compare both ways; those whose sizes differ are refused by another rule.
     """
     noted = [scan for scan in scans.scans if scan.orientation > 1 and scan.image_size == scan.mask_size]
     if not noted:

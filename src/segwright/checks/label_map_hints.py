@@ -30,9 +30,8 @@ class _Hint(NamedTuple):
 def label_map_hints(
     train: ChannelStatistics, validation: ChannelStatistics, *, count_is_given: bool
 ) -> Iterator[Finding]:
-    """What looks like a mistake in the label map of either channel; the classes need not be known.
-
-    `count_is_given` says that the number of classes does not come from the masks.
+    """What looks like a mistake in the label map of either channel; the classes need not be known. `count_is_given`
+    says that the number of classes does not come from the masks.
     """
     stretches = [(channel, found) for channel in (train, validation) if (found := find_stretch(channel.scans))]
     if stretches:  # no map is right for such masks

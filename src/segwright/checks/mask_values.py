@@ -50,9 +50,8 @@ def label_map_range(label_map: LabelMap, num_classes: int, channel: str) -> Iter
 
 
 def any_labelled(masks: ScannedChannel, *, void_is_known: bool) -> Iterator[Finding]:
-    """Masks without a labelled pixel, and masks of 0 and 255 that mean background and foreground.
-
-    `void_is_known` says that 255 does mean void: then masks of 0 and 255 lack the other classes, which is no fault.
+    """Masks without a labelled pixel, and masks of 0 and 255 that mean background and foreground. `void_is_known` says
+    that 255 does mean void: then masks of 0 and 255 lack the other classes, which is no fault.
     """
     channel, numbers = masks.channel, masks.numbers
     if not numbers.size:

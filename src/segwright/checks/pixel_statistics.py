@@ -99,9 +99,8 @@ class BandStatistics:
 
 
 def read_form(image: EncodedImage, requested: RequestedFormat) -> tuple[PixelFormat, BandSums | None]:
-    """The format of an image, and its sums where it is normalised by its own statistics.
-
-    Raises DataError where the file cannot be read in that format.
+    """The format of an image, and its sums where it is normalised by its own statistics. Raises DataError where the
+    file cannot be read in that format.
     """
     form = requested.of(image.pixel_format)
     if form.is_plain_colour and image.pixel_format.is_plain_colour:

@@ -67,9 +67,8 @@ def image_names(scans: Iterable[PairScan]) -> tuple[str, ...]:
 def scan_pairs(
     pairs: Sequence[Pair], requested: RequestedFormat = AS_STORED
 ) -> Generator[PairScan | Unreadable, None, None]:
-    """Read all pairs and yield what each holds, in order. Closing the generator cancels what has not begun.
-
-    One thread for each processor, more where a network is waited for; each holds one pair in memory.
+    """Read all pairs and yield what each holds, in order. Closing the generator cancels what has not begun. One thread
+    for each processor, more where a network is waited for; each holds one pair in memory.
     """
     remote = any(pair.image.remote or pair.mask.remote for pair in pairs)
     with ThreadPoolExecutor(max_workers=_REMOTE_AT_ONCE if remote else available_cores()) as pool:

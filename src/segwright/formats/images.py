@@ -37,10 +37,8 @@ _JPEG_BLOCK: Final = 8  # pixels; also the largest divisor
 
 
 class EncodedImage:
-    """An image as bytes, with what its header says. `name` is for messages only.
-
-    `height` and `width` are as stored. Raises DataError for bytes that are no image and for a damaged header,
-    TooLargeError for more than MAX_PIXELS.
+    """An image as bytes, with what its header says. `name` is for messages only. `height` and `width` are as stored.
+    Raises DataError for bytes that are no image and for a damaged header, TooLargeError for more than MAX_PIXELS.
     """
 
     def __init__(self, data: bytes, name: str) -> None:

@@ -50,7 +50,6 @@ class ClassColour:
 
 def read_manifest(data: bytes, name: str) -> list[ManifestLine]:
     """Read all lines, but blank ones. A byte order mark and either end of line are fine; `name` is for messages only.
-
     Raises DataError that names the line which is no JSON object in UTF-8, and for a manifest without lines.
     """
     texts = enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1)

@@ -178,7 +178,6 @@ def _equal_channels(pixels: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _class_numbers(stored: NDArray[Any], tag: float | None, name: str) -> tuple[MaskArray, tuple[Note, ...]]:
     """Numbers of any type, [H, W], as those of a mask, with what is assumed of them; `tag` is the file's no-data value.
-
     0 stays the class 0 whatever the tag says, for GDAL and QGIS write it into masks whose background is 0.
     """
     zeros = np.count_nonzero(stored == 0) if tag == 0 else 0

@@ -48,9 +48,8 @@ _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
-    """Open one image without decoding its pixels, which will be as stored, whatever orientation is noted.
-
-    Raises DataError for none of the five formats and for a damaged header, TooLargeError for more than MAX_PIXELS.
+    """Open one image without decoding its pixels, which will be as stored, whatever orientation is noted. Raises
+    DataError for none of the five formats and for a damaged header, TooLargeError for more than MAX_PIXELS.
     """
     container = sniff(data)
     if container is None or (container == "BMP" and was_taken_for_text(data)):

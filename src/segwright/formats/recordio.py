@@ -72,9 +72,8 @@ def read_records(stream: IO[bytes], name: str) -> Iterator[Record]:
 
 
 def index_records(stream: IO[bytes], name: str, size: int) -> list[Parts]:
-    """Find the records of a file of `size` bytes by reading nothing but their headers.
-
-    `join_parts` makes a payload of the bytes of its parts. Raises DataError as `read_records` does.
+    """Find the records of a file of `size` bytes by reading nothing but their headers. `join_parts` makes a payload of
+    the bytes of its parts. Raises DataError as `read_records` does.
     """
     return [tuple(parts) for _, parts in _Reader(stream, name, size).records()]
 

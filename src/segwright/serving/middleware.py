@@ -61,9 +61,8 @@ def parse_origin(text: str) -> str:
 
 
 def drain_request_body(app: ASGIApp) -> ASGIApp:
-    """Read the rest of a request's body, within bounds, before an early response is sent.
-
-    Many clients read nothing before they have sent everything, and lose a response whose connection closes meanwhile.
+    """Read the rest of a request's body, within bounds, before an early response is sent. Many clients read nothing
+    before they have sent everything, and lose a response whose connection closes meanwhile.
     """
 
     async def drained(scope: Scope, receive: Receive, send: Send) -> None:

@@ -45,9 +45,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def check_replaceable(path: Path, overwrite: bool, marker: str | None = None) -> None:
-    """Raise OutputExistsError when `path` exists and may not be overwritten; an empty folder may always be used.
-
-    A folder without the file `marker` is refused even with `overwrite`, because it may be a home directory.
+    """Raise OutputExistsError when `path` exists and may not be overwritten; an empty folder may always be used. A
+    folder without the file `marker` is refused even with `overwrite`, because it may be a home directory.
     """
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return

@@ -30,7 +30,6 @@ class S3Location:
 
     def beside(self, path: str) -> "S3Location":
         """The location of a relative path written in this object; `.` and `..` are followed, double slashes stay.
-
         Raises DataError for a path that leads out of the bucket.
         """
         parts = self.key.split("/")[:-1]
@@ -66,9 +65,8 @@ Location = Path | S3Location
 
 
 def parse_location(text: str | Location, cache: Cache | None = None) -> Location:
-    """The location that a path or an address names; its objects are kept in `cache`.
-
-    Raises DataError for an `s3://` address without a bucket.
+    """The location that a path or an address names; its objects are kept in `cache`. Raises DataError for an `s3://`
+    address without a bucket.
     """
     if isinstance(text, S3Location):
         return replace(text, cache=cache or text.cache)

@@ -57,9 +57,8 @@ class Sample:
 
 
 def draw_samples(data: CheckedData) -> tuple[list[Sample], dict[str, Sample]]:
-    """Samples of both channels, and by file name those that findings mention, within a budget of bytes.
-
-    Images that cannot be read any more are left out.
+    """Samples of both channels, and by file name those that findings mention, within a budget of bytes. Images that
+    cannot be read any more are left out.
     """
     mentioned = list(_drawn(data, _mentioned(data), _BUDGET // 2))
     numbers = zip(data.channels, _FROM_EACH, strict=True)
