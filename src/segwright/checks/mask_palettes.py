@@ -30,7 +30,7 @@ _SHOWN: Final = 12  # colours
 Codes = NDArray[np.int64]  # colours as numbers, red << 16 | green << 8 | blue
 
 
-class _Used:
+class _UsedColours:
     """The colours of the indices in the masks of a channel, an entry for each index of each mask, [M]."""
 
     def __init__(self, masks: ScannedChannel) -> None:
@@ -61,7 +61,7 @@ def palettes_agree(masks: ScannedChannel) -> Iterator[Finding]:
     """Where an index has different colours in different masks: an error, or a warning where a label map lists the
     numbers and so says what they mean.
     """
-    used = _Used(masks)
+    used = _UsedColours(masks)
     if not used.unlike.any():
         return
     entry = int(used.unlike.argmax())
@@ -83,7 +83,7 @@ def same_palettes(train: ScannedChannel, validation: ScannedChannel) -> Iterator
     """Where indices have other colours in validation than in train, both under one label map: an error where a colour
     of validation belongs to another index in train and no label map lists the numbers, else a warning.
     """
-    ours, theirs = _Used(train), _Used(validation)
+    ours, theirs = _UsedColours(train), _UsedColours(validation)
     if ours.unlike.any() or theirs.unlike.any():
         return
     both = (ours.usual >= 0) & (theirs.usual >= 0)
@@ -137,7 +137,7 @@ def _rgb(code: int) -> str:
     return f"({code >> 16 & 255}, {code >> 8 & 255}, {code & 255})"
 
 
-def _cure(used: _Used) -> str:
+def _cure(used: _UsedColours) -> str:
     """What to do, with a command for these folders where they are folders."""
     masks = used.masks
     colours = [f"{code >> 16 & 255} {code >> 8 & 255} {code & 255}" for code in np.unique(used.code).tolist()]

@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Kind:
+class _ValueSet:
     """Masks that hold the same values."""
 
     values: NDArray[np.int64]  # ascending, [N]
@@ -64,7 +64,7 @@ def stretched(masks: ScannedChannel) -> Iterator[Finding]:
 
 def find_stretch(scans: Sequence[PairScan]) -> Stretch | None:
     """Whether nearly every mask reaches the largest number of its type, in steps that differ from file to file."""
-    kinds = list(_kinds(scans))
+    kinds = list(_value_sets(scans))
     top = max((int(kind.values[-1]) for kind in kinds), default=0)
     reaching = [kind for kind in kinds if kind.values[-1] == top]
     if top not in _TOPS or sum(kind.count for kind in reaching) < _NEARLY_ALL * sum(kind.count for kind in kinds):
@@ -76,7 +76,7 @@ def find_stretch(scans: Sequence[PairScan]) -> Stretch | None:
     uneven = sum(kind.count for kind in reaching if len(kind.values) > 1 and not kind.steps)
     if uneven > sum(kind.count for kind in even if kind.steps > 1):
         return None
-    union = _Kind(np.unique(np.concatenate([kind.values for kind in even])), 0, fine.example)
+    union = _ValueSet(np.unique(np.concatenate([kind.values for kind in even])), 0, fine.example)
     holding = ", ".join(f"{kind.example.pair.mask.name} holds {listed_values(kind.values)}" for kind in (coarse, fine))
     return Stretch(
         f"the highest value of each mask is {top} whatever its classes: they were stretched file by file and cannot be "
@@ -85,11 +85,11 @@ def find_stretch(scans: Sequence[PairScan]) -> Stretch | None:
     )
 
 
-def _kinds(scans: Sequence[PairScan]) -> Iterator[_Kind]:
+def _value_sets(scans: Sequence[PairScan]) -> Iterator[_ValueSet]:
     """The different sets of values; masks of 0 alone are left out, since they are the same stretched or not."""
     examples = {scan.values.tobytes(): scan for scan in reversed(scans)}
     for kind, count in Counter(scan.values.tobytes() for scan in scans).items():
         values = examples[kind].values
         values = values[values != NO_DATA]
         if values.any():
-            yield _Kind(values, count, examples[kind])
+            yield _ValueSet(values, count, examples[kind])

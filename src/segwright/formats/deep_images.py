@@ -113,9 +113,8 @@ def open_deep_tiff(tiff: Tiff) -> DeepImage:
     """A TIFF with all its bands. Raises DataError for numbers of no usual type."""
     layout = tiff.layout
     if layout.photometric == PALETTE:
-        raise DataError(
-            f"{tiff.name} holds indices into a palette, of an unusual kind: save it as RGB, or without a palette."
-        )
+        what = "indices into a palette, of an unusual kind"
+        raise DataError(f"{tiff.name} holds {what}: save it as RGB, or without a palette.")
     tiff.check_numbers("Images", _CURE)
     numbers = layout.numbers or "uint"
     bits = 32 if numbers == "float" else layout.bits[0]
@@ -124,11 +123,8 @@ def open_deep_tiff(tiff: Tiff) -> DeepImage:
         stored = tiff.read()
         return ~stored if layout.photometric == WHITE_IS_ZERO and tiff.samples == 1 and numbers == "uint" else stored
 
-    return DeepImage(
+    size, pixel_format = (
         (layout.height, layout.width),
-        PixelFormat(tiff.samples - tiff.has_opacity, bits, numbers=numbers),
-        tiff.has_opacity,
-        read,
-        tiff.no_data,
-        tiff.count_pages,
+        PixelFormat(tiff.samples - tiff.has_opacity, bits, False, numbers),
     )
+    return DeepImage(size, pixel_format, tiff.has_opacity, read, tiff.no_data, tiff.count_pages)

@@ -123,10 +123,8 @@ class EncodedImage:
         band_counts = _JPEG_COLOURS if self._by_libjpeg else self._decoder.band_counts
         alike = (natural.numbers, natural.bit_depth) == (wanted.numbers, wanted.bit_depth)
         if not alike or wanted.bands not in band_counts:
-            raise DataError(
-                f"{self.name} has {natural} instead of {wanted}. All images of a model are alike: convert this file, "
-                "or train on images like it."
-            )
+            cure = "All images of a model are alike: convert this file, or train on images like it."
+            raise DataError(f"{self.name} has {natural} instead of {wanted}. {cure}")
 
     def _divisor(self, largest: int, exactly: bool) -> int:
         """The largest of 1, 2, 4, 8 up to `largest`, that divides both sides where `exactly`."""
@@ -166,23 +164,16 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
     """Height and width, or None for what libjpeg-turbo refuses or does not turn into RGB (CMYK)."""
     if has_changed_line_ends(data):
-        raise DataError(
-            f"{name} is a JPEG file of which each line feed has got a carriage return, as in a transfer as text: copy "
-            "it anew as binary data."
-        )
+        what = "of which each line feed has got a carriage return, as in a transfer as text"
+        raise DataError(f"{name} is a JPEG file {what}: copy it anew as binary data.")
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
     check_size(height, width, name)
-    if _count_scans(data) > _MOST_SCANS:
-        raise DataError(
-            f"{name} is a JPEG file of more than {_MOST_SCANS} scans, which takes hours to decode: save it anew."
-        )
-    return None if colours in ("CMYK", "YCCK") else (height, width)
-
-
-def _count_scans(data: bytes) -> int:
-    """How often the marker of a scan occurs, at even and at odd offsets: a fifth of the time of bytes.count."""
+    # how often the marker of a scan occurs, at even and at odd offsets: a fifth of the time of bytes.count
     pairs = (np.frombuffer(data, "<u2", (len(data) - first) // 2, first) for first in (0, 1))
-    return sum(int(np.count_nonzero(each == _SCAN)) for each in pairs)
+    if sum(np.count_nonzero(each == _SCAN) for each in pairs) > _MOST_SCANS:
+        what = f"a JPEG file of more than {_MOST_SCANS} scans, which takes hours to decode"
+        raise DataError(f"{name} is {what}: save it anew.")
+    return None if colours in ("CMYK", "YCCK") else (height, width)

@@ -92,10 +92,8 @@ def choose_attributes(lines: Sequence[ManifestLine], given: Sequence[str] | None
     than two or three different names, for names that leave a choice, and for a line that lacks an attribute.
     """
     if given is not None and (len(given) not in (2, 3) or len(set(given)) < len(given) or not all(given)):
-        raise DataError(
-            f"The attributes are {_listed(given)}, but two or three different ones are needed: the image, "
-            "its mask and, if wanted, the metadata of the mask."
-        )
+        needed = "the image, its mask and, if wanted, the metadata of the mask"
+        raise DataError(f"The attributes are {_listed(given)}, but two or three different ones are needed: {needed}.")
     attributes = Attributes(*given) if given else _work_out(lines, name)
     for line in lines:
         for attribute in given or (attributes.image, attributes.mask):
@@ -144,9 +142,8 @@ def colour_map(metadata: Any, name: str) -> dict[int, ClassColour] | None:
         raise DataError(f"{name}: {_COLOUR_MAP} is {_shown(stored)}, not a JSON object.")
     for key in stored:
         if not re.fullmatch("0|[1-9][0-9]{0,2}", key) or int(key) > 255:
-            raise DataError(
-                f"{name}: {_COLOUR_MAP} has the key {_shown(key)}; keys are numbers from 0 to 255 in a mask."
-            )
+            wrong = f"{name}: {_COLOUR_MAP} has the key {_shown(key)}"
+            raise DataError(f"{wrong}; keys are numbers from 0 to 255 in a mask.")
     return {int(key): _class_colour(entry, f"{name}: {_COLOUR_MAP}, {key!r}") for key, entry in stored.items()}
 
 
@@ -157,8 +154,8 @@ def _work_out(lines: Sequence[ManifestLine], name: str) -> Attributes:
     for each in filter(lambda each: each.endswith("-ref"), names):
         candidates = (f"{each}-metadata", f"{each.removesuffix('-ref')}-metadata")
         metadata[each] = next((candidate for candidate in candidates if candidate in names), None)
-    images = [each for each in metadata if metadata[each] is None]
-    images = ["source-ref"] if "source-ref" in metadata else images
+    bare = [each for each in metadata if metadata[each] is None]
+    images = ["source-ref"] if "source-ref" in metadata else bare
     masks = list(metadata.keys() - images)
     if len(images) != 1 or len(masks) != 1:
         raise DataError(

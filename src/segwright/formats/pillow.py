@@ -111,9 +111,8 @@ class PillowImage:
 
     def __post_init__(self) -> None:
         if self.image.mode not in _8_BIT_MODES:
-            raise DataError(
-                f"{self.name} has an unusual pixel format (Pillow's mode {self.image.mode}): convert it to 8-bit RGB."
-            )
+            unusual = f"an unusual pixel format (Pillow's mode {self.image.mode})"
+            raise DataError(f"{self.name} has {unusual}: convert it to 8-bit RGB.")
 
     @property
     def size(self) -> tuple[int, int]:
