@@ -40,9 +40,7 @@ def advise(
     yield from _not_in_train(train, validation, class_names)
     for channel in (train, validation):
         yield from _copies(channel)
-        yield from _one_mask_for_all(channel)
-        yield from _unlabelled(channel)
-        yield from _of_one_class(channel)
+        yield from _suspicious_masks(channel)
         yield from between_classes(channel)
     yield from _seldom_or_rare(train, class_names)
     for channel, enough, why in (
@@ -54,8 +52,7 @@ def advise(
             yield Finding("few_pairs", "note", channel.channel, what, "Add images.")
     if train.scans:
         yield from _crops(train, base_size, crop_size)
-        yield from _varied(train)
-        yield from _other_size(train, validation)
+        yield from _unlike_sizes(train, validation)
 
 
 def _in_both(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
@@ -105,25 +102,19 @@ def _copies(channel: ChannelStatistics) -> Iterator[Finding]:
             yield Finding(rule, severity, channel.channel, what, cure, names)
 
 
-def _one_mask_for_all(channel: ChannelStatistics) -> Iterator[Finding]:
-    """Masks with more than one value that are one file, while the images are different ones."""
+def _suspicious_masks(channel: ChannelStatistics) -> Iterator[Finding]:
+    """Different images with one and the same mask of several values, masks without labels, and masks of one class."""
     masks, images = ({getattr(scan, kind) for scan in channel.scans} for kind in ("mask_digest", "image_digest"))
     if len(masks) == 1 and len(images) >= _NO_CHANCE and len(channel.scans[0].values) > 1:
         what = f"all {len(channel.scans)} masks are the same, byte for byte, though the images differ."
         cure = "Check that each image has the mask that is its own."
         yield Finding("one_mask_for_all", "warning", channel.channel, what, cure, image_names(channel.scans))
-
-
-def _unlabelled(channel: ChannelStatistics) -> Iterator[Finding]:
     empty = channel.pixels[:, channel.num_classes] == channel.pixels.sum(1)
     if empty.any():
-        masks = f"{counted(int(empty.sum()), 'mask')} of {len(empty)} {'has' if empty.sum() == 1 else 'have'}"
+        masks_have = f"{counted(int(empty.sum()), 'mask')} of {len(empty)} {'has' if empty.sum() == 1 else 'have'}"
         cure = "Label these images, or remove them: they only cost time."
-        what = f"{masks} no labelled pixel: all of it is ignored."
+        what = f"{masks_have} no labelled pixel: all of it is ignored."
         yield Finding("unlabelled", "warning", channel.channel, what, cure, channel.names(empty))
-
-
-def _of_one_class(channel: ChannelStatistics) -> Iterator[Finding]:
     shown = (channel.by_class > 0).sum(1)
     if len(shown) > 1 and (shown == 1).all() and (channel.histogram > 0).sum() > 1:
         what = "each mask holds a single class, as if whole images were classified."
@@ -173,7 +164,8 @@ def _crops(train: ChannelStatistics, base_size: int, crop_size: int) -> Iterator
         yield Finding("enlarged", "note", train.channel, what, f"Try base_size {long_side:.0f}.")
 
 
-def _varied(train: ChannelStatistics) -> Iterator[Finding]:
+def _unlike_sizes(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
+    """Training images unlike each other in size or shape, and validation images of another size."""
     long_sides, aspects = train.sizes.max(1).astype(float), train.sizes[:, 1] / train.sizes[:, 0]
     for kind, measure, limit, cure in (
         ("size", long_sides, _VARIED, "All are brought to one longer side: sort out what does not belong together."),
@@ -184,12 +176,7 @@ def _varied(train: ChannelStatistics) -> Iterator[Finding]:
             sizes = " and ".join(f"{scan.image_size[1]}x{scan.image_size[0]}" for scan in ends)
             what = f"the images are of very different {kind}: {sizes}."
             yield Finding(f"varied_{kind}", "note", train.channel, what, cure, image_names(ends))
-
-
-def _other_size(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
-    if not validation.scans:
-        return
-    ours, theirs = np.median(train.sizes, 0), np.median(validation.sizes, 0)
+    ours, theirs = (np.median(channel.sizes, 0) for channel in (train, validation if validation.scans else train))
     if not 1 / _UNLIKE < ours.max() / theirs.max() < _UNLIKE:
         what = f"typical images are {theirs[1]:.0f}x{theirs[0]:.0f} pixels, and {ours[1]:.0f}x{ours[0]:.0f} in train."
         cure = "Scores count most where validation is like what the model will see later."

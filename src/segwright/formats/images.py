@@ -91,7 +91,12 @@ class EncodedImage:
 
         `spare` allows RGB a fourth band without meaning, where that costs nothing: OpenCV works faster on four.
         """
-        self._check_format(pixel_format)
+        natural = self.pixel_format
+        band_counts = _JPEG_COLOURS if self._by_libjpeg else self._decoder.band_counts
+        alike = (natural.numbers, natural.bit_depth) == (pixel_format.numbers, pixel_format.bit_depth)
+        if not alike or pixel_format.bands not in band_counts:
+            cure = "All images of a model are alike: convert this file, or train on images like it."
+            raise DataError(f"{self.name} has {natural} instead of {pixel_format}. {cure}")
         orientation = self.orientation if pixel_format.exif_transposed else 1
         pixels: Pixels | None = None
         if self._by_libjpeg:
@@ -117,14 +122,6 @@ class EncodedImage:
         if stored_bits(image, self.data) > 8:
             return open_deep_png(image, self.data, self.name)
         return PillowImage(image, self.name, tiff)
-
-    def _check_format(self, wanted: PixelFormat) -> None:
-        natural = self.pixel_format
-        band_counts = _JPEG_COLOURS if self._by_libjpeg else self._decoder.band_counts
-        alike = (natural.numbers, natural.bit_depth) == (wanted.numbers, wanted.bit_depth)
-        if not alike or wanted.bands not in band_counts:
-            cure = "All images of a model are alike: convert this file, or train on images like it."
-            raise DataError(f"{self.name} has {natural} instead of {wanted}. {cure}")
 
     def _divisor(self, largest: int, exactly: bool) -> int:
         """The largest of 1, 2, 4, 8 up to `largest`, that divides both sides where `exactly`."""

@@ -16,10 +16,8 @@ from segwright.checks.scan import PairScan
 from segwright.data.pairs import read_mask
 from segwright.errors import DataError
 from segwright.formats.images import EncodedImage, encode_jpeg
-from segwright.formats.pixels import PixelFormat
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 from segwright.palettes import default_palette
-from segwright.storage import Blob
 from segwright.visualization import displayable, overlay
 from segwright.wording import plain
 
@@ -127,7 +125,10 @@ def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palet
     forms = [scan.form]
     if fits_either_way(scan):
         forms.append(replace(scan.form, exif_transposed=not scan.form.exif_transposed))
-    image, *others = (_small(pair.image, form, size, max(int(1 / factor), 1)) for form in forms)
+    images = []
+    for form in forms:
+        pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(form, max(int(1 / factor), 1))
+        images.append(np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8))
     mask = label_map.apply(read_mask(pair))
     small = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     indices, counts = np.unique(mask, return_counts=True)
@@ -139,18 +140,12 @@ def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palet
         height=height,
         width=width,
         mask_size="" if scan.mask_size == scan.image_size else f"{mask_width}x{mask_height}",
-        image=_data_uri(image),
-        overlay=_data_uri(overlay(image, small, palette)),
+        image=_data_uri(images[0]),
+        overlay=_data_uri(overlay(images[0], small, palette)),
         classes=tuple(classes),
-        other_way="".join(_data_uri(overlay(other, small, palette)) for other in others),
+        other_way="".join(_data_uri(overlay(other, small, palette)) for other in images[1:]),
         upright=scan.form.exif_transposed,
     )
-
-
-def _small(blob: Blob, form: PixelFormat, size: tuple[int, int], reduction: int) -> NDArray[np.uint8]:
-    """An image as RGB for people, uint8 [H, W, 3], of the given width and height; raises DataError."""
-    pixels, _ = EncodedImage(blob.read(), blob.name).decode_reduced(form, reduction)
-    return np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
