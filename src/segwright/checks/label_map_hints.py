@@ -68,7 +68,6 @@ def _values(channel: ChannelStatistics) -> Values:
 
 
 def _hint(channel: ChannelStatistics, values: Values, count_is_given: bool) -> _Hint | None:
-    """What is suspicious in one channel by itself."""
     if not values.size:
         return None
     if channel.label_map.values is not None:

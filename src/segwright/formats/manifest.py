@@ -148,7 +148,6 @@ def colour_map(metadata: Any, name: str) -> dict[int, ClassColour] | None:
 
 
 def _work_out(lines: Sequence[ManifestLine], name: str) -> Attributes:
-    """Image, mask and metadata from the names of all attributes that occur."""
     names = dict.fromkeys(attribute for line in lines for attribute in line.attributes)  # in order, each once
     metadata = {}
     for each in filter(lambda each: each.endswith("-ref"), names):

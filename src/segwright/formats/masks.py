@@ -97,7 +97,6 @@ def encode_mask(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
 
 
 def _read_image(image: ImageFile.ImageFile, data: bytes, name: str) -> NDArray[Any]:
-    """The stored numbers, [H, W], of a file that Pillow reads."""
     bits = stored_bits(image, data)
     if bits > 8 and len(image.getbands()) > 1:
         raise DataError(f"{name} has several channels of {bits} bits. {_CURE}.")

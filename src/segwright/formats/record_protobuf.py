@@ -105,7 +105,6 @@ class _Field(NamedTuple):
 
 
 def _fields(data: memoryview) -> Iterator[_Field]:
-    """The fields of a message in order."""
     position = 0
     while position < len(data):
         tag, position = _read_varint(data, position)
@@ -153,7 +152,6 @@ def _entry(data: memoryview) -> tuple[str, Tensor]:
 
 
 def _tensor(data: memoryview, kind: int) -> Tensor:
-    """The values of a dense tensor in their shape."""
     packed = {_VALUES: bytearray(), _KEYS: bytearray(), _SHAPE: bytearray()}
     for field in _fields(data):
         if field.number in packed:

@@ -118,7 +118,6 @@ class _Reader:
         return bool(self._header)
 
     def _parts(self) -> list[Any]:
-        """The parts of the record whose first header has been read."""
         parts: list[Any] = []
         total = 0
         while True:

@@ -34,14 +34,10 @@ LOSSY: Final = {
 _COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples: white or black is 0, RGB, palette, CMYK...
 _OPACITY: Final = frozenset(((1,), (2,)))  # ExtraSamples: associated or unassociated alpha and nothing else
 _KINDS: Final[dict[int, Numbers]] = {1: "uint", 2: "int", 3: "float"}
-_KINDS_IN_WORDS: Final = {
-    1: "unsigned whole", 2: "signed whole", 3: "floating-point", 5: "complex", 6: "complex"
-}  # fmt: skip
+_KINDS_IN_WORDS: Final = {1: "unsigned whole", 2: "signed whole", 3: "floating-point", 5: "complex", 6: "complex"}
 _BITS_OF_PILLOW: Final = frozenset((1, 2, 4, 8))
 _NOT_BY_PILLOW: Final = LOSSY.keys() - {6, 7}
-_BITS: Final[dict[Numbers, tuple[int, ...]]] = {
-    "uint": (8, 16, 32, 64), "int": (8, 16, 32, 64), "float": (16, 32, 64),
-}  # fmt: skip
+_BITS: Final[dict[Numbers, tuple[int, ...]]] = {"uint": (8, 16, 32, 64), "int": (8, 16, 32, 64), "float": (16, 32, 64)}
 
 _DEFLATE: Final = frozenset((8, 32946))
 _LARGEST_TILE: Final = 1 << 24  # numbers in a tile of an image that is smaller than it

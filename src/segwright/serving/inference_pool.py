@@ -110,7 +110,6 @@ class InferencePool:
                 return done.result()
 
     def _respond(self, model: Model, body: Body, wanted: ResponseFormat, cancelled: _CancelToken) -> bytes:
-        """Decode, compute and encode, in a thread."""
         try:
             data = body.decoded()
             try:

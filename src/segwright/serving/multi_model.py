@@ -137,7 +137,6 @@ class ModelStore:
 
 
 def _weights_size(folder: Path) -> int:
-    """Bytes of a model's weights in memory."""
     folder = model_in(folder) or folder
     if is_mxnet_model(folder):
         return size_in_memory(folder)  # in which float16 takes half of it
