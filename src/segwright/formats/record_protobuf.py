@@ -77,9 +77,8 @@ def _varints(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """The varints of uint64 [N] one after the other, uint8 [M]: 7 bits a byte, the lowest first, each but the last with
     its highest bit set.
     """
-    lengths = np.ones(len(numbers), np.int64)
-    for digits in range(1, _LONGEST_VARINT):
-        lengths += numbers >= np.uint64(1 << 7 * digits)
+    powers = np.array([1 << 7 * digits for digits in range(1, _LONGEST_VARINT)], np.uint64)
+    lengths = np.searchsorted(powers, numbers, side="right") + 1
     ends = np.cumsum(lengths)
     encoded = np.empty(ends[-1] if len(ends) else 0, np.uint8)
     for digit in range(int(lengths.max(initial=0))):
