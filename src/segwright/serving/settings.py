@@ -46,14 +46,16 @@ class ServingSettings:
         if timeout + "_SECONDS" in given:
             timeout += "_SECONDS"
         mebibytes = _whole_number(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, least=0, most=_MAX_PAYLOAD)
+        workers = _whole_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", cls.workers, most=256)
+        seconds = _whole_number(given, timeout, int(cls.timeout), most=_MAX_TIMEOUT)
         accept = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
         try:
             default_format = negotiate(given.get(accept, ""), ResponseFormat())
         except NotAcceptableError as error:
             raise UserError(f"{accept} cannot be used: {error}", name=accept, value=given[accept]) from None
         return cls(
-            workers=_whole_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", cls.workers, most=256),
-            timeout=_whole_number(given, timeout, int(cls.timeout), most=_MAX_TIMEOUT),
+            workers=workers,
+            timeout=seconds,
             default_format=default_format,
             max_payload=(mebibytes or _MAX_PAYLOAD) << 20,
             log_level=_log_level(given),
