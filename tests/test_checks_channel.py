@@ -14,7 +14,7 @@ from segwright.checks.mask_palettes import class_palette
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, Pairing
-from segwright.errors import DataError
+from segwright.findings import FindingError
 from segwright.formats.masks import encode_mask
 from segwright.labels import LabelMap
 from segwright.palettes import default_palette
@@ -215,9 +215,11 @@ def test_images_saved_anew_in_grey_are_no_masks(tmp_path: Path, size: tuple[int,
     photo.save(tmp_path / "images" / "a.jpg", quality=90)
     photo.convert("L").save(tmp_path / "masks" / "a.png")
     expected = Expected("train", num_classes=200)
-    with pytest.raises(DataError, match=r"a\.png would be its own image: it holds the same image as .*a\.jpg") as error:
+    with pytest.raises(
+        FindingError, match=r"a\.png would be its own image: it holds the same image as .*a\.jpg"
+    ) as error:
         check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), expected)
-    assert error.value.finding and error.value.finding.rule == "mask_is_image"
+    assert error.value.finding.rule == "mask_is_image"
     Image.fromarray(np.random.default_rng(1).integers(0, 200, size, dtype=np.uint8)).save(tmp_path / "masks" / "a.png")
     assert len(check_pairs(find_pairs(tmp_path / "images", tmp_path / "masks"), expected).pairs) == 1
 

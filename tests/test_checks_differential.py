@@ -16,7 +16,7 @@ from segwright.data.channels import SPLITS, Channels, Split
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.pipe_mode import FifoStream
 from segwright.errors import DataError, LabelError
-from segwright.findings import Finding
+from segwright.findings import Finding, FindingError
 from segwright.hyperparameters import Hyperparameters
 from tests.helpers.random_data import RandomData, draw
 
@@ -35,7 +35,7 @@ def trained(channels: Channels, data: RandomData, streams: bool = False) -> Chec
         opened: Streams = {split: HeldStream(channels, split) for split in SPLITS if streams}
         return prepare(channels, classes, settings, streams=opened, strict=data.strict)
     except DataError as error:
-        return error.finding or str(error)
+        return error.finding if isinstance(error, FindingError) else str(error)
     except LabelError as error:
         return str(error)
 

@@ -19,6 +19,7 @@ from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
+from segwright.findings import FindingError
 from segwright.hyperparameters import Hyperparameters
 from segwright.storage import FileBlob
 from tests.helpers.scans import scanned
@@ -165,7 +166,7 @@ def both(root: Path, train: Colours, validation: Colours) -> None:
 def test_palettes_that_are_exchanged_in_validation_are_refused_by_training_and_inspection(tmp_path: Path) -> None:
     both(tmp_path, [BLACK, RED, GREEN], [BLACK, GREEN, RED])
     channels = Channels.locate(tmp_path)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(FindingError) as error:
         prepare(channels, settle_classes(channels))
     message, finding = str(error.value), error.value.finding
     assert finding and (finding.rule, finding.channel) == ("same_palettes", "validation")

@@ -14,7 +14,7 @@ from segwright.checks.prepare import examine
 from segwright.checks.scan import PairScan
 from segwright.data.channels import Channels
 from segwright.data.folders import find_pairs
-from segwright.errors import DataError
+from segwright.findings import FindingError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from tests.helpers.scans import scan, scanned, statistics
@@ -65,7 +65,7 @@ def test_masks_that_were_stretched_each_by_itself_are_refused_without_a_wrong_cu
     tmp_path: Path, stretch: Callable[[Mask], NDArray[np.generic]], counts: list[int], num_classes: int | None
 ) -> None:
     drawn(tmp_path, stretch, counts)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(FindingError) as error:
         check_pairs(
             find_pairs(tmp_path / "train", tmp_path / "train_annotation"), Expected("train", num_classes=num_classes)
         )
@@ -135,6 +135,8 @@ def test_masks_that_were_divided_by_their_highest_number_are_refused_though_some
         imwrite(path.with_suffix(".tif"), (classes / classes.max()).astype(np.float32))
         path.unlink()
     pairing = find_pairs(tmp_path / "train", tmp_path / "train_annotation")
-    with pytest.raises(DataError, match=r"1\.tif holds the number 0\.5 of type float32 .* export them anew") as caught:
+    with pytest.raises(
+        FindingError, match=r"1\.tif holds the number 0\.5 of type float32 .* export them anew"
+    ) as caught:
         check_pairs(pairing, Expected("train"))
     assert caught.value.finding and caught.value.finding.rule == "fractions"

@@ -13,6 +13,7 @@ from segwright.checks.prepare import CheckedData, prepare
 from segwright.data.channels import Channels
 from segwright.errors import DataError, LabelError
 from segwright.evaluation import run as evaluation
+from segwright.findings import FindingError
 from segwright.formats.pixels import RGB
 from segwright.labels import LabelMap
 
@@ -49,7 +50,7 @@ def test_validation_masks_of_class_0_and_void_are_no_fault(data: Path) -> None:
 
 
 def test_validation_masks_of_0_and_255_are_refused_where_training_masks_know_no_void(data: Path) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(FindingError) as caught:
         prepared_from(Channels.locate(with_masks(data, [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 255, 255])))
     finding = caught.value.finding
     assert finding and (finding.rule, finding.channel) == ("only_0_and_255", "validation")
@@ -106,7 +107,7 @@ def test_names_in_the_validation_map_alone_are_refused(data: Path) -> None:
 
 def test_a_single_class_name_is_refused(data: Path) -> None:
     text_map(data, "train", "sky")
-    with pytest.raises(DataError, match=r"class names .* make 1 class; there must be 2 to 254") as caught:
+    with pytest.raises(FindingError, match=r"class names .* make 1 class; there must be 2 to 254") as caught:
         prepared_from(Channels.locate(data))
     assert caught.value.finding and caught.value.finding.rule == "class_count"
 

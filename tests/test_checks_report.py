@@ -17,8 +17,8 @@ from segwright.checks.report.page import TICKS, log_length, scaled_sizes, share_
 from segwright.checks.report.samples import choose, draw_samples
 from segwright.cli import main
 from segwright.data.channels import Channels
-from segwright.errors import DataError, OutputExistsError, UserError
-from segwright.findings import Finding
+from segwright.errors import OutputExistsError, UserError
+from segwright.findings import Finding, FindingError
 from segwright.hyperparameters import Hyperparameters
 from tests.conftest import Draw, blocks
 from tests.helpers.scans import scan, statistics
@@ -124,7 +124,7 @@ def test_it_refuses_what_a_training_refuses(
     try:
         channels = Channels.locate(tmp_path)
         prepare(channels, settle_classes(channels, settings.get("num_classes")), strict=settings.get("strict", False))
-    except DataError as error:
+    except FindingError as error:
         assert error.finding == of(found, "error")[0]
     except UserError as error:
         assert [one.what for one in of(found, "error")] == [str(error)]
@@ -185,7 +185,7 @@ def test_everything_is_written_before_the_refusal(
     data = channels_folder()
     damage(data)
     html, file = tmp_path / "page.html", tmp_path / "found.json"
-    with pytest.raises(DataError, match="4 things have to be mended") as caught:
+    with pytest.raises(FindingError, match="4 things have to be mended") as caught:
         inspect(Channels.locate(data), SMALL.model_copy(update={"num_classes": 3}), html=html, json=file)
     output = capsys.readouterr().out
     document = json.loads(file.read_text())

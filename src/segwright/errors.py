@@ -8,18 +8,14 @@
         ├── LabelError             a label map or a list of class names
         ├── DataError              an image, a mask, or how they are paired
         │   ├── TooLargeError      an image with more pixels than are read
-        │   └── FractionError      a mask with numbers between whole ones
+        │   ├── FractionError      a mask with numbers between whole ones
+        │   └── FindingError       what the data check has found (`segwright.findings`)
         ├── BundleError            a trained model on disk
         ├── ResumeError            a checkpoint of another training
         └── OutputExistsError      an output that would overwrite something
 
 Any other exception is a fault of Segwright and keeps its traceback. This module knows nothing else of the package.
 """
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from segwright.findings import Finding
 
 
 class UserError(Exception):
@@ -44,9 +40,6 @@ class LabelError(UserError):
 
 class DataError(UserError):
     """An image or mask that cannot be read, or a set of pairs that cannot be trained on."""
-
-    finding: "Finding | None" = None
-    """What the data check has found, where it raises this."""
 
 
 class TooLargeError(DataError):

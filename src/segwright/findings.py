@@ -44,15 +44,20 @@ class Finding:
     def __str__(self) -> str:
         return " ".join(filter(None, (f"{self.channel}: {self.what}", self.cure, self.label_map)))
 
-    def to_error(self) -> DataError:
-        """The finding as an exception, which holds it as `finding`."""
-        error = DataError(str(self), file=self.files[0] if self.files else "")
-        error.finding = self
-        return error
-
     def to_json(self) -> dict[str, Any]:
         """The finding as plain values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+class FindingError(DataError):
+    """A finding that ends a training, an evaluation or an inspection."""
+
+    def __init__(self, finding: Finding, message: str = "") -> None:
+        super().__init__(message or str(finding), file=finding.files[0] if finding.files else "")
+        self.finding = finding
+
+    def __reduce__(self) -> tuple[type["FindingError"], tuple[Finding, str]]:
+        return type(self), (self.finding, str(self))  # errors are sent to the other processes of a training
 
 
 def gravest_first(findings: Iterable[Finding]) -> list[Finding]:

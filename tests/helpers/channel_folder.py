@@ -13,7 +13,7 @@ from segwright.checks.channel_statistics import ChannelStatistics
 from segwright.checks.pixel_statistics import AS_STORED, RequestedFormat
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pairing
-from segwright.errors import DataError
+from segwright.findings import FindingError
 from segwright.formats.images import encode_jpeg
 from segwright.labels import LabelMap
 
@@ -58,7 +58,7 @@ class ChannelFolder:
         requested: RequestedFormat = AS_STORED,
     ) -> str:
         """The message of the error that the rule raises."""
-        with pytest.raises(DataError) as error:
+        with pytest.raises(FindingError) as error:
             self.check(label_map, num_classes, strict, requested)
         finding = error.value.finding
         assert finding is not None and (finding.rule, finding.channel) == (rule, "train"), error.value

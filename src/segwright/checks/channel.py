@@ -15,7 +15,7 @@ from segwright.checks.pixel_statistics import AS_STORED, RequestedFormat
 from segwright.checks.scan import PairScan, Unreadable, scan_pair, scan_pairs
 from segwright.console import progress
 from segwright.data.pairs import Pair, Pairing
-from segwright.findings import Finding
+from segwright.findings import Finding, FindingError
 from segwright.formats.pixels import PixelFormat
 from segwright.labels import LabelMap
 
@@ -98,7 +98,7 @@ class StreamCheck:
         if isinstance(scan, Unreadable):
             if scan.rule or self.strict:
                 cure = "" if scan.rule else "strict refuses it."
-                raise Finding(scan.rule or "left_out", "error", self.channel, scan.why, cure).to_error()
+                raise FindingError(Finding(scan.rule or "left_out", "error", self.channel, scan.why, cure))
             return scan.why
         masks = ScannedChannel(self.channel, label_map, [scan])
         Findings().add(

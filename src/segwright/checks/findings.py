@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import chain
 
 from segwright.errors import UserError
-from segwright.findings import Finding
+from segwright.findings import Finding, FindingError
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Findings:
             if self._collect:
                 continue
             if not clean:
-                raise finding.to_error()
+                raise FindingError(finding)
             logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
         return clean
 

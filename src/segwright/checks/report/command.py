@@ -10,7 +10,7 @@ from segwright.checks.prepare import CheckedData, examine
 from segwright.checks.report.page import render
 from segwright.console import table
 from segwright.data.channels import Channels
-from segwright.errors import DataError
+from segwright.findings import FindingError
 from segwright.formats.pixels import RGB
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import NO_DATA
@@ -55,9 +55,7 @@ def inspect(
     if errors := [finding for finding in data.findings if finding.severity == "error"]:
         things = counted(len(errors), "thing has", "things have")
         where = f"(error, above and in {html})"
-        error = DataError(f"A training would refuse these data: {things} to be mended first {where}.")
-        error.finding = errors[0]
-        raise error
+        raise FindingError(errors[0], f"A training would refuse these data: {things} to be mended first {where}.")
     return data
 
 
