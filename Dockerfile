@@ -1,4 +1,4 @@
-# The image that SageMaker trains and serves with, and that runs alike on any other machine (docs/instances.md).
+# The image for training and serving in SageMaker and on any other machine (docs/instances.md).
 #
 #   docker build --tag segwright:cpu .
 #   docker build --tag segwright:cu126 --build-arg VARIANT=cu126 .
@@ -6,14 +6,14 @@
 #
 # VARIANT  cpu, or one of PyTorch's CUDA builds: cu126 runs on everything from Volta (P3) to Hopper (P5), cu130 from
 #          Turing to Blackwell
-# WEIGHTS  yes: the ImageNet weights of resnet-50 and resnet-101 are in the image, since they are the default start of a
-#          training and network isolation forbids to fetch them later; no: the image is 290 MB smaller. A folder
-#          image-weights/ beside this file, laid out as HF_HOME is, is taken first: then nothing has to be fetched.
-# BASE     a Debian that has Python 3.11 or newer
+# WEIGHTS  yes: include the ImageNet weights of resnet-50 and resnet-101, from which trainings start by default and which
+#          network isolation forbids to download; no: the image is 290 MB smaller. A folder image-weights/ beside this
+#          file, in HF_HOME's layout, replaces the download.
+# BASE     a Debian with Python 3.11 or newer
 ARG BASE=docker.io/library/debian:trixie-slim
 
 FROM ${BASE} AS base
-# Debian's own Python: its security updates come with the base, and scanners see it in the list of packages.
+# Debian's Python: security updates come with the base, and scanners find it in the list of packages.
 RUN apt-get update \
  && apt-get upgrade --yes \
  && apt-get install --yes --no-install-recommends ca-certificates python3 \
@@ -24,17 +24,17 @@ ENV PATH=/opt/segwright/bin:$PATH \
 
 FROM base AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv
-# pip lives in a virtual environment of its own and does not travel with the other.
+# pip has its own virtual environment, which is not copied into the image.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/segwright
 WORKDIR /source
 COPY requirements-lock.txt ./
 ARG VARIANT=cpu
-# pip's options that say where torch comes from. Without dependencies, so that all else comes from PyPI.
+# Where pip finds torch. --no-deps, so that everything else comes from PyPI.
 ARG TORCH_FROM="--index-url https://download.pytorch.org/whl/${VARIANT}"
 RUN /opt/pip/bin/pip --python /opt/segwright/bin/python install --no-cache-dir --no-deps \
         --constraint requirements-lock.txt ${TORCH_FROM} torch torchvision \
  && cd /opt/segwright/lib/python3*/site-packages/torch \
-    # what only those need who compile against it, and its own tests
+    # headers for compiling against torch, and its tests
  && rm -rf include test
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
@@ -48,7 +48,7 @@ RUN --mount=type=bind,target=/context \
  && if [ -d /context/image-weights ]; then cp -R /context/image-weights/. "$HF_HOME"; fi
 RUN [ "$WEIGHTS" = no ] || python -c "from segwright.networks.backbone import SAGEMAKER_BACKBONES, timm; \
         [timm.create_model(name, pretrained=True) for name in SAGEMAKER_BACKBONES.values()]" \
- || { echo "The ImageNet weights could not be fetched: put them into image-weights/, or build with WEIGHTS=no."; exit 1; }
+ || { echo "The ImageNet weights could not be downloaded: put them into image-weights/, or build with WEIGHTS=no."; exit 1; }
 
 FROM build AS sbom
 RUN python3 -m venv /opt/cyclonedx && /opt/cyclonedx/bin/pip install --no-cache-dir "cyclonedx-bom==7.*"
@@ -63,7 +63,7 @@ COPY --from=sbom /sbom /usr/share/sbom
 RUN dpkg-query --show --showformat '${Package}\t${Version}\t${Architecture}\t${source:Package}\n' \
         > /usr/share/sbom/debian.tsv \
  && segwright --version
-# Nothing is fetched while a job runs: what is not in the image is refused with a sentence.
+# Jobs download nothing: weights that are not in the image are an error.
 ENV HF_HUB_OFFLINE=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
@@ -76,8 +76,8 @@ LABEL com.amazonaws.sagemaker.capabilities.multi-models=true \
       org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.licenses=Apache-2.0
 EXPOSE 8080
-# Exec form, and no init before it: SIGTERM reaches Python. It waits until Python can hear it, since the first process of
-# a container loses each signal that it has no handler for. Root, because SageMaker mounts /opt/ml for root alone.
+# Exec form without an init: SIGTERM reaches Python. It is blocked until Python has a handler, since the first process of
+# a container loses signals without one. Root, because SageMaker mounts /opt/ml for root only.
 ENTRYPOINT ["env", "--block-signal=TERM", "segwright", "container"]
-# The local mode of SageMaker's Python SDK v3 starts training jobs without an argument.
+# SageMaker's Python SDK v3 starts training jobs in local mode without an argument.
 CMD ["train"]

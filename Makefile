@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`. Both need Python 3.11 or newer and a package registry.
+# `make demo` and `make test` set everything up. Both need Python 3.11 or newer and a package registry.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,30 +6,30 @@ SEGWRIGHT := $(BIN)/segwright
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-# The demo's knobs: any seed, any picture size.
+# Options of the demo.
 SEED ?= 0
 SIZE ?= 320x240
 IMAGES ?= 300
 LONG_SIDE := $(shell echo $(SIZE) | tr x '\n' | sort -n | tail -1)
-# Larger pictures are trained on at a smaller scale, so that a crop still shows what surrounds things.
+# Larger images are scaled down more, so that a crop still shows the surroundings of objects.
 BASE_SIZE := $(shell expr $(LONG_SIDE) / 2 + 128)
 
 .PHONY: help demo test test-browser test-sdk check format docs image clean
 
 help:
-	@echo "make demo    draw street scenes, train on them, evaluate and predict (SEED=0 SIZE=320x240 IMAGES=300)"
-	@echo "make test    run all tests"
-	@echo "make test-browser  open the pages that are made in a real browser (Chromium is installed where that is possible)"
-	@echo "make test-sdk  run the code of docs/sagemaker.md with the SageMaker Python SDK v2 and v3"
-	@echo "make check   lint, types, and the direction of imports"
-	@echo "make format  let ruff format and fix"
-	@echo "make docs    write the generated pages of docs/"
-	@echo "make image   build the container image for CPUs with Docker (docs/instances.md has the others)"
-	@echo "make clean   remove the virtual environment and the demo"
+	@echo "make demo          draw street scenes, train on them, predict and evaluate (SEED=0 SIZE=320x240 IMAGES=300)"
+	@echo "make test          run all tests"
+	@echo "make test-browser  test the generated pages in a browser (installs Chromium on Debian, as root)"
+	@echo "make test-sdk      run the code of docs/sagemaker.md with the SageMaker Python SDK v2 and v3"
+	@echo "make check         lint, types, import directions"
+	@echo "make format        format and fix with ruff"
+	@echo "make docs          write the generated pages of docs/"
+	@echo "make image         build the container image for CPUs with Docker (docs/instances.md has the others)"
+	@echo "make clean         remove the virtual environments and the demo"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Segwright needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+		{ echo "Segwright needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements-lock.txt
@@ -49,13 +49,14 @@ demo: $(VENV)/.installed
 	$(SEGWRIGHT) evaluate demo/model --images demo/data/test --masks demo/data/test_annotation \
 		--json demo/metrics.json --device cpu
 	@echo
-	@echo "Look at demo/predictions: a mask and an overlay for each picture that the network had not seen."
-	@echo "The scores are in demo/metrics.json, the model is demo/model."
+	@echo "demo/predictions: a mask and an overlay for each test image"
+	@echo "demo/metrics.json: the scores"
+	@echo "demo/model: the model"
 
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 2
 
-# A Chromium or Chrome that is there will do; else Debian's is installed, which takes root.
+# Uses an installed Chromium or Chrome, else installs Debian's, as root.
 test-browser: $(VENV)/.developing
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
 		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
@@ -63,7 +64,7 @@ test-browser: $(VENV)/.developing
 		{ echo "The browser tests need Chromium or Chrome on the PATH; on Debian: sudo apt-get install chromium"; exit 1; }
 	$(BIN)/python -m pytest browser_tests
 
-# Each SDK lives in an environment of its own: they exclude each other.
+# The SDKs exclude each other: each has its own environment.
 .venv-sdk2/.installed: sdk_tests/requirements-sdk2.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

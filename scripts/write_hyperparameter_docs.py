@@ -17,19 +17,19 @@ INTRODUCTION = """\
 
 # Hyperparameters
 
-All settings of a training, with the names, values and defaults of SageMaker's built-in semantic
-segmentation algorithm and a few of our own. On the command line they are flags (`--learning-rate 0.01`, or
-`--learning_rate 0.01`); in Python they are the fields of `segwright.Hyperparameters`. The same definition as
-a JSON schema is in [hyperparameters.schema.json](hyperparameters.schema.json).
+All settings of a training: those of SageMaker's built-in semantic segmentation algorithm, with its names,
+values and defaults, and a few more. On the command line they are flags (`--learning-rate 0.01` or
+`--learning_rate 0.01`), in Python the fields of `segwright.Hyperparameters`, in a job SageMaker's
+hyperparameters. [hyperparameters.schema.json](hyperparameters.schema.json) is their JSON schema.
 
-SageMaker passes every value as a string. Booleans are read in any case (`True`, `true`, `1`, `yes`), and one
-pair of double quotes round a value is dropped. SageMaker writes `workers`, `aux_loss`, `aux_weight`,
-`augmentation_type` and `logging_frequency` with a leading underscore; both spellings will do. Other names
-that begin with `_` or `sagemaker_` belong to the machinery of SageMaker or MXNet (`_kvstore`,
-`_num_kv_servers`, `_hybrid`, `_tuning_objective_metric`, ...) and are ignored, with a line in the log. Any
-other unknown name is an error. The two columns of defaults are the two [recipes](recipes.md): `--recipe
-sagemaker` takes those of the original, and what is named besides overrides them. Some ranges are wider than
-SageMaker's: `momentum` and `weight_decay` may be 0.
+The columns of defaults are the two [recipes](recipes.md); `--recipe sagemaker` selects the original's.
+`momentum` and `weight_decay` may be 0, unlike in SageMaker's algorithm.
+
+In a job every value is a string. Booleans are read in any case (`True`, `true`, `1`, `yes`), and one pair of
+double quotes round a value is dropped. `workers`, `aux_loss`, `aux_weight`, `augmentation_type` and
+`logging_frequency` may start with an underscore, as SageMaker writes them. Other names that start with `_` or
+`sagemaker_` belong to SageMaker or MXNet (`_kvstore`, `_num_kv_servers`, `_hybrid`, `_tuning_objective_metric`,
+...) and are ignored, with a line in the log. Any other unknown name is an error.
 """
 
 
@@ -38,15 +38,13 @@ RECIPES = """\
 
 # The two recipes
 
-A recipe is a set of defaults for the [hyperparameters](hyperparameters.md). There are two: **best**, which the
-command line and Python use by default, and **sagemaker**, which is the original's training as far as
-it is known ([compatibility.md](compatibility.md) says how far), for jobs that come from there. Any value can be
-overridden (`--recipe sagemaker --epochs 50`), and the log of a training names the recipe and what was overridden.
-Values in which the two differ are **bold**.
+A recipe is a set of defaults for the [hyperparameters](hyperparameters.md). The command line and Python use
+**best** ([benchmarks](../benchmarks/README.md#the-recipe-best)), jobs use **sagemaker**, the original's
+training as far as it is known ([compatibility.md](compatibility.md)). Any value can be overridden (`--recipe
+sagemaker --epochs 50`); the log names the recipe and the overridden values. Values that differ are **bold**.
 
-Learning rate and weight decay of `best` belong to AdamW: with another optimizer, those that are left out are
-`sagemaker`'s. What the values of `best` rest on stands in
-[benchmarks/README.md](../benchmarks/README.md).
+Learning rate and weight decay of `best` are for AdamW: with another optimizer, `sagemaker`'s apply unless they
+are set.
 """
 
 

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "segwright"
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
+ROWS = {
+    package: set(re.findall(r"`([a-z_0-9]+)/?`", contents))
+    for packages, contents in re.findall(r"^\| \d+ \| (.*?) \| (.*) \|$", PAGE, re.MULTILINE)
+    for package in re.findall(r"`(\w+)/?`", packages)
+}
+"""The packages and modules in the table of the page, and the modules in their rows."""
+
+
+def _modules(folder: Path) -> set[str]:
+    found = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    return found - {"__init__", "__main__"}
 
 
 def test_imports_point_downwards() -> None:
@@ -31,3 +43,12 @@ def test_what_the_page_names_exists(name: str) -> None:
             found = getattr(found, part)
         return
     pytest.fail(f"docs/architecture.md names {name}, which does not exist")
+
+
+def test_the_table_names_all_packages() -> None:
+    assert ROWS.keys() == _modules(SOURCE)
+
+
+@pytest.mark.parametrize("package", sorted(path.parent.name for path in SOURCE.glob("*/__init__.py")))
+def test_its_row_names_the_modules_of_a_package(package: str) -> None:
+    assert ROWS[package] == _modules(SOURCE / package)

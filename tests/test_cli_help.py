@@ -41,7 +41,9 @@ def test_the_help_says_what_a_flag_touches(capsys: pytest.CaptureFixture[str], c
 def test_the_help_of_train_gives_meaning_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "at its highest. (a number above 0 and at most 1; default 0.0004, in recipe sagemaker 0.001)" in words
+    assert (
+        "The peak learning rate. (a number above 0 and at most 1; default 0.0004, in recipe sagemaker 0.001)" in words
+    )
     assert "(a whole number of at least 1; default 30, in recipe sagemaker 10)" in words
     assert "Hyperparameters: Early stopping" in words
     for name in Hyperparameters.model_fields:

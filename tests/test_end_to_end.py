@@ -176,7 +176,7 @@ def test_two_processes_killed_and_resumed_end_with_the_same_bits(folder: Path, t
     end_both(processes)
     statuses = end_both(start_two(*command, cwd=folder))
     assert [status for status, _ in statuses] == [0, 0], statuses
-    assert "going on after" in statuses[0][1]
+    assert "continuing after" in statuses[0][1]
     _, expected = load_network(folder / "together", "last.safetensors")
     _, got = load_network(folder / "cut", "last.safetensors")
     state = got.state_dict()

@@ -35,7 +35,7 @@ def test_the_command_imports_and_says_what_it_did(folder: Path, capsys: pytest.C
     tail = ["--masks", str(folder / "masks"), "--colours", str(folder / "colours.txt"), "--output", str(folder / "out")]
     command = ["import-data", "colours", str(folder / "images"), *tail, "--validation", "0.5", "--seed", "3"]
     assert main(command) == 0
-    assert "2 pairs to train on and 2 to validate with, drawn by seed 3; 2 classes" in capsys.readouterr().err
+    assert "2 pairs for training and 2 for validation, drawn by seed 3; 2 classes" in capsys.readouterr().err
     assert main(command) == 2
     assert "overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--images", str(folder)]) == 2

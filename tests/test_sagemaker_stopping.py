@@ -199,7 +199,7 @@ def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None
         jobs.empty_model(cut)
     assert 3 <= reached < 8
     status, log = jobs.fork(cut).end()
-    assert status == 0 and f"going on after {2 * reached} updates" in log
+    assert status == 0 and f"continuing after {2 * reached} updates" in log
     for file in (BEST, LAST):
         one, other = (load_file(root / "model" / file) for root in (whole, cut))
         assert all(torch.equal(one[name], other[name]) for name in one)

@@ -99,7 +99,7 @@ def test_without_a_checkpoint_it_starts_anew(
 ) -> None:
     with caplog.at_level(logging.INFO, "segwright"):
         train(channels_folder(), tmp_path / "model", {"epochs": "1"}, resume=True)
-    assert "no usable checkpoint: the training starts anew" in caplog.text
+    assert "no usable checkpoint: training starts from the beginning" in caplog.text
 
 
 def test_checkpoints_of_an_earlier_training_are_refused_before_anything_is_read(
@@ -180,7 +180,7 @@ def test_what_is_resumed_needs_no_model_to_start_from(
         segwright.train(channels, second, few, resume=True, device="cpu")
         assert read_description(second).started_from == str(first)
         segwright.train(channels, second, few, start_from=tmp_path / "other", resume=True, device="cpu")
-    assert "other is not used: what is resumed started from" in caplog.text
+    assert "other is not used: the resumed training started from" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_an_unfinished_training_learns_from_no_other_pair(
     assert attempt.checkpoint().facts["streams"]["train"]["complete"]
     with caplog.at_level(logging.INFO, "segwright"):
         attempt(seed=1, epochs="3")
-    assert "reading the stream once" not in caplog.text and "going on after" in caplog.text
+    assert "reading the stream once" not in caplog.text and "continuing after" in caplog.text
 
 
 def test_a_stream_that_is_resumed_ends_with_the_same_bits(attempt: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_before_a_pass_has_ended_another_stream_is_seen_before_the_first_step(
         attempt(slice(12), seed=3, mini_batch_size="2")
     with caplog.at_level(logging.INFO, "segwright"):
         attempt(slice(12), seed=4, mini_batch_size="2")
-    assert "going on after 2 updates" in caplog.text
+    assert "continuing after 2 updates" in caplog.text
 
 
 def test_a_stream_that_begins_the_same_is_seen_at_the_end_of_its_pass(
@@ -255,7 +255,7 @@ def test_a_checkpoint_that_knows_no_stream_ends_nothing_silently(
     attempt(resume=False, job="arn:job/a")
     attempt.forget_streams()
     said = r"nothing is left to train\. train: the stream of the checkpoint is not described in it: an older Segwright"
-    with refused(attempt, said + r".*Give more epochs to go on with this stream, or start over"):
+    with refused(attempt, said + r".*Give more epochs to continue with this stream, or start over"):
         attempt(output=attempt.root / "other")
     assert not (attempt.root / "other").exists()
     with pytest.raises(OutputExistsError, match="exists already"):  # nothing shows that the bundle there is its own
@@ -264,7 +264,7 @@ def test_a_checkpoint_that_knows_no_stream_ends_nothing_silently(
         attempt(epochs="3", output=attempt.root / "more")
     for split in ("train", "validation"):
         assert f"{split}: the stream of the checkpoint is not described in it" in caplog.text
-    assert "the training goes on with it" in caplog.text
+    assert "training continues with it" in caplog.text
     with refused(attempt, OTHER.format("train")):
         attempt(attempt.other, epochs="3", output=attempt.root / "more")
 

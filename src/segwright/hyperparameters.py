@@ -63,7 +63,7 @@ class Hyperparameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     recipe: Literal["best", "sagemaker"] = _field(
-        "Recipe", "best", "The set of defaults: best is what evidence says, sagemaker is the original."
+        "Recipe", "best", "The set of defaults: best, or sagemaker as in the original algorithm."
     )
     algorithm: Literal["fcn", "psp", "deeplab"] = _network(
         "fcn", "The decoder: FCN, PSPNet (psp) or DeepLabV3 (deeplab)."
@@ -78,100 +78,92 @@ class Hyperparameters(BaseModel):
         None, "A local file with pretrained weights for the backbone; without it, timm downloads them."
     )
     num_classes: int | None = _network(
-        None, "The number of classes, background included; left out, it comes from label map or masks.", ge=2, le=254
+        None, "The number of classes, including background; by default from the label map or masks.", ge=2, le=254
     )
     output_stride: Annotated[Literal[8, 16, 32], BeforeValidator(parse_whole_number)] = _network(
-        8, "Input size over feature-map size: 8 is finest and slowest, 32 is coarsest and fastest."
+        8, "Input size over feature map size: 8 is finest and slowest, 32 is coarsest and fastest."
     )
     decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(parse_whole_number)] = _network(
         None,
-        "Refine the head's features with the backbone's finer ones down to this stride: 4 makes DeepLabV3 a "
-        "DeepLabV3+, 1 draws the thinnest structures; left out, the original's head as it is.",
+        "Refine the head's features with finer ones of the backbone, down to this stride: 4 makes DeepLabV3 a "
+        "DeepLabV3+, 1 draws the thinnest structures; by default no decoder, as in the original.",
     )
-    aux_loss: bool = _network(True, "Train an auxiliary head on the stage before the last as well.")
+    aux_loss: bool = _network(True, "Train an auxiliary head on the stage before the last.")
     aux_weight: float = _network(0.5, "The weight of the auxiliary head's loss.", ge=0, le=1)
     base_size: int = _data(
-        520, "Pixels of an image's longer side before the crop, multiplied by a random 0.5 to 2.0.", gt=16
+        520, "Longer edge of an image before the crop, in pixels, multiplied by a random 0.5 to 2.0.", gt=16
     )
-    crop_size: int = _data(240, "Pixels of a side of the square training crop, rounded up to a multiple of 8.", gt=16)
+    crop_size: int = _data(240, "Edge of the square training crop in pixels, rounded up to a multiple of 8.", gt=16)
     bands: int | None = _data(
-        None, "Bands of the images; left out, 3 for ordinary images, else as many as the files have.", ge=1, le=64
+        None, "Bands of the images; by default 3 for ordinary images, else as many as the files have.", ge=1, le=64
     )
-    apply_exif_orientation: bool = _data(
-        False, "Turn images as their camera noted (EXIF), in training and in prediction alike."
-    )
+    apply_exif_orientation: bool = _data(False, "Apply the EXIF orientation of images, in training and prediction.")
     padding: Literal["ignore", "class-0"] = _data(
-        "class-0", "The label of pixels by which a crop is larger than its image: ignore, or class 0 as the original."
+        "class-0", "Label of pixels where a crop is larger than its image: ignore, or class 0 as in the original."
     )
     augmentation_type: Literal["default", "none"] = _data(
         "default", "default: random scale, crop, flip and blur; none: fixed scale and centred crop."
     )
     num_training_samples: int | None = _data(
-        None, "Accepted for SageMaker's sake: samples are counted, and a difference is reported.", gt=0
+        None, "Required in Pipe mode; otherwise samples are counted, and a difference is reported.", gt=0
     )
-    workers: int = _data(16, "Parallel loaders of training data, at most one for each processor core.", ge=0)
-    epochs: int = _training(10, "How often training visits every image.", gt=0)
-    mini_batch_size: int = _training(16, "Images in a training batch, over all devices together.", gt=0)
+    workers: int = _data(16, "Processes that load training data, at most one per CPU core.", ge=0)
+    epochs: int = _training(10, "Passes over the training images.", gt=0)
+    mini_batch_size: int = _training(16, "Images per training batch, over all devices together.", gt=0)
     last_batch: Literal["keep", "rollover"] = _training(
         "rollover",
         "Images that do not fill a batch: keep makes a smaller batch, rollover begins the next epoch with them.",
     )
-    accumulation: int = _training(1, "Parts in which a device works off its share of a batch, to save memory.", gt=0)
+    accumulation: int = _training(1, "Parts into which a device splits its share of a batch, to save memory.", gt=0)
     validation_mini_batch_size: int = _training(
         16, "1 scores whole images at their own size; more scores crops of crop_size from their centres.", gt=0
     )
     class_weights: Literal["none", "auto"] = _training(
         "none",
-        "auto: a pixel counts by one over the square root of its class's share, so that rare and thin things are "
-        "learnt; none: all pixels count alike.",
+        "auto: weight a pixel by one over the square root of its class's share, so that rare and thin things are "
+        "learnt; none: equal weights.",
     )
     precision_dtype: Literal["float32", "float16", "bfloat16", "auto"] = _training(
         "float32",
-        "The number format of training and its validation; auto: the fastest that the device does well.",
+        "The number format of training and validation; auto: the fastest that the device does well.",
     )
-    syncbn: bool = _training(False, "Batch normalisation with statistics over all devices together.")
-    logging_frequency: int = _training(20, "Batches from one progress line to the next.", gt=0)
-    seed: int = _training(
-        0, "All randomness derives from it: the same seed draws the same crops and weights.", ge=0, lt=2**32
-    )
+    syncbn: bool = _training(False, "Compute batch normalisation over all devices together.")
+    logging_frequency: int = _training(20, "Batches between progress lines.", gt=0)
+    seed: int = _training(0, "Seed of all randomness: the same seed draws the same crops and weights.", ge=0, lt=2**32)
     optimizer: Literal["sgd", "nag", "adam", "adamw", "adagrad", "adadelta", "rmsprop"] = _optimizer(
         "sgd", "The rule that updates the weights; nag is sgd with Nesterov momentum."
     )
-    learning_rate: float = _optimizer(0.001, "The learning rate at its highest.", gt=0, le=1)
+    learning_rate: float = _optimizer(0.001, "The peak learning rate.", gt=0, le=1)
     head_rate_factor: float = _optimizer(
         10.0,
-        "How many times faster than the backbone the heads learn; without pretrained weights, 1 is better.",
+        "Learning rate of the heads over that of the backbone; without pretrained weights, 1 is better.",
         gt=0,
         le=100,
     )
     update_rule: Literal["mean", "gluoncv"] = _optimizer(
         "gluoncv",
         "mean: the gradient of the mean loss; gluoncv: that divided by mini_batch_size once more, with the auxiliary "
-        "head's at full weight, and momentum that holds the learning rate.",
+        "head's at full weight, and momentum that includes the learning rate.",
     )
-    lr_scheduler: Literal["poly", "step", "cosine"] = _optimizer(
-        "poly", "How the learning rate falls over the training."
-    )
+    lr_scheduler: Literal["poly", "step", "cosine"] = _optimizer("poly", "How the learning rate decays.")
     warmup: float = _optimizer(
-        0.0, "The share of all updates in which the learning rate grows evenly to its highest.", ge=0, lt=1
+        0.0, "Share of all updates over which the learning rate rises linearly to its peak.", ge=0, lt=1
     )
     lr_scheduler_factor: float = _optimizer(
-        0.1, "With lr_scheduler step: what the learning rate is multiplied by at each listed epoch.", ge=0, le=1
+        0.1, "With lr_scheduler step: factor of the learning rate at each listed epoch.", ge=0, le=1
     )
     lr_scheduler_step: EpochList | None = _optimizer(
-        None, "With lr_scheduler step, and required there: epochs at which the learning rate falls."
+        None, "With lr_scheduler step, required: epochs at which the learning rate falls."
     )
     momentum: float = _optimizer(0.9, "Momentum of sgd and nag.", ge=0, le=1)
-    weight_decay: float = _optimizer(0.0001, "How strongly weights are drawn towards zero.", ge=0, lt=1)
+    weight_decay: float = _optimizer(0.0001, "Weight decay, decoupled in adamw.", ge=0, lt=1)
     gamma1: float = _optimizer(0.9, "Decay of the mean squared gradient in rmsprop.", ge=0, le=1)
-    gamma2: float = _optimizer(
-        0.9, "Accepted for SageMaker's sake: rmsprop uses it only in a variant that is not offered.", ge=0, le=1
-    )
+    gamma2: float = _optimizer(0.9, "Accepted for compatibility, without effect.", ge=0, le=1)
     early_stopping: bool = _stopping(False, "Stop when the validation mean IoU no longer improves.")
-    early_stopping_min_epochs: int = _stopping(5, "Epochs that are trained in any case.", ge=0)
-    early_stopping_patience: int = _stopping(4, "Epochs without improvement after which training stops.", gt=0)
+    early_stopping_min_epochs: int = _stopping(5, "Minimum number of epochs.", ge=0)
+    early_stopping_patience: int = _stopping(4, "Epochs without improvement before training stops.", gt=0)
     early_stopping_tolerance: float = _stopping(
-        0.0, "A relative gain in mean IoU that is no larger than this counts as none.", ge=0, le=1
+        0.0, "A relative gain in mean IoU up to this counts as no improvement.", ge=0, le=1
     )
 
     @property

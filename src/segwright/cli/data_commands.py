@@ -39,13 +39,13 @@ def inspect(
     overwrite: Overwrite = False,
     hyperparameters: DataHyperparameterFlags | None = None,
 ) -> None:
-    """Check images and masks without training: tables of what they hold, all that is wrong, and a page with images.
+    """Check images and masks without training: statistics, all findings, and a page with images.
 
-    The exit status is 0 where a training would start, and 2 where it would refuse the data.
+    The exit status is 0 if a training would start, and 2 if it would refuse the data.
 
     Args:
-        html: The page to write; left out, segwright-inspect.html in the current directory, which is replaced.
-        json: Write the same to this file, for programs.
+        html: The page to write; by default segwright-inspect.html in the current directory, which is replaced.
+        json: Also write the results to this file as JSON.
     """
     settings = read_flags(hyperparameters)
     from segwright.checks.report import inspect as run
@@ -76,7 +76,7 @@ def sample(
 
     Args:
         directory: The folder that receives the images.
-        images: How many images to draw, over all channels together.
+        images: The number of images, over all channels together.
         size: Their size in pixels, WIDTHxHEIGHT.
         seed: The same seed draws the same images.
     """
@@ -108,13 +108,13 @@ def pipe(
     attributes: Attributes = None,
     shuffle_seed: int | None = None,
 ) -> None:
-    """Serve manifests as FIFOs, as SageMaker's Pipe mode does: train DIR --input-mode Pipe reads them.
+    """Serve manifests as FIFOs like SageMaker's Pipe mode, for train DIR --input-mode Pipe.
 
     Args:
         manifest: The manifest of the channel train.
         directory: The folder in which the FIFOs appear.
-        validation: The manifest of the channel validation; left out, MANIFEST serves as both.
-        shuffle_seed: Shuffle the lines anew in each pass, as SageMaker's ShuffleConfig does.
+        validation: The manifest of the channel validation; by default MANIFEST for both.
+        shuffle_seed: Shuffle the lines in each pass, like SageMaker's ShuffleConfig.
     """
     from segwright.data.pipe_server import serve
 

@@ -21,10 +21,10 @@ class SplitFlags:
 
     validation: Annotated[
         float | None,
-        Parameter(help="The share of pairs to validate with; left out, as the data set is divided, or else 0.2."),
+        Parameter(help="The share of pairs for validation; by default as the data set is divided, or else 0.2."),
     ] = None
     validation_list: Annotated[
-        Path | None, Parameter(help="A text file that names the images to validate with, one a line.")
+        Path | None, Parameter(help="A text file that names the images for validation, one per line.")
     ] = None
     seed: Annotated[int, Parameter(help="The same seed draws the same pairs.")] = 0
 
@@ -36,23 +36,25 @@ class FormatFlags:
 
     attributes: Annotated[
         str | None,
-        Parameter(help="ground-truth: those of image, mask and, if any, metadata: source-ref,label-ref. Else guessed."),
+        Parameter(
+            help="ground-truth: those of image, mask and, optionally, metadata: source-ref,label-ref. Else detected."
+        ),
     ] = None
     images: Annotated[
         Path | None,
-        Parameter(help="All formats but colours: the folder of images, which are looked for by their path or name."),
+        Parameter(help="All formats but colours: the folder of images, which are found by path or name."),
     ] = None
     class_names: Annotated[
-        Path | None, Parameter(help="labelme: the classes in order, a name a line; left out, all labels, sorted.")
+        Path | None, Parameter(help="labelme: the classes in order, one per line; by default all labels, sorted.")
     ] = None
     masks: Annotated[Path | None, Parameter(help="colours: the folder of colour masks.")] = None
     colours: Annotated[
         Path | None,
-        Parameter(help="colours: their table, a line such as 'road 128 64 128' a class, or JSON; void is ignored."),
+        Parameter(help="colours: the table, one class per line as 'road 128 64 128', or JSON; void is ignored."),
     ] = None
     rle_order: Annotated[
         Literal["columns", "rows"] | None,
-        Parameter(help="rle-csv: whether pixels are counted down the columns or along the rows. Else guessed."),
+        Parameter(help="rle-csv: whether pixels count down the columns or along the rows. Else detected."),
     ] = None
 
 
@@ -77,14 +79,14 @@ def import_data(
     labelled: Annotated[
         Literal["stored", "shown"] | None,
         Parameter(
-            help="How images with an EXIF orientation were labelled: as their pixels are stored, or as programs show "
-            "them; left out, as sizes and points prove, or else as is usual for the format."
+            help="How images with an EXIF orientation were labelled: as stored, or as programs show them; by default "
+            "as sizes and points prove, or else as usual for the format."
         ),
     ] = None,
     formats: FormatFlags | None = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn another tool's data set into the folders that train expects, with label map and class names."""
+    """Convert another tool's data set to channel folders with label map and class names."""
     from segwright.importers import FormatOptions, SplitOptions
     from segwright.importers import import_data as run
 
@@ -99,6 +101,6 @@ def import_data(
         overwrite=overwrite,
     )
     logger.info(
-        f"{summary.train} pairs to train on and {summary.validation} to validate with, {summary.divided}; "
+        f"{summary.train} pairs for training and {summary.validation} for validation, {summary.divided}; "
         f"{len(summary.class_names)} classes: {output}"
     )

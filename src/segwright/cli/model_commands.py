@@ -41,9 +41,9 @@ class CacheFlags:
     """Where objects from S3 are kept."""
 
     cache: Path | None = None
-    """A folder that keeps what was fetched from S3, for this and later trainings."""
+    """A folder that keeps objects fetched from S3, for this and later trainings."""
     cache_size: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 10.0
-    """Gigabytes that --cache may hold."""
+    """The size limit of the cache, in gigabytes."""
 
     def open(self) -> Cache | None:
         """The cache, if one is given. Raises UserError where it cannot be written."""
@@ -60,9 +60,9 @@ class CheckpointFlags:
     """Where and how often a training is saved, and whether it is resumed."""
 
     resume: Switch = False
-    """Go on from the newest checkpoint of a training, also with --overwrite; where there is none, start anew."""
+    """Continue from the newest checkpoint, also with --overwrite; start from the beginning if there is none."""
     checkpoints: Path | None = None
-    """The folder of checkpoints; left out, OUTPUT.checkpoints beside the trained model."""
+    """The folder of checkpoints; by default OUTPUT.checkpoints, beside the trained model."""
     checkpoint_every: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 600.0
     """Seconds between checkpoints within an epoch; the end of an epoch always writes one."""
 
@@ -84,14 +84,14 @@ def train(
     overwrite: Overwrite = False,
     hyperparameters: HyperparameterFlags | None = None,
 ) -> None:
-    """Train a network on images and masks, and keep the one that does best in validation.
+    """Train a network on images and masks, and keep the weights with the best validation score.
 
     Hyperparameters that are True or False need no value: --syncbn, --no-syncbn.
 
     Args:
         output: The folder that receives the trained model.
-        input_mode: Pipe reads the FIFOs DATA/train_0, ... as SageMaker and `segwright pipe` serve them.
-        start_from: A trained model to start from; classes that both know keep what they learnt.
+        input_mode: Pipe reads the FIFOs DATA/train_0, ... that SageMaker and `segwright pipe` serve.
+        start_from: A trained model to start from; classes with equal names keep their weights.
     """
     settings = read_flags(hyperparameters)
     from segwright.data.channels import Channels
@@ -128,10 +128,10 @@ def evaluate(
     """Score a trained model against masks: mean IoU, pixel accuracy, and a line for each class.
 
     Args:
-        images: The folder of images, or a manifest or RecordIO file with their masks.
+        images: The folder of images, or a manifest or RecordIO file of images and masks.
         masks: The folder of their masks.
         label_map: Which pixel value of the masks means which class.
-        json: Write the scores to this file as well.
+        json: Also write the scores to this file.
     """
     from segwright.storage import check_writable_file, write_json
 
@@ -168,12 +168,12 @@ def predict(
     precision_dtype: PrecisionDtype = "float32",
     overwrite: Switch = False,
 ) -> None:
-    """Draw the masks of images: STEM.png for each, class indices with a palette, at the image's own size.
+    """Predict the masks of images: STEM.png for each, class indices with a palette, at the image's size.
 
     Args:
         inputs: Images, or folders of images.
         output: The folder that receives the masks.
-        overlay: Add STEM.overlay.png, the image with its mask laid over.
+        overlay: Add STEM.overlay.png, the image under its mask.
         probabilities: Add STEM.npy, the probabilities, float32 [C, H, W].
         overwrite: Write into a folder that holds files; masks of the same name are replaced, others stay.
     """
@@ -202,12 +202,12 @@ def serve(
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",
 ) -> None:
-    """Answer HTTP requests with masks, exactly as an endpoint of SageMaker does: POST an image to /invocations.
+    """Serve a trained model over HTTP like a SageMaker endpoint: POST an image to /invocations.
 
     Args:
-        port: The port; 0 takes any free one.
-        host: The address to listen at; 0.0.0.0 lets other machines in as well.
-        allow_origin: Let browsers' pages of this origin, such as https://app.example, ask (* all); may be repeated.
+        port: The port; 0 selects a free one.
+        host: The address to listen on; 0.0.0.0 accepts other machines.
+        allow_origin: Allow requests from web pages of this origin, such as https://app.example, or *; may be repeated.
     """
     try:
         from segwright.serving import ServingSettings
@@ -237,10 +237,10 @@ def import_model(
     *,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a model of SageMaker's original algorithm (MXNet) into one that all other commands take.
+    """Convert a model of SageMaker's original algorithm (MXNet) to a bundle.
 
     Args:
-        source: The model.tar.gz of a training, the folder that it was unpacked to, or a .params file.
+        source: The model.tar.gz of a training, its unpacked folder, or a .params file.
         bundle: The folder that receives the model.
     """
     from segwright.mxnet import import_model as run

@@ -11,7 +11,7 @@ from segwright.standard_streams import OUTPUT
 
 container = App(
     name=("container", "sagemaker"),
-    help="What SageMaker starts: training jobs and endpoints on the tree below /opt/ml.",
+    help="The entries of the SageMaker container: training jobs and endpoints below /opt/ml.",
     sort_key=20,
 )
 app.command(container)
@@ -19,7 +19,7 @@ app.command(container)
 
 @container.command
 def train() -> None:
-    """Run the training job that /opt/ml/input describes, and leave the model in /opt/ml/model."""
+    """Run the training job in /opt/ml/input and write the model to /opt/ml/model."""
     from segwright.sagemaker.launcher import rank
     from segwright.sagemaker.paths import Paths
     from segwright.sagemaker.termination import stop_on_sigterm
@@ -40,7 +40,7 @@ def train() -> None:
 
 @container.command
 def serve() -> None:
-    """Answer requests with the model in /opt/ml/model, or with several below /opt/ml/models."""
+    """Serve the model in /opt/ml/model, or several below /opt/ml/models."""
     from segwright.sagemaker.paths import Paths
     from segwright.sagemaker.serve import run_serving
 
@@ -49,7 +49,7 @@ def serve() -> None:
 
 @container.command
 def metric_definitions() -> None:
-    """Print the metric definitions that a job with this image has to bring along, as JSON."""
+    """Print the metric definitions to pass with a job, as JSON."""
     from segwright.sagemaker import METRIC_DEFINITIONS
 
     print(json.dumps(METRIC_DEFINITIONS, indent=2), file=OUTPUT)

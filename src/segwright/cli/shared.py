@@ -17,13 +17,11 @@ from segwright import __version__
 from segwright.hyperparameter_help import allowed, plain_type, sections
 from segwright.hyperparameters import Hyperparameters
 
-CHANNELS: Final = Group(
-    "Channels", help="Folders that do not lie in DATA under SageMaker's names, each by its path.", sort_key=2
-)
+CHANNELS: Final = Group("Channels", help="Channels that are not in DATA under SageMaker's names.", sort_key=2)
 OPTIONS: Final = Group("Options", sort_key=1)
 app = App(
     name="segwright",
-    help="Semantic segmentation: from folders of images and masks to a trained model and its masks.",
+    help="Train, evaluate and serve semantic segmentation models.",
     version=__version__,
     version_flags=["--version"],
     help_format="plaintext",
@@ -48,11 +46,11 @@ ClassNames = Annotated[
     Path | None, Parameter(group=CHANNELS, help="The names of the classes: text, a name a line, or a JSON list.")
 ]
 Device = Annotated[
-    Literal["cpu", "cuda", "mps"] | None, Parameter(help="Where to compute; left out, the best that is there.")
+    Literal["cpu", "cuda", "mps"] | None, Parameter(help="The device; by default the best available one.")
 ]
 PrecisionDtype = Annotated[
     Literal["float32", "float16", "bfloat16", "auto"],
-    Parameter(help="The number format to compute in; auto takes the fastest that the device does well."),
+    Parameter(help="The number format; auto takes the fastest that the device does well."),
 ]
 Strict = Annotated[
     Switch,
@@ -64,8 +62,8 @@ Overwrite = Annotated[Switch, Parameter(help="Replace what exists at the output.
 Attributes = Annotated[
     str | None,
     Parameter(
-        help="In manifests, the attributes of image, mask and, if there is one, metadata: source-ref,label-ref. Left "
-        "out, they are worked out."
+        help="In manifests, the attributes of image, mask and, optionally, metadata: source-ref,label-ref. By "
+        "default they are detected."
     ),
 ]
 
@@ -84,7 +82,7 @@ class ChannelFlags:
     validation_annotation: str | None = None
     """Masks of the validation images."""
     label_map: str | None = None
-    """Which pixel value means which class: a file, or a folder of them."""
+    """Which pixel value means which class: a file, or a folder of files."""
     attributes: Attributes = None
 
     def given(self) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _warn_of_changes(then: Mapping[str, Any], state: TrainState) -> None:
     if names:
         changed = ", ".join(f"{name} {then.get(name)} -> {now[name]}" for name in names)
         logger.warning(
-            f"resumed under other circumstances ({changed}): the result will not be that of an undisturbed run"
+            f"resumed with changes ({changed}): the result will differ from that of an uninterrupted training"
         )
 
 

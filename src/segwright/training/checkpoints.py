@@ -210,6 +210,6 @@ class CheckpointPolicy:
                 resuming |= checkpoint.wrote(read_description(output))
         writer = BundleWriter(output, self.overwrite, resuming=resuming)
         if folder is not None and self.resume:
-            what = "resuming" if checkpoint else "no usable checkpoint: the training starts anew"
+            what = "resuming" if checkpoint else "no usable checkpoint: training starts from the beginning"
             logger.info(f"{folder.path}: {what}")
         return checkpoint, writer

@@ -43,7 +43,7 @@ def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:
         ("apply_exif_orientation", settings.apply_exif_orientation, network.upright),
     ):
         if not (timm_name(str(value)) == timm_name(str(had)) if name == "backbone" else value == had):
-            cure = f"Leave {name} out, or train anew without start_from."
+            cure = f"Leave {name} out, or train without start_from."
             sentence = f"{name} is {value}, but the model to start from has {had}: its weights fit no other. {cure}"
             raise HyperparameterError(sentence, name=name, value=value)
     if settings.backbone_weights is not None:

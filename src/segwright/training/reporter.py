@@ -119,7 +119,7 @@ class ConsoleReporter(Reporter):
 def log_recipe(settings: Hyperparameters) -> None:
     """Name the recipe, and what was overridden."""
     changes = ", ".join(f"{name} {value}" for name, value in settings.changes().items())
-    logger.info(f"recipe {settings.recipe}" + (f", but {changes}" if changes else ""))
+    logger.info(f"recipe {settings.recipe}" + (f" with {changes}" if changes else ""))
 
 
 def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_per_epoch: int) -> None:
@@ -136,13 +136,14 @@ def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_
         f"{state.device.type} x {state.processes.world_size}, {str(state.precision).removeprefix('torch.')}"
     )
     logger.info(
-        f"{settings.epochs} epochs of {samples} pairs in {updates_per_epoch} updates, {settings.optimizer} at "
-        f"{settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; validation scores {scored}"
+        f"{counted(settings.epochs, 'epoch')} of {counted(samples, 'pair')} in {counted(updates_per_epoch, 'update')}, "
+        f"{settings.optimizer} at {settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; "
+        f"validation scores {scored}"
     )
     if progress.finished:
         logger.info(f"the training ended after epoch {progress.epoch}: nothing is left to train")
     elif state.updates:
-        logger.info(f"going on after {state.updates} updates, in epoch {progress.epoch + 1}")
+        logger.info(f"continuing after {state.updates} updates, in epoch {progress.epoch + 1}")
 
 
 def log_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: int) -> None:
@@ -150,8 +151,8 @@ def log_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: 
     updates = settings.epochs * updates_per_epoch
     if updates < FEW_UPDATES:
         epochs = -(-FEW_UPDATES // updates_per_epoch)
-        advice = f"a small set needs more epochs; epochs {epochs} makes at least {FEW_UPDATES}"
-        logger.warning(f"{counted(updates, 'update')} in all are few to learn from: {advice}")
+        advice = f"small data sets need more epochs, and epochs {epochs} makes at least {FEW_UPDATES}"
+        logger.warning(f"only {counted(updates, 'update')} in all: {advice}")
     shares = data.train.histogram / max(data.train.histogram.sum(), 1)
     rare = [name for name, share in zip(data.class_names, shares, strict=True) if 0 < share * len(shares) < RARE]
     if rare and settings.class_weights == "none":

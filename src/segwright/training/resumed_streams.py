@@ -161,9 +161,9 @@ def _report_unknown(split: Split, known: StreamIdentity, *, refused: bool) -> No
     why = "held other pairs in each pass" if known.varies else "is not described in it: an older Segwright wrote it"
     reason = f"{split}: the stream of the checkpoint {why}, so this one cannot be compared with it"
     if refused:
-        cure = f"Give more epochs to go on with this stream, or {START_OVER}."
+        cure = f"Give more epochs to continue with this stream, or {START_OVER}."
         raise ResumeError(f"Cannot resume: nothing is left to train. {reason}. {cure}")
-    logger.warning(f"{reason}; the training goes on with it")
+    logger.warning(f"{reason}; training continues with it")
 
 
 def _other_stream(split: Split, why: str) -> ResumeError:

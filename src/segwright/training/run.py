@@ -191,7 +191,7 @@ class _Run:
                 while_reading=self.stop.check if processes.world_size == 1 else lambda: None,
             )
         if self.start and started_from != str(self.start):
-            logger.warning(f"start_from {self.start} is not used: what is resumed started from {started_from}")
+            logger.warning(f"start_from {self.start} is not used: the resumed training started from {started_from}")
         return now.model_copy(update={"started_from": started_from})
 
 

@@ -201,13 +201,13 @@ class Trainer:
         try:
             self.checkpoints.folder.save(checkpoint)
         except UserError as error:
-            logger.warning(f"{error}; the training goes on without it")
+            logger.warning(f"{error}; training continues without it")
             return False
         return True
 
     def _save_interrupted(self) -> None:
         """Save what was learnt since the last epoch ended; the best weights stay the best ones."""
-        advice = "; resume goes on training" if self._save_checkpoint() else ""
+        advice = "; continue with resume" if self._save_checkpoint() else ""
         path = self.writer.path
         if self.processes.is_main and self.writer.keeps_older:
             logger.warning(f"interrupted before the first epoch ended: {path} keeps the model it held{advice}")

@@ -51,7 +51,7 @@ def inspect(
         write_json(json, to_json(data, source, settings))
     write_bytes(html, render(data, source, settings).encode())
     show(data)
-    logger.info(f"the same with images: {html}")
+    logger.info(f"page with images: {html}")
     if errors := [finding for finding in data.findings if finding.severity == "error"]:
         things = counted(len(errors), "thing has", "things have")
         where = f"(error, above and in {html})"
