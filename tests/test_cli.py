@@ -14,6 +14,7 @@ from segwright.errors import DataError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OutputClosedError
 from segwright.storage import Cache
+from segwright.training import CheckpointPolicy
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -36,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return SimpleNamespace(to_json=lambda: {"mean_iou": 0.5})
 
     rooms: dict[str, dict[str, Any]] = {
-        "segwright.training": {"train": record},
+        "segwright.training": {"CheckpointPolicy": CheckpointPolicy, "train": record},
         "segwright.evaluation": {"evaluate": record, "show": lambda scores, title: print(title)},
         "segwright.inference": {"predict_files": record},
         "segwright.data.channels": {"Channels": Channels},
@@ -69,8 +70,8 @@ def test_train_passes_on_its_arguments(calls: Calls) -> None:
     assert output == Path("out")
     assert settings == Hyperparameters(learning_rate=0.01, num_classes=4)
     assert options == {
-        **{"class_names": Path("names.txt"), "device": "cpu", "strict": True, "overwrite": False},
-        **{"start_from": None, "checkpoints": None, "checkpoint_every": 600.0, "resume": False},
+        **{"class_names": Path("names.txt"), "device": "cpu", "strict": True},
+        **{"start_from": None, "checkpoints": CheckpointPolicy()},
     }
 
 
@@ -78,8 +79,8 @@ def test_train_passes_on_where_it_starts_and_what_it_keeps(calls: Calls) -> None
     flags = ["--from", "old", "--checkpoints", "c", "--checkpoint-every", "5", "--resume"]
     assert main(["train", "data", "--output", "out", *flags]) == 0
     options = calls[0][1]
-    assert (options["start_from"], options["checkpoints"]) == (Path("old"), Path("c"))
-    assert (options["checkpoint_every"], options["resume"]) == (5.0, True)
+    assert options["start_from"] == Path("old")
+    assert options["checkpoints"] == CheckpointPolicy(Path("c"), every=5.0, resume=True)
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "often"])

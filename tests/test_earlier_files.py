@@ -45,7 +45,11 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
         }
     )
     segwright.train(
-        segwright.Channels.locate(EARLIER / "data"), tmp_path / "model", settings, device="cpu", resume=True
+        segwright.Channels.locate(EARLIER / "data"),
+        tmp_path / "model",
+        settings,
+        device="cpu",
+        checkpoints=segwright.CheckpointPolicy(resume=True),
     )
     epochs = records(tmp_path / "model")
     before = (EARLIER / "metrics.jsonl").read_text().splitlines()[0]

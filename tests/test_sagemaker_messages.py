@@ -13,7 +13,7 @@ from PIL import Image
 
 import segwright
 from segwright.errors import ResumeError, UserError
-from segwright.sagemaker import train as entry
+from segwright.training.run import Training
 from tests.helpers import jobs
 
 SOURCES = Path(segwright.__file__).parent
@@ -152,7 +152,7 @@ def test_the_cure_of_a_job_follows_what_an_error_names(
     def fail(*_arguments: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(entry, "train", fail)
+    monkeypatch.setattr(Training, "run", fail)
     root = jobs.make_job(tmp_path / "ml")
     status, log = jobs.run(root)
     failure = jobs.failure(root)

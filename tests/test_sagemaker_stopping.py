@@ -19,6 +19,7 @@ from segwright.sagemaker import termination
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.paths import Paths
 from segwright.stopping import StopRequest
+from segwright.training.run import Training
 from tests.helpers import jobs
 
 
@@ -28,7 +29,7 @@ def test_a_stop_that_cannot_be_finished_is_reported(tmp_path: Path, monkeypatch:
 
     root = jobs.make_job(tmp_path / "ml")
     (root / "model" / "bundle.json").write_text("{")
-    monkeypatch.setattr(entry, "train", stopped)
+    monkeypatch.setattr(Training, "run", stopped)
     assert jobs.run(root)[0] == 2
     assert "bundle.json is damaged" in jobs.failure(root)
 
@@ -145,7 +146,7 @@ def test_what_fails_after_a_stop_request_ends_with_a_model(tmp_path: Path, monke
         stop.made = True
         raise RuntimeError("a wheel came off")
 
-    monkeypatch.setattr(entry, "train", broken)
+    monkeypatch.setattr(Training, "run", broken)
     root = jobs.make_job(tmp_path / "ml")
     (root / "model" / ".abc.partial.safetensors").write_bytes(b"half")
     assert entry.run_training(Paths(root), stop) == 0

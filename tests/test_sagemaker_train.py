@@ -23,6 +23,7 @@ from segwright.sagemaker import train as entry
 from segwright.sagemaker.launcher import launch
 from segwright.sagemaker.paths import Paths
 from segwright.stopping import StopRequest
+from segwright.training.run import Training
 from tests.helpers import jobs
 from tests.helpers.gluoncv import recorded_arrays
 from tests.helpers.mxnet_params_writer import write_params
@@ -136,7 +137,7 @@ def test_our_faults_are_algorithm_errors(tmp_path: Path, monkeypatch: pytest.Mon
     def broken(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("a wheel came off, train loss: 1")
 
-    monkeypatch.setattr(entry, "train", broken)
+    monkeypatch.setattr(Training, "run", broken)
     root = jobs.make_job(tmp_path / "ml")
     status, log = jobs.run(root)
     assert status == 1
@@ -153,7 +154,7 @@ def test_a_failure_in_a_loader_is_reported_by_its_cause(tmp_path: Path, monkeypa
             '  File "x.py", line 1, in f\nValueError: a wheel came off\n'
         )
 
-    monkeypatch.setattr(entry, "train", broken)
+    monkeypatch.setattr(Training, "run", broken)
     root = jobs.make_job(tmp_path / "ml")
     assert jobs.run(root)[0] == 1
     assert jobs.failure(root) == "AlgorithmError: ValueError: a wheel came off. The log holds the traceback."

@@ -12,7 +12,7 @@ from segwright.bundle import load_network, read_description
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.initialization import check_same_network, inherit_settings, network_spec, start_network
+from segwright.training.initialization import check_same_network, inherit_settings, start_network
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.helpers.trainings import train
 
@@ -31,8 +31,7 @@ def bundle(channels_folder: Draw, tmp_path: Path) -> Path:
 def started(bundle: Path, names: tuple[str, ...], **given: object) -> dict[str, torch.Tensor]:
     parent = read_description(bundle).network
     wanted = inherit_settings(Hyperparameters.model_validate({"num_classes": len(names), **given}), parent)
-    spec = network_spec(wanted, len(names), parent.pixel_format, parent)
-    return start_network(spec, wanted, names, bundle, blank=False).state_dict()
+    return start_network(wanted, names, parent.pixel_format, parent, bundle, blank=False).state_dict()
 
 
 def test_the_same_classes_start_with_the_same_weights(bundle: Path) -> None:

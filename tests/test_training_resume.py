@@ -22,10 +22,13 @@ from segwright.bundle import BEST, LAST, read_description
 from segwright.errors import OutputExistsError, UserError
 from segwright.stopping import StopRequest
 from segwright.training.reporter import Reporter
+from segwright.training.run import Training
 from segwright.training.train_step import EpochSums, TrainState
 from segwright.training.trainer import Trainer
 from tests.conftest import Draw
 from tests.helpers.trainings import killed_at, records, settings
+
+RESUME = segwright.CheckpointPolicy(resume=True)
 
 
 def train(
@@ -36,9 +39,7 @@ def train(
         output,
         settings(**{"epochs": "3", "crop_size": "24", **values}),
         device="cpu",
-        resume=resume,
-        overwrite=overwrite,
-        checkpoint_every=1e-9,
+        checkpoints=segwright.CheckpointPolicy(every=1e-9, resume=resume, overwrite=overwrite),
     )
     return output
 
@@ -149,8 +150,7 @@ def test_a_bundle_of_another_training_is_not_replaced(
             segwright.Channels.locate(data),
             precious,
             settings(),
-            checkpoints=tmp_path / "model.checkpoints",
-            resume=True,
+            checkpoints=segwright.CheckpointPolicy(tmp_path / "model.checkpoints", resume=True),
             device="cpu",
         )
 
@@ -161,7 +161,7 @@ def test_checkpoints_within_the_output_are_refused(channels_folder: Draw, tmp_pa
             segwright.Channels.locate(channels_folder()),
             tmp_path / "model",
             settings(),
-            checkpoints=tmp_path / "model" / "checkpoints",
+            checkpoints=segwright.CheckpointPolicy(tmp_path / "model" / "checkpoints"),
             device="cpu",
         )
     assert not (tmp_path / "model").exists()
@@ -177,9 +177,9 @@ def test_what_is_resumed_needs_no_model_to_start_from(
     segwright.train(channels, second, few.model_copy(update={"epochs": 1}), start_from=first, device="cpu")
     shutil.rmtree(first)
     with caplog.at_level(logging.INFO, "segwright"):
-        segwright.train(channels, second, few, resume=True, device="cpu")
+        segwright.train(channels, second, few, checkpoints=RESUME, device="cpu")
         assert read_description(second).started_from == str(first)
-        segwright.train(channels, second, few, start_from=tmp_path / "other", resume=True, device="cpu")
+        segwright.train(channels, second, few, start_from=tmp_path / "other", checkpoints=RESUME, device="cpu")
     assert "other is not used: the resumed training started from" in caplog.text
 
 
@@ -270,7 +270,7 @@ def test_what_an_epoch_has_brought_is_told_once_wherever_it_was_interrupted(
 
     def run(stop: StopRequest) -> None:
         few = settings(epochs="2", crop_size="24")
-        segwright.train(data, tmp_path / "model", few, device="cpu", resume=True, stop=stop, reporter=Recording())
+        Training(data, tmp_path / "model", few, RESUME, device="cpu", stop=stop, reporter=Recording()).run()
 
     def interrupted(owner: Any, name: str) -> None:
         stop, whole = StopRequest(), getattr(owner, name)

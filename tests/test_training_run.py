@@ -177,7 +177,7 @@ def test_bad_data_leaves_an_existing_bundle_alone(channels_folder: Draw, tmp_pat
             output,
             settings(num_classes="3"),
             device="cpu",
-            overwrite=True,
+            checkpoints=segwright.CheckpointPolicy(overwrite=True),
         )
     assert read_description(output) == before
 

@@ -22,6 +22,7 @@ from segwright.stopping import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
 from segwright.training.distributed import Distributed
 from segwright.training.resumed_streams import StreamIdentity, end_pass
+from segwright.training.run import Training
 from segwright.training.train_step import TrainState
 from tests.conftest import Draw
 from tests.helpers.files import write_manifest
@@ -75,17 +76,9 @@ class Attempts:
         manifests = {split: write_manifest(self.root / f"{split}{self.number}", chosen[split]) for split in chosen}
         with served(manifests, self.root / f"pipes{self.number}", seed) as channels:
             given = {"num_classes": "3", "num_training_samples": "10", "epochs": "2", **values}
-            segwright.train(
-                channels,
-                output or self.output,
-                settings(**given),
-                checkpoints=self.root / "checkpoints",
-                checkpoint_every=1e-9,
-                device="cpu",
-                resume=resume,
-                job=job,
-                stop=stop,
-            )
+            policy = segwright.CheckpointPolicy(self.root / "checkpoints", every=1e-9, resume=resume, job=job)
+            stop = stop or StopRequest()
+            Training(channels, output or self.output, settings(**given), policy, device="cpu", stop=stop).run()
 
     @property
     def other(self) -> Lines:
@@ -311,8 +304,7 @@ def test_a_stream_is_no_folder(attempt: Attempts, tmp_path: Path) -> None:
             folders,
             tmp_path / "other",
             settings(),
-            checkpoints=tmp_path / "checkpoints",
-            resume=True,
+            checkpoints=segwright.CheckpointPolicy(tmp_path / "checkpoints", resume=True),
             device="cpu",
         )
 

@@ -166,7 +166,8 @@ def test_a_resumed_training_reads_the_stream_from_its_beginning_and_knows_its_le
     def attempt(resume: bool, passes: int, folder: str) -> None:
         with served(manifests, tmp_path / folder, passes) as channels:
             values = settings(epochs="3", num_classes="3", num_training_samples="1000")
-            segwright.train(channels, tmp_path / "model", values, device="cpu", resume=resume, checkpoint_every=1e-9)
+            policy = segwright.CheckpointPolicy(every=1e-9, resume=resume)
+            segwright.train(channels, tmp_path / "model", values, device="cpu", checkpoints=policy)
 
     step = TrainState.train_step
 

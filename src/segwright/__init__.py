@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "Channels",
+    "CheckpointPolicy",
     "Hyperparameters",
     "Model",
     "Scores",
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from segwright.evaluation import Scores, evaluate
     from segwright.hyperparameters import Hyperparameters
     from segwright.inference import Model, load, predict_files
-    from segwright.training import train
+    from segwright.training import CheckpointPolicy, train
 
 _HOMES = {
     "Channels": "segwright.data.channels",
+    "CheckpointPolicy": "segwright.training",
     "Hyperparameters": "segwright.hyperparameters",
     "Model": "segwright.inference",
     "Scores": "segwright.evaluation",

@@ -95,19 +95,19 @@ def train(
     """
     settings = read_flags(hyperparameters)
     from segwright.data.channels import Channels
+    from segwright.training import CheckpointPolicy
     from segwright.training import train as run
 
-    given = (channels or ChannelFlags()).given()
+    given, saved = (channels or ChannelFlags()).given(), checkpoints or CheckpointFlags()
     run(
         Channels.locate(data, **given, input_mode=input_mode, cache=(cache or CacheFlags()).open()),
         output,
         settings,
         class_names=class_names,
         start_from=start_from,
-        **vars(checkpoints or CheckpointFlags()),
+        checkpoints=CheckpointPolicy(saved.checkpoints, saved.checkpoint_every, saved.resume, overwrite),
         device=device,
         strict=strict,
-        overwrite=overwrite,
     )
 
 

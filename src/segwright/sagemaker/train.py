@@ -16,6 +16,7 @@ import torch
 from segwright.bundle import DESCRIPTION, read_description
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import ResumeError, UserError
+from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker.channels import locate_channels, log_missing_label_maps
 from segwright.sagemaker.hyperparameters import log_hyperparameters, read_hyperparameters, to_strings
 from segwright.sagemaker.job import Job
@@ -26,8 +27,9 @@ from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.termination import GRACE, cancel_deadline
 from segwright.stopping import StopRequest
 from segwright.storage import write_bytes, write_json
+from segwright.training import CheckpointPolicy
 from segwright.training.last_resort import write_fallback
-from segwright.training.run import CHECKPOINT_EVERY, train
+from segwright.training.run import Training
 
 logger = logging.getLogger(__name__)
 
@@ -113,27 +115,22 @@ def _train(paths: Paths, stop: StopRequest) -> int:
     log_hyperparameters(job.hyperparameters, settings)
     checkpointing = "disabled." if job.checkpoints is None else f"enabled: {job.checkpoints}"
     logger.info(f"Checkpoint loading and saving are {checkpointing}")
-    channels = locate_channels(paths, job.channels)
-    log_missing_label_maps(channels)
+    training = _training(paths, job, settings)
+    log_missing_label_maps(training.channels)
     if is_main():
         _remove_partial_files(paths)
         if job.parent_model:
-            unpack_parent_model(paths)  # the other processes wait for this one in `train`
-    train(
-        channels,
-        paths.model,
-        settings,
-        start_from=job.parent_model,
-        checkpoints=job.checkpoints,
-        checkpoint_every=None if job.checkpoints is None else CHECKPOINT_EVERY,
-        resume=True,
-        in_place=True,
-        stop=stop,
-        reporter=SageMakerReporter(job.host, gpus, started),
-        job=job.name,
-    )
+            unpack_parent_model(paths)  # the other processes wait for this one in `Training.run`
+    training.stop, training.reporter = stop, SageMakerReporter(job.host, gpus, started)
+    training.run()
     _write_copies(paths)
     return SUCCESS
+
+
+def _training(paths: Paths, job: Job, settings: Hyperparameters) -> Training:
+    every = None if job.checkpoints is None else CheckpointPolicy.every
+    policy = CheckpointPolicy(job.checkpoints, every, resume=True, in_place=True, job=job.name)
+    return Training(locate_channels(paths, job.channels), paths.model, settings, policy, job.parent_model)
 
 
 def _end_launched(paths: Paths, status: int, stop: StopRequest) -> int:
@@ -158,8 +155,7 @@ def _end_stopped(paths: Paths) -> int:
     _remove_partial_files(paths)
     if not (paths.model / DESCRIPTION).is_file():
         job = Job.read(paths)
-        channels, settings = locate_channels(paths, job.channels), read_hyperparameters(job.hyperparameters)
-        write_fallback(channels, paths.model, settings, job.parent_model, job.checkpoints, job.name)
+        write_fallback(_training(paths, job, read_hyperparameters(job.hyperparameters)))
     if (paths.model / DESCRIPTION).is_file():
         _write_copies(paths)
         logger.info(f"Stopped; the model is in {paths.model}")

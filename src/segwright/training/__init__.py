@@ -1,5 +1,6 @@
 """Training: from checked data to a bundle."""
 
+from segwright.training.checkpoints import CheckpointPolicy
 from segwright.training.run import train
 
-__all__ = ["train"]
+__all__ = ["CheckpointPolicy", "train"]

@@ -7,6 +7,7 @@ It is whole or absent; the SHA-256 in its name shows damage, and then the one be
 import hashlib
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -119,10 +120,10 @@ def _same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 class CheckpointFolder:
-    """The checkpoints of one training."""
+    """The checkpoints of one training; `every` seconds one is written within an epoch."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, every: float = math.inf) -> None:
+        self.path, self.every = path, every
         self._to_replace: list[Path] = []
 
     def newest(self) -> Checkpoint | None:
@@ -183,20 +184,34 @@ class CheckpointFolder:
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """Where and how often checkpoints are written, and what happens to the output of an earlier training."""
+    """Where and how often a training is saved, and what happens to what an earlier one has left."""
 
-    folder: CheckpointFolder | None  # None: no checkpoints are written
-    every: float  # seconds between checkpoints within an epoch
-    resume: bool
-    overwrite: bool
-    in_place: bool  # whether the output belongs to this training, whatever lies there
+    path: Path | None = None
+    """The folder of checkpoints; None: the output with `.checkpoints` after its name."""
+    every: float | None = 600.0
+    """Seconds between checkpoints within an epoch, whose end always writes one; None: none are written."""
+    resume: bool = False
+    """Go on from the newest checkpoint, or start anew where there is none."""
+    overwrite: bool = False
+    """Replace the output and the checkpoints of another training."""
+    in_place: bool = False
+    """The output was made for this training, and is filled whatever lies there."""
+    job: str | None = None
+    """The training job, where a platform names it: its checkpoints are of its own data, also where a stream cannot
+    show it.
+    """
 
-    def open(self, output: Path) -> tuple[Checkpoint | None, BundleWriter]:
-        """The checkpoint to go on from, if any, and the writer of the bundle.
+    def folder(self, output: Path) -> CheckpointFolder | None:
+        """The checkpoints of the training that writes `output`; None where none are written."""
+        usual = output.resolve().with_name(output.resolve().name + ".checkpoints")
+        return None if self.every is None else CheckpointFolder(self.path or usual, self.every)
+
+    def open(self, folder: CheckpointFolder | None, output: Path) -> tuple[Checkpoint | None, BundleWriter]:
+        """The checkpoint in `folder` to go on from, if any, and the writer of the bundle.
 
         Raises UserError, before anything is trained, for what stands in their way.
         """
-        folder, checkpoint, resuming = self.folder, None, self.in_place
+        checkpoint, resuming = None, self.in_place
         if folder is not None:
             if folder.path.resolve().is_relative_to(output.resolve()):
                 raise UserError(

@@ -50,14 +50,25 @@ def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:
         raise HyperparameterError("backbone_weights and start_from both give the backbone's weights: leave one out.")
 
 
-def network_spec(
-    settings: Hyperparameters, num_classes: int, form: PixelFormat, like: NetworkSpec | BandStatistics | None
-) -> NetworkSpec:
-    """The network that settings ask for, on images of a form, normalised by mean and std of `like`."""
-    return NetworkSpec(
+def start_network(
+    settings: Hyperparameters,
+    class_names: Sequence[str],
+    form: PixelFormat,
+    like: NetworkSpec | BandStatistics | None,
+    bundle: Path | None,
+    *,
+    blank: bool,
+) -> SegmentationNetwork:
+    """Build the network that settings ask for, in training mode, on the CPU, with the weights of a bundle if one is
+    given; mean and std are those of `like`, random weights those of `seed`.
+
+    `blank` leaves all weights random, for a training whose weights will come from a checkpoint. Raises UserError for
+    weights that cannot be had, BundleError for a bundle that is damaged.
+    """
+    spec = NetworkSpec(
         algorithm=settings.algorithm,
         backbone=settings.backbone,
-        num_classes=num_classes,
+        num_classes=len(class_names),
         output_stride=settings.output_stride,
         decoder_output_stride=settings.decoder_output_stride,
         auxiliary=settings.aux_loss,
@@ -68,20 +79,10 @@ def network_spec(
         mean=like.mean if like else None,
         std=like.std if like else None,
     )
-
-
-def start_network(
-    spec: NetworkSpec, settings: Hyperparameters, class_names: Sequence[str], bundle: Path | None, *, blank: bool
-) -> SegmentationNetwork:
-    """Build the network of a training, in training mode, on the CPU, with the weights of a bundle if one is given.
-
-    `blank` leaves all weights random, for a training whose weights will come from a checkpoint. Raises UserError for
-    weights that cannot be had, BundleError for a bundle that is damaged.
-    """
+    torch.manual_seed(settings.seed)
     if bundle is None or blank:
-        return build_network(
-            spec, pretrained=not blank and (settings.backbone_weights or settings.use_pretrained_model)
-        )
+        pretrained = False if blank else settings.backbone_weights or settings.use_pretrained_model
+        return build_network(spec, pretrained=pretrained)
     network = build_network(spec)
     description, trained = load_network(bundle)
     _copy_weights(network, trained, _match_classes(class_names, description.class_names))

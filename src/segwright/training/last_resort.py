@@ -3,45 +3,33 @@ weights that it starts from. No image is read.
 """
 
 import logging
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from segwright.bundle import BundleWriter, Description, describe, host_copy, read_description
-from segwright.checks.classes import settle_classes
-from segwright.data.channels import Channels
+from segwright.bundle import BundleWriter, Description, describe, host_copy
 from segwright.errors import UserError
 from segwright.formats.pixels import PixelFormat
-from segwright.hyperparameters import Hyperparameters
 from segwright.labels import numbered_names
 from segwright.networks import SegmentationNetwork
 from segwright.training.checkpoint_state import weights_in
-from segwright.training.checkpoints import CheckpointFolder
-from segwright.training.initialization import check_same_network, inherit_settings, network_spec, start_network
+from segwright.training.initialization import start_network
+from segwright.training.run import Training
 
 logger = logging.getLogger(__name__)
 
 
-def write_fallback(
-    channels: Channels,
-    output: Path,
-    settings: Hyperparameters,
-    start: Path | None,
-    checkpoints: Path | None,
-    job: str | None = None,
-) -> None:
-    """Fill `output` with a bundle; log why there is none where nothing can be the model.
+def write_fallback(training: Training) -> None:
+    """Fill the output of a training with a bundle; log why there is none where nothing can be the model.
 
-    A checkpoint of another job than `job` is not used, since its data were not compared with those of this one.
-    Raises UserError for a checkpoint of another version or of another network, and for a model that cannot be written.
+    A checkpoint of another job is not used, since its data were not compared with those of this one. Raises UserError
+    for a checkpoint of another version or of another network, and for a model that cannot be written.
     """
-    writer = BundleWriter(output, overwrite=False, resuming=True)
+    output, policy = training.output, training.checkpoints
+    writer, folder = BundleWriter(output, overwrite=False, resuming=True), policy.folder(output)
     stopped = "stopped before a model was written"
-    if checkpoint := CheckpointFolder(checkpoints).newest() if checkpoints else None:
-        own = checkpoint.is_of_job(job)
+    if checkpoint := folder.newest() if folder else None:
+        own = checkpoint.is_of_job(policy.job)
         if own is not False:
-            checkpoint.check_resumable(settings)
+            checkpoint.check_resumable(training.settings)
             last, best = weights_in(checkpoint)
             writer.save(checkpoint.description, last=last, best=best or last, records=checkpoint.facts["records"])
             unseen = "" if own else "; whether that has the same data was not checked before the stop"
@@ -52,7 +40,7 @@ def write_fallback(
             "not checked before the stop, so its model is not taken"
         )
     try:
-        description, network = _start(channels, settings, start)
+        description, network = _start(training)
     except UserError as error:
         logger.warning(f"{stopped}, and there is none: {error}")
         return
@@ -61,22 +49,18 @@ def write_fallback(
     logger.warning(f"{stopped}: {output} holds the weights that training starts from")
 
 
-def _start(
-    channels: Channels, settings: Hyperparameters, start: Path | None
-) -> tuple[Description, SegmentationNetwork]:
+def _start(training: Training) -> tuple[Description, SegmentationNetwork]:
     """The model before its training, as far as it is known before the data are read."""
-    parent = read_description(start) if start else None
-    form = PixelFormat(settings.bands or 3, exif_transposed=settings.apply_exif_orientation)
-    if parent:
-        settings, form = inherit_settings(settings, parent.network), parent.network.pixel_format
-        check_same_network(settings, parent.network)
-    classes = settle_classes(channels, settings.num_classes, usual_names=parent.class_names if parent else None)
+    if parent := training.read_parent():
+        training.inherit(parent, resuming=False)
+    settings, start = training.settings, training.start_from
+    classes = training.settle_classes(parent)
     if classes.count is None:
         raise UserError("nothing but the masks says how many classes there are")
     names = classes.names or numbered_names(classes.count)
-    torch.manual_seed(settings.seed)
-    spec = network_spec(settings, classes.count, form, parent.network if parent else None)
-    network = start_network(spec, settings, names, start, blank=False)
-    maps = (classes.train_map, classes.validation_map)
-    data: dict[str, Any] = {"train": {}, "validation": {}}
+    form = PixelFormat(settings.bands or 3, exif_transposed=settings.apply_exif_orientation)
+    if parent:
+        form = parent.network.pixel_format
+    network = start_network(settings, names, form, parent.network if parent else None, start, blank=False)
+    maps, data = (classes.train_map, classes.validation_map), dict[str, Any](train={}, validation={})
     return describe(network.spec, settings, names, maps, data=data, started_from=start), network

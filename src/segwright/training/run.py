@@ -1,15 +1,14 @@
 """A training from channels to a bundle: its stages, up to the first step."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from segwright.bundle import Description, describe, read_description
-from segwright.checks.classes import settle_classes
+from segwright.checks.classes import Classes, settle_classes
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
@@ -17,14 +16,14 @@ from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.mxnet import find_model, is_mxnet_model
-from segwright.networks import SegmentationNetwork, check_backbone
+from segwright.networks import check_backbone
 from segwright.resources import keep_freed_memory
 from segwright.stopping import StopRequest, StopRequested, stop_on_signals
 from segwright.training.checkpoint_state import TrainProgress, load_checkpoint
-from segwright.training.checkpoints import Checkpoint, CheckpointFolder, CheckpointPolicy
+from segwright.training.checkpoints import Checkpoint, CheckpointPolicy
 from segwright.training.data_loaders import TrainingData, open_streams, read_streams
 from segwright.training.distributed import Distributed, join_processes
-from segwright.training.initialization import check_same_network, inherit_settings, network_spec, start_network
+from segwright.training.initialization import check_same_network, inherit_settings, start_network
 from segwright.training.loss import balancing_weights
 from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe
 from segwright.training.resumed_streams import StreamIdentity, compare_streams
@@ -34,8 +33,6 @@ from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY: Final = 600.0  # seconds
-
 
 def train(
     channels: Channels,
@@ -44,79 +41,72 @@ def train(
     *,
     class_names: Path | str | None = None,
     start_from: Path | str | None = None,
-    checkpoints: Path | str | None = None,
-    checkpoint_every: float | None = CHECKPOINT_EVERY,
-    resume: bool = False,
+    checkpoints: CheckpointPolicy | None = None,
     device: str | None = None,
     strict: bool = False,
-    overwrite: bool = False,
-    in_place: bool = False,
-    stop: StopRequest | None = None,
-    reporter: Reporter | None = None,
-    job: str | None = None,
 ) -> None:
     """Train a network on the four channels and leave a bundle at `output`; under `torchrun`, in all its processes.
 
-    `start_from` names a bundle whose weights the training starts from. Checkpoints are written to `checkpoints`, by
-    default `output` with `.checkpoints` after it, after every epoch and every `checkpoint_every` seconds (None: never);
-    with `resume` the training goes on from the newest, or starts anew where there is none. `in_place`: `output` was
-    made for this training and is filled whatever lies there. `job` names the training job where a platform has jobs,
-    whose checkpoints are of its own data even where a stream cannot show it.
-
-    Raises UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C,
-    SIGTERM or `stop`, when everything learnt so far is saved: nothing, and no bundle, where the data were still read.
+    `start_from` names a bundle whose weights the training starts from. With `strict` a pair that cannot be used ends
+    the training; without, it is left out. Raises as `Training.run` does.
     """
-    output = Path(output)
-    usual = output.resolve().with_name(output.resolve().name + ".checkpoints")
-    folder = None if checkpoint_every is None else CheckpointFolder(Path(checkpoints) if checkpoints else usual)
-    policy = CheckpointPolicy(folder, checkpoint_every or 0, resume, overwrite, in_place)
     names, start = (Path(path) if path else None for path in (class_names, start_from))
     settings = hyperparameters or Hyperparameters()
-    keep_freed_memory()
-    try:
-        with join_processes() as processes:
-            run = _Run(channels, output, settings, policy, names, start, strict, stop or StopRequest(), job, processes)
-            run.train(device, reporter)
-    except StopRequested:
-        raise KeyboardInterrupt from None
+    policy = checkpoints or CheckpointPolicy()
+    Training(channels, Path(output), settings, policy, start, names, device, strict).run()
 
 
 @dataclass
-class _Run:
+class Training:
     """One training in one process; `settings` are completed stage by stage."""
 
     channels: Channels
     output: Path
     settings: Hyperparameters
     checkpoints: CheckpointPolicy
-    class_names: Path | None
-    start: Path | None
-    strict: bool
-    stop: StopRequest
-    job: str | None
-    processes: Distributed
+    start_from: Path | None = None
+    class_names: Path | None = None
+    device: str | None = None
+    strict: bool = False
+    stop: StopRequest = field(default_factory=StopRequest)
+    reporter: Reporter | None = None
+    processes: Distributed = field(default_factory=Distributed)
 
-    def train(self, device_name: str | None, reporter: Reporter | None) -> None:
+    def run(self) -> None:
+        """Train, in all processes of `torchrun` together.
+
+        Raises UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C,
+        SIGTERM or `stop`, when everything learnt so far is saved: nothing, and no bundle, where the data were still
+        read.
+        """
+        keep_freed_memory()
+        try:
+            with join_processes() as self.processes:
+                self._run()
+        except StopRequested:
+            raise KeyboardInterrupt from None
+
+    def _run(self) -> None:
         processes = self.processes
         limit_threads(processes.local_world_size)
-        self.start = self.start and find_model(self.start)
-        device = choose_device(device_name, processes.local_rank)
+        self.start_from = self.start_from and find_model(self.start_from)
+        device = choose_device(self.device, processes.local_rank)
         precision = choose_precision(self.settings.precision_dtype, device)
         log_recipe(self.settings)
-        checkpoint, writer = processes.compute_on_main(lambda: self.checkpoints.open(self.output))
+        folder = self.checkpoints.folder(self.output)
+        checkpoint, writer = processes.compute_on_main(lambda: self.checkpoints.open(folder, self.output))
         parent = processes.compute_on_main(lambda: checkpoint.description if checkpoint else self.read_parent())
         if parent:
-            self.settings = inherit_settings(self.settings, parent.network)
-            if checkpoint is None:
-                check_same_network(self.settings, parent.network)
+            self.inherit(parent, resuming=checkpoint is not None)
         check_backbone(self.settings.backbone, self.settings.backbone_weights)
         streams = open_streams(self.channels, processes)
-        prepared = self.prepare(parent, streams)
+        prepared = self._prepare(parent, streams)
         self.settings = _complete(self.settings, prepared)
-        network = self.build_network(prepared, parent, blank=checkpoint is not None)
-        state = TrainState(
-            network, self.settings, processes, device, precision, _class_weights(self.settings, prepared)
-        )
+        class_weights = _class_weights(self.settings, prepared)
+        like, start, names = parent.network if parent else prepared.train.bands, self.start_from, prepared.class_names
+        network = start_network(self.settings, names, prepared.form, like, start, blank=checkpoint is not None)
+        torch.manual_seed(self.settings.seed + processes.rank)  # Dropout must differ between processes.
+        state = TrainState(network, self.settings, processes, device, precision, class_weights)
         description = describe(
             network.spec,
             self.settings,
@@ -124,56 +114,55 @@ class _Run:
             (prepared.train.label_map, prepared.validation.label_map),
             palette=prepared.palette,
             data=prepared.to_json(),
-            started_from=self.start,
+            started_from=self.start_from,
         )
         known = {split: StreamIdentity.begin(stream.begun) for split, stream in streams.items()}
-        progress = TrainProgress(streams=known, job=self.job)
+        progress = TrainProgress(streams=known, job=self.checkpoints.job)
         if checkpoint is not None:
-            description = self.resume(state, progress, description, checkpoint, streams)
+            description = self._resume(state, progress, description, checkpoint, streams)
             checkpoint = None  # It holds all weights once more.
         opened = read_streams(self.channels, streams, self.settings, processes, known, self.stop.check)
         with stop_on_signals(self.stop), opened as readers:
             data = TrainingData(prepared, readers, self.settings, processes, self.strict)
-            reporter = reporter or ConsoleReporter(self.settings.logging_frequency)
-            Trainer(state, data, progress, description, writer, self.checkpoints, self.stop, reporter).run()
+            reporter = self.reporter or ConsoleReporter(self.settings.logging_frequency)
+            Trainer(state, data, progress, description, writer, folder, self.stop, reporter).run()
 
     def read_parent(self) -> Description | None:
         """The model to start from."""
-        if self.start is not None and is_mxnet_model(self.start):
+        if self.start_from is not None and is_mxnet_model(self.start_from):
             raise BundleError(
-                f"{self.start} is a model of SageMaker's original algorithm: make a bundle of it with "
-                f"`segwright import-model {self.start} BUNDLE`, and start from BUNDLE."
+                f"{self.start_from} is a model of SageMaker's original algorithm: make a bundle of it with "
+                f"`segwright import-model {self.start_from} BUNDLE`, and start from BUNDLE."
             )
-        return read_description(self.start) if self.start else None
+        return read_description(self.start_from) if self.start_from else None
 
-    def prepare(self, parent: Description | None, streams: Streams) -> CheckedData:
-        """Check the data."""
-        settings, usual_names = self.settings, parent.class_names if parent else None
-        requested = RequestedFormat.exactly(parent.network.pixel_format) if parent else None
-        classes = self.processes.compute_on_main(
-            lambda: settle_classes(self.channels, settings.num_classes, self.class_names, usual_names)
-        )
+    def inherit(self, parent: Description, *, resuming: bool) -> None:
+        """Take settings of the network that were not given from `parent`. Raises HyperparameterError for other ones."""
+        self.settings = inherit_settings(self.settings, parent.network)
+        if not resuming:
+            check_same_network(self.settings, parent.network)
+
+    def settle_classes(self, parent: Description | None) -> Classes:
+        """How many classes there are, their names and label maps, as far as no mask has to be read."""
+        usual_names = parent.class_names if parent else None
+        return settle_classes(self.channels, self.settings.num_classes, self.class_names, usual_names)
+
+    def _prepare(self, parent: Description | None, streams: Streams) -> CheckedData:
+        """Check the data on rank 0."""
+        classes = self.processes.compute_on_main(lambda: self.settle_classes(parent))
         return self.processes.compute_on_main(
             lambda: prepare(
                 self.channels,
                 classes,
-                settings,
-                requested=requested,
+                self.settings,
+                requested=RequestedFormat.exactly(parent.network.pixel_format) if parent else None,
                 streams=streams,
                 strict=self.strict,
                 while_reading=self.stop.check,
             )
         )
 
-    def build_network(self, prepared: CheckedData, parent: Description | None, *, blank: bool) -> SegmentationNetwork:
-        like = parent.network if parent else prepared.train.bands
-        spec = network_spec(self.settings, prepared.num_classes, prepared.form, like)
-        torch.manual_seed(self.settings.seed)
-        network = start_network(spec, self.settings, prepared.class_names, self.start, blank=blank)
-        torch.manual_seed(self.settings.seed + self.processes.rank)  # Dropout must differ between processes.
-        return network
-
-    def resume(
+    def _resume(
         self, state: TrainState, progress: TrainProgress, now: Description, checkpoint: Checkpoint, streams: Streams
     ) -> Description:
         """Restore a training from a checkpoint; return its description. Raises UserError for another training's."""
@@ -186,12 +175,12 @@ class _Run:
                 progress.streams,
                 processes,
                 finished=progress.finished,
-                same_job=bool(checkpoint.is_of_job(self.job)),
+                same_job=bool(checkpoint.is_of_job(self.checkpoints.job)),
                 # Several processes stop only together.
                 while_reading=self.stop.check if processes.world_size == 1 else lambda: None,
             )
-        if self.start and started_from != str(self.start):
-            logger.warning(f"start_from {self.start} is not used: the resumed training started from {started_from}")
+        if self.start_from and started_from != str(self.start_from):
+            logger.warning(f"start_from {self.start_from} is not used: the resumed training started from {started_from}")
         return now.model_copy(update={"started_from": started_from})
 
 

@@ -12,7 +12,7 @@ from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, predict_pairs
 from segwright.stopping import StopRequest, StopRequested
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
-from segwright.training.checkpoints import CheckpointPolicy
+from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
 from segwright.training.optimizers import updates_per_epoch
 from segwright.training.reporter import EpochResult, Reporter, log_advice, log_start
@@ -33,7 +33,7 @@ class Trainer:
         progress: TrainProgress,
         description: Description,
         writer: BundleWriter,
-        checkpoints: CheckpointPolicy,
+        checkpoints: CheckpointFolder | None,
         stop: StopRequest,
         reporter: Reporter,
     ) -> None:
@@ -177,7 +177,7 @@ class Trainer:
     def _checkpoint_or_stop(self) -> None:
         """Between two steps: write a checkpoint where one is due, and stop on request, in all processes together."""
         waited = time.monotonic() - self._last_checkpoint
-        due = self.processes.is_main and self.checkpoints.folder is not None and waited >= self.checkpoints.every
+        due = self.processes.is_main and self.checkpoints is not None and waited >= self.checkpoints.every
         flags = torch.tensor([int(self.stop.made), int(due)])  # on the host, which must not wait for a device here
         stop, write = self.processes.sum(flags).tolist()
         if write and not stop:
@@ -189,7 +189,7 @@ class Trainer:
     def _save_checkpoint(self) -> bool:
         """Write a checkpoint; where that fails, the training goes on. Return whether it was written."""
         self.state.read_losses(self.progress.sums)
-        if self.checkpoints.folder is None:
+        if self.checkpoints is None:
             return False
         for split, stream in self.data.streams.items():
             if (seen := stream.seen) is not None:
@@ -199,7 +199,7 @@ class Trainer:
         if checkpoint is None:
             return False
         try:
-            self.checkpoints.folder.save(checkpoint)
+            self.checkpoints.save(checkpoint)
         except UserError as error:
             logger.warning(f"{error}; training continues without it")
             return False
