@@ -22,19 +22,19 @@ from urllib.parse import unquote
 
 from segwright.checks.channel import StreamCheck
 from segwright.data.folders import find_pairs
-from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
+from segwright.data.loader import TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
 from segwright.data.pipe_batches import StreamReader
 from segwright.data.pipe_mode import FifoStream
 from segwright.data.pipe_server import serve
 from segwright.formats.pixels import RGB
+from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.storage import open_blob
 
 ROUNDS = 5
 BATCH = 8
 REPEATED = 5  # so that a pass is longer than the shuffle buffer, which fills before the first batch
-CROPS = CropSettings(base_size=520, crop_size=240)
 
 
 def compare_fifo(data: Path, workers: int, folder: Path) -> None:
@@ -48,14 +48,13 @@ def compare_fifo(data: Path, workers: int, folder: Path) -> None:
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     server = multiprocessing.get_context("spawn").Process(target=_serve, args=(manifest, folder), daemon=True)
     server.start()
-    settings = LoaderSettings(BATCH, seed=0, workers=workers)
+    settings = Hyperparameters(mini_batch_size=BATCH, workers=workers)  # crops of 240 pixels at base_size 520
     loaders = {
-        "folder": training_loader(pairs, LabelMap.identity(), CROPS, settings),
+        "folder": training_loader(pairs, LabelMap.identity(), settings),
         "FIFO": stream_loader(
             StreamReader(FifoStream(folder / "train"), BATCH),
             len(pairs),
             LabelMap.identity(),
-            CROPS,
             settings,
             StreamCheck("train", 11, RGB),
         ),

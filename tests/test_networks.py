@@ -138,7 +138,7 @@ def learns_everywhere(network: SegmentationNetwork) -> None:
     torch.autograd.backward(main.square().mean() + auxiliary.square().mean())
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
-    split = [*network.backbone_parameters(), *network.head_parameters()]
+    split = [*network.backbone.parameters(), *network.head_parameters()]
     assert {id(each) for each in split} == {id(each) for each in network.parameters()}
 
 

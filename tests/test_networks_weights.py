@@ -33,7 +33,7 @@ def holds(network: SegmentationNetwork, arrays: Arrays) -> bool:
     values = [array.float() for array in arrays.values()]
     return all(
         any(one.shape == parameter.shape and torch.equal(one, parameter) for one in values)
-        for parameter in network.backbone_parameters()
+        for parameter in network.backbone.parameters()
     )
 
 
@@ -66,7 +66,7 @@ def test_other_bands_adapt_the_first_convolution(tmp_path: Path) -> None:
     arrays = published("test_efficientnet")
     save_file(arrays, tmp_path / "rgb.safetensors")
     network = build("test_efficientnet", tmp_path / "rgb.safetensors", bands=1)
-    first = next(network.backbone_parameters())
+    first = next(network.backbone.parameters())
     torch.testing.assert_close(first.detach(), arrays["conv_stem.weight"].sum(dim=1, keepdim=True))
 
 

@@ -18,7 +18,7 @@ from segwright.inference import Model
 from segwright.inference.logits import Block
 from segwright.serving import ServingSettings
 from segwright.serving.accept import ResponseFormat
-from segwright.serving.inference_pool import MAX_WAITING, InferencePool, _probabilities
+from segwright.serving.inference_pool import MAX_WAITING, InferencePool
 from segwright.serving.requests import Body
 from tests.helpers.served import CLASSES, picture, pixels
 
@@ -231,19 +231,6 @@ def test_only_workers_compute_at_the_same_time() -> None:
     asyncio.run(run())
     pool.close()
     assert most == 2
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_rounding_never_moves_the_winner(dtype: str) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randint(0, 3, (5, 64, 64), generator=generator) + 1e-4 * torch.rand(5, 64, 64, generator=generator)
-    plain = logits.softmax(0).to(torch.float16 if dtype == "float16" else torch.float32)
-    if dtype == "float16":
-        assert (plain.argmax(0) != logits.argmax(0)).any(), "or else this shows nothing"
-    probabilities = _probabilities(logits, np.dtype(dtype))
-    assert probabilities.dtype == dtype
-    assert (probabilities.argmax(0) == logits.argmax(0).numpy()).all()
-    assert np.abs(probabilities.astype(np.float64).sum(0) - 1).max() < (3e-3 if dtype == "float16" else 1e-6)
 
 
 def test_probabilities_that_no_answer_holds_are_refused_before_they_are_computed(pool: InferencePool) -> None:

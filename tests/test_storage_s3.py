@@ -10,7 +10,7 @@ from PIL import Image
 
 import segwright
 from segwright.data.channels import Channels, Source
-from segwright.data.loader import CropSettings, LoaderSettings, training_loader
+from segwright.data.loader import training_loader
 from segwright.errors import DataError, UserError
 from segwright.labels import LabelMap
 from segwright.storage import Cache, S3Location, is_file, is_folder, open_blob, parse_location, s3
@@ -181,9 +181,8 @@ def test_an_object_that_goes_missing_ends_a_training_in_one_sentence(
     data = channels_folder(train=6)
     upload(bucket, data, "data")
     pairs = Channels.locate(f"s3://{BUCKET}/data").pairing("train").pairs
-    loader = training_loader(
-        pairs, LabelMap.identity(), CropSettings(48, 32), LoaderSettings(batch_size=2, seed=0, workers=1)
-    )
+    few = segwright.Hyperparameters(base_size=48, crop_size=32, mini_batch_size=2, workers=1)
+    loader = training_loader(pairs, LabelMap.identity(), few)
     bucket.delete_object(Bucket=BUCKET, Key="data/train/003.jpg")  # type: ignore[attr-defined]
     with pytest.raises(DataError, match=r"data/train/003\.jpg does not exist"):
         list(loader.epoch(0))

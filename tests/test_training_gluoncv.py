@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from segwright.data.loader import Batch
+from segwright.distributed import Distributed
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.mxnet.state_dict import torch_name
 from segwright.networks import Algorithm, SegmentationNetwork
-from segwright.training.distributed import Distributed
 from segwright.training.train_step import EpochSums, TrainState
 from tests.helpers.gluoncv import FIXTURES, recorded_network
 

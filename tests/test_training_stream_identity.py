@@ -17,10 +17,10 @@ from segwright.data import pipe_mode as fifo
 from segwright.data.channels import Source
 from segwright.data.pipe_server import serve
 from segwright.data.stream_identity import PairDigests
+from segwright.distributed import Distributed
 from segwright.errors import OutputExistsError, UserError
 from segwright.stopping import StopRequest
 from segwright.training.checkpoints import Checkpoint, CheckpointFolder
-from segwright.training.distributed import Distributed
 from segwright.training.resumed_streams import StreamIdentity, end_pass
 from segwright.training.run import Training
 from segwright.training.train_step import TrainState

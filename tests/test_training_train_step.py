@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from segwright.data.loader import Batch
+from segwright.distributed import Distributed, join_processes
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.distributed import Distributed, join_processes
 from segwright.training.loss import balancing_weights, loss_scale
 from segwright.training.train_step import EpochSums, TrainState
 from tests.conftest import TINY_BACKBONE

@@ -27,12 +27,12 @@ import numpy as np
 import torch
 
 from segwright.data.folders import find_pairs
-from segwright.data.loader import Batch, CropSettings, LoaderSettings, training_loader
+from segwright.data.loader import Batch, training_loader
+from segwright.distributed import Distributed
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.mxnet.state_dict import to_state_dict, torch_name
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.distributed import Distributed
 from segwright.training.train_step import EpochSums, TrainState
 
 HERE = Path(__file__).parent
@@ -110,9 +110,8 @@ def train_segwright(seed: int, weights: Path, data: Path, setup: Setup) -> list[
 def batches(data: Path, settings: Hyperparameters) -> Iterator[Batch]:
     """Our batches without end; as in GluonCV, the rest of an epoch rolls over and padding is class 0."""
     pairs = find_pairs(data / "train", data / "train_annotation").pairs
-    crops = CropSettings(settings.base_size, settings.training_crop_size, padding=0)
-    loading = LoaderSettings(settings.mini_batch_size, settings.seed, workers=0, rollover=True)
-    loader = training_loader(pairs, LabelMap.identity(), crops, loading)
+    as_gluoncv = {"workers": 0, "padding": "class-0", "last_batch": "rollover", "augmentation_type": "default"}
+    loader = training_loader(pairs, LabelMap.identity(), settings.model_copy(update=as_gluoncv))
     for epoch in itertools.count():
         yield from loader.epoch(epoch)
 

@@ -13,8 +13,6 @@ from segwright.checks.scan import PairScan, image_names
 from segwright.findings import Finding, Severity
 from segwright.wording import counted, listed
 
-RARE: Final = 0.2  # a class with less than this part of an even share of the pixels is easily never predicted
-
 _FEW_TRAIN: Final = 20  # pairs
 _FEW_VALIDATION: Final = 10
 _SEEN_ENOUGH: Final = 3  # images that show a class
@@ -129,10 +127,9 @@ def _seldom_or_rare(train: ChannelStatistics, class_names: Sequence[str]) -> Ite
         files = train.names(np.any(train.by_class[:, seldom], 1))
         what = f"{_named(seldom, class_names)} in only {counted(len(files), 'image')} of {len(train.scans)}."
         yield Finding("seldom_seen", "warning", train.channel, what, "Add images that show it.", files)
-    total = int(train.histogram.sum())
-    rare = (train.histogram > 0) & (train.histogram * train.num_classes < RARE * total)
+    rare = train.rare_classes
     if rare.any():
-        shares = 100 * np.sort(train.histogram[rare]) / total
+        shares = 100 * np.sort(train.histogram[rare]) / train.histogram.sum()
         ends = " to ".join(f"{share:.2g} %" for share in np.unique(shares[[0, -1]]))
         what = f"few pixels are labelled {_named(rare, class_names, verb=False)}: {ends} of them."
         yield Finding("rare", "note", train.channel, what, "class_weights auto makes them count for more.")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from segwright.checks.scan import PairScan, image_names
 from segwright.data.pairs import Pair
 from segwright.formats.pixels import RGB, PixelFormat
 from segwright.labels import IGNORE, NO_DATA, LabelMap
+
+_RARE: Final = 0.2  # of an even share of the pixels
 
 
 def classes_of(values: NDArray[np.int64], label_map: LabelMap) -> NDArray[np.int64]:
@@ -112,6 +114,11 @@ class ChannelStatistics(ScannedChannel):
     def absent_classes(self) -> tuple[int, ...]:
         """Classes without a labelled pixel."""
         return tuple(np.flatnonzero(self.histogram == 0).tolist())
+
+    @property
+    def rare_classes(self) -> NDArray[np.bool_]:
+        """Whether a class has so few of the labelled pixels that it is easily never predicted, [C]."""
+        return (self.histogram > 0) & (self.histogram * self.num_classes < _RARE * self.histogram.sum())
 
     @cached_property
     def pixels(self) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -26,9 +26,11 @@ from segwright.data.pairs import Pair, read_crop
 from segwright.data.pipe_batches import BatchStream
 from segwright.data.sampler import EpochSampler, SampleIndex
 from segwright.data.transforms import Crop, fixed_crop, random_crop
+from segwright.distributed import ALONE, Distributed
 from segwright.errors import DataError, UserError
 from segwright.formats.pixels import RGB, PixelFormat, Pixels
 from segwright.formats.quiet import silence_decoders
+from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE, LabelMap
 from segwright.resources import available_cores
 from segwright.storage import BytesBlob
@@ -67,51 +69,34 @@ class PairCheck(Protocol):
         """Why a pair that failed is to be skipped. Raises DataError where it is to be refused."""
 
 
-@dataclass(frozen=True)
-class CropSettings:
-    """How training crops are cut (SageMaker's contract, section 3.5); sizes in pixels."""
-
-    base_size: int
-    crop_size: int
-    augment: bool = True
-    padding: int = IGNORE  # the class of a crop's pixels outside the image
-
-
-@dataclass(frozen=True)
-class LoaderSettings:
-    """How batches are made; `batch_size` counts over all `world_size` processes."""
-
-    batch_size: int
-    seed: int
-    workers: int
-    rollover: bool = False
-    rank: int = 0
-    world_size: int = 1
-    local_world_size: int = 1  # processes on this machine, which share its cores
-    pin_memory: bool = False
-
-
 def training_loader(
-    pairs: Sequence[Pair], label_map: LabelMap, crops: CropSettings, settings: LoaderSettings, form: PixelFormat = RGB
+    pairs: Sequence[Pair],
+    label_map: LabelMap,
+    settings: Hyperparameters,
+    form: PixelFormat = RGB,
+    processes: Distributed = ALONE,
+    *,
+    pin_memory: bool = False,
 ) -> "TrainingLoader":
     """Make the loader of one process for pairs that were all checked before."""
-    sampler = EpochSampler(
-        pairs, settings.batch_size, settings.seed, settings.rank, settings.world_size, settings.rollover
-    )
-    return TrainingLoader(_Crops(label_map, crops, settings.seed, form), sampler, settings)
+    batch, rollover = settings.mini_batch_size, settings.last_batch == "rollover"
+    sampler = EpochSampler(pairs, batch, settings.seed, processes.rank, processes.world_size, rollover)
+    return TrainingLoader(_Crops(label_map, settings, form), sampler, processes, pin_memory)
 
 
 def stream_loader(
     stream: BatchStream,
     expected: int,
     label_map: LabelMap,
-    crops: CropSettings,
-    settings: LoaderSettings,
+    settings: Hyperparameters,
     check: PairCheck,
+    processes: Distributed = ALONE,
+    *,
+    pin_memory: bool = False,
 ) -> "TrainingLoader":
     """Make the loader of one process for a stream of about `expected` pairs, which are checked where they fail."""
-    dataset = _Crops(label_map, crops, settings.seed, check.form, check)
-    return TrainingLoader(dataset, StreamSampler(stream, expected, settings.batch_size), settings)
+    sampler = StreamSampler(stream, expected, settings.mini_batch_size)
+    return TrainingLoader(_Crops(label_map, settings, check.form, check), sampler, processes, pin_memory)
 
 
 class StreamSampler(Sampler[list[SampleIndex[Pair]]]):
@@ -139,10 +124,15 @@ class TrainingLoader:
     """Batches of one epoch after the other."""
 
     def __init__(
-        self, dataset: "_Crops", sampler: EpochSampler[Pair] | StreamSampler, settings: LoaderSettings
+        self,
+        dataset: "_Crops",
+        sampler: EpochSampler[Pair] | StreamSampler,
+        processes: Distributed,
+        pin_memory: bool,
     ) -> None:
-        cores = available_cores() // settings.local_world_size or 1
-        workers = _that_fit(min(settings.workers, cores), dataset, settings)
+        settings = dataset.settings
+        cores = available_cores() // processes.local_world_size or 1
+        workers = _that_fit(min(settings.workers, cores), dataset, processes)
         self._sampler = sampler
         self.skipped: list[str] = []  # why pairs of a stream were skipped, since the caller has emptied it
         self._loader: DataLoader[Batch] = DataLoader(
@@ -152,7 +142,7 @@ class TrainingLoader:
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
-            pin_memory=settings.pin_memory,
+            pin_memory=pin_memory,
             # Its own, or the loader would draw from the one that dropout draws from.
             generator=torch.Generator().manual_seed(settings.seed),
         )
@@ -177,14 +167,14 @@ class TrainingLoader:
             yield batch
 
 
-def _that_fit(workers: int, dataset: "_Crops", settings: LoaderSettings) -> int:
+def _that_fit(workers: int, dataset: "_Crops", processes: Distributed) -> int:
     """As many workers as shared memory has room for: when it is full, one dies (SageMaker's contract, section 6.1)."""
     if not workers or not _SHARED_MEMORY.is_dir():
         return workers
-    share = -(-settings.batch_size // settings.world_size)
-    batch = share * dataset.crops.crop_size**2 * (dataset.form.bands * dataset.form.dtype.itemsize + 1)
+    share = -(-dataset.settings.mini_batch_size // processes.world_size)
+    batch = share * dataset.settings.training_crop_size**2 * (dataset.form.bands * dataset.form.dtype.itemsize + 1)
     writable = os.access(_SHARED_MEMORY, os.W_OK)
-    room = shutil.disk_usage(_SHARED_MEMORY).free // settings.local_world_size if writable else 0
+    room = shutil.disk_usage(_SHARED_MEMORY).free // processes.local_world_size if writable else 0
     fitting = min(workers, max((room // batch - _BATCHES_BESIDE) // _BATCHES_AHEAD, 0))
     if fitting < workers:
         logger.warning(
@@ -205,9 +195,9 @@ class _Crops(Dataset[Any]):
     """A data set of crops; `check` judges pairs that fail and were not checked before, None where all were."""
 
     def __init__(
-        self, label_map: LabelMap, crops: CropSettings, seed: int, form: PixelFormat, check: PairCheck | None = None
+        self, label_map: LabelMap, settings: Hyperparameters, form: PixelFormat, check: PairCheck | None = None
     ) -> None:
-        self.label_map, self.crops, self.seed, self.form, self.check = label_map, crops, seed, form, check
+        self.label_map, self.settings, self.form, self.check = label_map, settings, form, check
 
     def __getitems__(self, samples: list[SampleIndex[Pair]]) -> list[_Sample | UserError]:
         """All samples of a batch; bytes that a network delivers are fetched together, a bounded number at a time."""
@@ -219,11 +209,9 @@ class _Crops(Dataset[Any]):
 
     def __getitem__(self, sample: SampleIndex[Pair]) -> _Sample | UserError:
         num_classes = self.check.num_classes if self.check else None
-        draw = partial(self._draw, sample)
+        draw, padding = partial(self._draw, sample), IGNORE if self.settings.padding == "ignore" else 0
         try:
-            image, mask = read_crop(
-                sample.pair, self.label_map, self.form, draw, self.crops.padding, num_classes=num_classes
-            )
+            image, mask = read_crop(sample.pair, self.label_map, self.form, draw, padding, num_classes=num_classes)
         except UserError as error:
             # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
             return self._failed(sample, error)
@@ -232,10 +220,11 @@ class _Crops(Dataset[Any]):
         return _Sample(image, np.full_like(mask, IGNORE), None)
 
     def _draw(self, sample: SampleIndex[Pair], height: int, width: int) -> Crop:
-        sizes = (height, width, self.crops.base_size, self.crops.crop_size)
-        if not self.crops.augment:
+        settings = self.settings
+        sizes = (height, width, settings.base_size, settings.training_crop_size)
+        if settings.augmentation_type == "none":
             return fixed_crop(*sizes)
-        return random_crop(np.random.default_rng([self.seed, sample.epoch, sample.number]), *sizes)
+        return random_crop(np.random.default_rng([settings.seed, sample.epoch, sample.number]), *sizes)
 
     def _failed(self, sample: SampleIndex[Pair], error: UserError) -> _Sample | UserError:
         """A padding sample for a pair of a stream that is to be skipped, or the error that ends the training."""
@@ -245,7 +234,7 @@ class _Crops(Dataset[Any]):
             why = self.check.why_skipped(sample.pair, self.label_map)
         except UserError as refusal:
             return refusal
-        size = (self.crops.crop_size, self.crops.crop_size)
+        size = (self.settings.training_crop_size, self.settings.training_crop_size)
         image = np.full((*size, self.form.bands), self.form.padding, self.form.dtype)
         return _Sample(image, np.full(size, IGNORE, np.uint8), None, why if sample.counted else "")
 

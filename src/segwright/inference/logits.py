@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -75,14 +75,29 @@ def logit_blocks(
 
 
 def assemble(
-    blocks: Iterable[Block], mask: NDArray[np.uint8] | None = None, probabilities: NDArray[np.float32] | None = None
+    blocks: Iterable[Block], mask: NDArray[np.uint8] | None = None, probabilities: NDArray[Any] | None = None
 ) -> None:
-    """Fill a mask, uint8 [H, W], with the argmax of logits, probabilities, float32 [C, H, W], with their softmax."""
+    """Fill a mask, uint8 [H, W], with the argmax of logits, and probabilities, float32 or float16 [C, H, W], with their
+    softmax.
+    """
     for block in blocks:
         if mask is not None:
             mask[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).cpu().numpy()
         if probabilities is not None:
-            probabilities[:, block.rows, block.columns] = block.logits.softmax(0).cpu().numpy()
+            probabilities[:, block.rows, block.columns] = _softmax(block.logits, probabilities.dtype)
+
+
+def _softmax(logits: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The softmax of logits [C, H, W], rounded to a dtype, with the same argmax: the winner of a tie is raised."""
+    winners = logits.argmax(0)
+    rounded = logits.softmax(0).to(torch.float16 if dtype == np.float16 else torch.float32)
+    rows, columns = (rounded.argmax(0) != winners).nonzero(as_tuple=True)
+    probabilities: NDArray[Any] = rounded.cpu().numpy()
+    if len(rows):
+        winner, row, column = (index.cpu().numpy() for index in (winners[rows, columns], rows, columns))
+        highest = probabilities[:, row, column].max(axis=0)
+        probabilities[winner, row, column] = np.nextafter(highest, dtype.type(2))
+    return probabilities
 
 
 def _window_blocks(

@@ -108,10 +108,6 @@ class SegmentationNetwork(nn.Module):
         for name, part in list(self.named_children()):
             setattr(self, name, timm.layers.convert_sync_batchnorm(part))  # type: ignore[attr-defined, no-untyped-call]
 
-    def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that may come from ImageNet."""
-        return self.backbone.parameters()
-
     def head_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of heads and decoder, which start from random numbers."""
         parts = (self.head, self.decoder, self.auxiliary_head)

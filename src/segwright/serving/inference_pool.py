@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from torch import Tensor
 
 from segwright.formats.pixels import Pixels
-from segwright.inference import Model
+from segwright.inference import Block, Model, assemble
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.encoding import check_result_size, encode
 from segwright.serving.requests import Body, decode, ignore_mask
@@ -147,25 +146,16 @@ def _compute(model: Model, image: Pixels, wanted: ResponseFormat, cancelled: _Ca
     shape = (len(model.class_names), *size) if wanted.probabilities else size
     check_result_size(wanted, shape)
     result = np.empty(shape, wanted.dtype)
-    cancelled.check()
-    for block in model.blocks(image):
-        cancelled.check()
-        result[..., block.rows, block.columns] = (
-            _probabilities(block.logits, result.dtype)
-            if wanted.probabilities
-            else block.logits.argmax(0).to(torch.uint8).cpu().numpy()
-        )
+    blocks = _until_cancelled(model.blocks(image), cancelled)
+    if wanted.probabilities:
+        assemble(blocks, probabilities=result)
+    else:
+        assemble(blocks, result)
     return result
 
 
-def _probabilities(logits: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The softmax of logits [C, H, W], rounded to a dtype, with the same argmax: the winner of a tie is raised."""
-    winners = logits.argmax(0)
-    rounded = logits.softmax(0).to(torch.float16 if dtype == np.float16 else torch.float32)
-    rows, columns = (rounded.argmax(0) != winners).nonzero(as_tuple=True)
-    probabilities: NDArray[Any] = rounded.cpu().numpy()
-    if len(rows):
-        winner, row, column = (index.cpu().numpy() for index in (winners[rows, columns], rows, columns))
-        highest = probabilities[:, row, column].max(axis=0)
-        probabilities[winner, row, column] = np.nextafter(highest, dtype.type(2))
-    return probabilities
+def _until_cancelled(blocks: Iterator[Block], cancelled: _CancelToken) -> Iterator[Block]:
+    cancelled.check()
+    for block in blocks:
+        cancelled.check()
+        yield block

@@ -13,12 +13,11 @@ from pathlib import Path
 from segwright.checks.channel import StreamCheck
 from segwright.checks.prepare import CheckedData, Streams
 from segwright.data.channels import SPLITS, Channels, Split
-from segwright.data.loader import CropSettings, LoaderSettings, TrainingLoader, stream_loader, training_loader
+from segwright.data.loader import TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
 from segwright.data.pipe_batches import BatchStream, StreamFollower, StreamReader
+from segwright.distributed import Distributed
 from segwright.hyperparameters import Hyperparameters
-from segwright.labels import IGNORE
-from segwright.training.distributed import Distributed
 from segwright.training.resumed_streams import StreamIdentity
 
 
@@ -34,27 +33,12 @@ class TrainingData:
 
     def train_loader(self, counted: int | None, *, pin_memory: bool) -> TrainingLoader:
         """The training batches of this process; `counted` is how many pairs a pass over the stream held, if known."""
-        settings, data = self.settings, self.prepared
-        crops = CropSettings(
-            settings.base_size,
-            settings.training_crop_size,
-            augment=settings.augmentation_type == "default",
-            padding=IGNORE if settings.padding == "ignore" else 0,
-        )
-        loading = LoaderSettings(
-            batch_size=settings.mini_batch_size,
-            seed=settings.seed,
-            workers=settings.workers,
-            rollover=settings.last_batch == "rollover",
-            rank=self.processes.rank,
-            world_size=self.processes.world_size,
-            local_world_size=self.processes.local_world_size,
-            pin_memory=pin_memory,
-        )
+        settings, data, label_map = self.settings, self.prepared, self.prepared.train.label_map
         if stream := self.streams.get("train"):
-            expected = counted or settings.num_training_samples or 0
-            return stream_loader(stream, expected, data.train.label_map, crops, loading, self._stream_check("train"))
-        return training_loader(data.train.pairs, data.train.label_map, crops, loading, data.form)
+            expected, check = counted or settings.num_training_samples or 0, self._stream_check("train")
+            return stream_loader(stream, expected, label_map, settings, check, self.processes, pin_memory=pin_memory)
+        pairs = data.train.pairs
+        return training_loader(pairs, label_map, settings, data.form, self.processes, pin_memory=pin_memory)
 
     def validation_pairs(self, epoch: int) -> tuple[Iterable[Pair], int, StreamCheck | None]:
         """The validation pairs of this process, how many there are (0: unknown), and what checks those of a stream."""

@@ -20,7 +20,7 @@ def make_optimizer(network: SegmentationNetwork, settings: Hyperparameters) -> O
     Weight decay acts on all parameters, biases and BatchNorms included, as MXNet's does.
     """
     groups: list[dict[str, Any]] = [
-        {"params": list(network.backbone_parameters()), "lr_factor": 1.0},
+        {"params": list(network.backbone.parameters()), "lr_factor": 1.0},
         {"params": list(network.head_parameters()), "lr_factor": settings.head_rate_factor},
     ]
     lr, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum

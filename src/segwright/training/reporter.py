@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Final
 
-from segwright.checks.advice import RARE
 from segwright.checks.prepare import CheckedData
 from segwright.console import progress as progress_bar
 from segwright.evaluation import Scores, show
@@ -153,7 +153,6 @@ def log_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: 
         epochs = -(-FEW_UPDATES // updates_per_epoch)
         advice = f"small data sets need more epochs, and epochs {epochs} makes at least {FEW_UPDATES}"
         logger.warning(f"only {counted(updates, 'update')} in all: {advice}")
-    shares = data.train.histogram / max(data.train.histogram.sum(), 1)
-    rare = [name for name, share in zip(data.class_names, shares, strict=True) if 0 < share * len(shares) < RARE]
+    rare = list(compress(data.class_names, data.train.rare_classes))
     if rare and settings.class_weights == "none":
         logger.warning(f"few pixels are labelled {', '.join(rare)}: class_weights auto makes them count for more")

@@ -7,7 +7,7 @@ step, all after a pass. A stream that cannot be shown to be the same never ends 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +17,11 @@ from segwright.checks.prepare import Streams
 from segwright.data.channels import SPLITS, Split
 from segwright.data.pairs import Pair
 from segwright.data.stream_identity import PairDigests, pair_digest
+from segwright.distributed import Distributed
 from segwright.errors import ResumeError, UserError
 from segwright.training.checkpoints import START_OVER
-from segwright.training.distributed import Distributed
 
 logger = logging.getLogger(__name__)
-
-_REREAD: Final = "reading the stream once to see whether it is the same data"
 
 
 @dataclass
@@ -153,7 +151,7 @@ def _compare_first(split: Split, known: StreamIdentity, first: Sequence[Pair], f
         raise _other_stream(split, f"{pairs} ({strange[0].image.name} with its mask, ...)")
     if finished or strange:
         reason = "is complete" if finished else "was written before a pass had ended"
-        logger.info(f"{split}: the checkpoint {reason}; {_REREAD}")
+        logger.info(f"{split}: the checkpoint {reason}; reading the stream once to see whether it is the same data")
     return finished or bool(strange)
 
 

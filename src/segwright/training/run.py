@@ -13,6 +13,7 @@ from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
+from segwright.distributed import Distributed, join_processes
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.mxnet import find_model, is_mxnet_model
@@ -22,7 +23,6 @@ from segwright.stopping import StopRequest, StopRequested, stop_on_signals
 from segwright.training.checkpoint_state import TrainProgress, load_checkpoint
 from segwright.training.checkpoints import Checkpoint, CheckpointPolicy
 from segwright.training.data_loaders import TrainingData, open_streams, read_streams
-from segwright.training.distributed import Distributed, join_processes
 from segwright.training.initialization import check_same_network, inherit_settings, start_network
 from segwright.training.loss import balancing_weights
 from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from segwright.data.loader import Batch
+from segwright.distributed import Distributed
 from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import SegmentationNetwork
-from segwright.training.distributed import Distributed
 from segwright.training.loss import LossModule, LossScale, loss_scale
 from segwright.training.optimizers import learning_rate, make_optimizer, set_lr
 

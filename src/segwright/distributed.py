@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -101,12 +101,16 @@ class Distributed:
         return cast(AbstractContextManager[None], module.no_sync())
 
 
+ALONE: Final = Distributed()
+"""The only process of a training."""
+
+
 @contextmanager
 def join_processes() -> Iterator[Distributed]:
     """Join the processes that `torchrun` describes in the environment, if it does."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
-        yield Distributed()
+        yield ALONE
         return
     # Hours, because the other processes wait while rank 0 checks the data.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
