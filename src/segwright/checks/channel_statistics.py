@@ -118,7 +118,8 @@ class ChannelStatistics(ScannedChannel):
     @property
     def rare_classes(self) -> NDArray[np.bool_]:
         """Whether a class has so few of the labelled pixels that it is easily never predicted, [C]."""
-        return (self.histogram > 0) & (self.histogram * self.num_classes < _RARE * self.histogram.sum())
+        rare: NDArray[np.bool_] = self.histogram * self.num_classes < _RARE * self.histogram.sum()
+        return rare & (self.histogram > 0)
 
     @cached_property
     def pixels(self) -> NDArray[np.int64]:
