@@ -186,25 +186,17 @@ class CheckpointFolder:
 class CheckpointPolicy:
     """Where and how often a training is saved, and what happens to what an earlier one has left."""
 
-    path: Path | None = None
-    """The folder of checkpoints; None: the output with `.checkpoints` after its name."""
-    every: float | None = 600.0
-    """Seconds between checkpoints within an epoch, whose end always writes one; None: none are written."""
-    resume: bool = False
-    """Go on from the newest checkpoint, or start anew where there is none."""
-    overwrite: bool = False
-    """Replace the output and the checkpoints of another training."""
-    in_place: bool = False
-    """The output was made for this training, and is filled whatever lies there."""
-    job: str | None = None
-    """The training job, where a platform names it: its checkpoints are of its own data, also where a stream cannot
-    show it.
-    """
+    path: Path | str | None = None  # the folder of checkpoints; None: the output with `.checkpoints` after its name
+    every: float | None = 600.0  # seconds between those within an epoch, whose end writes one too; None: none at all
+    resume: bool = False  # go on from the newest checkpoint, or start anew where there is none
+    overwrite: bool = False  # replace the output and the checkpoints of another training
+    in_place: bool = False  # the output was made for this training, and is filled whatever lies there
+    job: str | None = None  # where a platform has jobs: a job's checkpoints are of its own data, streams too
 
     def folder(self, output: Path) -> CheckpointFolder | None:
         """The checkpoints of the training that writes `output`; None where none are written."""
         usual = output.resolve().with_name(output.resolve().name + ".checkpoints")
-        return None if self.every is None else CheckpointFolder(self.path or usual, self.every)
+        return None if self.every is None else CheckpointFolder(Path(self.path or usual), self.every)
 
     def open(self, folder: CheckpointFolder | None, output: Path) -> tuple[Checkpoint | None, BundleWriter]:
         """The checkpoint in `folder` to go on from, if any, and the writer of the bundle.

@@ -42,7 +42,8 @@ def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:
         ("bands", settings.bands, network.bands),
         ("apply_exif_orientation", settings.apply_exif_orientation, network.upright),
     ):
-        if not (timm_name(str(value)) == timm_name(str(had)) if name == "backbone" else value == had):
+        same = timm_name(str(value)) == timm_name(str(had)) if name == "backbone" else value == had
+        if not same:
             cure = f"Leave {name} out, or train without start_from."
             sentence = f"{name} is {value}, but the model to start from has {had}: its weights fit no other. {cure}"
             raise HyperparameterError(sentence, name=name, value=value)

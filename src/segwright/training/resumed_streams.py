@@ -7,6 +7,7 @@ step, all after a pass. A stream that cannot be shown to be the same never ends 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -121,16 +122,7 @@ def compare_streams(
     whose data are the same. Raises ResumeError for other streams, and where a finished training's cannot be compared.
     """
     for split in SPLITS:
-
-        def compare_first(split: Split = split) -> bool:
-            first = streams[split].begun
-            if known[split].known:
-                return _compare_first(split, known[split], first, finished)
-            _report_unknown(split, known[split], refused=finished and not same_job)
-            if not known[split].varies:
-                known[split] = StreamIdentity.begin(first)
-            return False
-
+        compare_first = partial(_compare_first, split, streams, known, finished=finished, same_job=same_job)
         undecided = processes.compute_on_main(compare_first)
         with processes.raise_on_all():
             if undecided and split in streams:
@@ -143,25 +135,31 @@ def compare_streams(
                 logger.info(f"{split}: the stream holds the same {len(digests)} pairs as the checkpoint's")
 
 
-def _compare_first(split: Split, known: StreamIdentity, first: Sequence[Pair], finished: bool) -> bool:
+def _compare_first(
+    split: Split, streams: Streams, known: dict[Split, StreamIdentity], *, finished: bool, same_job: bool
+) -> bool:
     """Return whether a whole pass has to be read. Raises ResumeError for first pairs that show another stream."""
-    strange = [pair for pair in first if pair_digest(pair) not in known.seen]
-    if strange and known.seen.complete:
-        pairs = f"{len(strange)} of its first {len(first)} pairs are not among the {len(known.seen)} of the checkpoint"
+    first, before = streams[split].begun, known[split]
+    if not before.known:
+        why = (
+            "held other pairs in each pass" if before.varies else "is not described in it: an older Segwright wrote it"
+        )
+        reason = f"{split}: the stream of the checkpoint {why}, so this one cannot be compared with it"
+        if finished and not same_job:
+            cure = f"Give more epochs to continue with this stream, or {START_OVER}."
+            raise ResumeError(f"Cannot resume: nothing is left to train. {reason}. {cure}")
+        logger.warning(f"{reason}; training continues with it")
+        if not before.varies:
+            known[split] = StreamIdentity.begin(first)
+        return False
+    strange = [pair for pair in first if pair_digest(pair) not in before.seen]
+    if strange and before.seen.complete:
+        pairs = f"{len(strange)} of its first {len(first)} pairs are not among the {len(before.seen)} of the checkpoint"
         raise _other_stream(split, f"{pairs} ({strange[0].image.name} with its mask, ...)")
     if finished or strange:
         reason = "is complete" if finished else "was written before a pass had ended"
         logger.info(f"{split}: the checkpoint {reason}; reading the stream once to see whether it is the same data")
     return finished or bool(strange)
-
-
-def _report_unknown(split: Split, known: StreamIdentity, *, refused: bool) -> None:
-    why = "held other pairs in each pass" if known.varies else "is not described in it: an older Segwright wrote it"
-    reason = f"{split}: the stream of the checkpoint {why}, so this one cannot be compared with it"
-    if refused:
-        cure = f"Give more epochs to continue with this stream, or {START_OVER}."
-        raise ResumeError(f"Cannot resume: nothing is left to train. {reason}. {cure}")
-    logger.warning(f"{reason}; training continues with it")
 
 
 def _other_stream(split: Split, why: str) -> ResumeError:

@@ -13,7 +13,7 @@ from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
-from segwright.distributed import Distributed, join_processes
+from segwright.distributed import ALONE, Distributed, join_processes
 from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.mxnet import find_model, is_mxnet_model
@@ -70,7 +70,7 @@ class Training:
     strict: bool = False
     stop: StopRequest = field(default_factory=StopRequest)
     reporter: Reporter | None = None
-    processes: Distributed = field(default_factory=Distributed)
+    processes: Distributed = ALONE
 
     def run(self) -> None:
         """Train, in all processes of `torchrun` together.
