@@ -179,8 +179,8 @@ class Training:
                 # Several processes stop only together.
                 while_reading=self.stop.check if processes.world_size == 1 else lambda: None,
             )
-        if self.start_from and started_from != str(self.start_from):
-            logger.warning(f"start_from {self.start_from} is not used: the resumed training started from {started_from}")
+        if (start := self.start_from) and started_from != str(start):
+            logger.warning(f"start_from {start} is not used: the resumed training started from {started_from}")
         return now.model_copy(update={"started_from": started_from})
 
 
