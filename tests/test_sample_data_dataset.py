@@ -1,4 +1,6 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from segwright.console import Advance
 from segwright.errors import OutputExistsError, UserError
 from segwright.formats.images import EncodedImage
 from segwright.formats.masks import decode_mask
@@ -16,7 +19,7 @@ from segwright.sample_data import dataset as sample
 from segwright.sample_data import scene as drawing
 from segwright.sample_data.canvas import Canvas
 from segwright.sample_data.dataset import write_sample
-from segwright.sample_data.objects import Model
+from segwright.sample_data.objects import Vehicle
 
 VEHICLE, LANE_MARKING = CLASS_NAMES.index("vehicle"), CLASS_NAMES.index("lane marking")
 
@@ -142,10 +145,17 @@ def test_a_sample_can_be_drawn_where_one_stands(tmp_path: Path, monkeypatch: pyt
     assert not any(path.name.startswith(".") for path in Path().iterdir())
 
 
-def test_progress_counts_to_the_end(tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    write_sample(tmp_path / "data", 3, 64, 64, 0, False, progress=lambda *call: calls.append(call))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+def test_progress_counts_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+
+    @contextmanager
+    def progress(what: str, total: int) -> Iterator[Advance]:
+        calls.append(total)
+        yield lambda done, _text: calls.append(done)
+
+    monkeypatch.setattr(sample, "progress", progress)
+    write_sample(tmp_path / "data", 3, 64, 64, 0, False)
+    assert calls == [3, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +182,7 @@ def test_any_size_can_be_drawn(width: int, height: int) -> None:
         assert set(np.unique(labels)) <= {*range(len(CLASS_NAMES)), IGNORE}
 
 
-def test_every_class_is_in_nearly_every_picture(scenes: list[Scene]) -> None:
+def test_every_class_is_in_nearly_every_image(scenes: list[Scene]) -> None:
     counts = np.array([np.bincount(labels.ravel(), minlength=256) for _, labels in scenes])
     assert ((counts[:, : len(CLASS_NAMES)] > 100).mean(axis=0) >= 0.85).all()
     shares = counts.sum(axis=0) / counts.sum()
@@ -181,15 +191,15 @@ def test_every_class_is_in_nearly_every_picture(scenes: list[Scene]) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(192, 144), (320, 240), (640, 480)])
-def test_things_do_not_shrink_with_the_picture(monkeypatch: pytest.MonkeyPatch, width: int, height: int) -> None:
+def test_things_do_not_shrink_with_the_image(monkeypatch: pytest.MonkeyPatch, width: int, height: int) -> None:
     people: list[float] = []
     vehicles: list[float] = []
 
     def measure_person(canvas: Canvas, x: float, z: float, metres: float) -> None:
         people.append(metres * canvas.camera.focal / z)
 
-    def measure_vehicle(canvas: Canvas, model: Model, x: float, z: float, heading: float) -> None:
-        vehicles.append(model.height * canvas.camera.focal / z)
+    def measure_vehicle(canvas: Canvas, vehicle: Vehicle, x: float, z: float, heading: float) -> None:
+        vehicles.append(vehicle.height * canvas.camera.focal / z)
 
     monkeypatch.setattr(drawing, "draw_person", measure_person)
     monkeypatch.setattr(drawing, "draw_vehicle", measure_vehicle)

@@ -19,7 +19,6 @@ from segwright.cli.shared import (
     read_flags,
     split_list,
 )
-from segwright.console import progress
 from segwright.errors import UserError
 from segwright.storage import parse_location
 
@@ -52,7 +51,7 @@ def inspect(
     from segwright.data.channels import Channels
 
     run(
-        Channels.locate(data, **(channels or ChannelFlags()).given()),
+        Channels.locate(data, **(channels or ChannelFlags()).arguments()),
         settings,
         html=html,
         json=json,
@@ -85,16 +84,7 @@ def sample(
         raise UserError(f"--size is {size}; it takes WIDTHxHEIGHT in pixels, for example 320x240.")
     from segwright.sample_data.dataset import write_sample
 
-    with progress("drawing", images) as advance:
-        write_sample(
-            directory,
-            images=images,
-            width=int(given[1]),
-            height=int(given[2]),
-            seed=seed,
-            overwrite=overwrite,
-            progress=lambda _done, _total: advance(1, "images"),
-        )
+    write_sample(directory, images=images, width=int(given[1]), height=int(given[2]), seed=seed, overwrite=overwrite)
     logger.info(f"{images} images with their masks: {directory}")
 
 

@@ -1,4 +1,4 @@
-"""Drawn street scenes with exact masks, for the sample data and the demo."""
+"""Drawn street scenes with exact masks."""
 
 from segwright.sample_data.scene import CLASS_NAMES, draw_scene
 

@@ -3,7 +3,6 @@
 Pixel values in the masks are not class indices, so that the label map matters, and some pixels are to be ignored.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from segwright.console import progress
 from segwright.errors import UserError
 from segwright.formats.images import encode_jpeg
 from segwright.formats.masks import encode_mask
@@ -45,40 +45,29 @@ sample.json                       number and size of the images and the seed, to
 "Road" is all paved ground, pavements included. 255 in a mask marks pixels that count neither in
 training nor in evaluation: kerbs, lamps, and a thin border around everything that stands in the street.
 
-A program drew the images; they show nobody and no place. Use them for whatever you like.
+A program drew the images; they show no real person or street. Use them for whatever you like.
 """
 
 
-def write_sample(
-    directory: Path,
-    images: int,
-    width: int,
-    height: int,
-    seed: int,
-    overwrite: bool,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
+def write_sample(directory: Path, images: int, width: int, height: int, seed: int, overwrite: bool) -> None:
     """Draw a data set of so many pairs in `directory`: 70 % to train on, 15 % to validate, 15 % to test.
 
-    Image i depends on the size, the seed and i alone. `progress` is called with the numbers of images drawn and wanted.
-    Raises UserError for numbers and sizes that make no data set, OutputExistsError when `directory` exists and is not
-    to be overwritten, or holds anything but an earlier sample.
+    Image i depends on the size, the seed and i alone. Raises UserError for numbers and sizes that make no data set,
+    OutputExistsError when `directory` exists and is not to be overwritten, or holds anything but an earlier sample.
     """
     _check(images, width, height, seed)
     held_out = max(1, round(0.15 * images))
     splits = ["train"] * (images - 2 * held_out) + ["validation"] * held_out + ["test"] * held_out
-    with atomic_directory(directory, overwrite, _MARKER) as folder:
+    with atomic_directory(directory, overwrite, _MARKER) as folder, progress("drawing", images) as advance:
         for split in ("train", "validation", "test"):
             (folder / split).mkdir()
             (folder / f"{split}_annotation").mkdir()
         with ThreadPoolExecutor(available_cores()) as pool:
             try:
                 write = partial(_write_pair, folder, width, height, seed)
-                writing = [pool.submit(write, index, split) for index, split in enumerate(splits)]
-                for done, pair in enumerate(as_completed(writing), start=1):
-                    pair.result()
-                    if progress:
-                        progress(done, images)
+                for written in as_completed([pool.submit(write, index, split) for index, split in enumerate(splits)]):
+                    written.result()
+                    advance(1, "images")
             except BaseException:  # Ctrl-C too: images that are not begun are not drawn
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -31,7 +31,7 @@ _CIRCLE: Final = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
 _WINDOW_REACH: Final = 45.0  # metres; farther windows only flicker
 
 
-class Block(NamedTuple):
+class Solid(NamedTuple):
     """A box with sloping sides on a vehicle's own axes: x to its right, y up, z to its front, in metres."""
 
     low: float
@@ -41,13 +41,13 @@ class Block(NamedTuple):
     panes: tuple[tuple[int, tuple[float, float, float, float], Colour], ...] = ()  # face, box on it, colour
 
 
-class Model(NamedTuple):
-    """A kind of vehicle: its size and axles in metres, its blocks from the ground up."""
+class Vehicle(NamedTuple):
+    """A kind of vehicle: its size and the radius of its wheels in metres, its solids from the ground up."""
 
     length: float
     width: float
     height: float
-    blocks: tuple[Block, ...]
+    solids: tuple[Solid, ...]
     wheel: float
 
 
@@ -73,24 +73,24 @@ _BUS: Final = (
 )
 
 
-def _car(length: float, width: float, waist: float, roof: float, cabin: tuple[float, float, float, float]) -> Model:
+def _car(length: float, width: float, waist: float, roof: float, cabin: tuple[float, float, float, float]) -> Vehicle:
     """A body up to the waist and a cabin on it: its rear and front z at the bottom and at the top."""
     half, end = width / 2, length / 2
-    body = Block(0.28, waist, (-end, end, half), (-end + 0.06, end - 0.1, half - 0.03), _LIGHTS)
-    upper = Block(waist, roof, (*cabin[:2], half - 0.05), (*cabin[2:], half - 0.24), _CABIN)
-    return Model(length, width, roof, (body, upper), 0.34)
+    body = Solid(0.28, waist, (-end, end, half), (-end + 0.06, end - 0.1, half - 0.03), _LIGHTS)
+    upper = Solid(waist, roof, (*cabin[:2], half - 0.05), (*cabin[2:], half - 0.24), _CABIN)
+    return Vehicle(length, width, roof, (body, upper), 0.34)
 
 
-MODELS: Final = (
+VEHICLES: Final = (
     _car(4.3, 1.8, 0.92, 1.48, (-1.9, 0.9, -1.5, 0.2)),
     _car(4.6, 1.85, 0.9, 1.44, (-1.5, 0.8, -0.9, 0.1)),
     _car(4.9, 1.95, 1.15, 2.0, (-2.4, 1.5, -2.35, 0.9)),
-    Model(9.0, 2.5, 3.0, (Block(0.32, 3.0, (-4.5, 4.5, 1.25), (-4.5, 4.4, 1.2), _BUS),), 0.46),
+    Vehicle(9.0, 2.5, 3.0, (Solid(0.32, 3.0, (-4.5, 4.5, 1.25), (-4.5, 4.4, 1.2), _BUS),), 0.46),
 )
 """Hatchback, saloon, van and bus."""
 
 
-def draw_vehicle(canvas: Canvas, model: Model, x: float, z: float, heading: float) -> None:
+def draw_vehicle(canvas: Canvas, vehicle: Vehicle, x: float, z: float, heading: float) -> None:
     """A vehicle on the ground at x and z; `heading` is in radians, 0 away from the camera."""
     paint = vary(canvas.rng, _PAINTS)
     cosine, sine = np.cos(heading), np.sin(heading)
@@ -104,24 +104,24 @@ def draw_vehicle(canvas: Canvas, model: Model, x: float, z: float, heading: floa
             parts: list[Part] = [(outline, tone, normal[0]) for outline, tone in ((polygon, colour), *panes)]
             seen.append((float(np.linalg.norm(towards)), parts))
 
-    end = 0.42 * model.length
-    under = Block(0.05, 0.4, (-end, end, 0.44 * model.width), (-end, end, 0.44 * model.width))
-    for block in (under, *model.blocks):
-        corners = _corners(block) @ turn + (x, 0, z)
+    end = 0.42 * vehicle.length
+    under = Solid(0.05, 0.4, (-end, end, 0.44 * vehicle.width), (-end, end, 0.44 * vehicle.width))
+    for solid in (under, *vehicle.solids):
+        corners = _corners(solid) @ turn + (x, 0, z)
         for number, face in enumerate(_FACES):
             polygon = corners[list(face)]
-            panes = [(inset(polygon, [box])[0], colour) for on, box, colour in block.panes if on == number]
-            see(polygon, _DARK if block is under else paint, panes)
+            panes = [(inset(polygon, [box])[0], colour) for on, box, colour in solid.panes if on == number]
+            see(polygon, _DARK if solid is under else paint, panes)
     for side in (-1, 1):
-        wheel = model.wheel * np.column_stack([np.zeros(12), _CIRCLE[::side]])
+        wheel = vehicle.wheel * np.column_stack([np.zeros(12), _CIRCLE[::side]])
         for along in (-0.31, 0.31):
-            middle = (side * (model.width / 2 + 0.02), model.wheel, along * model.length)
+            middle = (side * (vehicle.width / 2 + 0.02), vehicle.wheel, along * vehicle.length)
             see((wheel + middle) @ turn + (x, 0, z), _DARK, [])
     canvas.draw([part for _, parts in sorted(seen, key=lambda face: -face[0]) for part in parts], Label.VEHICLE)
 
 
 def draw_person(canvas: Canvas, x: float, z: float, height: float) -> None:
-    """Somebody who walks to the left or right at x and z, `height` metres tall."""
+    """A person who walks to the left or right at x and z, `height` metres tall."""
     rng = canvas.rng
     top, trousers, skin, hair = (vary(rng, colours) for colours in (_CLOTHES, _TROUSERS, _SKIN, _HAIR))
     step, hem = rng.uniform(0.02, 0.22), rng.choice((0.86, 0.6), p=(0.7, 0.3))
@@ -207,12 +207,12 @@ def inset(face: Points, boxes: ArrayLike) -> list[Points]:
     return list(low + upwards * (high - low))
 
 
-def _corners(block: Block) -> Points:
-    """The corners [8, 3] of a block: rear left, rear right, front right, front left, at the bottom and at the top."""
+def _corners(solid: Solid) -> Points:
+    """The corners [8, 3] of a solid: rear left, rear right, front right, front left, at the bottom and at the top."""
     return np.array(
         [
             (across * half, y, z)
-            for y, (rear, front, half) in ((block.low, block.base), (block.high, block.top))
+            for y, (rear, front, half) in ((solid.low, solid.base), (solid.high, solid.top))
             for across, z in ((-1, rear), (1, rear), (1, front), (-1, front))
         ]
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segwright.labels import IGNORE
 from segwright.sample_data.canvas import NEAREST, Camera, Canvas, Colour, Label, Light, Points, mix, vary
-from segwright.sample_data.objects import MODELS, draw_house, draw_lamp, draw_person, draw_tree, draw_vehicle
+from segwright.sample_data.objects import VEHICLES, draw_house, draw_lamp, draw_person, draw_tree, draw_vehicle
 
 CLASS_NAMES: Final = tuple(label.name.lower().replace("_", " ") for label in Label)
 """Names of the classes, in the order of their indices."""
@@ -30,17 +30,9 @@ _ASPHALT: Final[tuple[Colour, ...]] = ((92, 94, 100), (112, 110, 110), (78, 80, 
 _PAVING: Final[tuple[Colour, ...]] = ((172, 164, 154), (152, 152, 156), (186, 168, 150))
 _GRASS: Final[tuple[Colour, ...]] = ((112, 152, 70), (132, 158, 84), (96, 136, 66))
 _MARKINGS: Final[tuple[Colour, ...]] = ((236, 234, 226), (236, 234, 226), (240, 196, 74))
-_CUTS: Final = (
-    NEAREST,
-    3.0,
-    6.0,
-    10.0,
-    16.0,
-    26.0,
-    44.0,
-    80.0,
-    160.0,
-)  # metres at which the haze on the ground changes
+_CUTS: Final = (NEAREST, 3.0, 6.0, 10.0, 16.0, 26.0, 44.0, 80.0, 160.0)
+"""Metres at which the haze on the ground changes."""
+
 _MARKING_WIDTH: Final = 0.42  # metres: two or three times that of real ones, for the eye and for small networks
 _NARROWEST_MARKING: Final = 5.0  # pixels; farther away, markings are not drawn
 _PERSON_PIXELS: Final = 42.0  # least height, whatever the size of the image
@@ -176,7 +168,7 @@ def _draw_roadside(canvas: Canvas, side: int, kind: str, edge: float) -> None:
 
 
 def _place_objects(canvas: Canvas, road: float, pavement: float) -> list[_Object]:
-    """A person first, so that hardly an image is without, then vehicles, which need most room, then more people."""
+    """A person first, so that few images are without one, then vehicles, which need most room, then more people."""
     rng, placed = canvas.rng, list[_Object]()
     keep = int(rng.choice((-1, 1)))  # the side of the road that traffic keeps to
     propose_person = partial(_propose_person, canvas, road, road + pavement)
@@ -203,23 +195,22 @@ def _propose_person(canvas: Canvas, road: float, edge: float) -> _Object | None:
 def _propose_vehicle(canvas: Canvas, road: float, keep: int) -> _Object | None:
     """A vehicle in its lane, at the kerb, or crossing the road."""
     rng = canvas.rng
-    model = MODELS[rng.choice(len(MODELS), p=(0.35, 0.25, 0.22, 0.18))]
-    z = _draw_distance(canvas, model.height, _VEHICLE_PIXELS, model.length / 2 + 2.2)
+    vehicle = VEHICLES[rng.choice(len(VEHICLES), p=(0.35, 0.25, 0.22, 0.18))]
+    z = _draw_distance(canvas, vehicle.height, _VEHICLE_PIXELS, vehicle.length / 2 + 2.2)
     if z is None:
         return None
     side = int(rng.choice((-1, 1)))
-    places = (
+    positions = (
         (keep * road / 2, 0.0),
         (-keep * road / 2, np.pi),
         (side * (road - 0.2), float(rng.choice((0, np.pi)))),
         (rng.uniform(-road, road), side * np.pi / 2),
     )
-    x, heading = places[rng.choice(4, p=(0.33, 0.33, 0.2, 0.14))]
+    x, heading = positions[rng.choice(4, p=(0.33, 0.33, 0.2, 0.14))]
     heading += rng.normal(0, 0.05)
-    across, along = (model.width, model.length) if abs(np.cos(heading)) > 0.5 else (model.length, model.width)
-    return _object(
-        canvas.camera, x, z, (across, model.height, along), partial(draw_vehicle, canvas, model, x, z, heading)
-    )
+    across, along = (vehicle.width, vehicle.length) if abs(np.cos(heading)) > 0.5 else (vehicle.length, vehicle.width)
+    draw = partial(draw_vehicle, canvas, vehicle, x, z, heading)
+    return _object(canvas.camera, x, z, (across, vehicle.height, along), draw)
 
 
 def _draw_distance(canvas: Canvas, metres: float, pixels: float, nearest: float = 0.0) -> float | None:
