@@ -7,11 +7,11 @@ import pytest
 
 from segwright.cli import main
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
-from segwright.sagemaker.logs import set_up_logging
+from segwright.sagemaker.logs import log_to_stdout
 
 
 def test_no_message_looks_like_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
-    set_up_logging()
+    log_to_stdout()
     for name in ("validation mIOU", "pixel_accuracy", "train loss", "train throughput", "validation throughput"):
         logging.getLogger("segwright.data.folders").warning("%s", f"left out: /data/{name}: 0.9 .png")
     lines = capsys.readouterr().out.splitlines()

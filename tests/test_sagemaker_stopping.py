@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from segwright.bundle import BEST, LAST, load_network, read_description
+from segwright.bundle import BEST_WEIGHTS, LAST_WEIGHTS, load_network, read_description
 from segwright.checks import scan
 from segwright.sagemaker import termination
 from segwright.sagemaker import train as entry
@@ -60,7 +60,7 @@ def test_sigterm_leaves_a_usable_model(tmp_path: Path, sign: str) -> None:
     """While the data are read, before the first step, and while it trains."""
     root = jobs.make_job(tmp_path / "ml", epochs="5000", _logging_frequency="20")
     log = stopped_at(root, sign)
-    load_network(root / "model", LAST)
+    load_network(root / "model", LAST_WEIGHTS)
     begun = "stopped before a model was written" not in log
     assert bool(list((root / "checkpoints").glob("checkpoint-*"))) == begun
     assert begun or sign == "Checkpoint loading"
@@ -75,7 +75,7 @@ def test_sigterm_while_a_restarted_job_reads_its_data_leaves_what_it_had_learnt(
     root = jobs.make_job(tmp_path / "ml")
     status, log = jobs.run(root)
     assert status == 0, log
-    learnt = {name: load_file(root / "model" / name) for name in (BEST, LAST)}
+    learnt = {name: load_file(root / "model" / name) for name in (BEST_WEIGHTS, LAST_WEIGHTS)}
     before = read_description(root / "model")
     jobs.empty_model(root)
     assert "holds that of the newest checkpoint" in stopped_at(root, "Checkpoint loading", hold_reading)
@@ -201,7 +201,7 @@ def test_a_spot_job_killed_thrice_ends_as_if_undisturbed(tmp_path: Path) -> None
     assert 3 <= reached < 8
     status, log = jobs.fork(cut).end()
     assert status == 0 and f"continuing after {2 * reached} updates" in log
-    for file in (BEST, LAST):
+    for file in (BEST_WEIGHTS, LAST_WEIGHTS):
         one, other = (load_file(root / "model" / file) for root in (whole, cut))
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert '"Reset Count": {"sum": 8,' in log and '"Total Records Seen": {"sum": 64,' in log

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from segwright.bundle import LAST, read_description
+from segwright.bundle import LAST_WEIGHTS, read_description
 from segwright.data.pipe_server import serve
 from tests.helpers import jobs
 from tests.helpers.files import write_manifest
@@ -54,7 +54,7 @@ class Jobs:
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:
-    return load_file(root / "model" / LAST)
+    return load_file(root / "model" / LAST_WEIGHTS)
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from segwright.bundle import LAST, load_network, read_description
+from segwright.bundle import LAST_WEIGHTS, load_network, read_description
 from segwright.data.pipe_server import serve
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker import launcher as launching
@@ -69,7 +69,7 @@ def test_sagemaker_finds_one_value_an_epoch_and_metric(done: tuple[Path, str]) -
 def test_a_job_leaves_what_the_command_line_leaves_and_the_originals_settings(done: tuple[Path, str]) -> None:
     root, _ = done
     description, _ = load_network(root / "model")
-    assert description.network.num_classes == 3 and (root / "model" / LAST).is_file()
+    assert description.network.num_classes == 3 and (root / "model" / LAST_WEIGHTS).is_file()
     given = json.loads((root / "model/hyperparams.json").read_text())
     assert given["num_classes"] == "3" and given["_aux_loss"] == "True" and given["algorithm"] == "fcn"
     assert (root / "output/data/metrics.jsonl").read_bytes() == (root / "model/metrics.jsonl").read_bytes()
@@ -187,7 +187,7 @@ def test_a_job_goes_on_from_a_model_of_the_original(tmp_path: Path) -> None:
     status, log = jobs.run(root)
     assert status == 0, log
     assert "kept by name: class 0, class 1, class 2, class 3, class 4" in log
-    moved = load_file(root / "model" / LAST)["backbone.features.layer1.0.conv1.weight"].numpy()
+    moved = load_file(root / "model" / LAST_WEIGHTS)["backbone.features.layer1.0.conv1.weight"].numpy()
     first = recorded_arrays("fcn")["layer1.0.conv1.weight"]
     assert 0 < np.abs(moved - first).max() < 1e-2  # trained a little further from there
 

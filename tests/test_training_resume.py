@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 import segwright
-from segwright.bundle import BEST, LAST, read_description
+from segwright.bundle import BEST_WEIGHTS, LAST_WEIGHTS, read_description
 from segwright.errors import OutputExistsError, UserError
 from segwright.stopping import StopRequest
 from segwright.training.reporter import Reporter
@@ -53,7 +53,7 @@ def train_killed_at(
 
 
 def assert_same_end(one: Path, other: Path) -> None:
-    for name in (BEST, LAST):
+    for name in (BEST_WEIGHTS, LAST_WEIGHTS):
         expected, got = load_file(one / name), load_file(other / name)
         assert expected.keys() == got.keys()
         assert all(torch.equal(value, got[key]) for key, value in expected.items()), name

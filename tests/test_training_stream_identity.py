@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import segwright
-from segwright.bundle import LAST, read_description
+from segwright.bundle import LAST_WEIGHTS, read_description
 from segwright.data import pipe_mode as fifo
 from segwright.data.channels import Source
 from segwright.data.pipe_server import serve
@@ -155,7 +155,7 @@ def test_a_finished_training_ends_only_with_its_own_streams(
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
-    weights, others = load_file(one / LAST), load_file(other / LAST)
+    weights, others = load_file(one / LAST_WEIGHTS), load_file(other / LAST_WEIGHTS)
     assert all(torch.equal(value, others[name]) for name, value in weights.items())
 
 

@@ -43,8 +43,8 @@ from segwright.storage import (
 )
 
 FORMAT_VERSION: Final = 1
-BEST: Final = "model.safetensors"
-LAST: Final = "last.safetensors"
+BEST_WEIGHTS: Final = "model.safetensors"
+LAST_WEIGHTS: Final = "last.safetensors"
 DESCRIPTION: Final = "bundle.json"
 
 State = Mapping[str, Tensor]
@@ -179,8 +179,8 @@ class BundleWriter:
         metrics = "".join(json.dumps(record) + "\n" for record in records)
         try:
             with target as folder:
-                _save_weights(folder / LAST, last)
-                _save_weights(folder / BEST, best)
+                _save_weights(folder / LAST_WEIGHTS, last)
+                _save_weights(folder / BEST_WEIGHTS, best)
                 write_bytes(folder / DESCRIPTION, description.model_dump_json(indent=2).encode())
                 write_bytes(folder / "README.md", _readme(description).encode())
                 write_bytes(folder / "metrics.jsonl", metrics.encode())
@@ -223,7 +223,7 @@ def read_description(path: Path) -> Description:
         raise BundleError(f"{file} is damaged: {': '.join(filter(None, parts))}") from error
 
 
-def load_network(path: Path, weights: str = BEST) -> tuple[Description, SegmentationNetwork]:
+def load_network(path: Path, weights: str = BEST_WEIGHTS) -> tuple[Description, SegmentationNetwork]:
     """Load a bundle's network onto the CPU, in evaluation mode. Raises BundleError when it is damaged."""
     description = read_description(path)
     network = build_network(description.network)

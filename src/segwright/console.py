@@ -21,12 +21,13 @@ PACKAGE_LOGGER = logging.getLogger("segwright")
 _messages = Console(file=MESSAGES)
 
 
-def set_up_logging() -> None:
-    """Show the package's log: coloured on a terminal, one plain line a message elsewhere."""
-    handler: logging.Handler = logging.StreamHandler(MESSAGES)
-    if _messages.is_terminal:
-        handler = RichHandler(console=_messages, show_path=False, show_time=False, show_level=False, markup=False)
-    handler.setFormatter(_WarningPrefix())
+def set_up_logging(handler: logging.Handler | None = None) -> None:
+    """Log the package's records; without `handler` to stderr, coloured on a terminal, one plain line each elsewhere."""
+    if handler is None:
+        handler = logging.StreamHandler(MESSAGES)
+        if _messages.is_terminal:
+            handler = RichHandler(console=_messages, show_path=False, show_time=False, show_level=False, markup=False)
+        handler.setFormatter(_WarningPrefix())
     PACKAGE_LOGGER.handlers[:] = [handler]
     PACKAGE_LOGGER.setLevel(logging.INFO)
     PACKAGE_LOGGER.propagate = False

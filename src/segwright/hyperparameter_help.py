@@ -27,7 +27,7 @@ def parse_whole_number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-def describe(error: ValidationError, model: type[BaseModel]) -> str:
+def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
     """One message for all that pydantic found: name, value, what is allowed, nearest name or choice."""
     problems: dict[str, str] = {}
     for item in error.errors(include_url=False):

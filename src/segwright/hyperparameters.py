@@ -1,7 +1,7 @@
 """Every hyperparameter, defined once: name, values, default and meaning.
 
 SageMaker's strings, the flags of the command line, the JSON schema and the tables in the documents are made from this
-definition. The defaults of the fields are those of the recipe `sagemaker`; `BEST` replaces some of them.
+definition. The defaults of the fields are those of the recipe `sagemaker`; `BEST_DEFAULTS` replaces some of them.
 
 Source: SageMaker's contract, section 3 (names, ranges and the documented defaults).
 """
@@ -16,14 +16,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from segwright.errors import HyperparameterError
-from segwright.hyperparameter_help import describe, parse_epoch_list, parse_whole_number
+from segwright.hyperparameter_help import describe_errors, parse_epoch_list, parse_whole_number
 
 logger = logging.getLogger(__name__)
 
 UNDERSCORED: Final = ("workers", "aux_loss", "aux_weight", "augmentation_type", "logging_frequency")
 """Fields that SageMaker writes with a leading underscore (contract section 3.2); both spellings are read."""
 
-BEST: Final[Mapping[str, Any]] = {
+BEST_DEFAULTS: Final[Mapping[str, Any]] = {
     "epochs": 30,
     "mini_batch_size": 8,
     "optimizer": "adamw",
@@ -37,7 +37,7 @@ BEST: Final[Mapping[str, Any]] = {
 }
 """The defaults of the recipe `best` that differ from SageMaker's."""
 
-_OF_THE_OPTIMIZER: Final = ("learning_rate", "weight_decay")
+_OPTIMIZER_DEFAULTS: Final = ("learning_rate", "weight_decay")
 
 EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(parse_epoch_list)]
 """Epochs in ascending order; SageMaker's strings are comma lists with blanks, ``"10, 20"``."""
@@ -207,12 +207,14 @@ class Hyperparameters(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_defaults_of_the_recipe(cls, given: Any) -> Any:
-        """Fill in `BEST`; its learning rate and weight decay are AdamW's, other optimizers have SageMaker's."""
+    def _with_recipe_defaults(cls, given: Any) -> Any:
+        """Fill in `BEST_DEFAULTS`; learning rate and weight decay are AdamW's, other optimizers have SageMaker's."""
         if not isinstance(given, Mapping) or given.get("recipe", "best") != "best":
             return given
-        other = given.get("optimizer", BEST["optimizer"]) != BEST["optimizer"]
-        return {**{name: value for name, value in BEST.items() if not (other and name in _OF_THE_OPTIMIZER)}, **given}
+        defaults = dict(BEST_DEFAULTS)
+        if given.get("optimizer", defaults["optimizer"]) != defaults["optimizer"]:
+            defaults = {name: value for name, value in defaults.items() if name not in _OPTIMIZER_DEFAULTS}
+        return defaults | dict(given)
 
     @model_validator(mode="after")
     def _check_contradictions(self) -> Self:
@@ -231,7 +233,7 @@ class Hyperparameters(BaseModel):
         try:
             return validate(data)
         except ValidationError as error:
-            raise HyperparameterError(describe(error, cls)) from None
+            raise HyperparameterError(describe_errors(error, cls)) from None
 
 
 def _unquoted(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from segwright.bundle import BEST
+from segwright.bundle import BEST_WEIGHTS
 from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.train import run_training
 from segwright.stopping import StopRequest
@@ -146,9 +146,8 @@ def without_figures(log: str, root: Path) -> str:
     text = re.sub(r"in epoch \d+", "in epoch N", log.replace(str(root), "/opt/ml"))
     text = re.sub(r"^\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (\w+) \d+\]", r"[TIME \1 THREAD]", text, flags=re.M)
     lines = [line for line in text.splitlines() if "configuration" not in line]
-    better = [
-        number for number, line in enumerate(lines) if line.endswith(f"Serializing model to /opt/ml/model/{BEST}")
-    ]
+    saved = f"Serializing model to /opt/ml/model/{BEST_WEIGHTS}"
+    better = [number for number, line in enumerate(lines) if line.endswith(saved)]
     lines = [line for number, line in enumerate(lines) if number not in better[1:]]
     return "\n".join(_metrics(line) if line.startswith("#metrics ") else _figures(line) for line in lines) + "\n"
 

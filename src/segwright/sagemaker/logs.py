@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from segwright.bundle import BEST, LAST
-from segwright.console import PACKAGE_LOGGER
+from segwright.bundle import BEST_WEIGHTS, LAST_WEIGHTS
+from segwright.console import set_up_logging
 from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.standard_streams import LOG
@@ -43,15 +43,13 @@ class _Formatter(logging.Formatter):
         return super().formatMessage(record)
 
 
-def set_up_logging() -> None:
+def log_to_stdout() -> None:
     """Log the package's records to standard output, as the original does."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be text in any encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(LOG)
     handler.setFormatter(_Formatter())
-    PACKAGE_LOGGER.handlers[:] = [handler]
-    PACKAGE_LOGGER.setLevel(logging.INFO)
-    PACKAGE_LOGGER.propagate = False
+    set_up_logging(handler)
 
 
 class SageMakerReporter(Reporter):
@@ -131,7 +129,7 @@ class SageMakerReporter(Reporter):
     def on_saved(self, result: EpochResult, model: Path) -> None:
         """The files written, and the share of epochs done."""
         if result.improved:
-            logger.info(f"Serializing model to {model / BEST}")
+            logger.info(f"Serializing model to {model / BEST_WEIGHTS}")
         share = 100 * (result.epoch + 1) / result.epochs
         logger.info(f"#progress_metric: host={self._host}, completed {share} % of epochs")
         where = {"epoch": result.epoch, "Meta": "training_data_iter"}
@@ -139,7 +137,7 @@ class SageMakerReporter(Reporter):
 
     def on_train_end(self, progress: TrainProgress, model: Path) -> None:
         """The last lines."""
-        logger.info(f"Serializing model to {model / LAST}")
+        logger.info(f"Serializing model to {model / LAST_WEIGHTS}")
         logger.info("Test data is not provided.")
         now = time.time()
         times = {"setuptime": self._setup * 1000, "totaltime": (now - self._started) * 1000}

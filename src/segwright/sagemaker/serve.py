@@ -5,14 +5,14 @@ Source: SageMaker's contract, sections 6.2 to 6.4.
 
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
-from segwright.sagemaker.logs import set_up_logging
+from segwright.sagemaker.logs import log_to_stdout
 from segwright.sagemaker.paths import Paths
 from segwright.serving import ServingSettings, serve, serve_models
 
 
 def run_serving(paths: Paths) -> None:
     """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
-    set_up_logging()
+    log_to_stdout()
     port = paths.environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or "8080"
     if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 1 << 16):
         raise UserError(f"SAGEMAKER_BIND_TO_PORT is {port[:100]}; it takes the number of a port, 1 to 65535.")

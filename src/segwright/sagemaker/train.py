@@ -21,7 +21,7 @@ from segwright.sagemaker.channels import locate_channels, log_missing_label_maps
 from segwright.sagemaker.hyperparameters import log_hyperparameters, read_hyperparameters, to_strings
 from segwright.sagemaker.job import Job
 from segwright.sagemaker.launcher import is_main, launch, rank
-from segwright.sagemaker.logs import SageMakerReporter, set_up_logging
+from segwright.sagemaker.logs import SageMakerReporter, log_to_stdout
 from segwright.sagemaker.model_channel import unpack_parent_model
 from segwright.sagemaker.paths import Paths
 from segwright.sagemaker.termination import GRACE, cancel_deadline
@@ -41,7 +41,7 @@ _COMMAND: Final = (sys.executable, "-m", "segwright", "container", "train")
 _METRICS: Final = "metrics.jsonl"
 _GRACE_OF_LAUNCHED: Final = GRACE - 10.0  # seconds; then this process makes a model of what they have written
 
-_IN_A_JOB: Final = {
+_JOB_CURES: Final = {
     "resume": "another S3Uri in CheckpointConfig starts over; the channel model starts from the model of a training.",
     "checkpoints": "CheckpointConfig names the folder of checkpoints.",
     "start_from": "the channel model is start_from.",
@@ -49,7 +49,7 @@ _IN_A_JOB: Final = {
     "class_names": "label_map/class_names.json holds the class names.",
     "attributes": "AttributeNames names the attributes of image and mask, and no others.",
 }
-"""What a job has in place of an option, by the option that an error names."""
+"""What to do in a job, by the option that an error names."""
 
 
 def run_training(paths: Paths, stop: StopRequest) -> int:
@@ -57,7 +57,7 @@ def run_training(paths: Paths, stop: StopRequest) -> int:
 
     A stop request ends it with a usable model and success: the platform knows that it has stopped the job.
     """
-    set_up_logging()
+    log_to_stdout()
     if is_main():
         _remove_failure(paths)
     else:
@@ -76,7 +76,7 @@ def _exit_status(paths: Paths, work: Callable[[], int]) -> int:
     try:
         return work()
     except UserError as error:
-        cure = _IN_A_JOB.get("resume" if isinstance(error, ResumeError) else error.name)
+        cure = _JOB_CURES.get("resume" if isinstance(error, ResumeError) else error.name)
         reason = f"{error} In a job: {cure}" if cure else str(error)
     except Exception as error:
         if not isinstance(error, OSError) or error.filename is None:
@@ -136,7 +136,7 @@ def _training(paths: Paths, job: Job, settings: Hyperparameters) -> Training:
 def _end_launched(paths: Paths, status: int, stop: StopRequest) -> int:
     """The exit status of the job, from that of its processes."""
     if status == SUCCESS or (stop.made and status != CLIENT_ERROR):
-        _remove_failure(paths)  # that of processes which others have left alone
+        _remove_failure(paths)  # a process writes one when the others leave it
         return SUCCESS if status == SUCCESS else _end_stopped(paths)
     if status > 0:
         return status
