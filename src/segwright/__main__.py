@@ -1,7 +1,6 @@
-"""`segwright`, which `python -m segwright` is as well.
+"""The command `segwright`, also as `python -m segwright`.
 
-Imports nothing heavy before SIGTERM is held back for the entries of the container: its first process would lose the
-signal until a handler is installed.
+The entries of the container block SIGTERM before the heavy imports: process 1 ignores it until a handler is installed.
 """
 
 import sys

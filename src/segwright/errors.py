@@ -47,7 +47,7 @@ class TooLargeError(DataError):
 
 
 class FractionError(DataError):
-    """A mask with numbers between whole ones. What scaled or smoothed it did so to others, which may not show it."""
+    """A mask with fractions as pixel values: it was scaled or smoothed, as may be others that do not show it."""
 
 
 class BundleError(UserError):

@@ -31,7 +31,7 @@ HIGHEST_CLASS: Final = 253
 HIGHEST_PIXEL: Final = 65535
 
 _NAMES_SHOWN: Final = 12
-_LEAVE_OUT: Final = " (a label map simply leaves out what is to be ignored)"
+_IGNORE_HINT: Final = " (a label map simply leaves out what is to be ignored)"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LabelMap:
         if (self.scale is None) == (self.values is None):
             raise LabelError('a label map has either "scale" or "map", and not both')
         if self.scale is not None:
-            _scale(self.scale)
+            _checked_scale(self.scale)
         if self.values is not None:
             _check_values(self.values, self.class_names)
 
@@ -90,8 +90,8 @@ class LabelMap:
             raise LabelError('a label map is {"scale": 3} or {"map": {"<class>": <pixel value>, ...}}')
         names = document.get("class_names")
         return cls(
-            scale=_scale(document["scale"]) if "scale" in document else None,
-            values=_pairs(document["map"]) if "map" in document else None,
+            scale=_checked_scale(document["scale"]) if "scale" in document else None,
+            values=_parse_classes(document["map"]) if "map" in document else None,
             class_names=None if names is None else checked_names(names),
         )
 
@@ -112,7 +112,7 @@ class LabelMap:
         """
         if self.scale == 1 and mask.dtype == np.uint8:
             return mask.astype(np.uint8, copy=False)
-        table = _table(self)
+        table = _lookup_table(self)
         if mask.dtype == np.uint8:
             return np.asarray(cv2.LUT(mask, table[:256]), np.uint8)
         return np.asarray(table[mask], np.uint8)
@@ -208,7 +208,7 @@ def numbered_names(count: int) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _table(label_map: LabelMap) -> NDArray[np.uint8]:
+def _lookup_table(label_map: LabelMap) -> NDArray[np.uint8]:
     """The look-up table of a map, uint8 [65537]: the last entry is that of `NO_DATA`, -1."""
     if label_map.scale is not None:
         table = np.minimum(np.arange(HIGHEST_PIXEL + 2) // label_map.scale, HIGHEST_CLASS + 1).astype(np.uint8)
@@ -236,7 +236,7 @@ def _parse_json(text: str) -> Any:
 
 
 def _object_without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if (repeated := _repeated([key for key, _ in pairs])) is not None:
+    if (repeated := _first_repeated([key for key, _ in pairs])) is not None:
         raise LabelError(f'"{repeated}" occurs twice; list all its pixel values in one place: "{repeated}": [1, 2]')
     return dict(pairs)
 
@@ -253,17 +253,17 @@ def _whole_number(value: Any, what: str, lowest: int, highest: int) -> int:
     return number
 
 
-def _scale(value: Any) -> int:
+def _checked_scale(value: Any) -> int:
     return _whole_number(value, "the scale of a label map", 1, HIGHEST_PIXEL)
 
 
-def _pairs(classes: Any) -> tuple[tuple[int, int], ...]:
+def _parse_classes(classes: Any) -> tuple[tuple[int, int], ...]:
     """Pairs (pixel value, class) of the "map" form, whose keys are classes."""
     if not isinstance(classes, Mapping):
         raise LabelError('"map" must be an object {"<class>": <pixel value>, ...}')
     pairs = []
     for key, pixels in classes.items():
-        index = _whole_number(key, f'a class, a key of "map"{_LEAVE_OUT},', 0, HIGHEST_CLASS)
+        index = _whole_number(key, f'a class, a key of "map"{_IGNORE_HINT},', 0, HIGHEST_CLASS)
         for pixel in pixels if isinstance(pixels, list) else [pixels]:
             pairs.append((_whole_number(pixel, f"a pixel value of class {index}", 0, HIGHEST_PIXEL), index))
     return tuple(pairs)
@@ -274,13 +274,13 @@ def _check_values(values: Sequence[tuple[int, int]], class_names: Sequence[str] 
         raise LabelError("the label map names no pixel value")
     for pixel, index in values:
         _whole_number(pixel, "a pixel value of the label map", 0, HIGHEST_PIXEL)
-        _whole_number(index, f"the class of pixel value {pixel}{_LEAVE_OUT}", 0, HIGHEST_CLASS)
+        _whole_number(index, f"the class of pixel value {pixel}{_IGNORE_HINT}", 0, HIGHEST_CLASS)
         if class_names is not None and index >= len(class_names):
             raise LabelError(
                 f"the label map turns pixel value {pixel} into class {index}, but has class names only for the "
                 f"classes 0 to {len(class_names) - 1}; name all classes or none"
             )
-    if (repeated := _repeated([pixel for pixel, _ in values])) is not None:
+    if (repeated := _first_repeated([pixel for pixel, _ in values])) is not None:
         raise LabelError(f"pixel value {repeated} is mapped twice; give it one class")
 
 
@@ -304,11 +304,11 @@ def checked_names(names: Any) -> tuple[str, ...]:
     stripped = tuple(name.strip() for name in names)
     if any("\ud800" <= character <= "\udfff" for name in stripped for character in name):
         raise LabelError("a class name holds half a character, a lone surrogate, which no file can hold; correct it")
-    if (repeated := _repeated(stripped)) is not None:
+    if (repeated := _first_repeated(stripped)) is not None:
         raise LabelError(f'the class name "{repeated}" occurs twice; each class needs a name of its own')
     return stripped
 
 
-def _repeated(items: Iterable[Hashable]) -> Hashable | None:
+def _first_repeated(items: Iterable[Hashable]) -> Hashable | None:
     """The first item that occurs a second time, or None."""
     return next((item for item, count in Counter(items).items() if count > 1), None)

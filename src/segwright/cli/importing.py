@@ -32,7 +32,7 @@ class SplitFlags:
 @Parameter(name="*", group=_SINGLE)
 @dataclass(frozen=True, kw_only=True)
 class FormatFlags:
-    """What single formats take."""
+    """Options of single formats."""
 
     attributes: Annotated[
         str | None,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, validators
 
 from segwright.cli.shared import (
-    CHANNELS,
+    CHANNEL_GROUP,
     Attributes,
     Bundle,
     ChannelFlags,
@@ -35,7 +35,7 @@ from segwright.storage import Cache
 logger = logging.getLogger(__name__)
 
 
-@Parameter(name="*", group=CHANNELS)
+@Parameter(name="*", group=CHANNEL_GROUP)
 @dataclass(frozen=True, kw_only=True)
 class CacheFlags:
     """Where objects from S3 are kept."""
@@ -75,7 +75,7 @@ def train(
     output: Path,
     channels: ChannelFlags | None = None,
     class_names: ClassNames = None,
-    input_mode: Annotated[Literal["File", "Pipe"], Parameter(group=CHANNELS)] = "File",
+    input_mode: Annotated[Literal["File", "Pipe"], Parameter(group=CHANNEL_GROUP)] = "File",
     cache: CacheFlags | None = None,
     start_from: Annotated[Path | None, Parameter(name="--from")] = None,
     checkpoints: CheckpointFlags | None = None,
@@ -98,7 +98,7 @@ def train(
     from segwright.training import CheckpointPolicy
     from segwright.training import train as run
 
-    given, saved = (channels or ChannelFlags()).given(), checkpoints or CheckpointFlags()
+    given, saved = (channels or ChannelFlags()).arguments(), checkpoints or CheckpointFlags()
     run(
         Channels.locate(data, **given, input_mode=input_mode, cache=(cache or CacheFlags()).open()),
         output,

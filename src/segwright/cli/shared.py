@@ -17,15 +17,14 @@ from segwright import __version__
 from segwright.hyperparameter_help import allowed, plain_type, sections
 from segwright.hyperparameters import Hyperparameters
 
-CHANNELS: Final = Group("Channels", help="Channels that are not in DATA under SageMaker's names.", sort_key=2)
-OPTIONS: Final = Group("Options", sort_key=1)
+CHANNEL_GROUP: Final = Group("Channels", help="Channels that are not in DATA under SageMaker's names.", sort_key=2)
 app = App(
     name="segwright",
     help="Train, evaluate and serve semantic segmentation models.",
     version=__version__,
     version_flags=["--version"],
     help_format="plaintext",
-    group_parameters=OPTIONS,
+    group_parameters=Group("Options", sort_key=1),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
@@ -43,7 +42,7 @@ Bundle = Annotated[
     Path, Parameter(help="A trained model: the folder that train wrote, or one of SageMaker's original algorithm.")
 ]
 ClassNames = Annotated[
-    Path | None, Parameter(group=CHANNELS, help="The names of the classes: text, a name a line, or a JSON list.")
+    Path | None, Parameter(group=CHANNEL_GROUP, help="The names of the classes: text, a name a line, or a JSON list.")
 ]
 Device = Annotated[
     Literal["cpu", "cuda", "mps"] | None, Parameter(help="The device; by default the best available one.")
@@ -68,7 +67,7 @@ Attributes = Annotated[
 ]
 
 
-@Parameter(name="*", group=CHANNELS)
+@Parameter(name="*", group=CHANNEL_GROUP)
 @dataclass(frozen=True, kw_only=True)
 class ChannelFlags:
     """Where the channels lie, each by its own flag."""
@@ -85,8 +84,8 @@ class ChannelFlags:
     """Which pixel value means which class: a file, or a folder of files."""
     attributes: Attributes = None
 
-    def given(self) -> dict[str, Any]:
-        """The arguments of `Channels.locate` that these flags make."""
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `Channels.locate`."""
         return {**vars(self), "attributes": split_list(self.attributes)}
 
 

@@ -26,7 +26,7 @@ def locate_channels(paths: Paths, configs: Mapping[str, ChannelConfig]) -> Chann
     """
     unknown = [name for name in configs if name not in CHANNELS]
     if unknown:
-        logger.warning(f"Channels that nobody asked for are not read: {', '.join(unknown)}.")
+        logger.warning(f"Unknown channels are not read: {', '.join(unknown)}.")
     _check_missing(paths, configs)
     _check_modes(configs)
     pipe = configs["train"].mode == "Pipe"

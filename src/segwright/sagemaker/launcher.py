@@ -49,7 +49,7 @@ def launch(command: Sequence[str], count: int, stop: StopRequest, grace: float) 
     release_termination()
     try:
         return _wait(processes, stop, grace)
-    except KeyboardInterrupt:  # Ctrl-C reaches them as well, and they have to save what they know.
+    except KeyboardInterrupt:  # Ctrl-C reaches the processes as well, which save before they end
         stop.made = True
         return _wait(processes, stop, grace)
     finally:

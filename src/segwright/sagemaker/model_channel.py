@@ -32,7 +32,7 @@ def unpack_parent_model(paths: Paths) -> None:
         unpacked = bundle.parent / "unpacked"
         unpacked.mkdir()
         unpack_archive(found, unpacked, limit=MAX_UNPACKED)
-        found = _model_in(unpacked, found)
+        found = _require_model(unpacked, found)
     if is_mxnet_model(found):
         logger.info(f"The channel model holds a model of the original algorithm: {source}")
         import_model(found, bundle)
@@ -54,10 +54,11 @@ def _find(folder: Path) -> Path:
     if len(archives) > 1:
         names = ", ".join(file.name for file in archives)
         raise BundleError(f"The channel model holds several archives ({names}): name the S3 key of one.")
-    return archives[0] if archives else _model_in(folder, folder)
+    return archives[0] if archives else _require_model(folder, folder)
 
 
-def _model_in(folder: Path, source: Path) -> Path:
+def _require_model(folder: Path, source: Path) -> Path:
+    """The folder at or below `folder` that holds a model, or BundleError."""
     found = model_in(folder)
     if found is None:
         raise BundleError(

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-ROOT_VARIABLE: Final = "SEGWRIGHT_ML_ROOT"
-ML: Final = PurePosixPath("/opt/ml")
+_ROOT_VARIABLE: Final = "SEGWRIGHT_ML_ROOT"
+_ML: Final = PurePosixPath("/opt/ml")
 
 
 class Paths:
@@ -35,7 +35,7 @@ class Paths:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Paths":
         """The paths of a process: `SEGWRIGHT_ML_ROOT` replaces `/opt/ml`."""
-        return cls(Path(environment.get(ROOT_VARIABLE) or ML), environment)
+        return cls(Path(environment.get(_ROOT_VARIABLE) or _ML), environment)
 
     def channel(self, name: str) -> Path:
         """The folder of a channel; in Pipe mode, the path of its FIFOs without `_0`."""
@@ -51,7 +51,7 @@ class Paths:
     def local(self, path: str) -> Path:
         """A path that the platform names below `/opt/ml`, below this root."""
         named = PurePosixPath(path)
-        return self.root / named.relative_to(ML) if named.is_relative_to(ML) else Path(path)
+        return self.root / named.relative_to(_ML) if named.is_relative_to(_ML) else Path(path)
 
     def _or_variable(self, path: Path, variable: str) -> Path:
         other = self.environment.get(variable)
