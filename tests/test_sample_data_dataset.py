@@ -17,7 +17,7 @@ from segwright.labels import IGNORE, LabelMap, read_class_names
 from segwright.sample_data import CLASS_NAMES, draw_scene
 from segwright.sample_data import dataset as sample
 from segwright.sample_data import scene as drawing
-from segwright.sample_data.canvas import Canvas
+from segwright.sample_data.canvas import SceneCanvas
 from segwright.sample_data.dataset import write_sample
 from segwright.sample_data.objects import Vehicle
 
@@ -195,10 +195,10 @@ def test_things_do_not_shrink_with_the_image(monkeypatch: pytest.MonkeyPatch, wi
     people: list[float] = []
     vehicles: list[float] = []
 
-    def measure_person(canvas: Canvas, x: float, z: float, metres: float) -> None:
+    def measure_person(canvas: SceneCanvas, x: float, z: float, metres: float) -> None:
         people.append(metres * canvas.camera.focal / z)
 
-    def measure_vehicle(canvas: Canvas, vehicle: Vehicle, x: float, z: float, heading: float) -> None:
+    def measure_vehicle(canvas: SceneCanvas, vehicle: Vehicle, x: float, z: float, heading: float) -> None:
         vehicles.append(vehicle.height * canvas.camera.focal / z)
 
     monkeypatch.setattr(drawing, "draw_person", measure_person)

@@ -12,21 +12,6 @@ from segwright.wording import nearest
 _LONGEST_VALUE: Final = 60
 
 
-def parse_epoch_list(value: object) -> object:
-    """The numbers of ``"10, 20"`` in ascending order; values that are no string pass through, sorted.
-
-    Raises ValueError where a part between commas is not a whole number.
-    """
-    if isinstance(value, str):
-        value = [int(part) for part in value.split(",")]
-    return tuple(sorted(set(value))) if isinstance(value, list | tuple) else value
-
-
-def parse_whole_number(value: object) -> object:
-    """A string of digits as a number, for choices among numbers, which pydantic does not convert."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
 def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
     """One message for all that pydantic found: name, value, what is allowed, nearest name or choice."""
     problems: dict[str, str] = {}

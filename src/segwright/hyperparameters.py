@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from segwright.errors import HyperparameterError
-from segwright.hyperparameter_help import describe_errors, parse_epoch_list, parse_whole_number
+from segwright.hyperparameter_help import describe_errors
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,23 @@ BEST_DEFAULTS: Final[Mapping[str, Any]] = {
 
 _OPTIMIZER_DEFAULTS: Final = ("learning_rate", "weight_decay")
 
-EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(parse_epoch_list)]
+
+def _parse_epochs(value: object) -> object:
+    """The numbers of ``"10, 20"`` in ascending order; values that are no string pass through, sorted.
+
+    Raises ValueError where a part between commas is not a whole number.
+    """
+    if isinstance(value, str):
+        value = [int(part) for part in value.split(",")]
+    return tuple(sorted(set(value))) if isinstance(value, list | tuple) else value
+
+
+def _parse_whole_number(value: object) -> object:
+    """A string of digits as a number, for choices among numbers, which pydantic does not convert."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_parse_epochs)]
 """Epochs in ascending order; SageMaker's strings are comma lists with blanks, ``"10, 20"``."""
 
 
@@ -80,10 +96,10 @@ class Hyperparameters(BaseModel):
     num_classes: int | None = _network(
         None, "The number of classes, including background; by default from the label map or masks.", ge=2, le=254
     )
-    output_stride: Annotated[Literal[8, 16, 32], BeforeValidator(parse_whole_number)] = _network(
+    output_stride: Annotated[Literal[8, 16, 32], BeforeValidator(_parse_whole_number)] = _network(
         8, "Input size over feature map size: 8 is finest and slowest, 32 is coarsest and fastest."
     )
-    decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(parse_whole_number)] = _network(
+    decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(_parse_whole_number)] = _network(
         None,
         "Refine the head's features with finer ones of the backbone, down to this stride: 4 makes DeepLabV3 a "
         "DeepLabV3+, 1 draws the thinnest structures; by default no decoder, as in the original.",

@@ -93,7 +93,7 @@ class Camera:
         return self.focal * metres / pixels
 
 
-class Canvas:
+class SceneCanvas:
     """An image, uint8 [H, W, 3], and its mask, uint8 [H, W], drawn together."""
 
     def __init__(self, camera: Camera, light: Light, rng: np.random.Generator) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from segwright.labels import IGNORE
-from segwright.sample_data.canvas import Canvas, Colour, Label, Part, Points, mix, vary
+from segwright.sample_data.canvas import Colour, Label, Part, Points, SceneCanvas, mix, vary
 
 _WALLS: Final[tuple[Colour, ...]] = (
     (226, 200, 152), (196, 122, 100), (230, 214, 190), (176, 190, 196), (168, 104, 88), (150, 148, 152),
@@ -90,7 +90,7 @@ VEHICLES: Final = (
 """Hatchback, saloon, van and bus."""
 
 
-def draw_vehicle(canvas: Canvas, vehicle: Vehicle, x: float, z: float, heading: float) -> None:
+def draw_vehicle(canvas: SceneCanvas, vehicle: Vehicle, x: float, z: float, heading: float) -> None:
     """A vehicle on the ground at x and z; `heading` is in radians, 0 away from the camera."""
     paint = vary(canvas.rng, _PAINTS)
     cosine, sine = np.cos(heading), np.sin(heading)
@@ -120,7 +120,7 @@ def draw_vehicle(canvas: Canvas, vehicle: Vehicle, x: float, z: float, heading: 
     canvas.draw([part for _, parts in sorted(seen, key=lambda face: -face[0]) for part in parts], Label.VEHICLE)
 
 
-def draw_person(canvas: Canvas, x: float, z: float, height: float) -> None:
+def draw_person(canvas: SceneCanvas, x: float, z: float, height: float) -> None:
     """A person who walks to the left or right at x and z, `height` metres tall."""
     rng = canvas.rng
     top, trousers, skin, hair = (vary(rng, colours) for colours in (_CLOTHES, _TROUSERS, _SKIN, _HAIR))
@@ -139,7 +139,7 @@ def draw_person(canvas: Canvas, x: float, z: float, height: float) -> None:
     canvas.draw([(_upright(outline * scale, x, z), colour, 0.0) for outline, colour in body], Label.PERSON)
 
 
-def draw_tree(canvas: Canvas, x: float, z: float, height: float) -> None:
+def draw_tree(canvas: SceneCanvas, x: float, z: float, height: float) -> None:
     """A tree, or below 2.5 metres a bush: blobs in three tones, the light ones towards the sun."""
     rng, leaf = canvas.rng, vary(canvas.rng, _LEAVES)
     is_bush, wide = height < 2.5, rng.uniform(0.2, 0.3) * height
@@ -156,7 +156,7 @@ def draw_tree(canvas: Canvas, x: float, z: float, height: float) -> None:
     canvas.draw(parts, Label.VEGETATION)
 
 
-def draw_lamp(canvas: Canvas, x: float, z: float) -> None:
+def draw_lamp(canvas: SceneCanvas, x: float, z: float) -> None:
     """A street lamp that leans over the road: of no class, as unlabelled things are in real data."""
     arm = -1.3 * np.sign(x)
     pole = np.array([[-0.08, 0], [0.08, 0], [0.06, 5.3], [-0.06, 5.3]])
@@ -164,7 +164,7 @@ def draw_lamp(canvas: Canvas, x: float, z: float) -> None:
     canvas.draw([(_upright(outline, x, z), _METAL, 0.0) for outline in (pole, lamp)], IGNORE)
 
 
-def draw_house(canvas: Canvas, side: int, front: float, near: float, far: float, storeys: int) -> None:
+def draw_house(canvas: SceneCanvas, side: int, front: float, near: float, far: float, storeys: int) -> None:
     """A house beside the road, `side` -1 or 1: the wall that faces the camera, its roof, the wall along the street."""
     rng, high, back = canvas.rng, 3.1 * storeys + 0.6, front + 9.0
     wall, roof = vary(rng, _WALLS), vary(rng, _ROOFS)
@@ -180,7 +180,7 @@ def draw_house(canvas: Canvas, side: int, front: float, near: float, far: float,
     _draw_wall(canvas, along, wall, storeys, -side)
 
 
-def _draw_wall(canvas: Canvas, wall: Points, colour: Colour, storeys: int, facing: float) -> None:
+def _draw_wall(canvas: SceneCanvas, wall: Points, colour: Colour, storeys: int, facing: float) -> None:
     canvas.fill([wall], colour, Label.BUILDING, facing)
     canvas.fill(inset(wall, [(0, 0, 1, 0.05)]), mix(colour, (70, 62, 60), 0.45), None, facing)
     if wall[:, 2].mean() > _WINDOW_REACH:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.labels import IGNORE
-from segwright.sample_data.canvas import NEAREST, Camera, Canvas, Colour, Label, Light, Points, mix, vary
+from segwright.sample_data.canvas import NEAREST, Camera, Colour, Label, Light, Points, SceneCanvas, mix, vary
 from segwright.sample_data.objects import VEHICLES, draw_house, draw_lamp, draw_person, draw_tree, draw_vehicle
 
 CLASS_NAMES: Final = tuple(label.name.lower().replace("_", " ") for label in Label)
@@ -61,7 +61,7 @@ class _Object:
 def draw_scene(rng: np.random.Generator, width: int, height: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One image, uint8 [height, width, 3] RGB, and its classes, uint8 [height, width], 255 = ignore."""
     road, pavement = rng.uniform(3.1, 4.6), rng.uniform(1.5, 2.8)
-    canvas = Canvas(_draw_camera(rng, width, height), _draw_light(rng), rng)
+    canvas = SceneCanvas(_draw_camera(rng, width, height), _draw_light(rng), rng)
     # Terraces at the pavement, houses behind gardens, or a park; on one side at least there are houses.
     sides = rng.permutation([rng.choice(["terrace", "garden"]), rng.choice(["terrace", "garden", "park"])])
     objects = _place_objects(canvas, road, pavement)
@@ -95,7 +95,7 @@ def _draw_light(rng: np.random.Generator) -> Light:
     return replace(light, zenith=vary(rng, [light.zenith], 0.06), haze=haze, sun=sun)
 
 
-def _draw_sky(canvas: Canvas) -> None:
+def _draw_sky(canvas: SceneCanvas) -> None:
     """A gradient with clouds."""
     light, camera = canvas.light, canvas.camera
     up = np.clip(1 - np.arange(camera.height) / max(camera.horizon, 1), 0, 1)[:, None, None]
@@ -105,7 +105,7 @@ def _draw_sky(canvas: Canvas) -> None:
     canvas.image[:] = (sky + 0.5 * clouds * up * (245 - sky)).astype(np.uint8)
 
 
-def _draw_ground(canvas: Canvas, road: float, edge: float, sides: list[str]) -> None:
+def _draw_ground(canvas: SceneCanvas, road: float, edge: float, sides: list[str]) -> None:
     """Hills, lawns or paving, pavements, kerbs (to be ignored) and the road, in slices from far to near."""
     rng = canvas.rng
     x = np.linspace(-160, 160, 24)
@@ -123,7 +123,7 @@ def _draw_ground(canvas: Canvas, road: float, edge: float, sides: list[str]) -> 
         canvas.fill([_strip(-road, road, near, far)], asphalt, Label.ROAD)
 
 
-def _draw_markings(canvas: Canvas, road: float) -> None:
+def _draw_markings(canvas: SceneCanvas, road: float) -> None:
     """Lines along the road, interrupted where there is a zebra crossing."""
     rng, camera = canvas.rng, canvas.camera
     paint = vary(rng, _MARKINGS, 0.06)
@@ -147,7 +147,7 @@ def _draw_markings(canvas: Canvas, road: float) -> None:
                 canvas.fill([line], paint, Label.LANE_MARKING)
 
 
-def _draw_roadside(canvas: Canvas, side: int, kind: str, edge: float) -> None:
+def _draw_roadside(canvas: SceneCanvas, side: int, kind: str, edge: float) -> None:
     """Houses, trees, bushes and lamps on one side of the street, from far to near."""
     rng = canvas.rng
     if kind != "park":
@@ -167,7 +167,7 @@ def _draw_roadside(canvas: Canvas, side: int, kind: str, edge: float) -> None:
             draw_lamp(canvas, side * (edge - 0.4), z)
 
 
-def _place_objects(canvas: Canvas, road: float, pavement: float) -> list[_Object]:
+def _place_objects(canvas: SceneCanvas, road: float, pavement: float) -> list[_Object]:
     """A person first, so that few images are without one, then vehicles, which need most room, then more people."""
     rng, placed = canvas.rng, list[_Object]()
     keep = int(rng.choice((-1, 1)))  # the side of the road that traffic keeps to
@@ -181,7 +181,7 @@ def _place_objects(canvas: Canvas, road: float, pavement: float) -> list[_Object
     return placed
 
 
-def _propose_person(canvas: Canvas, road: float, edge: float) -> _Object | None:
+def _propose_person(canvas: SceneCanvas, road: float, edge: float) -> _Object | None:
     """A person, mostly on a pavement."""
     rng = canvas.rng
     height = rng.uniform(1.15, 1.45) if rng.random() < 0.15 else rng.uniform(1.6, 1.92)
@@ -192,7 +192,7 @@ def _propose_person(canvas: Canvas, road: float, edge: float) -> _Object | None:
     return _object(canvas.camera, x, z, (0.5, height, 0.5), partial(draw_person, canvas, x, z, height))
 
 
-def _propose_vehicle(canvas: Canvas, road: float, keep: int) -> _Object | None:
+def _propose_vehicle(canvas: SceneCanvas, road: float, keep: int) -> _Object | None:
     """A vehicle in its lane, at the kerb, or crossing the road."""
     rng = canvas.rng
     vehicle = VEHICLES[rng.choice(len(VEHICLES), p=(0.35, 0.25, 0.22, 0.18))]
@@ -213,7 +213,7 @@ def _propose_vehicle(canvas: Canvas, road: float, keep: int) -> _Object | None:
     return _object(canvas.camera, x, z, (across, vehicle.height, along), draw)
 
 
-def _draw_distance(canvas: Canvas, metres: float, pixels: float, nearest: float = 0.0) -> float | None:
+def _draw_distance(canvas: SceneCanvas, metres: float, pixels: float, nearest: float = 0.0) -> float | None:
     """A distance at which an object so many metres high is at least `pixels` high and not too large."""
     camera = canvas.camera
     far = camera.distance_of(metres, min(max(pixels, 0.09 * camera.height), 0.4 * camera.height))
@@ -256,7 +256,7 @@ def _strip(left: float, right: float, near: float, far: float) -> Points:
     return np.concatenate([there, back[::-1]])
 
 
-def _expose(canvas: Canvas) -> NDArray[np.uint8]:
+def _expose(canvas: SceneCanvas) -> NDArray[np.uint8]:
     """The image with texture of its surfaces, a darker rim, exposure and noise, uint8 [H, W, 3]."""
     rng, (height, width) = canvas.rng, canvas.mask.shape
     noise = rng.standard_normal((height, width, 3), dtype=np.float32)
