@@ -26,7 +26,7 @@ from segwright.data.loader import TrainingLoader, stream_loader, training_loader
 from segwright.data.pairs import Pair
 from segwright.data.pipe_batches import StreamReader
 from segwright.data.pipe_mode import FifoStream
-from segwright.data.pipe_server import serve
+from segwright.data.pipe_server import serve_pipes
 from segwright.formats.pixels import RGB
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
@@ -73,7 +73,7 @@ def compare_fifo(data: Path, workers: int, folder: Path) -> None:
 
 
 def _serve(manifest: Path, folder: Path) -> None:
-    serve({"train": manifest}, folder)
+    serve_pipes({"train": manifest}, folder)
 
 
 def _epoch(loader: TrainingLoader, number: int) -> float:

@@ -132,7 +132,7 @@ def test_every_finding_is_there_to_read(opened: Opened, pages: dict[str, Path], 
     assert verdict in shown
 
 
-def test_all_pictures_decode(opened: Opened) -> None:
+def test_all_images_decode(opened: Opened) -> None:
     opened.page.wait_for_function("[...document.images].every(image => image.complete)")
     widths = opened.page.evaluate("[...document.images].map(image => image.naturalWidth)")
     assert len(widths) > 20 and min(widths) > 0

@@ -13,7 +13,7 @@ from segwright.checks.prepare import log_advice
 from segwright.checks.scan import PairScan
 from segwright.findings import Finding
 from segwright.labels import LabelMap
-from segwright.wording import plain
+from segwright.wording import printable
 from tests.helpers.scans import scan, statistics
 
 NAMES = ("sky", "road", "pole", "car")
@@ -113,7 +113,7 @@ def test_masks_of_one_class_each_are_a_note() -> None:
     assert (found.rule, found.severity) == ("of_one_class", "note")
 
 
-def test_classes_in_few_pictures_are_a_warning() -> None:
+def test_classes_in_few_images_are_a_warning() -> None:
     train = [scan(f"train/{index}", {0: 5, 1: 5, 3: 5}) for index in range(30)]
     train[4] = scan("train/4", {0: 5, 1: 5, 2: 500, 3: 5})
     found = only(findings(train, ordinary("validation")))
@@ -159,7 +159,7 @@ def test_crops_that_are_mostly_padding_are_a_warning() -> None:
     assert share == round(100 * (1 - covered.mean()))
 
 
-def test_large_pictures_lose_what_is_thin() -> None:
+def test_large_images_lose_what_is_thin() -> None:
     large = (1024, 2048)
     found = only(findings(ordinary("train", size=large), ordinary("validation", size=large)))
     assert (
@@ -170,14 +170,14 @@ def test_large_pictures_lose_what_is_thin() -> None:
     assert "thinner than some 8 pixels" in found.what and "towards 2048" in found.cure
 
 
-def test_small_pictures_are_enlarged_in_vain() -> None:
+def test_small_images_are_enlarged_in_vain() -> None:
     small = (96, 128)
     found = only(findings(ordinary("train", size=small), ordinary("validation", size=small)))
     assert (found.rule, found.severity) == ("enlarged", "note")
     assert "enlarged about 4.1 times" in found.what and "base_size 128" in found.cure
 
 
-def test_pictures_of_very_different_size_or_shape_are_named() -> None:
+def test_images_of_very_different_size_or_shape_are_named() -> None:
     mixed = [*ordinary("train"), scan("tiny", {0: 1, 1: 1, 2: 1, 3: 1}, (90, 120))]
     found = only(findings(mixed, ordinary("validation")))
     assert (
@@ -219,14 +219,14 @@ def test_the_gravest_come_first_and_only_some_are_logged(caplog: pytest.LogCaptu
 
 
 def test_names_become_harmless() -> None:
-    assert plain("a/b c.jpg") == "a/b c.jpg"
-    assert plain("\x1b[31m\udcff\n\u202e") == r"\x1b[31m\udcff\n\u202e"
+    assert printable("a/b c.jpg") == "a/b c.jpg"
+    assert printable("\x1b[31m\udcff\n\u202e") == r"\x1b[31m\udcff\n\u202e"
     finding = Finding("rule", "note", "train", "bad \x1b", "cure \x07", ("\udcff.jpg",), label_map="{}")
     assert str(finding) == r"train: bad \x1b cure \x07 {}"
     assert finding.to_json()["files"] == [r"\udcff.jpg"]
 
 
-def test_pixels_are_counted_by_picture_and_class() -> None:
+def test_pixels_are_counted_by_image_and_class() -> None:
     label_map = LabelMap(values=((7, 0), (8, 0), (9, 1), (3, 2)))
     channel = statistics("train", [scan("a", {7: 1, 8: 2, 9: 4, 255: 8}), scan("b", {5: 16, 3: 32})], 2, label_map)
     assert channel.pixels.tolist() == [[3, 4, 8, 0], [0, 0, 16, 32]]

@@ -105,7 +105,7 @@ def test_evaluation_speaks_of_the_model(tmp_path: Path) -> None:
     assert "take a model that was trained with apply_exif_orientation True" in found_in(root, channel="evaluation").cure
 
 
-def test_one_picture_proves_nothing(tmp_path: Path) -> None:
+def test_one_image_proves_nothing(tmp_path: Path) -> None:
     found = found_in(save(tmp_path, [1, 1, 3]))
     assert found.severity == "warning" and "1 of 3 images carries" in found.what
     assert "so look" in found.what and found.cure == "Set apply_exif_orientation to True, if they were."

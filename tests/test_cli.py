@@ -38,11 +38,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     rooms: dict[str, dict[str, Any]] = {
         "segwright.training": {"CheckpointPolicy": CheckpointPolicy, "train": record},
-        "segwright.evaluation": {"evaluate": record, "show": lambda scores, title: print(title)},
+        "segwright.evaluation": {"evaluate": record, "print_scores": lambda scores, title: print(title)},
         "segwright.inference": {"predict_files": record},
         "segwright.data.channels": {"Channels": Channels},
         "segwright.checks.report": {"inspect": record},
-        "segwright.data.pipe_server": {"serve": record},
+        "segwright.data.pipe_server": {"serve_pipes": record},
         SAMPLE: {"write_sample": record},
     }
     for name, contents in rooms.items():
@@ -173,7 +173,7 @@ def test_scores_are_written_before_they_are_shown(
     calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "scores.json"
-    monkeypatch.setattr(sys.modules["segwright.evaluation"], "show", raising(OutputClosedError()))
+    monkeypatch.setattr(sys.modules["segwright.evaluation"], "print_scores", raising(OutputClosedError()))
     assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 141
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
 

@@ -118,7 +118,7 @@ def test_a_manifest_beside_its_files_lists_the_pairs(tmp_path: Path, caplog: pyt
     assert f"{tmp_path}/train: the pairs are those that pairs.manifest lists" in caplog.text
 
 
-def test_a_manifest_beside_files_that_are_no_pictures_is_used_wherever_it_points(tmp_path: Path) -> None:
+def test_a_manifest_beside_files_that_are_no_images_is_used_wherever_it_points(tmp_path: Path) -> None:
     touch(tmp_path, "train/_SUCCESS", "train/readme.txt", "validation.rec")
     manifest = write_manifest(tmp_path / "train/out.jsonl", [{"source-ref": "s3://b/a.jpg", "l-ref": "s3://b/a.png"}])
     assert Channels.locate(tmp_path).train.images == manifest

@@ -86,7 +86,7 @@ def test_folders_that_are_left_out_are_named(folders: tuple[Path, Path], caplog:
     assert f"{images / 'model'} is left out, because of another channel's name." in caplog.text
 
 
-def test_only_masks_are_foreign_among_pictures_to_predict(tmp_path: Path) -> None:
+def test_only_masks_are_foreign_among_images_to_predict(tmp_path: Path) -> None:
     touch(tmp_path, "model/a.jpg", "label_map/b.jpg", "test_annotation/c.png")
     assert [stem for stem, _ in list_images([tmp_path])] == ["label_map/b", "model/a"]
 
@@ -231,7 +231,7 @@ def test_a_gif_gives_way_to_a_mask_of_the_same_name(folders: tuple[Path, Path]) 
     assert [str(unread) for unread in pairing.unread] == [f"1 file is not read: .gif (1), for example {masks}/a.gif"]
 
 
-def test_pictures_that_are_not_read_are_counted_by_ending(folders: tuple[Path, Path]) -> None:
+def test_images_that_are_not_read_are_counted_by_ending(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     touch(images, "a.jpg", "b.jpe", "c.heic", "d.HEIC", "e.nii.gz", "f.gif", "sub/g.mp4", "notes.txt", ".h.heic")
     touch(images, "__MACOSX/a.jpg", "._a.jpg", "Thumbs.db", "i.unknown")
@@ -245,7 +245,7 @@ def test_pictures_that_are_not_read_are_counted_by_ending(folders: tuple[Path, P
 
 
 @pytest.mark.parametrize("name", ["a", "a.jpg ", "a.jpg_large", "a.jpg~"])
-def test_pictures_of_strange_endings_are_known_by_their_bytes(folders: tuple[Path, Path], name: str) -> None:
+def test_images_of_strange_endings_are_known_by_their_bytes(folders: tuple[Path, Path], name: str) -> None:
     images, masks = folders
     touch(images, "b.jpg", "text")
     touch(masks, "b.png")

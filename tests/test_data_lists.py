@@ -8,7 +8,7 @@ from PIL import Image
 from segwright.checks.channel import Expected, check_pairs
 from segwright.data.channels import Source
 from segwright.data.lists import record_pairs, referred
-from segwright.data.pairs import read_mask
+from segwright.data.pairs import read_mask_numbers
 from segwright.errors import DataError
 from segwright.formats.manifest import ManifestLine
 from segwright.formats.recordio import MAGIC, write_record
@@ -87,7 +87,7 @@ def test_a_palette_that_disagrees_with_the_colour_map_is_believed(
     metadata = {"internal-color-map": colours}
     line: dict[str, object] = {"source-ref": "a.jpg", "l-ref": "a.png", "l-ref-metadata": metadata}
     pairing = Source(write_manifest(tmp_path / "m.manifest", [line])).pairing()
-    assert read_mask(pairing.pairs[0]).tolist() == [[0, 2, 1, 1]]
+    assert read_mask_numbers(pairing.pairs[0]).tolist() == [[0, 2, 1, 1]]
     corrected = check_pairs(pairing, Expected("train", num_classes=3))
     plain = Source(write_manifest(tmp_path / "n.manifest", [{"source-ref": "a.jpg", "l-ref": "a.png"}])).pairing()
     assert check_pairs(plain, Expected("train", num_classes=3)).fingerprint != corrected.fingerprint, "other labels"

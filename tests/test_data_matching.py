@@ -141,7 +141,7 @@ def test_a_second_mask_of_a_single_image_is_refused_in_two_folders_and_in_one() 
         (["p1/site (2).jpg", "p2/site (2).jpg"], ["p1/seg.site (1).png", "p2/seg.site (1).png"]),
     ],
 )
-def test_what_tells_one_picture_from_the_next_is_no_word(images: list[str], masks: list[str]) -> None:
+def test_what_tells_one_image_from_the_next_is_no_word(images: list[str], masks: list[str]) -> None:
     assert match_names([*map(name, images)], [*map(name, masks)]).pairs == ()
 
 
@@ -241,11 +241,11 @@ def test_images_and_masks_side_by_side(patterns: tuple[str, ...], told: str) -> 
     "patterns",
     [("a#.png",), ("a#.png", "a#_flip.png"), ("a#.jpg",), ("a#.png", "a# (1).png"), ("p1/#.png", "p2/#.png")],
 )
-def test_pictures_without_masks_do_not_pair_with_each_other(patterns: tuple[str, ...]) -> None:
+def test_images_without_masks_do_not_pair_with_each_other(patterns: tuple[str, ...]) -> None:
     assert match_in_one_folder(drawn(*patterns), IMAGES, MASKS).pairs == ()
 
 
-def test_a_picture_with_mask_in_its_name_does_not_hide_the_word_of_the_others() -> None:
+def test_a_image_with_mask_in_its_name_does_not_hide_the_word_of_the_others() -> None:
     cores = [*(f"c{number}" for number in range(20)), "mask_c1", "lake_mask_c2"]
     files = [name(pattern.format(core)) for pattern in ("{}_img.png", "GT_{}.png") for core in cores]
     right = tuple((number, len(cores) + number) for number in range(len(cores)))

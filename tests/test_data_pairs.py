@@ -74,7 +74,7 @@ def test_a_crop_of_a_reduced_jpeg_shows_what_the_whole_one_would(width: int, hei
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize(("width", "height"), [(640, 400), (643, 397)])
-def test_a_turned_picture_lies_on_its_mask_at_any_reduction(width: int, height: int, orientation: int) -> None:
+def test_a_turned_image_lies_on_its_mask_at_any_reduction(width: int, height: int, orientation: int) -> None:
     """A picture whose grey is its class: crops of both agree, however the camera was held."""
     row = np.repeat(np.array([0, 1, 2, 3], np.uint8), -(-width // 4))[:width]
     stored = np.repeat(row[None], height, 0)

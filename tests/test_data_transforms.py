@@ -73,7 +73,7 @@ def smooth(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 @given(any_crops(smallest_scale=0.51), st.integers(0, 9))
 @example(Crop(36, 48, 36, 48, 9, 13, 32, mirrored=True), 0)
 @example(Crop(36, 48, 61, 83, 29, 51, 32), 0)
-def test_a_crop_is_the_bilinear_picture_and_the_nearest_mask_at_half_pixel_centres(crop: Crop, seed: int) -> None:
+def test_a_crop_is_the_bilinear_image_and_the_nearest_mask_at_half_pixel_centres(crop: Crop, seed: int) -> None:
     image = smooth(crop.height, crop.width, seed)
     mask = np.random.default_rng(seed).integers(0, 256, image.shape[:2], dtype=np.uint8)
     pixels, classes = apply_crop(replace(crop, blur=0.0), image, mask)
@@ -156,7 +156,7 @@ def test_strong_reduction_averages_and_does_not_shift(mirrored: bool) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 400), (400, 1), (1, 1), (2, 3000)])
-def test_pictures_of_a_single_row_or_column(shape: tuple[int, int]) -> None:
+def test_images_of_a_single_row_or_column(shape: tuple[int, int]) -> None:
     mask = np.full(shape, 7, np.uint8)
     for seed in range(20):
         crop = random_crop(np.random.default_rng(seed), *shape, 40, 32)
@@ -247,7 +247,7 @@ def test_a_still_crop_is_central_and_unchanged_by_chance() -> None:
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 700))
-def test_a_validation_crop_is_the_middle_of_the_picture_and_as_long_as_its_short_side(
+def test_a_validation_crop_is_the_middle_of_the_image_and_as_long_as_its_short_side(
     height: int, width: int, size: int
 ) -> None:
     crop = center_crop(height, width, size)

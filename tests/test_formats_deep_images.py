@@ -152,7 +152,7 @@ def test_where_white_is_zero_numbers_are_inverted() -> None:
     assert (EncodedImage(tiff(grey, "miniswhite"), "x").decode(PixelFormat(1, 8)) == 255 - grey).all()
 
 
-def test_opacity_with_the_values_of_a_picture_is_noted() -> None:
+def test_opacity_with_the_values_of_a_image_is_noted() -> None:
     band, soft = numbers(4, 16), numbers(4, 16)
     soft[..., 3] = 65535
     soft[:5, :, 3] = np.linspace(0, 65535, WIDTH)

@@ -113,7 +113,7 @@ def as_curl_sends(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_whose_line_ends_are_gone_is_known(kind: str) -> None:
+def test_a_image_whose_line_ends_are_gone_is_known(kind: str) -> None:
     sent = picture(kind, 200, 200)
     for body in (as_curl_sends(sent), sent.translate(None, b"\r\n\0")):
         with pytest.raises(DataError):
@@ -129,7 +129,7 @@ def test_a_png_tells_what_has_happened_to_its_line_ends() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("read_as", ["utf-8", "latin-1", "cp1252", "ascii"])
-def test_a_picture_that_was_taken_for_text_is_known(kind: str, read_as: str) -> None:
+def test_a_image_that_was_taken_for_text_is_known(kind: str, read_as: str) -> None:
     damaged = picture(kind, 64, 96).decode(read_as, "replace").encode()
     assert what(damaged) == AS_TEXT
     with pytest.raises(DataError, match="damaged" if kind == "TIFF" else "took for text"):
@@ -169,7 +169,7 @@ def test_what_nobody_knows_is_not_guessed(data: bytes) -> None:
     assert recognise(data) is None
 
 
-def test_whole_pictures_are_no_disguise() -> None:
+def test_whole_images_are_no_disguise() -> None:
     assert [recognise(picture(kind, 64, 96)) for kind in KINDS] == [None] * len(KINDS)
 
 

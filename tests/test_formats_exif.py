@@ -57,7 +57,7 @@ def is_order(data: bytes, expected: int) -> bool:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_pictures_stand_upright_on_request_only(container: Container, orientation: int) -> None:
+def test_images_stand_upright_on_request_only(container: Container, orientation: int) -> None:
     data = noted(container, orientation)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     decoded = EncodedImage(data, "x").decode(UPRIGHT)
@@ -111,7 +111,7 @@ def test_bands_of_a_tiff_stand_upright(orientation: int, bands: int, bigtiff: bo
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
-def test_masks_and_pictures_in_tiff_keep_their_pixels(orientation: int, compression: str) -> None:
+def test_masks_and_images_in_tiff_keep_their_pixels(orientation: int, compression: str) -> None:
     numbers = np.arange(12, dtype=np.uint8).reshape(3, 4)
     exif = Image.Exif()
     exif[274] = orientation

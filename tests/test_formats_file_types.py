@@ -32,7 +32,7 @@ def test_anything_else_is_none_of_the_five(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("height", "width", "bands"), [(1, 1, 1), (1, MAX_PIXELS, 3), (MAX_PIXELS, 1, 1), (1, MAX_PIXELS // 4, 12)]
 )
-def test_the_largest_picture_is_taken(height: int, width: int, bands: int) -> None:
+def test_the_largest_image_is_taken(height: int, width: int, bands: int) -> None:
     check_size(height, width, "x", bands)
 
 
@@ -50,7 +50,7 @@ def test_a_larger_one_is_too_large(height: int, width: int, bands: int, sentence
 
 
 @pytest.mark.parametrize("size", [(0, 3), (3, 0), (-1, -1), (-MAX_PIXELS, -2)])
-def test_a_picture_without_pixels_is_not_too_large(size: tuple[int, int]) -> None:
+def test_a_image_without_pixels_is_not_too_large(size: tuple[int, int]) -> None:
     with pytest.raises(DataError, match="x has no pixels") as caught:
         check_size(*size, "x")
     assert not isinstance(caught.value, TooLargeError)

@@ -159,7 +159,7 @@ def test_a_jpeg_that_only_pillow_accepts_is_read() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"GIF89a"])
-def test_what_is_no_picture_is_refused_by_name(data: bytes) -> None:
+def test_what_is_no_image_is_refused_by_name(data: bytes) -> None:
     for function in (decode, verify, size):
         with pytest.raises(DataError, match=r"strange\.png"):
             function(data, "strange.png")

@@ -178,7 +178,7 @@ def test_matplotlibs_colours_are_recognised() -> None:
     assert "plt.imsave" not in str(error.value)
 
 
-def test_a_gif_of_one_picture_gives_its_indices() -> None:
+def test_a_gif_of_one_image_gives_its_indices() -> None:
     numbers = np.arange(12, dtype=np.uint8).reshape(3, 4)
     image = Image.fromarray(numbers)
     image.putpalette([value for index in range(16) for value in (index * 9, 250 - index, 7)])

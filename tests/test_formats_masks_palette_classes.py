@@ -48,7 +48,7 @@ def test_numbers_that_were_saved_as_grey_colours_stay_numbers() -> None:
     assert mask.tolist() == [[0, 2, IGNORE]] and not repaired
 
 
-def test_colour_pictures_are_read_by_colour() -> None:
+def test_colour_images_are_read_by_colour() -> None:
     picture = Image.fromarray(np.array([[RED, BLUE, (1, 2, 3)]], np.uint8))
     mask, _, repaired = decode_mask(saved(picture), "a", LEGEND)
     assert mask.tolist() == [[0, 2, IGNORE]] and repaired

@@ -194,7 +194,7 @@ def test_a_stream_of_something_else_is_recognised(read: Read, data: bytes, messa
 
 
 @BOTH
-def test_a_picture_further_on_is_damage(read: Read) -> None:
+def test_a_image_further_on_is_damage(read: Read) -> None:
     with pytest.raises(DataError, match=r"record 1 .* magic number .* ff d8 .*The stream is damaged"):
         read(write_record(b"1234") + BARE["JPEG"][0])
 

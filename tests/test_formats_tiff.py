@@ -113,7 +113,7 @@ def test_imagej_stacks_of_one_page_only() -> None:
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "i8"])
 @pytest.mark.parametrize("bands", [2, 5, 13])
 @pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"metadata": {"axes": "YXC"}}])
-def test_rows_of_which_tifffile_made_pages_are_one_picture(dtype: str, bands: int, options: dict[str, Any]) -> None:
+def test_rows_of_which_tifffile_made_pages_are_one_image(dtype: str, bands: int, options: dict[str, Any]) -> None:
     pixels = numbers(bands, 8, 40, 50).astype(dtype)
     stream = io.BytesIO()
     imwrite(stream, pixels, **options)  # nobody says that the last axis holds bands
@@ -295,7 +295,7 @@ print(EncodedImage(Path("odd.tif").read_bytes(), "odd.tif").decode().sum())
     assert (result.stdout, result.stderr) == ("126\n", "")
 
 
-def test_damaged_bytes_give_a_picture_or_a_data_error_in_silence(
+def test_damaged_bytes_give_a_image_or_a_data_error_in_silence(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

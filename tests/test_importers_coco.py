@@ -178,7 +178,7 @@ def test_repeated_entries_are_merged_where_they_agree(tmp_path: Path) -> None:
     np.testing.assert_array_equal(masks(tmp_path / "out")["0"], region(0, 0, 4, 4) * DOG + region(6, 0, 8, 2) * CAT)
 
 
-def test_images_that_are_missing_or_no_pictures_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_that_are_missing_or_no_images_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     content = document(GOOD, images=5)
     source = write(tmp_path, content, images=4)
     (tmp_path / "images" / "2.png").write_bytes(b"")

@@ -84,7 +84,7 @@ def test_single_bad_annotations_are_left_out_and_counted(
     assert words in caplog.text
 
 
-def test_what_reaches_beyond_the_picture_is_cut_off_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_reaches_beyond_the_image_is_cut_off_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = first_mask(tmp_path, {"segmentation": [box(-3, 2, 4, 99)]}, {"segmentation": [box(6, 0, 8.5, 2)]})
     np.testing.assert_array_equal(found, region(0, 2, 4, 6) | region(6, 0, 8, 2))
     assert "shapes that reach beyond the image, cut off at its edge: 1 (in 0.png)" in caplog.text

@@ -205,7 +205,7 @@ def test_tables_without_a_class_and_with_too_many_are_refused() -> None:
         read_colour_table("\n".join(f"class{index} {index} 0 0" for index in range(255)), "table")
 
 
-def test_masks_are_palette_pictures_with_the_formats_colours(folder: Path) -> None:
+def test_masks_are_palette_images_with_the_formats_colours(folder: Path) -> None:
     mask = next((import_colours(folder) / "train_annotation").iterdir())
     with Image.open(mask) as picture:
         assert picture.mode == "P"

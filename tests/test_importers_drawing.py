@@ -60,7 +60,7 @@ def test_a_circle_is_round() -> None:
     assert not mask[distance > 20].any()
 
 
-def test_what_lies_outside_the_picture_is_cut_off() -> None:
+def test_what_lies_outside_the_image_is_cut_off() -> None:
     np.testing.assert_array_equal(filled([(-50, -9), (99, -9), (99, 90), (-50, 90)]), 1)
     assert not filled([(20, 0), (40, 0), (40, 10)]).any()
     assert not filled([(0, -20), (9, -20), (9, -1)]).any()
@@ -82,7 +82,7 @@ def test_two_points_are_no_outline() -> None:
         outline([(0, 0), (1, 1)])
 
 
-def test_an_outline_that_crosses_a_picture_countless_times_is_refused() -> None:
+def test_an_outline_that_crosses_a_image_countless_times_is_refused() -> None:
     points = np.zeros((10_000, 2))
     points[::2, 1] = 1000
     with pytest.raises(DataError, match="cross more than four million rows"):

@@ -83,7 +83,7 @@ def coco(
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_points_outside_of_the_stated_size_are_those_of_the_upright_picture(
+def test_points_outside_of_the_stated_size_are_those_of_the_upright_image(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, orientation: int
 ) -> None:
     photos = [Photo(tmp_path / "images", f"{number}.jpg", orientation, LOW) for number in range(3)]
@@ -93,7 +93,7 @@ def test_points_outside_of_the_stated_size_are_those_of_the_upright_picture(
     assert COUNT.format(3, 3) in line and "images/0.jpg" in line and "apply_exif_orientation" in line
 
 
-def test_what_one_picture_proves_holds_for_the_whole_export(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_one_image_proves_holds_for_the_whole_export(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     images = tmp_path / "images"
     photos = [
         Photo(images, "proof.jpg", 6, LOW),
@@ -170,7 +170,7 @@ def labelme(folder: Path, photos: "list[Photo]", frame: str, stated: str) -> str
 
 
 @pytest.mark.parametrize(("frame", "stated"), [("shown", "shown"), ("shown", "stored"), ("stored", "stored")])
-def test_labelme_shows_pictures_upright_and_other_programs_give_themselves_away(
+def test_labelme_shows_images_upright_and_other_programs_give_themselves_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, frame: str, stated: str
 ) -> None:
     photos = [Photo(tmp_path / "in", "a.jpg", 6, LOW), Photo(tmp_path / "in", "b.jpg", 3, HIGH)]
@@ -179,7 +179,7 @@ def test_labelme_shows_pictures_upright_and_other_programs_give_themselves_away(
     assert COUNT.format(2, 2) in caplog.text
 
 
-def test_a_label_file_without_a_size_is_taken_as_labelme_shows_pictures(tmp_path: Path) -> None:
+def test_a_label_file_without_a_size_is_taken_as_labelme_shows_images(tmp_path: Path) -> None:
     photos = [Photo(tmp_path / "in", name, 6, (5, 22, 15, 38)) for name in ("a.jpg", "b.jpg")]
     source = labelme(tmp_path / "in", photos, "shown", "shown")
     for file in (tmp_path / "in").glob("*.json"):
@@ -188,7 +188,7 @@ def test_a_label_file_without_a_size_is_taken_as_labelme_shows_pictures(tmp_path
     assert_masks_fit(tmp_path / "out", photos)
 
 
-def test_labelmes_pictures_of_half_a_turn_are_taken_as_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_labelmes_images_of_half_a_turn_are_taken_as_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     photos = [Photo(tmp_path / "in", name, 3, HIGH) for name in ("a.jpg", "b.jpg")]
     import_data("labelme", labelme(tmp_path / "in", photos, "shown", "shown"), tmp_path / "out")
     assert_masks_fit(tmp_path / "out", photos)
@@ -270,7 +270,7 @@ def test_cityscapes_masks_of_upright_size_are_turned_back(tmp_path: Path) -> Non
     assert_masks_fit(tmp_path / "out", photos)
 
 
-def test_pictures_are_read_twice_only_where_they_are_turned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_read_twice_only_where_they_are_turned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = [Photo(tmp_path / "images", f"{number}.jpg", 1 + 5 * (number == 1), LOW) for number in range(3)]
     source = coco(tmp_path, photos)
     reads: list[str] = []

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segwright.errors import DataError
 from segwright.importers import FormatOptions, import_data
-from segwright.importers.dataset import Classes
+from segwright.importers.dataset import NumberedClasses
 from segwright.importers.geometry import ImageGeometry
 from segwright.importers.rle_csv import Row, draw_rows, parse_runs
 from tests.helpers.imported import HEIGHT, WIDTH, checked, masks, names, save_image
@@ -201,7 +201,7 @@ def test_long_run_lengths_leave_the_setting_of_the_csv_module(folder: Path) -> N
 )
 def test_what_is_encoded_is_drawn(mask: NDArray[np.uint8], rows: bool, first: int) -> None:
     runs = parse_runs(encode(mask, order="C" if rows else "F", first=first))
-    classes, row = Classes(("background", "x"), {"x": 1}), Row(2, "a.png", "x", runs, None)
+    classes, row = NumberedClasses(("background", "x"), {"x": 1}), Row(2, "a.png", "x", runs, None)
     geometry = ImageGeometry((mask.shape[0], mask.shape[1]))
     drawn = draw_rows(classes, "rows" if rows else "columns", first, Path("t.csv"), [row], geometry)
     np.testing.assert_array_equal(drawn.mask, mask)

@@ -67,7 +67,7 @@ def test_label_studio_coco(tmp_path: Path) -> None:
     assert imported("coco", source, tmp_path / "out2", tmp_path / "home") == ("background", "car", "tree")
 
 
-def test_label_studio_coco_with_pictures_of_the_local_disk_or_of_addresses(tmp_path: Path) -> None:
+def test_label_studio_coco_with_images_of_the_local_disk_or_of_addresses(tmp_path: Path) -> None:
     pictures(tmp_path / "disk" / "day 1", "a.jpg", "b.jpg")
     stated = ("/data/local-files/?d=day%201/a.jpg", "https://host/day/b.jpg?X-Amz-Signature=1/2")
     content = {
@@ -150,7 +150,7 @@ def test_via_and_makesense_coco(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "1 of 3 annotations left out, not readable: annotations.2" in caplog.text
 
 
-def test_labelme_5_with_embedded_pictures(tmp_path: Path) -> None:
+def test_labelme_5_with_embedded_images(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.fromarray(np.ones((3, 4), np.uint8) * 255).save(stream, "PNG")
     whole = base64.b64encode(stream.getvalue()).decode()

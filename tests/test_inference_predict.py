@@ -96,7 +96,7 @@ def test_names_that_collide_are_refused(bundle: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bad_picture_does_not_stop_the_others(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_bad_image_does_not_stop_the_others(bundle: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "a.jpg").write_bytes(b"\xff\xd8\xff broken")
     with pytest.raises(DataError, match="1 of 2 images"):
         predict_files(bundle, [pictures], tmp_path / "out", device="cpu")
@@ -111,7 +111,7 @@ def test_an_output_with_files_is_refused_without_overwrite(bundle: Path, picture
     predict_files(bundle, [pictures], out, device="cpu", overwrite=True)
 
 
-def test_pictures_are_never_replaced_by_their_masks(bundle: Path, pictures: Path) -> None:
+def test_images_are_never_replaced_by_their_masks(bundle: Path, pictures: Path) -> None:
     before = (pictures / "sub" / "b c.png").read_bytes()
     with pytest.raises(OutputExistsError, match="also the input"):
         predict_files(bundle, [pictures], pictures, device="cpu", overwrite=True)
@@ -125,7 +125,7 @@ def test_an_output_below_the_input_is_not_read_again(bundle: Path, pictures: Pat
     assert written(out) == {"a.png", "sub/b c.png"}
 
 
-def test_all_pictures_of_a_folder_are_read_or_told(
+def test_all_images_of_a_folder_are_read_or_told(
     bundle: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("c.jfif", "d.JPE"):

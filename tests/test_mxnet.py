@@ -17,7 +17,7 @@ from segwright.errors import BundleError, OutputExistsError, UserError
 from segwright.inference import load
 from segwright.mxnet import import_model, is_mxnet_model, read_mxnet_model
 from segwright.mxnet.artefact import find_files
-from segwright.mxnet.model import describe
+from segwright.mxnet.model import describe_model
 from segwright.mxnet.state_dict import torch_name
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
 from tests.helpers.gluoncv import FIXTURES, exported, prefixed, recorded_arrays, structural_names
@@ -250,7 +250,7 @@ def test_the_weights_count_whatever_the_settings_say(
     folder = write_folder(tmp_path / "model", best=b"not looked into")
     (folder / "hyperparams.json").write_text(text)
     spec = NetworkSpec("fcn", "resnet-50", num_classes=5)
-    description = describe(find_files(folder), spec)
+    description = describe_model(find_files(folder), spec)
     assert [description.hyperparameters[name] for name in FACTS] == ["fcn", "resnet-50", 5, True]
     (record,) = caplog.records
     assert record.levelname == "WARNING"

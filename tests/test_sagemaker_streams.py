@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import LAST_WEIGHTS, read_description
-from segwright.data.pipe_server import serve
+from segwright.data.pipe_server import serve_pipes
 from tests.helpers import jobs
 from tests.helpers.files import write_manifest
 
@@ -41,7 +41,7 @@ class Jobs:
         (root / "checkpoints").symlink_to(self.root / "checkpoints")
         manifests = {split: self._manifest(pictures, split) for split in ("train", "validation")}
         options = {"shuffle_seed": seed}
-        threading.Thread(target=serve, args=(manifests, root / "input/data"), kwargs=options, daemon=True).start()
+        threading.Thread(target=serve_pipes, args=(manifests, root / "input/data"), kwargs=options, daemon=True).start()
         return *jobs.run(root, variables, stopped=stopped), root
 
     def _manifest(self, pictures: int, split: str) -> Path:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from segwright.bundle import LAST_WEIGHTS, load_network, read_description
-from segwright.data.pipe_server import serve
+from segwright.data.pipe_server import serve_pipes
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.sagemaker import launcher as launching
 from segwright.sagemaker import train as entry
@@ -89,7 +89,7 @@ def test_a_pipe_job_reads_its_fifos(tmp_path: Path) -> None:
         )
         (tmp_path / "pictures" / f"{split}.manifest").write_text("\n".join(lines) + "\n")
     manifests = {split: tmp_path / "pictures" / f"{split}.manifest" for split in ("train", "validation")}
-    threading.Thread(target=serve, args=(manifests, data), daemon=True).start()
+    threading.Thread(target=serve_pipes, args=(manifests, data), daemon=True).start()
     status, log = jobs.run(root)
     assert status == 0, log
     assert "validation mIOU: " in log and '"Total Records Seen": {"sum": 8,' in log

@@ -99,7 +99,7 @@ def test_the_same_seed_draws_the_same_bytes(folder: Path, tmp_path: Path) -> Non
     assert files(tmp_path / "again") == files(folder)
 
 
-def test_a_picture_depends_on_seed_and_number_alone(folder: Path, tmp_path: Path) -> None:
+def test_a_image_depends_on_seed_and_number_alone(folder: Path, tmp_path: Path) -> None:
     write_sample(tmp_path / "fewer", images=4, width=160, height=120, seed=3, overwrite=False)
     write_sample(tmp_path / "other", images=4, width=160, height=120, seed=4, overwrite=False)
     first = "train/scene_00000.jpg"

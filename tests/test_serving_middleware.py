@@ -122,8 +122,7 @@ def test_without_origins_all_stays_as_it_is(pool: InferencePool, model: Model) -
     answer = asked.options("/invocations", headers=PREFLIGHT)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert answer.text == (
-        "/invocations takes POST, not OPTIONS. "
-        "A page of another origin asks here: segwright serve --allow-origin lets it."
+        "/invocations takes POST, not OPTIONS. A page of another origin asks here: allow_origin admits it."
     )
     assert asked.options("/invocations").text == "/invocations takes POST, not OPTIONS."
     answer = asked.get("/ping", headers={"Origin": PAGE})

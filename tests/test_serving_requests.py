@@ -41,14 +41,14 @@ def claiming(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])
-def test_the_bytes_say_what_a_picture_is(kind: str) -> None:
+def test_the_bytes_say_what_a_image_is(kind: str) -> None:
     image = decode(picture(kind), RGB)
     assert image.shape == (40, 57, 3)
     if kind != "WebP" and kind != "JPEG":
         assert (image == pixels(picture(kind))).all()
 
 
-def test_what_is_no_whole_picture_is_told_with_a_cure() -> None:
+def test_what_is_no_whole_image_is_told_with_a_cure() -> None:
     cure = "send one whole JPEG, PNG, TIFF, BMP or WebP image of 3 bands of 8 bits."
     assert refused(b"") == (400, "The body is empty: " + cure.replace("one whole", "the bytes of one"))
     status, sentence = refused(b"hello")
@@ -75,7 +75,7 @@ def bands(count: int, kind: type[np.number] = np.uint16) -> bytes:
         (bands(2, np.float32), PixelFormat(2, 16, numbers="int"), "2 bands of 32 bits (floating-point)", "TIFF"),
     ],
 )
-def test_a_picture_of_other_bands_is_one_sentence_for_clients(
+def test_a_image_of_other_bands_is_one_sentence_for_clients(
     body: bytes, form: PixelFormat, found: str, files: str
 ) -> None:
     sentence = f"The image has {found} instead of {form}; send one whole {files} image of {form}."
@@ -99,7 +99,7 @@ def test_a_mask_for_what_cannot_be_read_has_the_size_of_the_header() -> None:
 
 
 @pytest.mark.parametrize("size", [(20_000, 9_000), (30_000, 30_000)])  # beyond our limit, beyond twice of it
-def test_a_picture_of_too_many_pixels_is_too_large(size: tuple[int, int]) -> None:
+def test_a_image_of_too_many_pixels_is_too_large(size: tuple[int, int]) -> None:
     status, sentence = refused(claiming(*size))
     assert status == 413
     assert f"{size[0]} x {size[1]} pixels" in sentence and "178,956,970" in sentence and "cut it" in sentence
@@ -115,7 +115,7 @@ def test_a_large_jpeg_header_is_too_large_as_well() -> None:
     assert refused(bytes(body))[0] == 413
 
 
-def test_a_picture_of_too_many_bands_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_image_of_too_many_bands_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     form = PixelFormat(7, 16)
     assert decode(bands(7), form).shape == (4, 5, 7)
     monkeypatch.setattr(signatures, "MAX_PIXELS", 4 * 5 * 2)

@@ -127,7 +127,7 @@ def test_a_training_goes_on_with_the_bands_it_had(channels_folder: Draw, tmp_pat
         segwright.train(channels, tmp_path / "x", settings(epochs="1", bands="3"), device="cpu", start_from=start)
 
 
-def test_colour_pictures_are_read_as_grey_on_request(channels_folder: Draw, tmp_path: Path) -> None:
+def test_colour_images_are_read_as_grey_on_request(channels_folder: Draw, tmp_path: Path) -> None:
     data = channels_folder(train=4)
     segwright.train(segwright.Channels.locate(data), tmp_path / "model", settings(epochs="1", bands="1"), device="cpu")
     network = read_description(tmp_path / "model").network

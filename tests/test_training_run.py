@@ -58,7 +58,7 @@ def test_a_wrong_number_of_samples_is_reported_and_not_trusted(
     assert last["learning_rate"] == pytest.approx(0.01 * (1 - (3 - warm) / (4 - warm)) ** 0.9)
 
 
-def test_a_last_batch_of_one_picture_does_not_stop_pooled_heads(channels_folder: Draw, tmp_path: Path) -> None:
+def test_a_last_batch_of_one_image_does_not_stop_pooled_heads(channels_folder: Draw, tmp_path: Path) -> None:
     train(channels_folder(train=5), tmp_path / "model", algorithm="deeplab", epochs="1")
 
 

@@ -15,7 +15,7 @@ import segwright
 from segwright.bundle import LAST_WEIGHTS, read_description
 from segwright.data import pipe_mode as fifo
 from segwright.data.channels import Source
-from segwright.data.pipe_server import serve
+from segwright.data.pipe_server import serve_pipes
 from segwright.data.stream_identity import PairDigests
 from segwright.distributed import Distributed
 from segwright.errors import OutputExistsError, UserError
@@ -105,7 +105,7 @@ class Attempts:
 def served(manifests: dict[str, Path], folder: Path, seed: int | None) -> Iterator[segwright.Channels]:
     folder.mkdir()
     options = {"shuffle_seed": seed}
-    threading.Thread(target=serve, args=(manifests, folder), kwargs=options, daemon=True).start()
+    threading.Thread(target=serve_pipes, args=(manifests, folder), kwargs=options, daemon=True).start()
     yield segwright.Channels.locate(folder, input_mode="Pipe")
 
 

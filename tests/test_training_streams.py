@@ -14,7 +14,7 @@ from PIL import Image
 import segwright
 from segwright.bundle import read_description
 from segwright.data.channels import Source
-from segwright.data.pipe_server import serve
+from segwright.data.pipe_server import serve_pipes
 from segwright.errors import DataError, UserError
 from segwright.training.train_step import TrainState
 from tests.conftest import Draw
@@ -40,7 +40,10 @@ def manifests(channels_folder: Draw, tmp_path: Path) -> Manifests:
 def served(manifests: Manifests, folder: Path, passes: int) -> Iterator[segwright.Channels]:
     train, validation = manifests
     server = threading.Thread(
-        target=serve, args=({"train": train, "validation": validation}, folder), kwargs={"passes": passes}, daemon=True
+        target=serve_pipes,
+        args=({"train": train, "validation": validation}, folder),
+        kwargs={"passes": passes},
+        daemon=True,
     )
     folder.mkdir(parents=True, exist_ok=True)
     server.start()

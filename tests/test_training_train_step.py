@@ -81,7 +81,7 @@ def test_parts_of_a_batch_make_the_same_update() -> None:
     assert torch.allclose(weights(whole), weights(parts), atol=1e-6)
 
 
-def test_ignored_pictures_change_nothing() -> None:
+def test_ignored_images_change_nothing() -> None:
     without, with_ignored = trainer(), trainer()
     run(without, [batch(1)])
     run(with_ignored, [batch(2)])
@@ -188,7 +188,7 @@ def test_every_optimizer_moves_every_parameter(name: str) -> None:
     assert all(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
-def test_a_single_picture_trains_where_pooling_leaves_one_value() -> None:
+def test_a_single_image_trains_where_pooling_leaves_one_value() -> None:
     torch.manual_seed(0)
     network = build_network(NetworkSpec(algorithm="psp", backbone=TINY_BACKBONE, num_classes=3))
     learner = TrainState(network, settings(), Distributed(), CPU, torch.float32)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from segwright.standard_streams import MESSAGES, OUTPUT
-from segwright.wording import plain
+from segwright.wording import printable
 
 Advance = Callable[[int, str], None]
 """Called with the number of units done since the last call and a short text to show beside the bar."""
@@ -35,7 +35,7 @@ def set_up_logging(handler: logging.Handler | None = None) -> None:
 
 class _WarningPrefix(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        text = plain(super().formatMessage(record))
+        text = printable(super().formatMessage(record))
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
 
 
@@ -73,10 +73,10 @@ def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to stdout; the first column is text, the others are figures."""
     output = results_console()
-    grid = Table(title=escape(plain(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Table(title=escape(printable(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for position, name in enumerate(columns):
         grid.add_column(name, justify="right" if position else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*(escape(plain(cell)) for cell in row))
+        grid.add_row(*(escape(printable(cell)) for cell in row))
     # A pipe has no width of its own: class names are not folded because of that.
     (output if output.is_terminal else results_console(width=200)).print(grid)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from segwright.errors import DataError
-from segwright.wording import plain
+from segwright.wording import printable
 
 Severity = Literal["error", "warning", "note"]
 
@@ -38,8 +38,8 @@ class Finding:
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", self.count or len(self.files))
         for name in ("what", "cure"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
-        object.__setattr__(self, "files", tuple(map(plain, self.files[:_EXAMPLES])))
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        object.__setattr__(self, "files", tuple(map(printable, self.files[:_EXAMPLES])))
 
     def __str__(self) -> str:
         return " ".join(filter(None, (f"{self.channel}: {self.what}", self.cure, self.label_map)))

@@ -25,7 +25,7 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """The text with all that is not printable as an escape: control characters, halves of characters."""
     if text.isprintable():
         return text

@@ -10,7 +10,7 @@ from PIL import Image
 from segwright.checks.classes import settle_classes
 from segwright.checks.prepare import CheckedData, prepare
 from segwright.data.channels import Channels
-from segwright.data.pairs import read_mask
+from segwright.data.pairs import read_mask_numbers
 
 HEIGHT, WIDTH = 6, 8
 Palette = Sequence[tuple[int, int, int]]
@@ -54,7 +54,11 @@ def checked(output: Path) -> CheckedData:
 def masks(output: Path) -> dict[str, NDArray[np.uint8]]:
     """The classes of every pixel of all imported pairs, by key, after the label map."""
     data = checked(output)
-    return {pair.key: channel.label_map.apply(read_mask(pair)) for channel in data.channels for pair in channel.pairs}
+    return {
+        pair.key: channel.label_map.apply(read_mask_numbers(pair))
+        for channel in data.channels
+        for pair in channel.pairs
+    }
 
 
 def names(folder: Path) -> set[str]:

@@ -9,7 +9,7 @@ from segwright.checks.scan import Unreadable, image_names
 from segwright.data.pairs import Pairing
 from segwright.findings import Finding, Severity
 from segwright.formats.pixels import Note, NoteKind
-from segwright.wording import counted, listed, plain, sentences
+from segwright.wording import counted, listed, printable, sentences
 
 _NAMED: Final = 5
 _ROTATED: Final = 5  # EXIF orientations from here on exchange width and height
@@ -63,7 +63,7 @@ def left_out_reasons(pairing: Pairing, unreadable: Sequence[Unreadable]) -> tupl
     """A printable sentence for each file that is left out."""
     images = [f"{name} has no mask." for name in pairing.unpaired_images]
     masks = [f"{name} has no image." for name in pairing.unpaired_masks]
-    return tuple(map(plain, (*(pair.why for pair in unreadable), *images, *masks)))
+    return tuple(map(printable, (*(pair.why for pair in unreadable), *images, *masks)))
 
 
 def left_out(

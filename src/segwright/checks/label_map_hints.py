@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segwright.checks.channel_statistics import ChannelStatistics, classes_of
 from segwright.checks.mask_stretch import EXPORT_ANEW, find_stretch
-from segwright.checks.mask_values import is_spread, label_map_place, listed_values
+from segwright.checks.mask_values import is_spread, label_map_location, listed_values
 from segwright.errors import LabelError
 from segwright.findings import Finding, Severity
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
@@ -56,7 +56,7 @@ def _finding(channel: ChannelStatistics, hint: _Hint, values: Values, count_is_g
     most_left_out = 2 * np.count_nonzero(classes < 0) >= len(classes)
     fits = count_is_given and not most_left_out and classes.max(initial=-1) < channel.num_classes
     what = f"the masks hold the values {listed_values(values)}: {hint.what}."
-    cure = f"{hint.condition}, give this label map {label_map_place(channel.channel)}:"
+    cure = f"{hint.condition}, give this label map {label_map_location(channel.channel)}:"
     severity: Severity = "note" if fits else "warning"
     proposed = json.dumps(hint.label_map.to_json())
     return Finding("label_map_hint", severity, channel.channel, what, cure, label_map=proposed)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.checks.channel_statistics import ScannedChannel, classes_of
-from segwright.checks.mask_values import label_map_place
+from segwright.checks.mask_values import label_map_location
 from segwright.checks.scan import PairScan, image_names
 from segwright.data.pairs import Pair
 from segwright.findings import Finding, Severity
@@ -152,7 +152,7 @@ def _cure(used: _UsedColours) -> str:
     own_numbers = json.dumps({"map": {str(number): number for number in np.unique(used.index).tolist()}})
     return (
         f"Read them by colour: {by_colour} If the numbers are right all the same, list them in a label map, "
-        f"{own_numbers}, {label_map_place(masks.channel)}."
+        f"{own_numbers}, {label_map_location(masks.channel)}."
     )
 
 

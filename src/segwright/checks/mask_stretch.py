@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.checks.channel_statistics import ScannedChannel
-from segwright.checks.mask_values import label_map_place, listed_values
+from segwright.checks.mask_values import label_map_location, listed_values
 from segwright.checks.scan import PairScan
 from segwright.findings import Finding
 from segwright.labels import NO_DATA
@@ -58,7 +58,7 @@ def stretched(masks: ScannedChannel) -> Iterator[Finding]:
     if masks.label_map.scale != 1 or (found := find_stretch(masks.scans)) is None:
         return
     cure = " Only if each value does mean the same in all of them, say so with a label map that names them"
-    cure = "" if found.certain else f"{cure}, {label_map_place(masks.channel)}."
+    cure = "" if found.certain else f"{cure}, {label_map_location(masks.channel)}."
     yield Finding("stretched", "error", masks.channel, f"{found.sentence}.", EXPORT_ANEW + cure)
 
 

@@ -60,7 +60,9 @@ def any_labelled(masks: ScannedChannel, *, void_is_known: bool) -> Iterator[Find
     elif not masks.names_255 and not void_is_known and IGNORE in numbers and set(numbers.tolist()) <= {0, IGNORE}:
         held = "nothing but 255" if len(numbers) == 1 else "only 0 and 255"
         what = f"the masks hold {held}, and 255 means ignore: nothing would be learnt of it."
-        cure = f"If 255 is your second class, give the label map {ready_map([0, IGNORE])} {label_map_place(channel)}."
+        cure = (
+            f"If 255 is your second class, give the label map {ready_map([0, IGNORE])} {label_map_location(channel)}."
+        )
         yield Finding("only_0_and_255", "error", channel, what, cure)
     elif (masks.classes < 0).all():
         named = json.dumps(masks.label_map.to_json())
@@ -114,7 +116,7 @@ def class_range(masks: ScannedChannel, num_classes: int) -> Iterator[Finding]:
         f"with num_classes {num_classes} the classes are 0 to {num_classes - 1} (255 is ignored), but "
         f"{counted(len(bad), 'mask has', 'masks have')} other values: {listed(shown, _SHOWN, '; ')}."
     )
-    cure = f"{cure}, or give a label map{fitting} {label_map_place(masks.channel)}."
+    cure = f"{cure}, or give a label map{fitting} {label_map_location(masks.channel)}."
     yield Finding("class_range", "error", masks.channel, what, cure, image_names(bad))
 
 
@@ -202,7 +204,7 @@ def _stray_values(masks: ScannedChannel, labelled: NDArray[np.int64]) -> str:
 
 
 def _cure_of_brightness(masks: ScannedChannel, labelled: NDArray[np.int64], count: int) -> str:
-    place = label_map_place(masks.channel)
+    place = label_map_location(masks.channel)
     cure = f"Give a label map that says which value is which class, {place}"
     if len(labelled) <= _LONGEST_SUGGESTION:
         map_of_all = ready_map(labelled)
@@ -216,7 +218,7 @@ def _cure_of_brightness(masks: ScannedChannel, labelled: NDArray[np.int64], coun
     return cure
 
 
-def label_map_place(channel: str) -> str:
+def label_map_location(channel: str) -> str:
     """Where a label map for the masks of a channel goes; only training channels have a file for it."""
     return f"as label_map/{channel}_label_map.json" if channel in ("train", "validation") else "as label_map"
 

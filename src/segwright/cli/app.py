@@ -19,7 +19,7 @@ from segwright.errors import UserError
 from segwright.formats.quiet import silence_decoders
 from segwright.resources import ensure_temporary_folder, keep_freed_memory
 from segwright.standard_streams import MESSAGES, OUTPUT, OutputClosedError, finish_streams, prepare_streams
-from segwright.wording import plain
+from segwright.wording import printable
 
 COMMANDS: Final = (model_commands, data_commands, importing, sagemaker_commands)
 """The modules whose import adds commands to the application."""
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_error(message: str) -> int:
-    print("error: " + plain(message.replace("\n", " ")), file=MESSAGES)
+    print("error: " + printable(message.replace("\n", " ")), file=MESSAGES)
     return USER_ERROR
 
 

@@ -106,10 +106,10 @@ def pipe(
         validation: The manifest of the channel validation; by default MANIFEST for both.
         shuffle_seed: Shuffle the lines in each pass, like SageMaker's ShuffleConfig.
     """
-    from segwright.data.pipe_server import serve
+    from segwright.data.pipe_server import serve_pipes
 
     logger.info(f"serving {directory}/train_0 and {directory}/validation_0; Ctrl-C ends it")
-    serve(
+    serve_pipes(
         {"train": parse_location(manifest), "validation": parse_location(validation or manifest)},
         directory,
         attributes=split_list(attributes),

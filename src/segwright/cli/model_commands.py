@@ -138,7 +138,7 @@ def evaluate(
     if json:
         check_writable_file(json)
     from segwright.evaluation import evaluate as run
-    from segwright.evaluation import show
+    from segwright.evaluation import print_scores
 
     scores = run(
         bundle,
@@ -152,7 +152,7 @@ def evaluate(
     )
     if json:
         write_json(json, scores.to_json())
-    show(scores, f"{bundle} on {images}")
+    print_scores(scores, f"{bundle} on {images}")
 
 
 @app.command(sort_key=3, usage="Usage: segwright predict BUNDLE IMAGE_OR_DIR... --output DIR [OPTIONS]")

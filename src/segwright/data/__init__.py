@@ -1,1 +1,1 @@
-"""From folders, lists, streams and other tools' data to integer batches, checked and looked at on the way."""
+"""From folders, lists and streams of images and masks to batches of integer crops."""

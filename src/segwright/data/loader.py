@@ -132,7 +132,7 @@ class TrainingLoader:
     ) -> None:
         settings = dataset.settings
         cores = available_cores() // processes.local_world_size or 1
-        workers = _that_fit(min(settings.workers, cores), dataset, processes)
+        workers = _fitting_workers(min(settings.workers, cores), dataset, processes)
         self._sampler = sampler
         self.skipped: list[str] = []  # why pairs of a stream were skipped, since the caller has emptied it
         self._loader: DataLoader[Batch] = DataLoader(
@@ -167,7 +167,7 @@ class TrainingLoader:
             yield batch
 
 
-def _that_fit(workers: int, dataset: "_Crops", processes: Distributed) -> int:
+def _fitting_workers(workers: int, dataset: "_Crops", processes: Distributed) -> int:
     """As many workers as shared memory has room for: when it is full, one dies (SageMaker's contract, section 6.1)."""
     if not workers or not _SHARED_MEMORY.is_dir():
         return workers

@@ -74,7 +74,7 @@ def read_crop(
     return apply_crop(crop, pixels, mask, padding, reduction, form.bands)
 
 
-def read_mask(pair: Pair) -> MaskArray:
+def read_mask_numbers(pair: Pair) -> MaskArray:
     """The numbers stored in a pair's mask, [H, W]; raises DataError."""
     return decode_mask_of(pair, pair.mask.read()).numbers
 
@@ -86,7 +86,7 @@ def decode_mask_of(pair: Pair, data: bytes) -> DecodedMask:
 
 def _fitting(pair: Pair, label_map: LabelMap, size: tuple[int, ...], num_classes: int | None) -> NDArray[np.uint8]:
     """The class of every pixel of a pair's mask, which must be as large as its image and hold no other classes."""
-    mask = label_map.apply(read_mask(pair))
+    mask = label_map.apply(read_mask_numbers(pair))
     if mask.shape != size:
         raise DataError(
             f"{pair.image.name} is {size[1]}x{size[0]} pixels but its mask {pair.mask.name} is "

@@ -29,7 +29,7 @@ Served = Callable[[str, int], None]
 """Called with the name of a FIFO that was read and the number of records that were written to it."""
 
 
-def serve(
+def serve_pipes(
     manifests: Mapping[Split, Location],
     folder: Path,
     *,

@@ -2,6 +2,6 @@
 
 from segwright.evaluation.metrics import ClassScores, ConfusionMatrix, Scores
 from segwright.evaluation.predictions import predict_pairs
-from segwright.evaluation.run import evaluate, show
+from segwright.evaluation.run import evaluate, print_scores
 
-__all__ = ["ClassScores", "ConfusionMatrix", "Scores", "evaluate", "predict_pairs", "show"]
+__all__ = ["ClassScores", "ConfusionMatrix", "Scores", "evaluate", "predict_pairs", "print_scores"]

@@ -18,7 +18,7 @@ from segwright.labels import LabelMap
 from segwright.networks import SegmentationNetwork
 
 Mask = NDArray[np.uint8]
-Sample = tuple[Pixels, Mask]
+ReadPair = tuple[Pixels, Mask]
 
 
 def predict_pairs(
@@ -40,7 +40,7 @@ def predict_pairs(
     """
     network.eval()
 
-    def read(pair: Pair) -> Sample | None:
+    def read(pair: Pair) -> ReadPair | None:
         num_classes = check.num_classes if check else None
         try:
             return read_pair(pair, label_map, network.spec.pixel_format, num_classes=num_classes)
@@ -59,9 +59,9 @@ def predict_pairs(
         yield labels, prediction
 
 
-def _read_ahead(pairs: Iterable[Pair], read: Callable[[Pair], Sample | None]) -> Iterator[Sample]:
+def _read_ahead(pairs: Iterable[Pair], read: Callable[[Pair], ReadPair | None]) -> Iterator[ReadPair]:
     """Decode the next pair while the network is at work on this one; never more than two in memory."""
-    reading: deque[Future[Sample | None]] = deque()
+    reading: deque[Future[ReadPair | None]] = deque()
     with ThreadPoolExecutor(1) as pool:
         for pair in pairs:
             reading.append(pool.submit(read, pair))

@@ -39,23 +39,25 @@ def evaluate(
     does.
     """
     model = load(bundle, device, precision_dtype)
-    rule = _numbered_map(Path(label_map), model.class_names) if label_map else model.description.label_map("validation")
-    logger.info(f"label map: {rule.to_json()}")
+    mask_map = model.description.label_map("validation")
+    if label_map:
+        mask_map = _numbered_map(Path(label_map), model.class_names)
+    logger.info(f"label map: {mask_map.to_json()}")
     if masks is not None and parse_location(images).suffix.lower() in LIST_SUFFIXES:
         raise DataError(f"{images} has its masks with it: leave masks out.")
     named = None if attributes is None else tuple(attributes)
     pairing = Source(parse_location(images), None if masks is None else parse_location(masks), named).pairing()
     num_classes, requested = len(model.class_names), RequestedFormat.exactly(model.form)
-    report = check_pairs(pairing, Expected("evaluation", rule, num_classes, requested, model.class_names, strict))
+    report = check_pairs(pairing, Expected("evaluation", mask_map, num_classes, requested, model.class_names, strict))
     matrix = ConfusionMatrix(num_classes)
     with progress("evaluating", len(report.pairs), every=50) as advance:
-        for labels, prediction in predict_pairs(model.network, report.pairs, rule, precision=model.precision):
+        for labels, prediction in predict_pairs(model.network, report.pairs, mask_map, precision=model.precision):
             matrix.update(labels, prediction)
             advance(1, "images")
     return matrix.scores(model.class_names)
 
 
-def show(scores: Scores, title: str) -> None:
+def print_scores(scores: Scores, title: str) -> None:
     """Print scores as a table of classes and two lines of totals."""
     rows = []
     for entry in scores.per_class:

@@ -53,7 +53,7 @@ _ALONE: Final = Stack((0,), 1)
 
 
 @dataclass(frozen=True)
-class Layout:
+class TiffLayout:
     """The tags of a TIFF page that say what its numbers are, as whole numbers; `bits` are those that occur."""
 
     height: int
@@ -69,7 +69,7 @@ class Layout:
     predictor: int
 
     @classmethod
-    def of(cls, page: TiffPage) -> "Layout":
+    def of(cls, page: TiffPage) -> "TiffLayout":
         """Copy the tags; raises whatever comes of tags that are no numbers."""
         bits: Any = page.bitspersample  # a tuple where samples differ
         return cls(
@@ -109,7 +109,7 @@ class Tiff:
     data: bytes
     file: TiffFile
     planes: tuple[TiffPage | int, ...]
-    layout: Layout
+    layout: TiffLayout
     stack: Stack
 
     @classmethod
@@ -119,14 +119,14 @@ class Tiff:
             file = TiffFile(io.BytesIO(data))
             page = file.pages.first
             stack = parse_stack(page.description) or _ALONE
-            layout = Layout.of(page)
+            layout = TiffLayout.of(page)
             planes = _planes(file, stack, layout, data) if stack.channels != (0,) else (page,)
             if whole := _of_rows(file, layout, page.description, data):
                 planes, layout, stack = (0,), whole, _ALONE
             elif not planes:
                 planes, stack = (page,), _ALONE
             elif isinstance(planes[0], TiffPage):
-                layout = Layout.of(planes[0])
+                layout = TiffLayout.of(planes[0])
         check_size(layout.height, layout.width, name, layout.samples * len(planes), max(layout.bits))
         return cls(name, data, file, planes, layout, stack)
 
@@ -195,7 +195,7 @@ class Tiff:
 
     def read_page(self, page: TiffPage) -> NDArray[Any]:
         """The numbers of another page, [H, W, samples]. Raises DataError for what cannot be decoded."""
-        layout = Layout.of(page)
+        layout = TiffLayout.of(page)
         check_size(layout.height, layout.width, self.name, layout.samples, max(layout.bits))
         return replace(self, planes=(page,), layout=layout, stack=_ALONE).read()
 
@@ -228,14 +228,14 @@ class Tiff:
         return stored[:, 0].transpose(1, 2, 0, 3).reshape(shape)
 
 
-def _planes(file: TiffFile, stack: Stack, layout: Layout, data: bytes) -> tuple[TiffPage | int, ...]:
+def _planes(file: TiffFile, stack: Stack, layout: TiffLayout, data: bytes) -> tuple[TiffPage | int, ...]:
     """The channels of an image, or nothing where the file does not hold them alike; ImageJ writes large stacks without
     compression as planes that follow the only page.
     """
     planes: list[TiffPage | int] = []
     for index in stack.channels:
         page = _page(file, index)
-        if page is not None and Layout.of(page) == layout:
+        if page is not None and TiffLayout.of(page) == layout:
             planes.append(page)
         elif page is None and planes and _page(file, 1) is None and _holds(file, layout, index, data):
             planes.append(index)
@@ -244,7 +244,7 @@ def _planes(file: TiffFile, stack: Stack, layout: Layout, data: bytes) -> tuple[
     return tuple(planes)
 
 
-def _of_rows(file: TiffFile, row: Layout, description: str, data: bytes) -> Layout | None:
+def _of_rows(file: TiffFile, row: TiffLayout, description: str, data: bytes) -> TiffLayout | None:
     """The layout of an image whose rows are pages, without compression; None for another one."""
     height, width, bands = parse_rows(description) or (0, 0, 0)
     whole = replace(row, height=height, width=width, samples=bands)
@@ -252,7 +252,7 @@ def _of_rows(file: TiffFile, row: Layout, description: str, data: bytes) -> Layo
     return whole if height and is_row and _holds(file, whole, 0, data) else None
 
 
-def _holds(file: TiffFile, layout: Layout, index: int, data: bytes) -> bool:
+def _holds(file: TiffFile, layout: TiffLayout, index: int, data: bytes) -> bool:
     """Whether a plane without compression and without a page of its own lies inside the file."""
     size = layout.height * layout.width * layout.samples * max(layout.bits) // 8
     plain = layout.compression == _NOT_COMPRESSED and layout.has_readable_numbers
@@ -265,7 +265,7 @@ def _page(file: TiffFile, index: int) -> TiffPage | None:
         page = file.pages[index]
         if not isinstance(page, TiffPage):
             return None
-        Layout.of(page)
+        TiffLayout.of(page)
     except MemoryError:
         raise
     except Exception:  # beyond the last, or damaged
@@ -273,7 +273,7 @@ def _page(file: TiffFile, index: int) -> TiffPage | None:
     return page
 
 
-def _check_pieces(page: TiffPage, layout: Layout, data: bytes) -> None:
+def _check_pieces(page: TiffPage, layout: TiffLayout, data: bytes) -> None:
     """Raise ValueError where strips or tiles are missing (tifffile takes them for zeros), lie outside of the file or
     are larger than any image; without imagecodecs also where they inflate to more than is expected.
     """

@@ -59,18 +59,18 @@ class ImportedData:
     frame: Frame = "stored"  # the usual one of the format's labels
 
 
-class Classes(NamedTuple):
+class NumberedClasses(NamedTuple):
     """The classes of a data set whose unlabelled pixels are background, class 0; `numbers` by the data set's names."""
 
     names: tuple[str, ...]
     numbers: Mapping[str, int]
 
 
-def after_background(names: Iterable[str], where: str) -> Classes:
+def after_background(names: Iterable[str], where: str) -> NumberedClasses:
     """Background, then the other names in their order; equal names are one class. Raises as `checked_names` does."""
     known = {BACKGROUND: 0}
     numbers = {name: known.setdefault(class_name(name), len(known)) for name in names}
-    return Classes(checked_names(known, where), numbers)
+    return NumberedClasses(checked_names(known, where), numbers)
 
 
 def class_name(name: str) -> str:

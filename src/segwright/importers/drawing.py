@@ -65,7 +65,7 @@ class Drawing:
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Count shapes that are not drawn; `what` says in the plural what they are."""
-        self.notes[left_out(what)] += count
+        self.notes[left_out_note(what)] += count
 
     def fill(self, outlines: Sequence[Points], value: int) -> None:
         """Set the pixels inside the outlines of one shape. Raises ShapeError where there are none."""
@@ -86,7 +86,7 @@ class Drawing:
         target[:height, :width][inside[:height, :width]] = value
 
 
-def left_out(what: str) -> str:
+def left_out_note(what: str) -> str:
     """The note on shapes that are not drawn."""
     return f"{what}, left out"
 

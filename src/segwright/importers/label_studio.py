@@ -33,8 +33,8 @@ from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
 from segwright.formats.pixels import PixelFormat
 from segwright.formats.rle import decode_rle_pack
-from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
-from segwright.importers.drawing import Drawing, Points, ShapeError, ellipse, left_out, outline, rectangle
+from segwright.importers.dataset import ImportedData, ImportedPair, NumberedClasses, after_background
+from segwright.importers.drawing import Drawing, Points, ShapeError, ellipse, left_out_note, outline, rectangle
 from segwright.importers.files import files_below, from_base64, read_document, warn_left_out
 from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.importers.images import find_images, stated_parts, strip_common_folder
@@ -204,15 +204,15 @@ def _read_regions(results: Sequence[dict[str, Any]]) -> tuple[list[_Region], Cou
     for entry in entries:
         if not (labels := _labels(entry)):
             is_alone = str(entry.get("id")) not in labelled  # <Labels> apart from a shape give a result of their own
-            notes[left_out(NO_LABEL)] += is_alone and any(key in entry for key in _SHAPES)
+            notes[left_out_note(NO_LABEL)] += is_alone and any(key in entry for key in _SHAPES)
             continue
         try:
             region = _Region.model_validate({**entry, "labels": labels})
         except (ValidationError, TypeError, OverflowError):
-            notes[left_out(UNREADABLE)] += 1
+            notes[left_out_note(UNREADABLE)] += 1
             continue
         if not region.has_area:
-            notes[left_out(NO_AREA)] += 1
+            notes[left_out_note(NO_AREA)] += 1
             continue
         regions.append(region)
         notes[SEVERAL_LABELS] += len(labels) > 1
@@ -230,7 +230,9 @@ def _frame(regions: Sequence[_Region], geometry: ImageGeometry) -> Frame | None:
     return next(filter(None, (geometry.frame_of_size(region.size) for region in regions if region.size)), None)
 
 
-def _draw(regions: Sequence[_Region], notes: Mapping[str, int], classes: Classes, geometry: ImageGeometry) -> Drawing:
+def _draw(
+    regions: Sequence[_Region], notes: Mapping[str, int], classes: NumberedClasses, geometry: ImageGeometry
+) -> Drawing:
     """Draw regions in their order, later ones over earlier ones. Raises MismatchError for strokes of another size."""
     drawing = Drawing.blank(geometry.size, 0)
     drawing.notes.update(notes)

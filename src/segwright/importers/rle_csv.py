@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segwright.errors import DataError
 from segwright.formats.images import IMAGE_SUFFIXES, EncodedImage
-from segwright.importers.dataset import Classes, ImportedData, ImportedPair, after_background
+from segwright.importers.dataset import ImportedData, ImportedPair, NumberedClasses, after_background
 from segwright.importers.drawing import Drawing
 from segwright.importers.files import files_below, read_text, warn_left_out
 from segwright.importers.geometry import Frame, ImageGeometry, MismatchError
@@ -249,7 +249,7 @@ def _frame(rows: Sequence[Row], geometry: ImageGeometry) -> Frame | None:
 
 
 def draw_rows(
-    classes: Classes, order: RunOrder, first: int, source: Path, rows: Sequence[Row], geometry: ImageGeometry
+    classes: NumberedClasses, order: RunOrder, first: int, source: Path, rows: Sequence[Row], geometry: ImageGeometry
 ) -> Drawing:
     """The mask of an image; smaller objects lie over larger ones, and 0 is where none lies.
 

@@ -35,7 +35,7 @@ def read_mxnet_model(path: Path) -> tuple[Description, SegmentationNetwork]:
     """
     files = find_files(path)
     network = _read_network(files)
-    return describe(files, network.spec), network
+    return describe_model(files, network.spec), network
 
 
 def size_in_memory(path: Path) -> int:
@@ -55,7 +55,7 @@ def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Desc
     with _unpacked(source) as folder:
         files = find_files(folder, str(source))
         network = _read_network(files)
-        description = describe(files, network.spec)
+        description = describe_model(files, network.spec)
         best = host_copy(network)
         last = best if files.last == files.best else _read_last(files, network) or best
         spec = network.spec
@@ -68,7 +68,7 @@ def import_model(source: Path, bundle: Path, *, overwrite: bool = False) -> Desc
     return description
 
 
-def describe(files: ModelFiles, spec: NetworkSpec) -> Description:
+def describe_model(files: ModelFiles, spec: NetworkSpec) -> Description:
     """The bundle's description of the model; settings that contradict `spec` are warned of, and replaced."""
     settings, names, label_map = _read_hyperparameters(files, spec), numbered_names(spec.num_classes), LabelMap(scale=1)
     return bundles.describe(spec, settings, names, (label_map, label_map), started_from=files.source)

@@ -22,7 +22,7 @@ from segwright.standard_streams import LOG
 from segwright.training.checkpoint_state import TrainProgress
 from segwright.training.reporter import Advance, EpochResult, Reporter
 from segwright.training.train_step import EpochSums
-from segwright.wording import plain
+from segwright.wording import printable
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class _Formatter(logging.Formatter):
         super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", "%m/%d/%Y %H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        record.message = plain(record.message)
+        record.message = printable(record.message)
         for metric in _METRICS if record.name != __name__ else ():  # the reporter logs the metrics themselves
             record.message = record.message.replace(metric, metric.removesuffix(":"))
         return super().formatMessage(record)

@@ -130,7 +130,7 @@ class _Fallback(BaseRoute):
         if methods := sorted(set().union(*matching)):
             sentence = f"{path} takes {' or '.join(methods)}, not {scope['method']}."
             if "access-control-request-method" in Headers(scope=scope):
-                sentence += " A page of another origin asks here: segwright serve --allow-origin lets it."
+                sentence += " A page of another origin asks here: allow_origin admits it."
             raise HTTPException(405, sentence, {"Allow": ", ".join(methods)})
         known = ", ".join(
             f"{method} {route.path.replace('{name}', 'NAME')}"

@@ -18,7 +18,7 @@ from segwright.serving.accept import NotAcceptableError, negotiate
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.requests import check_content_type, read_body
 from segwright.standard_streams import LOG
-from segwright.wording import plain
+from segwright.wording import printable
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ async def error_response(request: Request, error: Exception) -> Response:
     else:
         status, headers["Connection"] = 500, "close"  # uvicorn closes it after a traceback
         sentence = "The server failed at this request, which is a fault of its own: its log says more."
-    return PlainTextResponse(plain(" ".join(sentence.split())), status, headers)
+    return PlainTextResponse(printable(" ".join(sentence.split())), status, headers)
 
 
 def _echoed(request: Request) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from segwright.checks.prepare import CheckedData
 from segwright.console import progress as progress_bar
-from segwright.evaluation import Scores, show
+from segwright.evaluation import Scores, print_scores
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT, output_may_fail
 from segwright.training.checkpoint_state import TrainProgress
@@ -101,7 +101,7 @@ class ConsoleReporter(Reporter):
         if OUTPUT.isatty():
             logger.info(speed)
             with output_may_fail():
-                show(scores, f"{title}, validation{best}")
+                print_scores(scores, f"{title}, validation{best}")
             return
         logger.info(
             f"{speed}; validation mean IoU {scores.mean_iou:.4f}{best}, pixel accuracy {scores.pixel_accuracy:.4f}"

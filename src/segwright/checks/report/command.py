@@ -16,7 +16,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import NO_DATA
 from segwright.standard_streams import OUTPUT
 from segwright.storage import check_replaceable, check_writable_file, write_bytes, write_json
-from segwright.wording import counted, plain
+from segwright.wording import counted, printable
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ def inspect(
     for output in filter(None, (html, json)):
         check_writable_file(output)
     settings = settings or Hyperparameters()
-    source = plain(f"{channels.train.images} and {channels.validation.images}")
+    source = printable(f"{channels.train.images} and {channels.validation.images}")
     data = examine(channels, settings, class_names=class_names, strict=strict)
     if json:
         write_json(json, to_json(data, source, settings))
     write_bytes(html, render(data, source, settings).encode())
-    show(data)
+    print_findings(data)
     logger.info(f"page with images: {html}")
     if errors := [finding for finding in data.findings if finding.severity == "error"]:
         things = counted(len(errors), "thing has", "things have")
@@ -85,11 +85,11 @@ def to_json(data: CheckedData, source: str, settings: Hyperparameters) -> dict[s
     }
 
 
-def show(data: CheckedData) -> None:
+def print_findings(data: CheckedData) -> None:
     """Print the classes, a line for each channel, and a line for each finding."""
     rows = []
     for index, name in enumerate(data.class_names):
-        row = [plain(f"{index} {name}")]
+        row = [printable(f"{index} {name}")]
         for channel in data.channels:
             pixels, total = int(channel.histogram[index]), max(int(channel.histogram.sum()), 1)
             row += [f"{pixels:,}", f"{100 * pixels / total:.2f}"]

@@ -21,7 +21,7 @@ from segwright.checks.channel_statistics import ChannelStatistics
 from segwright.checks.prepare import CheckedData
 from segwright.checks.report.samples import STRANGE, draw_samples
 from segwright.hyperparameters import Hyperparameters
-from segwright.wording import counted, plain
+from segwright.wording import counted, printable
 
 TICKS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)  # shares, in percent, that the scale of `log_length` names
 
@@ -41,7 +41,7 @@ def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
         loader=PackageLoader("segwright.checks.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -13,13 +13,13 @@ from segwright.checks.channel_statistics import ChannelStatistics
 from segwright.checks.image_orientation import fits_either_way
 from segwright.checks.prepare import CheckedData
 from segwright.checks.scan import PairScan
-from segwright.data.pairs import read_mask
+from segwright.data.pairs import read_mask_numbers
 from segwright.errors import DataError
 from segwright.formats.images import EncodedImage, encode_jpeg
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 from segwright.palettes import default_palette
 from segwright.visualization import displayable, overlay
-from segwright.wording import plain
+from segwright.wording import printable
 
 STRANGE: Final = (255, 0, 255)  # colour of pixels whose value is no class
 
@@ -85,7 +85,7 @@ def choose(channel: ChannelStatistics, count: int) -> list[int]:
 def _mentioned(data: CheckedData) -> Iterator[Choice]:
     """The images of some files that findings mention, the gravest findings first."""
     known = {
-        plain(name): (channel, scan)
+        printable(name): (channel, scan)
         for channel in data.channels
         for scan in channel.scans
         for name in (scan.pair.image.name, scan.pair.mask.name)
@@ -129,14 +129,14 @@ def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palet
     for form in forms:
         pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(form, max(int(1 / factor), 1))
         images.append(np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8))
-    mask = label_map.apply(read_mask(pair))
+    mask = label_map.apply(read_mask_numbers(pair))
     small = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     indices, counts = np.unique(mask, return_counts=True)
     classes = [int(index) for index in indices[np.argsort(-counts, kind="stable")] if index < channel.num_classes]
     mask_height, mask_width = scan.mask_size
     return Sample(
         channel=channel.channel,
-        name=plain(pair.image.name),
+        name=printable(pair.image.name),
         height=height,
         width=width,
         mask_size="" if scan.mask_size == scan.image_size else f"{mask_width}x{mask_height}",
