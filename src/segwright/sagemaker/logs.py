@@ -20,7 +20,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.standard_streams import LOG
 from segwright.training.checkpoint_state import TrainProgress
-from segwright.training.reporter import Advance, EpochResult, Reporter
+from segwright.training.reporter import AdvanceImages, EpochResult, Reporter
 from segwright.training.train_step import EpochSums
 from segwright.wording import printable
 
@@ -81,7 +81,7 @@ class SageMakerReporter(Reporter):
         self._setup = now - self._started
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[Advance]:
+    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[AdvanceImages]:
         """A line every `logging_frequency` batches, with the speed since the line before."""
         self._epoch_started = time.time()
         self._images, self._lap_started = 0, time.monotonic()
@@ -99,7 +99,7 @@ class SageMakerReporter(Reporter):
         self._throughput(epoch, f"train throughput: {sums.images_per_second}")
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[Advance]:
+    def validating(self, epoch: int, images: int) -> Iterator[AdvanceImages]:
         """As in training; an iteration is a batch of validation images, though images are scored one by one."""
         self._images, self._lap_started = 0, time.monotonic()
         scored = reported = 0

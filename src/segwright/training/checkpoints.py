@@ -59,7 +59,7 @@ class Checkpoint:
             )
         return Description.model_validate(self.facts["description"])
 
-    def is_of_job(self, job: str | None) -> bool | None:
+    def belongs_to_job(self, job: str | None) -> bool | None:
         """Whether it is of the job that a platform names; None where nothing says so."""
         then = self.facts.get("job")
         return then == job if then and job else None

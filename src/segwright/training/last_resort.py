@@ -27,7 +27,7 @@ def write_fallback(training: Training) -> None:
     writer, folder = BundleWriter(output, overwrite=False, resuming=True), policy.folder(output)
     stopped = "stopped before a model was written"
     if checkpoint := folder.newest() if folder else None:
-        own = checkpoint.is_of_job(policy.job)
+        own = checkpoint.belongs_to_job(policy.job)
         if own is not False:
             checkpoint.check_resumable(training.settings)
             last, best = weights_in(checkpoint)

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 FEW_UPDATES: Final = 500  # with fewer, even from pretrained weights, thin and rare things are not learnt
 
-Advance = Callable[[int], None]  # called with the number of images, over all processes, since the last call
+AdvanceImages = Callable[[int], None]  # called with the number of images, over all processes, since the last call
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Reporter:
         """Training begins, or goes on from `progress`."""
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[Advance]:
+    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[AdvanceImages]:
         """Wrap the updates of an epoch, on so many more `samples`; `sums` grows with each update."""
         yield lambda _images: None
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[Advance]:
+    def validating(self, epoch: int, images: int) -> Iterator[AdvanceImages]:
         """Wrap a validation of about so many `images` (0: unknown)."""
         yield lambda _images: None
 
@@ -77,7 +77,7 @@ class ConsoleReporter(Reporter):
         self._every = every
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[Advance]:
+    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[AdvanceImages]:
         """One bar, or some plain lines."""
         with progress_bar(f"epoch {epoch + 1}/{epochs}", samples, self._every) as advance:
 
@@ -88,7 +88,7 @@ class ConsoleReporter(Reporter):
             yield after_step
 
     @contextmanager
-    def validating(self, epoch: int, images: int) -> Iterator[Advance]:
+    def validating(self, epoch: int, images: int) -> Iterator[AdvanceImages]:
         """One bar."""
         with progress_bar(f"validation {epoch + 1}", images) as advance:
             yield lambda scored: advance(scored, "images")
@@ -146,7 +146,7 @@ def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_
         logger.info(f"continuing after {state.updates} updates, in epoch {progress.epoch + 1}")
 
 
-def log_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: int) -> None:
+def log_training_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: int) -> None:
     """Warn, before time is spent, of too few updates and of classes too rare to be learnt."""
     updates = settings.epochs * updates_per_epoch
     if updates < FEW_UPDATES:

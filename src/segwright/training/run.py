@@ -175,7 +175,7 @@ class Training:
                 progress.streams,
                 processes,
                 finished=progress.finished,
-                same_job=bool(checkpoint.is_of_job(self.checkpoints.job)),
+                same_job=bool(checkpoint.belongs_to_job(self.checkpoints.job)),
                 # Several processes stop only together.
                 while_reading=self.stop.check if processes.world_size == 1 else lambda: None,
             )

@@ -15,7 +15,7 @@ from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
 from segwright.training.optimizers import updates_per_epoch
-from segwright.training.reporter import EpochResult, Reporter, log_advice, log_start
+from segwright.training.reporter import EpochResult, Reporter, log_start, log_training_advice
 from segwright.training.resumed_streams import end_pass
 from segwright.training.train_step import EpochSums, TrainState
 from segwright.wording import counted, sentences
@@ -54,7 +54,7 @@ class Trainer:
         if self.progress.finished:  # The process before may have been killed before it wrote the bundle.
             self._write_bundle(host_copy(self.state.network))
         else:
-            log_advice(self.settings, self.data.prepared, self.updates_per_epoch)
+            log_training_advice(self.settings, self.data.prepared, self.updates_per_epoch)
         self.reporter.on_train_start(self.settings, self.updates_per_epoch, self.progress)
         try:
             while not self.progress.finished:
