@@ -1,4 +1,7 @@
+import os
 import string
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
@@ -169,10 +172,42 @@ def test_equal_names_come_first_and_the_rest_by_a_word_that_says_mask() -> None:
     assert len(match_names(images, other).pairs) == 8
 
 
-def test_an_unknown_word_explains_three_quarters_of_the_masks() -> None:
+def test_an_unknown_word_explains_nearly_all_masks_and_in_one_folder_those_of_most_images() -> None:
     images, masks = drawn("##.jpg"), drawn("##_L.png")
-    assert len(match_names(images, [*masks[:9], *drawn("lonely##_L.png")[:3]]).pairs) == 9
-    assert match_names(images, [*masks[:8], *drawn("lonely##_L.png")[:4]]).pairs == ()
+    assert len(match_names(images, [*masks[:11], name("lonely_L.png")]).pairs) == 11
+    assert match_names(images, [*masks[:10], name("lonely_L.png"), name("alone_L.png")]).pairs == ()
+    assert len(match_in_one_folder([*images, *masks[:9]], IMAGES, MASKS).pairs) == 9
+    assert match_in_one_folder([*images, *masks[:8]], IMAGES, MASKS).pairs == ()
+    others = drawn("##_a.jpg", "##_b.jpg")
+    assert len(match_in_one_folder([*drawn("##_rgb.jpg"), *masks, *others], IMAGES, MASKS).pairs) == COUNT
+
+
+def test_what_lies_beside_the_images_does_not_replace_equal_names() -> None:
+    images = drawn("##.jpg", "##_color.jpg", "##_depth.jpg")
+    assert match_names(images[3:], drawn("##.png")).pairs == tuple((n - 3, n) for n in range(3, COUNT))
+
+
+def test_words_that_tell_cameras_apart_belong_to_the_names() -> None:
+    images, masks = drawn("##_left_rgb.png"), drawn("##_left_seg.png", "##_right_seg.png")
+    assert match_names(images, masks).pairs == tuple((n, n) for n in range(COUNT))
+
+
+def test_one_likely_word_does_not_hide_an_unknown_one_of_all_files() -> None:
+    files = [*drawn("##.jpg", "##_1stHO.png"), name("scan.jpg"), name("scan_1stHO.png"), name("label_sat_1stHO.png")]
+    assert len(match_in_one_folder(files, IMAGES, MASKS).pairs) == COUNT + 1
+
+
+def test_pairs_do_not_depend_on_the_hashes_of_a_process() -> None:
+    program = (
+        "from segwright.data.matching import Name, match_names\n"
+        "names = [Name('', f'a{n}{word}', '.png') for word in ('_flair', '_2ndHO', '_ann') for n in range(2)]\n"
+        "print(match_names(names, range(4), range(4, 6)))"
+    )
+    outputs = {
+        subprocess.check_output([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed})
+        for seed in "12"
+    }
+    assert len(outputs) == 1
 
 
 def test_a_second_mask_beside_one_of_the_same_name_is_refused() -> None:

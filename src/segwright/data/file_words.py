@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from enum import IntEnum
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 _IMAGE: Final = re.compile(
@@ -34,18 +35,19 @@ class Rank(IntEnum):
     MASK = 2
 
 
-@lru_cache(1 << 17)
 def fold(name: str) -> str:
     """A name without the differences between systems: letter case, and how accented letters are composed."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-@lru_cache(1 << 17)
+@lru_cache(1 << 12)
 def parts(name: str) -> tuple[str, ...]:
     """A folded name as numbers, single separators and words, of which compounds are two; together they are the name."""
     found: list[str] = []
     for part in _PARTS.findall(name):
-        compound = None if _says_kind(part) else _COMPOUND.fullmatch(part)
+        compound = None if not part.isalpha() or _says_kind(part) else _COMPOUND.fullmatch(part)
         found += compound.groups() if compound else [part]
     return tuple(found)
 
@@ -88,15 +90,24 @@ def variants(stem: str) -> Iterator[tuple[str, str, bool]]:
 
 def without(name: str, word: str, inside: bool) -> str | None:
     """A name, folded, without a word at its end, at its start or, if wanted, inside; None where it has not got it."""
-    if word not in fold(name):
-        return None
-    tokens, wanted = parts(fold(name)), parts(word)
-    last = len(tokens) - len(wanted)
+    name = fold(name)
+    if not word or word not in name:
+        return None if word else name
+    last = len(name) - len(word)
     starts = (last, 0, *range(last - 1, 0, -1)) if inside else (last, 0)
     for first in starts if last > 0 else ():
-        if tokens[first : first + len(wanted)] == wanted:
-            return "".join(tokens[:first] + tokens[first + len(wanted) :])
+        behind = first + len(word)
+        if name.startswith(word, first) and _may_cut(name, first) and _may_cut(name, behind):
+            return name[:first] + name[behind:]
     return None
+
+
+def _may_cut(name: str, at: int) -> bool:
+    """Whether one of the parts of a folded name begins or ends there."""
+    before, behind = name[at - 1 : at], name[at : at + 1]
+    if before.isalpha() and behind.isalpha():
+        return at in accumulate(map(len, parts(name)))
+    return not (before.isdecimal() and behind.isdecimal())
 
 
 def has_letters(word: str) -> bool:
@@ -128,6 +139,7 @@ def folder_kind(folder: str) -> str:
     return "image" if is_image_word(folder) else ""
 
 
+@lru_cache(1 << 12)
 def _says_kind(word: str) -> bool:
     return bool(_IMAGE.fullmatch(word) or _MASK.fullmatch(word))
 

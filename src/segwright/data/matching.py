@@ -23,9 +23,11 @@ from segwright.wording import counted, listed
 _SAMPLED: Final = 200  # names from which namings are guessed; all names are then tried with them
 _MOST_NAMINGS: Final = 12
 _SOME: Final = 0.25  # of what can pair does so by a word for masks that says more than that
-_MOST: Final = 0.75  # of what can pair does so by an unknown word
+_MOST: Final = 0.9  # of what can pair does so by an unknown word
+_MOST_IN_ONE: Final = 0.75  # the same in one folder, of the files that the word tells to be images or masks
 _NEARLY_ALL: Final = 0.9  # of the images that any likely naming pairs are paired by the best
-_COMMON: Final = 0.3  # of names have a word that says more than the kind, where masks do not just add it
+_FEW: Final = 0.1  # of names have a word that says only the kind
+_COMMON: Final = 1 / 3  # of names, or fewer, have a word that tells them from others
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -65,8 +67,8 @@ def match_names(names: Sequence[Name], images: Iterable[int], masks: Iterable[in
     if files.is_complete(equal):
         return files.described(equal)
     believed = [one for one in map(files.matched, files.candidates()) if files.is_believed(one)]
-    best = max(believed, key=files.merit, default=equal)
-    if equal.paired_masks <= best.paired_masks and (best.naming.says_mask or len(best.pairs) > len(equal.pairs)):
+    if instead := [one for one in believed if one.explains(equal)]:
+        best = max(instead, key=files.merit)
         files.check_best(best, believed)
         return files.described(best)
     if not equal.pairs:
@@ -80,7 +82,7 @@ def match_names(names: Sequence[Name], images: Iterable[int], masks: Iterable[in
     return Match(first.pairs + rest.pairs, first.assumed + rest.assumed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class _Naming:
     """An assumption: names agree without the word that images have, and without the one that masks have."""
 
@@ -150,7 +152,8 @@ class _Matched:
     naming: _Naming
     steps: tuple[Pairs, Pairs, Pairs]
     """Pairs by names that are equal to the letter, by cores in equal folders, and across folders of different names."""
-    masks: int  # how many files may be masks by this naming
+    images: int  # how many files may be images by this naming
+    masks: int
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -159,6 +162,12 @@ class _Matched:
     @cached_property
     def paired_masks(self) -> set[int]:
         return {mask for _, mask in self.pairs}
+
+    def explains(self, equal: "_Matched") -> bool:
+        """Whether this is the reason why names are equal: all masks of equal names then belong to other images."""
+        more = len(self.pairs) > len(equal.pairs) and not self.naming.image_word
+        is_better = not equal.pairs or more or is_mask_word(self.naming.mask_word)
+        return is_better and equal.paired_masks <= self.paired_masks
 
     @cached_property
     def files(self) -> set[int]:
@@ -189,13 +198,13 @@ class _Files:
             {i: core for i in images if (core := naming.image_core(names[i])) is not None},
             {i: core for i in masks if (core := naming.mask_core(names[i])) is not None},
         )
-        marked = len(cores[1])
+        counts = len(cores[0]), len(cores[1])
         to_the_letter = _pair_up(cores, lambda i, _: names[i][:2]) if naming == _EQUAL else ()
         folded = _pair_up(cores, lambda i, core: (fold(names[i].folder), core))
         across = _pair_up(cores, lambda i, core: (file_words.folder_identity(names[i].folder), core))
         if everywhere or self.flat:
             across += _pair_up(cores, lambda _, core: core)
-        return _Matched(naming, (to_the_letter, folded, across), marked)
+        return _Matched(naming, (to_the_letter, folded, across), *counts)
 
     def divided(self, naming: _Naming) -> tuple[set[int], set[int]]:
         """The images and the masks by a naming, of which no file is both."""
@@ -218,41 +227,53 @@ class _Files:
             mask_words = self.common_words(self.masks) | {""}
             found |= {naming: some for naming, some in own.items() if naming.mask_word in mask_words}
         same: defaultdict[frozenset[int], list[_Naming]] = defaultdict(list)
-        for naming, some in found.items():
-            same[frozenset(some)].append(naming)
+        for naming in sorted(found):
+            same[frozenset(found[naming])].append(naming)
         best = {max(namings, key=lambda one: one.goodness): len(some) for some, namings in same.items()}
         return sorted(best, key=lambda one: (one.likelihood, best[one]), reverse=True)[:_MOST_NAMINGS]
 
     def by_mask_words(self) -> list[_Matched]:
         """What words that say mask pair where masks add them to the names of images."""
         found = {naming: len(some) for naming, some in self.suggested({""}).items() if naming.says_mask}
-        return [self.matched(naming) for naming in sorted(found, key=lambda one: -found[one])[:_MOST_NAMINGS]]
+        return [self.matched(naming) for naming in sorted(found, key=lambda one: (-found[one], one))[:_MOST_NAMINGS]]
 
     def suggested(self, image_words: Set[str]) -> dict[_Naming, set[int]]:
         """Namings with one of some words for images by which any mask of a sample has an image, and these masks."""
         namings = [_Naming(word) for word in image_words]
         namings += [_Naming(word, inside=True) for word in image_words if word and says_only_kind(word)]
         namings += [_Naming(keeps_ending=True)] if "" in image_words else []
-        cores: defaultdict[str, set[_Naming]] = defaultdict(set)
+        of_masks = [
+            (mask, variant) for mask in _sample(self.masks) for variant in file_words.variants(self.names[mask].stem)
+        ]
+        namings_of: dict[str | None, set[_Naming]] = {core: set() for _, (core, _, _) in of_masks}
         for name in (self.names[image] for image in self.images):
             for naming in namings:
-                if (core := naming.image_core(name)) is not None:
-                    cores[core].add(naming)
+                if (core := naming.image_core(name)) in namings_of:
+                    namings_of[core].add(naming)
         found: defaultdict[_Naming, set[int]] = defaultdict(set)
-        for mask in _sample(self.masks):
-            for core, word, inside in file_words.variants(self.names[mask].stem):
-                for naming in cores.get(core, ()):
-                    both = replace(naming, mask_word=word, inside=inside or naming.inside)
-                    if both.is_plausible:
-                        found[both].add(mask)
+        for mask, (core, word, inside) in of_masks:
+            for naming in namings_of[core]:
+                both = replace(naming, mask_word=word, inside=inside or naming.inside)
+                if both.is_plausible:
+                    found[both].add(mask)
         return found
 
     def common_words(self, files: Set[int]) -> set[str]:
         """Words in the names of some files that say only what these are, or that many have."""
         stems = {fold(self.names[number].stem) for number in _sample(files)}
         seen = Counter(word for stem in stems for word in {word for _, word, _ in file_words.variants(stem)})
-        enough = max(2, _COMMON * len(stems))
-        return {word for word, count in seen.items() if has_letters(word) and (count >= enough or says_only_kind(word))}
+
+        def is_common(word: str, count: int) -> bool:
+            if says_only_kind(word):
+                return count >= _FEW * len(stems)
+            tokens = file_words.parts(word)
+            halves = [("".join(tokens[:cut]), "".join(tokens[cut:])) for cut in range(1, len(tokens))]
+            tells_apart = any(
+                seen[one] > count and not says_only_kind(other) for pair in halves for one, other in (pair, pair[::-1])
+            )
+            return count > max(1, _COMMON * len(stems)) and not tells_apart
+
+        return {word for word, count in seen.items() if has_letters(word) and is_common(word, count)}
 
     def is_complete(self, one: _Matched) -> bool:
         return len(one.files) == len(self.images | self.masks)
@@ -260,15 +281,18 @@ class _Files:
     def is_believed(self, one: _Matched) -> bool:
         """Whether a naming explains enough. In one folder `a_flip.png` is no mask but an image made from `a.png`."""
         naming, pairs = one.naming, len(one.pairs)
-        if naming.says_mask and says_only_kind(re.sub(r"\d", "", naming.words)):
-            return 0 < min(self.possible, one.masks) <= 2 * pairs
+        if self.one_folder and naming.says_mask and says_only_kind(re.sub(r"\d", "", naming.words)):
+            return 0 < one.masks <= 2 * pairs and pairs >= (_FEW * self.possible if naming.image_word else 1)
         if not has_letters(naming.mask_word) and not naming.keeps_ending and not naming.says_mask:
             return not self.one_folder and self.is_complete(one) and pairs > 1
         if self.one_folder and not naming.says_mask:
             images, masks = ({self.names[i].ending.lower() for i in some} for some in self.divided(naming))
             if not images.isdisjoint(masks):
                 return False
-        return pairs > 0 and pairs >= (_SOME if naming.says_mask else _MOST) * self.possible
+        if naming.says_mask:
+            return pairs >= _SOME * self.possible and 2 * pairs >= min(one.images, one.masks)
+        least = _MOST_IN_ONE * max(one.images, one.masks) if self.one_folder else _MOST * self.possible
+        return pairs > 0 and pairs >= least
 
     def merit(self, one: _Matched) -> tuple[bool, tuple[Rank, bool], int, int]:
         """How good an explanation is: one of all files is better than any likely word."""
