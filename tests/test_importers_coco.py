@@ -154,6 +154,7 @@ def test_groups_of_groups_are_no_classes_and_classes_that_nobody_used_stay(
         import_data("coco", write(tmp_path, content), tmp_path / "out")
     assert checked(tmp_path / "out").class_names == ("background", "dog", "cat", "stone")
     assert "categories left out, which only group others: Animals, pets" in caplog.messages
+    assert "categories without annotations, which stay classes: cat, stone" in caplog.messages
 
 
 def test_a_group_that_is_annotated_itself_stays_a_class(tmp_path: Path) -> None:
@@ -170,12 +171,15 @@ def test_a_category_called_background_is_class_0_however_it_is_written(tmp_path:
     assert checked(tmp_path / "out").class_names == ("background", "12")
 
 
-def test_repeated_entries_are_merged_where_they_agree(tmp_path: Path) -> None:
+def test_repeated_entries_are_merged_where_they_agree(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     content = document(GOOD, {"category_id": 90, "image_id": 5, "segmentation": [box(6, 0, 8, 2)]})
     content["images"] += [content["images"][1], {**content["images"][0], "id": 5}]
     content["categories"] = [*CATEGORIES, CATEGORIES[0]]
     import_data("coco", write(tmp_path, content), tmp_path / "out")
     np.testing.assert_array_equal(masks(tmp_path / "out")["0"], region(0, 0, 4, 4) * DOG + region(6, 0, 8, 2) * CAT)
+    for words in ("of image ids that occur before, left out: 1", "of category ids that occur before, left out: 1"):
+        assert words in caplog.text
+    assert "images listed several times, drawn once with all annotations: 0.png" in caplog.text
 
 
 def test_images_that_are_missing_or_no_images_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

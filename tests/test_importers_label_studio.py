@@ -260,6 +260,16 @@ def test_what_is_no_json_is_refused(folder: Path) -> None:
         import_data("label-studio", str(folder / "export.json"), folder / "out")
 
 
+def test_strokes_without_run_lengths_are_named_with_the_export_that_has_them(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    brush = result("brushlabels", "car", format="rle")
+    with pytest.raises(DataError, match=r"nothing to learn, but regions of the brush without rle.*export JSON.*: 2"):
+        run(folder, [task(1, brush), task(2, brush)])
+    run(folder, [task(1, brush), *others()])
+    assert "regions of the brush without rle" in caplog.text
+
+
 def test_labels_of_nothing_but_key_points_are_no_classes(folder: Path) -> None:
     run(folder, [task(1, result("keypointlabels", "nose", x=1, y=1, width=0.5)), *others()])
     assert checked(folder / "out").class_names == ("background", "car", "tree")

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,13 @@ def test_images_without_a_label_file_are_left_out(folder: Path, caplog: pytest.L
     save_image(folder / "data" / "unlabelled.png")
     run(folder)
     assert "1 image left out, without labels: " in caplog.text
+
+
+def test_several_label_files_of_an_image_are_warned_about(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copyfile(folder / "data" / "plain.json", folder / "data" / "again.json")
+    assert {"plain", "again"} <= set(masks(run(folder)))
+    (warning,) = [message for message in caplog.messages if "images with several label files" in message]
+    assert warning.count(".png") == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])

@@ -173,7 +173,7 @@ def _read(path: Path, split: Split | None) -> _Part:
 
 
 def _by_id(path: Path, what: str, entries: Sequence[_Named]) -> dict[Identity, _Named]:
-    """The first entry of each id; DataError where others of the id have another name."""
+    """The first entry of each id, of others a warning; DataError where these have another name."""
     found: dict[Identity, _Named] = {}
     for entry in entries:
         first = found.setdefault(entry.id, entry)
@@ -181,6 +181,8 @@ def _by_id(path: Path, what: str, entries: Sequence[_Named]) -> dict[Identity, _
             raise DataError(
                 f"{path}: {what} id {entry.id!r} occurs twice, for {first.name} and {entry.name}; ids must differ."
             )
+    if len(found) < len(entries):
+        logger.warning(f"{path}: entries of {what} ids that occur before, left out: {len(entries) - len(found)}")
     return found
 
 
@@ -192,6 +194,8 @@ def _class_names(categories: Sequence[_Category], used: Collection[str], where: 
     groups = [name for name in names[1:] if name not in used and name.casefold() in parents]
     if groups:
         logger.info(f"categories left out, which only group others: {listed(groups)}")
+    if unused := [name for name in names[1:] if name not in used and name not in groups]:
+        logger.info(f"categories without annotations, which stay classes: {listed(unused)}")
     return checked_names([name for name in names if name not in groups], where)
 
 
@@ -204,6 +208,8 @@ def _pairs(part: _Part, given: Path | None, names: Sequence[str]) -> Iterator[Im
     entries: defaultdict[str, list[_Image]] = defaultdict(list)
     for image in part.images.values():
         entries["/".join(stated_parts(image.name))].append(image)
+    if repeated := [name for name, images in entries.items() if len(images) > 1]:
+        logger.warning(f"{part.path}: images listed several times, drawn once with all annotations: {listed(repeated)}")
     found = find_images(entries, _folders(part.path, given), given, str(part.path))
     annotations = {name: [one for image in entries[name] for one in grouped[image.id]] for name in found}
     if empty := sum(not each for each in annotations.values()):

@@ -44,6 +44,7 @@ from segwright.wording import counted, listed
 logger = logging.getLogger(__name__)
 
 NO_AREA: Final = "key points and other regions without an area"
+NO_RUN_LENGTHS: Final = "regions of the brush without rle, their run lengths, which the export JSON has"
 NO_LABEL: Final = "regions without a label"
 UNREADABLE: Final = "regions that cannot be read"
 SEVERAL_LABELS: Final = "regions with several labels, of which the first counts"
@@ -124,7 +125,9 @@ def read_label_studio(source: Path, images: Path | None = None) -> ImportedData:
     labelled = {image: _read_regions(annotations[image].result) for image in found}
     labels = sorted({region.labels[0] for regions, _ in labelled.values() for region in regions})
     if not labels:
-        raise DataError(f"{source} holds no region with a label: there is nothing to learn.")
+        notes = sum((notes for _, notes in labelled.values()), Counter[str]())
+        found_instead = [f"{note}: {count}" for note, count in notes.most_common()] or ["no region with a label"]
+        raise DataError(f"{source} holds nothing to learn, but {listed(found_instead)}.")
     classes = after_background(labels, f"{source}, labels")
     if empty := sum(not regions for regions, _ in labelled.values()):
         logger.info(f"{source}: annotations without a region, all background: {empty} of {len(labelled)}")
@@ -212,7 +215,7 @@ def _read_regions(results: Sequence[dict[str, Any]]) -> tuple[list[_Region], Cou
             notes[left_out_note(UNREADABLE)] += 1
             continue
         if not region.has_area:
-            notes[left_out_note(NO_AREA)] += 1
+            notes[left_out_note(NO_RUN_LENGTHS if "brushlabels" in entry else NO_AREA)] += 1
             continue
         regions.append(region)
         notes[SEVERAL_LABELS] += len(labels) > 1

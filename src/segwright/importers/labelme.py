@@ -7,6 +7,7 @@ Source: labelme, `_label_file.py`, `_utils/shape.py` and `examples/semantic_segm
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -33,7 +34,7 @@ from segwright.importers.geometry import Frame, ImageGeometry
 from segwright.importers.images import ImageFinder
 from segwright.labels import IGNORE
 from segwright.storage import Blob, open_blob
-from segwright.wording import counted, did_you_mean, sentences
+from segwright.wording import counted, did_you_mean, listed, sentences
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,9 @@ def read_labelme(source: Path, class_names: Path | None = None, images: Path | N
     warning. Raises DataError where nothing is left, and LabelError for labels that `class_names` lacks.
     """
     items = _read_items(source, ImageFinder(images, everywhere=True) if images else None)
-    used = {item.image.name for item in items}
+    used = Counter(item.image.name for item in items)
+    if shared := [name for name, count in used.items() if count > 1]:
+        logger.warning(f"{source}: images with several label files, each of which becomes a pair: {listed(shared)}")
     unlabelled = [blob.name for blob in files_below(source, *IMAGE_SUFFIXES).values() if blob.name not in used]
     warn_left_out(source, "image", unlabelled, "without labels")
     names = _class_names(items, source, class_names)
