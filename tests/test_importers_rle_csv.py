@@ -131,6 +131,19 @@ def test_pixels_that_count_from_0(folder: Path, caplog: pytest.LogCaptureFixture
     assert "pixels count from 0" in caplog.text
 
 
+def test_keys_of_folder_and_first_words(tmp_path: Path) -> None:
+    scans = "case1/case1_day20/scans"
+    for number in (1, 2, 10):
+        save_image(tmp_path / "train" / scans / f"slice_{number:04}_266_266_1.50_1.50.png", 10, 10, seed=number)
+    text = encode(block(1, 2, 9, 5, (10, 10)), order="C")
+    table = "id,class,segmentation\n" + "".join(
+        f"case1_day20_slice_{number:04},stomach,{text}\n" for number in (1, 2, 10)
+    )
+    found = run(tmp_path, table, images=tmp_path / "train")
+    assert set(found) == {f"slice_{number:04}_266_266_1.50_1.50" for number in (1, 2, 10)}
+    assert all((mask == block(1, 2, 9, 5, (10, 10))).all() for mask in found.values())
+
+
 def test_rows_that_cannot_be_read_and_images_without_rows(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_image(folder / "images" / "extra.png")
     rows = (f"a,{encode(A)}", "a,1 2 3", "a,x y", "a,-5 2", "a,1 9 3 4", f"b,{encode(B)}", f"gone,{encode(B)}", ",1 1")

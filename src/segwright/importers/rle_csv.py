@@ -8,7 +8,7 @@ import io
 import logging
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -88,10 +88,11 @@ def read_rle_csv(source: Path, images: Path | None = None, rle_order: RunOrder |
         raise DataError(f"{source} is a folder: give the path of its table, a CSV file.")
     header, body = _read_table(source)
     columns = _find_columns(header, source)
+    folder = images or source.parent
+    paths_of_keys = _joined_names(folder)
     by_image: dict[str, list[Row]] = {}
     for row in _read_rows(body, columns, source):
-        by_image.setdefault(row.image, []).append(row)
-    folder = images or source.parent
+        by_image.setdefault(paths_of_keys.get(row.image, row.image), []).append(row)
     found = find_images(by_image, [folder], folder, str(source))
     groups = [(image, by_image[key]) for key, image in found.items()]
     used = {image.name for image, _ in groups}
@@ -111,6 +112,21 @@ def read_rle_csv(source: Path, images: Path | None = None, rle_order: RunOrder |
         for name, (image, rows) in zip(names, groups, strict=True)
     ]
     return ImportedData(tuple(pairs), classes.names)
+
+
+def _joined_names(folder: Path) -> dict[str, str]:
+    """Paths by a folder's name joined to the first words of the file's, `case1_day2_slice_0001` as UW-Madison has it,
+    where only one image is meant.
+    """
+    paths = list(files_below(folder, *IMAGE_SUFFIXES))
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        words = path.stem.split("_")
+        for parent in path.parts[:-1]:
+            for count in range(1, len(words) + 1):
+                found["_".join((parent, *words[:count]))].add(path.as_posix())
+    own = {path.stem for path in paths}
+    return {key: min(found[key]) for key in found if len(found[key]) == 1 and key not in own}
 
 
 def _read_table(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -166,10 +182,10 @@ def _read_rows(body: Sequence[tuple[int, list[str]]], columns: Mapping[str, int]
         try:
             rows.append(_read_row(line, row))
         except DataError as error:
-            faults.append(f"line {line}: {error}")
+            faults.append(f"line {line}: {error}".rstrip("."))
             overlapping += isinstance(error, _OverlapError)
     if not rows or overlapping > sum(row.runs is not None and len(row.runs.starts) > 1 for row in rows):
-        raise DataError(f"{source}: {len(faults)} of its {len(body)} rows cannot be read. {faults[0]}")
+        raise DataError(f"{source}: {len(faults)} of its {len(body)} rows cannot be read. {faults[0]}.")
     warn_left_out(source, "row", faults, "which cannot be read", len(body))
     return rows
 

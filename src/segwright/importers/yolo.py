@@ -89,9 +89,10 @@ def read_yolo(source: Path, images: Path | None = None) -> ImportedData:
     found = _find_images(dataset, images)
     files = [open_blob(image.labels) for image in found if image.labels]
     if not files:
+        cure = "" if dataset.splits else ", or give the images' folder with --images DIR"
         raise DataError(
             f"{dataset.location}: none of the {len(found)} images, such as {found[0].path}, has a label file beside it "
-            "or in a folder labels beside images. If labels lie elsewhere, give the images' folder with --images DIR."
+            f"or in a folder labels beside images. Call the folders images and labels{cure}."
         )
     if unlabelled := [image.path for image in found if not image.labels]:
         logger.warning(
