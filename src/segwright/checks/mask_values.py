@@ -136,9 +136,9 @@ def unmapped_values(masks: ScannedChannel, *, strict: bool) -> Iterator[Finding]
 def absent_classes(channel: ChannelStatistics, class_names: Sequence[str] = ()) -> Iterator[Finding]:
     """Classes without a labelled pixel."""
     if absent := channel.absent_classes:
-        named = ", ".join(f"{index} ({class_names[index]})" if class_names else str(index) for index in absent)
-        which = "class" if len(absent) == 1 else "classes"
-        what = f"no pixel is labelled as {which} {named} of {channel.num_classes}."
+        names = {index: class_names[index] if class_names else f"class {index}" for index in absent}
+        named = [name if name == f"class {index}" else f"class {index} ({name})" for index, name in names.items()]
+        what = f"no pixel is labelled as {', '.join(named)} of {channel.num_classes}."
         yield Finding("absent_classes", "warning", channel.channel, what)
 
 
