@@ -220,7 +220,8 @@ def _cure_of_brightness(masks: ScannedChannel, labelled: NDArray[np.int64], coun
 
 def label_map_location(channel: str) -> str:
     """Where a label map for the masks of a channel goes; only training channels have a file for it."""
-    return f"as label_map/{channel}_label_map.json" if channel in ("train", "validation") else "as label_map"
+    file = f"as label_map/{channel}_label_map.json or " if channel in ("train", "validation") else ""
+    return f"{file}with label_map"
 
 
 def ready_map(values: Sequence[int] | NDArray[np.int64]) -> str:
