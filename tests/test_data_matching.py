@@ -192,6 +192,11 @@ def test_words_that_tell_cameras_apart_belong_to_the_names() -> None:
     assert match_names(images, masks).pairs == tuple((n, n) for n in range(COUNT))
 
 
+def test_a_number_that_tells_one_image_from_the_next_is_no_word_of_its_mask() -> None:
+    images = [name("1.jpg"), name("2.jpg")]
+    assert match_names(images, [name("2_manual1.png")]).pairs == ((1, 0),)
+
+
 def test_one_likely_word_does_not_hide_an_unknown_one_of_all_files() -> None:
     files = [*drawn("##.jpg", "##_1stHO.png"), name("scan.jpg"), name("scan_1stHO.png"), name("label_sat_1stHO.png")]
     assert len(match_in_one_folder(files, IMAGES, MASKS).pairs) == COUNT + 1

@@ -227,7 +227,7 @@ class _Files:
             mask_words = self.common_words(self.masks) | {""}
             found |= {naming: some for naming, some in own.items() if naming.mask_word in mask_words}
         same: defaultdict[frozenset[int], list[_Naming]] = defaultdict(list)
-        for naming in sorted(found):
+        for naming in sorted(found, reverse=True):  # of equal namings words without a digit come first
             same[frozenset(found[naming])].append(naming)
         best = {max(namings, key=lambda one: one.goodness): len(some) for some, namings in same.items()}
         return sorted(best, key=lambda one: (one.likelihood, best[one]), reverse=True)[:_MOST_NAMINGS]
@@ -235,7 +235,10 @@ class _Files:
     def by_mask_words(self) -> list[_Matched]:
         """What words that say mask pair where masks add them to the names of images."""
         found = {naming: len(some) for naming, some in self.suggested({""}).items() if naming.says_mask}
-        return [self.matched(naming) for naming in sorted(found, key=lambda one: (-found[one], one))[:_MOST_NAMINGS]]
+        return [
+            self.matched(naming)
+            for naming in sorted(found, key=lambda one: (found[one], one), reverse=True)[:_MOST_NAMINGS]
+        ]
 
     def suggested(self, image_words: Set[str]) -> dict[_Naming, set[int]]:
         """Namings with one of some words for images by which any mask of a sample has an image, and these masks."""

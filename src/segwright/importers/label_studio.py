@@ -44,7 +44,7 @@ from segwright.wording import counted, listed
 logger = logging.getLogger(__name__)
 
 NO_AREA: Final = "key points and other regions without an area"
-NO_RUN_LENGTHS: Final = "regions of the brush without rle, their run lengths, which the export JSON has"
+NO_RUN_LENGTHS: Final = "regions of the brush without run lengths (rle), which the export format JSON holds"
 NO_LABEL: Final = "regions without a label"
 UNREADABLE: Final = "regions that cannot be read"
 SEVERAL_LABELS: Final = "regions with several labels, of which the first counts"
