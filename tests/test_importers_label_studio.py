@@ -264,7 +264,7 @@ def test_strokes_without_run_lengths_are_named_with_the_export_that_has_them(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     brush = result("brushlabels", "car", format="rle")
-    with pytest.raises(DataError, match=r"nothing to learn, but regions of the brush without run lengths.*export format JSON.*: 2"):
+    with pytest.raises(DataError, match=r"nothing to learn, but regions of the brush without run lengths.*JSON.*: 2"):
         run(folder, [task(1, brush), task(2, brush)])
     run(folder, [task(1, brush), *others()])
     assert "regions of the brush without run lengths" in caplog.text

@@ -264,16 +264,17 @@ class _Files:
     def common_words(self, files: Set[int]) -> set[str]:
         """Words in the names of some files that say only what these are, or that many have."""
         stems = {fold(self.names[number].stem) for number in _sample(files)}
-        seen = Counter(word for stem in stems for word in {word for _, word, _ in file_words.variants(stem)})
+        found = [(stem, core, word) for stem in stems for core, word, _ in file_words.variants(stem)]
+        seen = Counter(word for _, word in {(stem, word) for stem, _, word in found})
+        at_end = {word for stem, core, word in found if core + word == stem}
 
         def is_common(word: str, count: int) -> bool:
             if says_only_kind(word):
                 return count >= _FEW * len(stems)
             tokens = file_words.parts(word)
             halves = [("".join(tokens[:cut]), "".join(tokens[cut:])) for cut in range(1, len(tokens))]
-            tells_apart = any(
-                seen[one] > count and not says_only_kind(other) for pair in halves for one, other in (pair, pair[::-1])
-            )
+            shorter = [half[::-1] if word in at_end else half for half in halves]
+            tells_apart = any(seen[kept] > count and not says_only_kind(rest) for kept, rest in shorter)
             return count > max(1, _COMMON * len(stems)) and not tells_apart
 
         return {word for word, count in seen.items() if has_letters(word) and is_common(word, count)}
