@@ -173,8 +173,8 @@ DATA_SETS: dict[str, Callable[[Path], Arguments]] = {
     for case in (
         no_masks, nothing_pairs, one_is_alone, one_is_alone_and_strict, damaged_image, text_for_an_image, other_size,
         outside_the_classes, brightness, only_void, zero_and_255, values_beyond_the_map,
-        values_beyond_the_map_and_strict, map_beyond_the_classes, bad_map, two_maps, two_values_for_the_names, absent_class, large_crop, deep_images,
-        unknown_ending, equal_images,
+        values_beyond_the_map_and_strict, map_beyond_the_classes, bad_map, two_maps, two_values_for_the_names,
+        absent_class, large_crop, deep_images, unknown_ending, equal_images,
     )
 }  # fmt: skip
 
