@@ -31,10 +31,12 @@ def onnx_session(program: torch.export.ExportedProgram, path: Path) -> onnxrunti
     with warnings.catch_warnings():
         # PyTorch's exporter copies trees by a name that PyTorch itself has deprecated
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
-        converted = torch.onnx.export(program, dynamo=True, input_names=["images"], verbose=False)
+        converted = torch.onnx.export(program, dynamo=True, input_names=["images"], verbose=False, optimize=False)
     assert converted is not None
     converted.save(path)
-    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warns of each constant that it cannot fold
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def agrees_everywhere(network: SegmentationNetwork, path: Path) -> None:

@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +24,7 @@ from segwright.training.run import Training
 from segwright.training.train_step import EpochSums, TrainState
 from segwright.training.trainer import Trainer
 from tests.conftest import Draw
+from tests.helpers.processes import Process
 from tests.helpers.trainings import killed_at, records, settings
 
 RESUME = segwright.CheckpointPolicy(resume=True)
@@ -298,22 +297,22 @@ def test_three_kills(channels_folder: Draw, tmp_path: Path) -> None:
         *("--backbone", "test_resnet", "--no-use-pretrained-model", "--device", "cpu", "--crop-size", "24"),
         *("--base-size", "48", "--mini-batch-size", "2", "--workers", "1", "--epochs", "12"),
     ]
-    command = [sys.executable, "-m", "segwright", "train", str(data), *flags]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run([*command, "--output", str(whole)], check=True, capture_output=True, timeout=200)
-    often = [*command, "--output", str(cut), "--resume", "--checkpoint-every", "0.001"]
+    status, output = Process("train", data, "--output", whole, *flags, cwd=tmp_path).end()
+    assert status == 0, output
+    often = ["train", data, "--output", cut, "--resume", "--checkpoint-every", "0.001", *flags]
     chance = random.Random(0)
     for _ in range(3):
         before = newest(cut)
-        process = subprocess.Popen(often, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = Process(*often, cwd=tmp_path)
         deadline = time.monotonic() + 100
         while newest(cut) == before and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(chance.random() * 0.5)
         process.kill()
-        process.wait(timeout=60)
-    done = subprocess.run(often, check=False, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+        process.end()
+    status, output = Process(*often, cwd=tmp_path).end()
+    assert status == 0, output
     assert_same_end(whole, cut)
 
 

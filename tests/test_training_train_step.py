@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import socket
 import sys
@@ -18,6 +17,7 @@ from segwright.networks import NetworkSpec, build_network
 from segwright.training.loss import balancing_weights, loss_scale
 from segwright.training.train_step import EpochSums, TrainState
 from tests.conftest import TINY_BACKBONE
+from tests.helpers.processes import FORKS
 
 CPU = torch.device("cpu")
 
@@ -223,8 +223,7 @@ def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_one_of_two, args=(rank, port, folder)) for rank in range(2)]
+    workers = [FORKS.Process(target=_one_of_two, args=(rank, port, folder)) for rank in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:

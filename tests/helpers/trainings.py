@@ -1,8 +1,6 @@
 """Small trainings, in this process and in two."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 import segwright
 from segwright.training.train_step import TrainState
 from tests.conftest import TINY_BACKBONE
+from tests.helpers.processes import end_both, start_two
 
 SMALL = {
     "backbone": TINY_BACKBONE,
@@ -59,19 +58,8 @@ def killed_at(update: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-
-
-def run_two(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Train in two processes on the FIFOs in `pipes`."""
-    script = tmp_path / "train.py"
-    script.write_text("import sys\nfrom segwright.cli import main\nsys.exit(main())\n")
+def train_in_two(folder: Path, *arguments: str) -> list[tuple[int, str]]:
+    """Train in two processes on the FIFOs in `pipes`; exit status and output of each."""
     small = ("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--crop-size", "32", "--base-size", "48")
     given = ("--num-classes", "3", "--device", "cpu", "--input-mode", "Pipe", "--mini-batch-size", "3", *small)
-    return subprocess.run(
-        [*TORCHRUN, str(script), "train", "pipes", "--output", "model", *given, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    return end_both(start_two("train", "pipes", "--output", "model", *given, *arguments, cwd=folder))
