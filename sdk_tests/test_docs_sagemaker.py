@@ -43,7 +43,7 @@ def test_local_mode_starts_a_training_that_the_container_understands(execution: 
     if execution.sdk == "sdk2":
         assert "command: train\n" in compose
     else:
-        assert "command:" not in compose  # the image's own is to train: tests/test_image.py
+        assert "command:" not in compose  # the image's own is to train: tests/test_dockerfile.py
     for channel in CHANNELS:
         assert f"{execution.folder}/data/{channel}:/opt/ml/input/data/{channel}" in compose
     job = Job.read(Paths(caught))

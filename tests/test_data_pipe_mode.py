@@ -11,7 +11,6 @@ from segwright.data.pipe_mode import FIRST_PAIRS, FifoStream
 from segwright.data.pipe_server import serve_pipes
 from segwright.errors import DataError
 from segwright.formats.recordio import write_record
-from tests.helpers.files import write_manifest
 
 
 def write(path: Path, *payloads: bytes) -> None:

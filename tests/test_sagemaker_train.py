@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from safetensors.torch import load_file
 from segwright.bundle import LAST_WEIGHTS, load_network, read_description
 from segwright.data.pipe_server import serve_pipes
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
-from segwright.sagemaker import launcher as launching
 from segwright.sagemaker import train as entry
 from segwright.sagemaker.launcher import launch
 from segwright.sagemaker.paths import Paths
@@ -201,27 +199,6 @@ def test_a_model_channel_without_a_model_is_a_client_error(tmp_path: Path) -> No
     assert "holds notes.txt, but no model" in jobs.failure(root)
 
 
-def test_several_processes_train_one_model_and_stop_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = jobs.make_job(tmp_path / "ml", epochs="2000", mini_batch_size="3")
-    for name, value in jobs.environment(root).items():
-        monkeypatch.setenv(name, value)
-    stop = StopRequest()
-
-    def stop_when_trained() -> None:
-        deadline = time.monotonic() + 120
-        while not (root / "model/metrics.jsonl").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        stop.made = True
-
-    thread = threading.Thread(target=stop_when_trained)
-    thread.start()
-    assert launch(jobs.COMMAND, 2, stop, 60) == 0
-    thread.join()
-    description, _ = load_network(root / "model")
-    assert description.metrics["best"] is not None
-    assert not (root / "output/failure").exists()
-
-
 def test_all_gpus_are_used_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[int] = []
 
@@ -259,31 +236,9 @@ def test_processes_that_do_not_stop_are_killed_and_leave_what_is_on_the_disk(
     assert "Stopped before it was trained" in (root / "model/README.md").read_text()
 
 
-def test_a_stop_before_processes_are_launched_reaches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = jobs.make_job(tmp_path / "ml", epochs="2000")
-    for name, value in jobs.environment(root).items():
-        monkeypatch.setenv(name, value)
-    stop = StopRequest()
-    stop.made = True
-    assert launch(jobs.COMMAND, 2, stop, 60) == 0
-    load_network(root / "model")
-
-
 def test_a_job_whose_copies_cannot_be_written_keeps_its_model(tmp_path: Path) -> None:
     root = jobs.make_job(tmp_path / "ml", epochs="1")
     (root / "output/data").rmdir()
     (root / "output/data").write_text("no folder")
     assert jobs.run(root)[0] == 0
     load_network(root / "model")
-
-
-def test_launched_processes_know_their_place_and_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    complains = "import os, sys, time; r = int(os.environ['RANK']); time.sleep(1 - r); sys.exit(r)"
-    assert launch((sys.executable, "-c", complains), 2, StopRequest(), 60) == 0
-    monkeypatch.setattr(launching, "_PATIENCE", 0.5)
-    says = "import os, sys, time; r = int(os.environ['RANK']); time.sleep(60 * (r != 1)); sys.exit(3 * r)"
-    begun = time.monotonic()
-    assert launch((sys.executable, "-c", says), 3, StopRequest(), 60) == 3
-    assert time.monotonic() - begun < 40
-    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    assert launch((sys.executable, "-c", killed), 1, StopRequest(), 60) == -signal.SIGKILL
