@@ -129,7 +129,7 @@ def test_images_of_other_kinds_bring_their_own_statistics(folder: ChannelFolder)
     assert report.bands.mean == pytest.approx((2000 / 65535,)) and report.bands.std == pytest.approx((1000 / 65535,))
     folder.add("c", mask)
     message = folder.refusal("one_format")
-    assert "2 have 1 band of 16 bits" in message and "1 have 3 bands of 8 bits" in message and "c.jpg" in message
+    assert "2 have 1 band of 16 bits" in message and "1 has 3 bands of 8 bits" in message and "c.jpg" in message
 
 
 def test_bands_that_a_file_does_not_have_are_refused(folder: ChannelFolder) -> None:

@@ -51,3 +51,13 @@ def test_the_global_batch_does_not_depend_on_the_number_of_processes() -> None:
     two = [EpochSampler(range(20), 6, seed=3, rank=rank, world_size=2) for rank in range(2)]
     together = [sorted(visit.pair for visit in [*first, *second]) for first, second in zip(*two, strict=True)]
     assert alone == together
+
+
+def test_the_order_follows_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = EpochSampler(range(20), 6, seed=seed)
+        sampler.epoch = epoch
+        return [visit.pair for batch in sampler for visit in batch]
+
+    assert order(1, 0) == order(1, 0)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6

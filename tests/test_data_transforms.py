@@ -224,8 +224,10 @@ def test_the_draw_follows_its_distributions() -> None:
     blurs = np.array([crop.blur for crop in crops])
     assert abs((blurs > 0).mean() - 0.5) < 0.03 and blurs.max() < 1 and abs(blurs[blurs > 0].mean() - 0.5) < 0.03
     assert all(crop.scaled_height == int(360 * crop.scaled_width / 480 + 0.5) for crop in crops)
-    room = [crop.left / (crop.scaled_width - 40) for crop in crops]
-    assert min(room) == 0 and max(room) == 1 and abs(np.mean(room) - 0.5) < 0.03
+    down = [crop.top / (crop.scaled_height - 40) for crop in crops if crop.scaled_height > 40]
+    across = [crop.left / (crop.scaled_width - 40) for crop in crops]
+    for room in (down, across):
+        assert min(room) == 0 and max(room) == 1 and abs(np.mean(room) - 0.5) < 0.03
 
 
 def test_the_long_side_is_what_is_drawn() -> None:

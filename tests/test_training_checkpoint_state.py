@@ -302,7 +302,7 @@ def test_three_kills(channels_folder: Draw, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     status, output = Process("train", data, "--output", whole, *flags, cwd=tmp_path).end()
     assert status == 0, output
-    often = ["train", data, "--output", cut, "--resume", "--checkpoint-every", "0.001", *flags]
+    often: list[str | Path] = ["train", data, "--output", cut, "--resume", "--checkpoint-every", "0.001", *flags]
     chance = random.Random(0)
     for _ in range(3):
         before = newest(cut)

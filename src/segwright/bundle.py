@@ -195,14 +195,14 @@ def read_description(path: Path) -> Description:
     file = path / DESCRIPTION
     try:
         if not path.exists():
-            raise BundleError(f"{path} does not exist; it should be a folder that a training left")
+            raise BundleError(f"{path} does not exist; give the folder that a training wrote")
         if path.is_file():
             cure = (
                 "`segwright import-model` makes one of a model.tar.gz or .params file of SageMaker's original algorithm"
             )
             raise BundleError(f"{path} is a file, not the folder of a bundle: unpack it if it is one's archive; {cure}")
         if not file.is_file():
-            there = f"What is there: {describe_folder(path)}. It should be a folder that a training left, unpacked"
+            there = f"It holds {describe_folder(path)}. Give the folder that a training wrote, unpacked"
             raise BundleError(f"{path} is not a Segwright bundle: it has no bundle.json. {there}")
         document = json.loads(file.read_bytes())
     except OSError as error:

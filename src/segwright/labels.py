@@ -31,7 +31,7 @@ HIGHEST_CLASS: Final = 253
 HIGHEST_PIXEL: Final = 65535
 
 _NAMES_SHOWN: Final = 12
-_IGNORE_HINT: Final = " (a label map simply leaves out what is to be ignored)"
+_LEAVE_OUT: Final = "; leave out what is to be ignored"
 
 
 @dataclass(frozen=True)
@@ -245,11 +245,11 @@ def _without_comment(line: str) -> str:
     return re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
 
 
-def _whole_number(value: Any, what: str, lowest: int, highest: int) -> int:
+def _whole_number(value: Any, what: str, lowest: int, highest: int, hint: str = "") -> int:
     """The number that a JSON number or a string gives, or LabelError."""
     number = int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}\s*", value) else value
     if isinstance(number, bool) or not isinstance(number, int) or not lowest <= number <= highest:
-        raise LabelError(f"{what} is {json.dumps(value)}; it must be a whole number from {lowest} to {highest}")
+        raise LabelError(f"{what} is {json.dumps(value)}; it must be a whole number from {lowest} to {highest}{hint}")
     return number
 
 
@@ -263,7 +263,7 @@ def _parse_classes(classes: Any) -> tuple[tuple[int, int], ...]:
         raise LabelError('"map" must be an object {"<class>": <pixel value>, ...}')
     pairs = []
     for key, pixels in classes.items():
-        index = _whole_number(key, f'a class, a key of "map"{_IGNORE_HINT},', 0, HIGHEST_CLASS)
+        index = _whole_number(key, 'a class, a key of "map",', 0, HIGHEST_CLASS, _LEAVE_OUT)
         for pixel in pixels if isinstance(pixels, list) else [pixels]:
             pairs.append((_whole_number(pixel, f"a pixel value of class {index}", 0, HIGHEST_PIXEL), index))
     return tuple(pairs)
@@ -274,7 +274,7 @@ def _check_values(values: Sequence[tuple[int, int]], class_names: Sequence[str] 
         raise LabelError("the label map names no pixel value")
     for pixel, index in values:
         _whole_number(pixel, "a pixel value of the label map", 0, HIGHEST_PIXEL)
-        _whole_number(index, f"the class of pixel value {pixel}{_IGNORE_HINT}", 0, HIGHEST_CLASS)
+        _whole_number(index, f"the class of pixel value {pixel}", 0, HIGHEST_CLASS, _LEAVE_OUT)
         if class_names is not None and index >= len(class_names):
             raise LabelError(
                 f"the label map turns pixel value {pixel} into class {index}, but has class names only for the "

@@ -42,7 +42,7 @@ def advise(
         yield from between_classes(channel)
     yield from _seldom_or_rare(train, class_names)
     for channel, enough, why in (
-        (train, _FEW_TRAIN, "a network learns little of so few"),
+        (train, _FEW_TRAIN, "a network learns little from so few"),
         (validation, _FEW_VALIDATION, "scores on so few say little"),
     ):
         if 0 < len(channel.scans) < enough:

@@ -88,7 +88,8 @@ def left_out(
         rule, severity, what = "none_readable", "error", f"none of the pairs can be read ({numbers})"
     elif strict:
         severity, what = "error", f"{what}, which strict refuses"
-    cure = "Add each partner under the same name or remove what is alone, and mend what cannot be read."
+    cures = ("Add each partner under the same name, or remove what is alone.",) if images or masks else ()
+    cure = " ".join(("Mend or remove what cannot be read.", *cures) if unreadable else cures)
     files = (*(pair.pair.image.name for pair in unreadable), *images, *masks)
     yield Finding(rule, severity, channel, f"{what}. {sentences(reasons, _NAMED)}", cure, files)
 
@@ -147,7 +148,9 @@ def one_format(scans: ScannedChannel) -> Iterator[Finding]:
     for scan in scans.scans:
         examples[str(scan.form)].append(scan.pair.image.name)
     if len(examples) > 1:
-        formats = "; ".join(f"{len(names)} have {form} ({names[0]})" for form, names in examples.items())
+        formats = "; ".join(
+            f"{counted(len(names), 'has', 'have')} {form} ({names[0]})" for form, names in examples.items()
+        )
         what = f"the images are not of one kind: {formats}."
         cure = "A network takes one kind: convert them, or where they differ in bands only, set bands."
         files = tuple(names[0] for names in examples.values())

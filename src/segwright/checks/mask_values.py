@@ -126,10 +126,11 @@ def unmapped_values(masks: ScannedChannel, *, strict: bool) -> Iterator[Finding]
     if found.any():
         entries = zip(masks.values[found], masks.counts[found], strict=True)
         shown = listed([f"{value} ({count:,} pixels)" for value, count in entries], 2 * _SHOWN)
-        what = f"the label map does not name the pixel values {shown}" + (
-            ", which strict refuses." if strict else "; they are ignored."
+        values, them, they = ("value", "it", "it is") if found.sum() == 1 else ("values", "them", "they are")
+        what = f"the label map does not name the pixel {values} {shown}" + (
+            ", which strict refuses." if strict else f"; {they} ignored."
         )
-        cure = f"Add them to the map{'' if strict else ', unless they are to be ignored'}."
+        cure = f"Add {them} to the map{'' if strict else f', unless {they} to be ignored'}."
         yield Finding("unmapped_values", "error" if strict else "warning", masks.channel, what, cure)
 
 
@@ -137,8 +138,9 @@ def absent_classes(channel: ChannelStatistics, class_names: Sequence[str] = ()) 
     """Classes without a labelled pixel."""
     if absent := channel.absent_classes:
         names = {index: class_names[index] if class_names else f"class {index}" for index in absent}
-        named = [name if name == f"class {index}" else f"class {index} ({name})" for index, name in names.items()]
-        what = f"no pixel is labelled as {', '.join(named)} of {channel.num_classes}."
+        named = [index if name == f"class {index}" else f"{index} ({name})" for index, name in names.items()]
+        which = "class" if len(absent) == 1 else "classes"
+        what = f"no pixel is labelled as {which} {listed(named, 2 * _SHOWN)} of {channel.num_classes}."
         yield Finding("absent_classes", "warning", channel.channel, what)
 
 

@@ -10,6 +10,7 @@ from segwright.errors import DataError
 from segwright.storage.blobs import Blob, FileBlob
 from segwright.storage.cache import Cache
 from segwright.storage.s3 import S3Blob, list_objects
+from segwright.wording import listed
 
 _SCHEME: Final = "s3://"
 _SHOWN: Final = 5  # names in a message
@@ -153,4 +154,4 @@ def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def describe_folder(folder: Path) -> str:
     """The first names in a folder, for messages."""
-    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:_SHOWN]) or "nothing"
+    return listed(sorted(entry.name for entry in folder.iterdir()), _SHOWN) or "nothing"
