@@ -95,6 +95,6 @@ def test_kinds_of_numbers_are_not_mixed() -> None:
     one, other = scan("a.tif", image.astype(np.int16)), scan("b.tif", image.astype(np.float32))
     (finding,) = one_format(ScannedChannel("train", LabelMap.identity(), [one, other]))
     assert (finding.rule, finding.severity, finding.files) == ("one_format", "error", ("a.tif", "b.tif"))
-    assert "1 have 2 bands of 16 bits (signed) (a.tif); 1 have 2 bands of 32 bits (floating-point)" in finding.what
+    assert "1 has 2 bands of 16 bits (signed) (a.tif); 1 has 2 bands of 32 bits (floating-point)" in finding.what
     alike = [scan(name, image.astype(name)) for name in ("float16", "float32", "float64")]
     assert {one.form for one in alike} == {PixelFormat(2, 32, numbers="float")}

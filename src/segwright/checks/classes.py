@@ -1,6 +1,5 @@
 """Which class has which number and name, from label maps and class names, before any mask is read."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +58,7 @@ def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] |
     """The label map of a channel with its classes in the order of the class names; it is logged."""
     if label_map is None:
         identity = LabelMap.identity()
-        shown = json.dumps(identity.to_json())
-        logger.info(f"{channel}: no label map is given, pixel values are class indices: {shown}")
+        logger.info(f"{channel}: no label map is given, pixel values are class indices: {identity.to_json()}")
         return identity
     if label_map.class_names and not names:
         raise LabelError(
