@@ -10,7 +10,6 @@ from segwright.data import loader as loading
 from segwright.data.folders import find_pairs
 from segwright.data.loader import TrainingLoader, training_loader
 from segwright.data.pairs import Pair
-from segwright.data.sampler import EpochSampler
 from segwright.distributed import ALONE, Distributed
 from segwright.errors import DataError
 from segwright.hyperparameters import Hyperparameters

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segwright.data.pipe_mode import FifoStream
-from segwright.data.pipe_server import serve
+from segwright.data.pipe_server import serve_pipes
 from segwright.errors import DataError
 from tests.helpers.files import write_manifest
 
@@ -24,7 +24,7 @@ def manifest(tmp_path: Path) -> Path:
 def test_served_manifests_are_read_as_they_were_written(manifest: Path, tmp_path: Path) -> None:
     served: list[tuple[str, int]] = []
     server = threading.Thread(
-        target=serve,
+        target=serve_pipes,
         args=({"train": manifest, "validation": manifest}, tmp_path / "pipes"),
         kwargs={"passes": 2, "served": lambda *what: served.append(what)},
     )
@@ -39,7 +39,7 @@ def test_served_manifests_are_read_as_they_were_written(manifest: Path, tmp_path
 
 def test_passes_are_shuffled_on_request_and_metadata_go_along(manifest: Path, tmp_path: Path) -> None:
     server = threading.Thread(
-        target=serve,
+        target=serve_pipes,
         args=({"train": manifest}, tmp_path / "pipes"),
         kwargs={"passes": 2, "shuffle_seed": 1, "attributes": ("source-ref", "l-ref", "l-ref-metadata")},
     )
@@ -53,7 +53,7 @@ def test_passes_are_shuffled_on_request_and_metadata_go_along(manifest: Path, tm
 def test_a_reader_that_closes_early_gets_the_next_pass(manifest: Path, tmp_path: Path) -> None:
     for index in range(5):  # more than a pipe holds
         (tmp_path / f"{index}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(300_000))
-    server = threading.Thread(target=serve, args=({"train": manifest}, tmp_path / "pipes"), kwargs={"passes": 2})
+    server = threading.Thread(target=serve_pipes, args=({"train": manifest}, tmp_path / "pipes"), kwargs={"passes": 2})
     server.start()
     stream = FifoStream(tmp_path / "pipes" / "train", patience=20)
     coming = stream.pairs()
@@ -73,7 +73,7 @@ def test_a_fifo_that_a_killed_writer_left_behind_gives_way(manifest: Path, tmp_p
     reader = threading.Thread(target=lambda: read.extend(pair.image.read()[-1] for pair in stream.pairs()))
     reader.start()
     time.sleep(0.3)
-    serve({"train": manifest}, tmp_path / "pipes", passes=1)
+    serve_pipes({"train": manifest}, tmp_path / "pipes", passes=1)
     reader.join(timeout=20)
     assert read == [0, 1, 2, 3, 4] and list((tmp_path / "pipes").iterdir()) == []
 
@@ -84,7 +84,7 @@ def test_a_manifest_that_fails_breaks_its_stream_off(manifest: Path, tmp_path: P
 
     def attempt() -> None:
         try:
-            serve({"train": manifest}, tmp_path / "pipes")
+            serve_pipes({"train": manifest}, tmp_path / "pipes")
         except DataError as error:
             failures.append(error)
 
@@ -100,6 +100,6 @@ def test_what_cannot_be_served_is_one_clear_error(manifest: Path, tmp_path: Path
     (tmp_path / "pipes").mkdir()
     (tmp_path / "pipes" / "train_0").touch()
     with pytest.raises(DataError, match="train_0 exists and is no FIFO"):
-        serve({"train": manifest}, tmp_path / "pipes")
+        serve_pipes({"train": manifest}, tmp_path / "pipes")
     with pytest.raises(DataError, match=r"none\.manifest cannot be read"):
-        serve({"train": tmp_path / "none.manifest"}, tmp_path / "pipes")
+        serve_pipes({"train": tmp_path / "none.manifest"}, tmp_path / "pipes")

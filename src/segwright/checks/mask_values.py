@@ -222,8 +222,8 @@ def _cure_of_brightness(masks: ScannedChannel, labelled: NDArray[np.int64], coun
 
 def label_map_location(channel: str) -> str:
     """Where a label map for the masks of a channel goes; only training channels have a file for it."""
-    file = f"as label_map/{channel}_label_map.json or " if channel in ("train", "validation") else ""
-    return f"{file}with label_map"
+    is_split = channel in ("train", "validation")
+    return f"as label_map/{channel}_label_map.json, or any file as label_map" if is_split else "as label_map"
 
 
 def ready_map(values: Sequence[int] | NDArray[np.int64]) -> str:
