@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.optimizers import MXNetSGD, learning_rate, updates_per_epoch
+from segwright.networks import NetworkSpec, build_network
+from segwright.training.optimizers import MXNetSGD, learning_rate, make_optimizer, updates_per_epoch
+from tests.conftest import TINY_BACKBONE
 
 
 def settings(**values: object) -> Hyperparameters:
@@ -98,3 +100,26 @@ def test_a_rate_of_0_still_moves() -> None:
     parameter = torch.tensor([1.0])
     first, second = path(MXNetSGD([parameter], 0.1, 0.9, 0.0), parameter, [0.1, 0.0])
     assert second.item() - first.item() == pytest.approx(0.9 * (first.item() - 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [
+        ("nag", torch.optim.SGD, {"nesterov": True, "momentum": 0.8}),
+        ("adam", torch.optim.Adam, {"betas": (0.9, 0.999), "eps": 1e-8}),
+        ("adamw", torch.optim.AdamW, {"betas": (0.9, 0.999), "eps": 1e-8}),
+        ("adagrad", torch.optim.Adagrad, {"eps": 1e-7}),
+        ("adadelta", torch.optim.Adadelta, {"rho": 0.9, "eps": 1e-5}),
+        ("rmsprop", torch.optim.RMSprop, {"alpha": 0.7, "eps": 1e-8, "centered": False}),
+    ],
+)
+def test_optimizers_have_the_constants_of_mxnets(
+    name: str, kind: type[torch.optim.Optimizer], options: dict[str, object]
+) -> None:
+    given = {"optimizer": name, "momentum": "0.8", "gamma1": "0.7", "weight_decay": "0.03", "head_rate_factor": "4"}
+    network = build_network(NetworkSpec("fcn", TINY_BACKBONE, 2))
+    optimizer = make_optimizer(network, Hyperparameters.from_strings(given))
+    assert type(optimizer) is kind
+    for group, factor in zip(optimizer.param_groups, (1, 4), strict=True):
+        assert {key: group[key] for key in options} == options
+        assert (group["weight_decay"], group["lr_factor"]) == (0.03, factor)
