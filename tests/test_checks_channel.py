@@ -114,7 +114,7 @@ def test_a_rotation_that_the_camera_noted_is_named_and_honoured_on_request(folde
     message = folder.refusal("sizes_match")
     assert "EXIF orientation 6 in" in message and "a.jpg" in message and "apply_exif_orientation" in message
     report = folder.check(requested=RequestedFormat(upright=True))
-    assert report.form.exif_transposed and report.image_sizes == (((1, 3), 1),)
+    assert report.pixel_format.exif_transposed and report.image_sizes == (((1, 3), 1),)
 
 
 def test_images_of_other_kinds_bring_their_own_statistics(folder: ChannelFolder) -> None:
@@ -124,7 +124,7 @@ def test_images_of_other_kinds_bring_their_own_statistics(folder: ChannelFolder)
         (folder.images / f"{name}.jpg").unlink()
         Image.fromarray(np.full((2, 2), value, np.uint16)).save(folder.images / f"{name}.png")
     report = folder.check()
-    assert (report.form.bands, report.form.bit_depth) == (1, 16)
+    assert (report.pixel_format.bands, report.pixel_format.bit_depth) == (1, 16)
     assert report.bands is not None
     assert report.bands.mean == pytest.approx((2000 / 65535,)) and report.bands.std == pytest.approx((1000 / 65535,))
     folder.add("c", mask)
@@ -136,7 +136,7 @@ def test_bands_that_a_file_does_not_have_are_refused(folder: ChannelFolder) -> N
     folder.add("a", [[0, 1], [1, 0]])
     assert "a.jpg" in folder.refusal("pixel_format", requested=RequestedFormat(bands=7))
     report = folder.check(requested=RequestedFormat(bands=1))
-    assert report.form.bands == 1 and report.bands is not None and len(report.bands.mean) == 1
+    assert report.pixel_format.bands == 1 and report.bands is not None and len(report.bands.mean) == 1
 
 
 def test_the_fingerprint_knows_contents_and_names_but_neither_order_nor_place(tmp_path: Path) -> None:

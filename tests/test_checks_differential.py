@@ -82,9 +82,9 @@ def check_stream(channels: Channels, data: RandomData, result: CheckedData) -> N
             one.histogram.tolist() for one in result.channels
         ]
     for split, channel in zip(SPLITS, result.channels, strict=True):
-        check = StreamCheck(channel.channel, result.num_classes, result.form)
+        check = StreamCheck(channel.channel, result.num_classes, result.pixel_format)
         for pair in channels.pairing(split).pairs:
             try:
-                read_pair(pair, channel.label_map, result.form, num_classes=result.num_classes)
+                read_pair(pair, channel.label_map, result.pixel_format, num_classes=result.num_classes)
             except DataError:
                 assert check.why_skipped(pair, channel.label_map) in channel.left_out

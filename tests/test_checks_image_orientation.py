@@ -154,7 +154,7 @@ def test_the_data_check_warns_and_keeps_to_the_setting(tmp_path: Path, caplog: p
     with caplog.at_level(logging.INFO, "segwright"):
         report = check_pairs(pairing, Expected("train"))
         check_pairs(pairing, Expected("train", requested=RequestedFormat(upright=True)))
-    assert report.form == RGB
+    assert report.pixel_format == RGB
     warning, info = caplog.records
     assert warning.levelno == logging.WARNING and warning.getMessage().startswith("train: 6 of 6 images carry an EXIF")
     assert info.levelno == logging.INFO and "turned upright" in info.getMessage()

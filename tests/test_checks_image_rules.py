@@ -126,7 +126,7 @@ def test_nothing_is_shown_of_ordinary_opacity_or_of_bands_that_are_kept(tmp_path
     for index in range(4):
         with_band(images / f"s{index:03}", blocks(index)[0])
     report = check_pairs(find_pairs(images, masks), Expected("train", requested=RequestedFormat(bands=4)))
-    assert report.form.bands == 4 and not list(dropped_or_assumed(report))
+    assert report.pixel_format.bands == 4 and not list(dropped_or_assumed(report))
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ def scan(name: str, pixels: NDArray[Any], tag: str | None = None) -> PairScan:
     extra = [(42113, "s", 0, tag, True)] if tag else []
     imwrite(stream, pixels, photometric="minisblack", planarconfig="contig", metadata=None, extratags=extra)
     data = stream.getvalue()
-    form, sums = read_form(EncodedImage(data, name), RequestedFormat())
+    pixel_format, sums = read_form(EncodedImage(data, name), RequestedFormat())
     nothing = np.zeros(0, np.int64)
     pair = Pair(name, BytesBlob(name, data), BytesBlob(name, b""))
-    return PairScan(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", b"", form, sums=sums)
+    return PairScan(pair, (1, 1), (1, 1), nothing, nothing, b"", b"", b"", pixel_format, sums=sums)
 
 
 def band_statistics(*scans: PairScan) -> BandStatistics | None:
@@ -97,4 +97,4 @@ def test_kinds_of_numbers_are_not_mixed() -> None:
     assert (finding.rule, finding.severity, finding.files) == ("one_format", "error", ("a.tif", "b.tif"))
     assert "1 has 2 bands of 16 bits (signed) (a.tif); 1 has 2 bands of 32 bits (floating-point)" in finding.what
     alike = [scan(name, image.astype(name)) for name in ("float16", "float32", "float64")]
-    assert {one.form for one in alike} == {PixelFormat(2, 32, numbers="float")}
+    assert {one.pixel_format for one in alike} == {PixelFormat(2, 32, numbers="float")}

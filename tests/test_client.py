@@ -58,9 +58,9 @@ for module in ("torch", "PIL", "cv2"):
 
 
 def answer(accept: str, mask: NDArray[np.uint8] = MASK) -> tuple[bytes, str]:
-    form = negotiate(accept, ResponseFormat())
-    result = PROBABILITIES.astype(form.dtype) if form.probabilities else mask
-    return encode(result, form, CLASSES), form.content_type
+    pixel_format = negotiate(accept, ResponseFormat())
+    result = PROBABILITIES.astype(pixel_format.dtype) if pixel_format.probabilities else mask
+    return encode(result, pixel_format, CLASSES), pixel_format.content_type
 
 
 @pytest.mark.parametrize("accept", [*MASKS, *TENSORS])

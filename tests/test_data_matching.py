@@ -313,12 +313,12 @@ WORDS = st.sampled_from(["_mask", "-seg", "_gt", ".label", "mask_", "GT ", "_lab
 
 @given(STEMS, WORDS, st.sampled_from([str, str.upper, str.title]), st.sampled_from(["NFC", "NFD"]), st.booleans())
 def test_any_word_case_and_unicode_form_pairs_exactly_right(
-    stems: set[str], word: str, spell: Callable[[str], str], form: Literal["NFC", "NFD"], apart: bool
+    stems: set[str], word: str, spell: Callable[[str], str], pixel_format: Literal["NFC", "NFD"], apart: bool
 ) -> None:
     assume(not any(stem.strip("_- ") == "" for stem in stems))
     ordered = sorted(stems)
     assume(len({stem.casefold() for stem in ordered}) == len(ordered))
-    spelt = [unicodedata.normalize(form, spell(stem)) for stem in ordered]
+    spelt = [unicodedata.normalize(pixel_format, spell(stem)) for stem in ordered]
     masks = [Name("", word + stem if word[-1:] in ("_", " ") else stem + word, ".png") for stem in spelt]
     images = [Name("", unicodedata.normalize("NFC", stem), ".jpg") for stem in ordered]
     right = {(number, number) for number in range(len(ordered))}

@@ -177,10 +177,10 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "form", "sentence"), REFUSED.values(), ids=REFUSED.keys())
-def test_other_forms_are_refused_instead_of_squeezed(data: bytes, form: PixelFormat, sentence: str) -> None:
+@pytest.mark.parametrize(("data", "pixel_format", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_other_forms_are_refused_instead_of_squeezed(data: bytes, pixel_format: PixelFormat, sentence: str) -> None:
     with pytest.raises(DataError, match=rf"deep\.png has {sentence}.*convert this file, or train on"):
-        EncodedImage(data, "deep.png").decode(form)
+        EncodedImage(data, "deep.png").decode(pixel_format)
     verify(data, "deep.png")
 
 
@@ -204,10 +204,10 @@ def test_other_numbers_become_float32(dtype: type[np.generic], bands: int, plana
         {"compression": "lzw", "byteorder": ">"},
     ):
         data = tiff(stored, planar=planar, **options)
-        form = PixelFormat(bands, bits, numbers=kind)  # type: ignore[arg-type]
-        assert natural(data) == form
-        pixels = EncodedImage(data, "x").decode(form)
-        assert pixels.dtype == np.float32 == form.dtype and pixels.flags.c_contiguous
+        pixel_format = PixelFormat(bands, bits, numbers=kind)  # type: ignore[arg-type]
+        assert natural(data) == pixel_format
+        pixels = EncodedImage(data, "x").decode(pixel_format)
+        assert pixels.dtype == np.float32 == pixel_format.dtype and pixels.flags.c_contiguous
         assert (pixels == stored.astype(np.float32)).all(), options
     assert verify(data, "x").notes == ()
 
@@ -246,7 +246,7 @@ def test_no_data_is_nan_and_noted(dtype: type[np.generic], tag: str | None, gap:
     data = tiff(stored, extratags=[(42113, "s", 0, tag, True)] if tag else ())
     facts = verify(data, "x")
     assert [(note.kind, note.count) for note in facts.notes] == [("no-data", 8)]
-    pixels = EncodedImage(data, "x").decode(facts.form)
+    pixels = EncodedImage(data, "x").decode(facts.pixel_format)
     gaps = np.zeros(stored.shape, np.bool_)
     gaps[2:4, 5:9, 1] = True
     assert (np.isnan(pixels) == gaps).all() and (pixels[~gaps] == stored[~gaps].astype(np.float32)).all()
@@ -256,7 +256,7 @@ def test_other_negative_numbers_are_data() -> None:
     stored = np.array([[[-1], [-100], [-10994]]], np.int16)
     facts = verify(tiff(stored), "x")
     assert facts.notes == ()
-    assert EncodedImage(tiff(stored), "x").decode(facts.form).ravel().tolist() == [-1, -100, -10994]
+    assert EncodedImage(tiff(stored), "x").decode(facts.pixel_format).ravel().tolist() == [-1, -100, -10994]
 
 
 def test_rounding_is_noted() -> None:

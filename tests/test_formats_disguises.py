@@ -30,7 +30,7 @@ def what(data: bytes) -> str:
     return found.what
 
 
-def form(data: bytes) -> bytes:
+def pixel_format(data: bytes) -> bytes:
     head = b'--b0\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     return head + data + b"\r\n--b0--\r\n"
 
@@ -64,7 +64,7 @@ def test_base64_is_known_in_every_dress(data: bytes) -> None:
     [
         (b"data:image/jpeg;base64," + BASE64, "a data URL, which is base64 text"),
         (b'"data:image/png;base64,' + BASE64 + b'"', "a data URL, which is base64 text"),
-        (form(JPEG), "a form"),
+        (pixel_format(JPEG), "a form"),
         (b"image=" + urllib.parse.quote_plus(JPEG).encode(), "a form"),
         (b"image=" + BASE64, "a form"),
         (b"image=@photo.jpg", "a form"),

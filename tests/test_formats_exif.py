@@ -66,13 +66,13 @@ def test_images_stand_upright_on_request_only(container: Container, orientation:
     assert EncodedImage(data, "x").size(exif_transposed=True) == expected.shape[:2]
     facts = verify(data, "x", exif_transposed=True)
     assert (facts.height, facts.width) == expected.shape[:2]
-    assert facts.orientation == orientation and facts.form == UPRIGHT
+    assert facts.orientation == orientation and facts.pixel_format == UPRIGHT
 
     stored = EncodedImage(data, "x").decode()
     assert np.abs(stored.astype(int) - picture()).max() <= (8 if container == "JPEG" else 0)
     assert EncodedImage(data, "x").size() == (21, 34)
     facts = verify(data, "x")
-    assert (facts.height, facts.width, facts.orientation, facts.form) == (21, 34, orientation, PixelFormat())
+    assert (facts.height, facts.width, facts.orientation, facts.pixel_format) == (21, 34, orientation, PixelFormat())
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -102,9 +102,9 @@ def test_bands_of_a_tiff_stand_upright(orientation: int, bands: int, bigtiff: bo
         shown = stored[..., 0] if bands == 1 else stored
         writer.write(shown, photometric="minisblack", extratags=[(274, 3, 1, orientation, True)], **planar)
     data = stream.getvalue()
-    form = verify(data, "x", exif_transposed=True).form
-    assert form == PixelFormat(bands, 16, exif_transposed=True)
-    assert (EncodedImage(data, "x").decode(form) == transpose(stored, orientation)).all()
+    pixel_format = verify(data, "x", exif_transposed=True).pixel_format
+    assert pixel_format == PixelFormat(bands, 16, exif_transposed=True)
+    assert (EncodedImage(data, "x").decode(pixel_format) == transpose(stored, orientation)).all()
     assert (EncodedImage(data, "x").decode(PixelFormat(bands, 16)) == stored).all()
     assert EncodedImage(data, "x").size(exif_transposed=True) == transpose(stored, orientation).shape[:2]
 

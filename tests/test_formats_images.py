@@ -87,7 +87,7 @@ def test_grey_of_few_bits_spans_the_whole_range(depth: int, value: int, grey: in
     data = png(depth, 0, 1, [bytes([value << (8 - depth)])])
     assert EncodedImage(data, "x").decode().tolist() == [[[grey] * 3]]
     assert EncodedImage(data, "x").decode(PixelFormat(1, 8)).tolist() == [[[grey]]]
-    assert verify(data, "x").form == PixelFormat(3, 8)
+    assert verify(data, "x").pixel_format == PixelFormat(3, 8)
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])
@@ -124,14 +124,16 @@ def test_opacity_is_the_fourth_band_on_request() -> None:
     assert EncodedImage(data, "x").decode(PixelFormat(4, 8)).tolist() == [[[10, 20, 30, 128]] * 2]
 
 
-@pytest.mark.parametrize("form", [PixelFormat(*form) for form in ((2, 8), (4, 8), (5, 8), (3, 16), (1, 16))])
+@pytest.mark.parametrize(
+    "pixel_format", [PixelFormat(*pixel_format) for pixel_format in ((2, 8), (4, 8), (5, 8), (3, 16), (1, 16))]
+)
 @pytest.mark.parametrize("data", [encode_png(soft_colours()), encode_jpeg(soft_colours())], ids=["PNG", "JPEG"])
-def test_another_form_is_refused(data: bytes, form: PixelFormat) -> None:
-    sentence = rf"a\.png has 3 bands of 8 bits instead of {form}\..*convert"
+def test_another_form_is_refused(data: bytes, pixel_format: PixelFormat) -> None:
+    sentence = rf"a\.png has 3 bands of 8 bits instead of {pixel_format}\..*convert"
     with pytest.raises(DataError, match=sentence):
-        EncodedImage(data, "a.png").decode(form)
+        EncodedImage(data, "a.png").decode(pixel_format)
     with pytest.raises(DataError, match=sentence):
-        EncodedImage(data, "a.png").decode_reduced(form, largest=2)
+        EncodedImage(data, "a.png").decode_reduced(pixel_format, largest=2)
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "BMP", "WebP"])

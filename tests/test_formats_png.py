@@ -271,7 +271,7 @@ def test_pixels_do_not_depend_on_texts_and_profiles(kind: str, after: bool) -> N
     place = {"after" if after else "before": CHUNKS[kind]}
     data = with_chunks(RGB, **place)
     assert without_texts(data) == with_chunks(RGB)
-    assert verify(data, "x").form == PixelFormat()
+    assert verify(data, "x").pixel_format == PixelFormat()
     assert (EncodedImage(data, "x").decode() == RGB).all()
     assert (decode_mask(with_chunks(RGB[..., 0], **place), "x").numbers == RGB[..., 0]).all()
 

@@ -107,7 +107,7 @@ def test_imagej_stacks_of_one_page_only() -> None:
     assert (EncodedImage(bytes(data), "x").decode(PixelFormat(4, 16)) == numbers(4, 16)).all()
     cut = bytes(data[: page.dataoffsets[0] + 3 * HEIGHT * WIDTH * 2])
     if page.offset < page.dataoffsets[0]:
-        assert verify(cut, "x").form == PixelFormat(1, 16), "what is not there is no band"
+        assert verify(cut, "x").pixel_format == PixelFormat(1, 16), "what is not there is no band"
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "i8"])
@@ -120,10 +120,10 @@ def test_rows_of_which_tifffile_made_pages_are_one_image(dtype: str, bands: int,
     with TiffFile(io.BytesIO(stream.getvalue())) as file:
         assert len(file.pages) == 40
     facts = verify(stream.getvalue(), "a.tif")
-    assert (facts.height, facts.width, facts.form.bands, facts.notes) == (40, 50, bands, ())
-    assert (EncodedImage(stream.getvalue(), "a.tif").decode(facts.form) == pixels).all()
+    assert (facts.height, facts.width, facts.pixel_format.bands, facts.notes) == (40, 50, bands, ())
+    assert (EncodedImage(stream.getvalue(), "a.tif").decode(facts.pixel_format) == pixels).all()
     with pytest.raises(DataError):
-        EncodedImage(stream.getvalue()[:1000], "a.tif").decode(facts.form)
+        EncodedImage(stream.getvalue()[:1000], "a.tif").decode(facts.pixel_format)
 
 
 @pytest.mark.parametrize("shape", [(6, 40, 50), (40, 50, 25), (40, 50, 40)])
@@ -249,10 +249,10 @@ SAMPLES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("data", SAMPLES.values(), ids=SAMPLES.keys())
 def test_truncation_is_found(data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
-    form = natural(data)
+    pixel_format = natural(data)
     ends = [1, 30, len(data) // 4, len(data) // 2, len(data) * 3 // 4, len(data) - 60]
     for end in ends if data.startswith(b"\x89PNG") else [*ends, len(data) - 1]:
-        for function in (lambda data, name: EncodedImage(data, name).decode(form), verify):
+        for function in (lambda data, name: EncodedImage(data, name).decode(pixel_format), verify):
             with pytest.raises(DataError, match=r"cut\.tif"):
                 function(data[:end], "cut.tif")
     assert capfd.readouterr() == ("", "")
@@ -316,8 +316,8 @@ def test_damaged_bytes_give_a_image_or_a_data_error_in_silence(
             try:
                 facts = verify(data, "damaged", exif_transposed=True)
                 assert EncodedImage(data, "damaged").size(exif_transposed=True) == (facts.height, facts.width)
-                pixels, _ = EncodedImage(data, "damaged").decode_reduced(facts.form, 2)
-                assert pixels.dtype == facts.form.dtype and pixels.shape[2] == facts.form.bands
+                pixels, _ = EncodedImage(data, "damaged").decode_reduced(facts.pixel_format, 2)
+                assert pixels.dtype == facts.pixel_format.dtype and pixels.shape[2] == facts.pixel_format.bands
                 if signatures.sniff(data) != "JPEG":
                     assert pixels.shape[:2] == (facts.height, facts.width)
                 outcomes[True] += 1

@@ -30,7 +30,7 @@ class FakeModel:
     """Gives a row of blocks, and calls a function before each of them."""
 
     class_names = tuple(entry.name for entry in CLASSES)
-    form = PixelFormat()
+    pixel_format = PixelFormat()
     description = SimpleNamespace(classes=CLASSES)
 
     def __init__(self, before: Callable[[int], None] = lambda _row: None) -> None:

@@ -24,9 +24,9 @@ PLAIN = picture("BMP")
 MEBIBYTE = 1 << 20
 
 
-def refused(body: bytes, form: PixelFormat = RGB) -> tuple[int, str]:
+def refused(body: bytes, pixel_format: PixelFormat = RGB) -> tuple[int, str]:
     with pytest.raises(HTTPException) as caught:
-        decode(body, form)
+        decode(body, pixel_format)
     return caught.value.status_code, caught.value.detail
 
 
@@ -65,7 +65,7 @@ def bands(count: int, kind: type[np.number] = np.uint16) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "form", "found", "files"),
+    ("body", "pixel_format", "found", "files"),
     [
         (bands(5), RGB, "5 bands of 16 bits", "JPEG, PNG, TIFF, BMP or WebP"),
         (picture(), PixelFormat(5, 16), "3 bands of 8 bits", "TIFF"),
@@ -76,10 +76,10 @@ def bands(count: int, kind: type[np.number] = np.uint16) -> bytes:
     ],
 )
 def test_a_image_of_other_bands_is_one_sentence_for_clients(
-    body: bytes, form: PixelFormat, found: str, files: str
+    body: bytes, pixel_format: PixelFormat, found: str, files: str
 ) -> None:
-    sentence = f"The image has {found} instead of {form}; send one whole {files} image of {form}."
-    assert refused(body, form) == (400, sentence)
+    sentence = f"The image has {found} instead of {pixel_format}; send one whole {files} image of {pixel_format}."
+    assert refused(body, pixel_format) == (400, sentence)
 
 
 def test_floats_are_decoded_with_gaps() -> None:
@@ -116,10 +116,10 @@ def test_a_large_jpeg_header_is_too_large_as_well() -> None:
 
 
 def test_a_image_of_too_many_bands_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    form = PixelFormat(7, 16)
-    assert decode(bands(7), form).shape == (4, 5, 7)
+    pixel_format = PixelFormat(7, 16)
+    assert decode(bands(7), pixel_format).shape == (4, 5, 7)
     monkeypatch.setattr(signatures, "MAX_PIXELS", 4 * 5 * 2)
-    status, sentence = refused(bands(7), form)
+    status, sentence = refused(bands(7), pixel_format)
     assert status == 413 and sentence.startswith("The image has 5 x 4 pixels of 7 bands") and sentence.endswith(".")
 
 

@@ -33,9 +33,9 @@ def pack(members: Iterable[tarfile.TarInfo], mode: Literal["w", "w:gz"] = "w:gz"
     return stream.getvalue()
 
 
-def model(mode: Literal["w", "w:gz"] = "w:gz", form: int = tarfile.PAX_FORMAT) -> bytes:
+def model(mode: Literal["w", "w:gz"] = "w:gz", pixel_format: int = tarfile.PAX_FORMAT) -> bytes:
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode, format=form) as archive:
+    with tarfile.open(fileobj=stream, mode=mode, format=pixel_format) as archive:
         for name in ("hyperparams.json", "model_algo-1", "./sub/" + "deep/" * 30 + "größe.params"):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode, entry.uid, entry.uname = len(CONTENT), 0o6777, 12345, "root"
@@ -62,9 +62,9 @@ def refusal(data: bytes, tmp_path: Path, limit: int = LIMIT) -> str:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
-def test_files_come_out_with_their_bytes(mode: Literal["w", "w:gz"], form: int, tmp_path: Path) -> None:
-    folder = unpack(model(mode, form), tmp_path)
+@pytest.mark.parametrize("pixel_format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_files_come_out_with_their_bytes(mode: Literal["w", "w:gz"], pixel_format: int, tmp_path: Path) -> None:
+    folder = unpack(model(mode, pixel_format), tmp_path)
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert {file.name for file in files} == {"hyperparams.json", "model_algo-1", "größe.params"}
     assert all(file.read_bytes() == CONTENT for file in files)

@@ -80,8 +80,11 @@ def test_other_numbers_are_learnt_and_used(
     values = settings(epochs="12", precision_dtype="float32", _workers="1")
     segwright.train(channels, tmp_path / "model", values, device="cpu")
     description = read_description(tmp_path / "model")
-    form = description.network.pixel_format
-    assert (form.bands, form.numbers) == (2, dtype.rstrip("0123456789")) and form.dtype == np.float32
+    pixel_format = description.network.pixel_format
+    assert (pixel_format.bands, pixel_format.numbers) == (
+        2,
+        dtype.rstrip("0123456789"),
+    ) and pixel_format.dtype == np.float32
     whole = [as_numbers(blocks(index)[0], dtype).astype(float) for index in range(12)]
     known = np.stack([np.where(image == -9999, np.nan, image) for image in whole])
     assert description.network.mean == pytest.approx(np.nanmean(known, axis=(0, 1, 2)), rel=1e-6)

@@ -288,7 +288,7 @@ def _index_of(name: str, names: Sequence[str]) -> int:
     """The index of a class name among others, or LabelError with the nearest one."""
     if name in names:
         return names.index(name)
-    guess = did_you_mean(name, names, form='"{}"')
+    guess = did_you_mean(name, names, pixel_format='"{}"')
     raise LabelError(
         f'the label map names a class "{name}", but the classes are {listed(names, _NAMES_SHOWN)}.{guess} '
         "Use these names, or class indices."

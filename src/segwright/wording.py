@@ -38,7 +38,7 @@ def nearest(word: str, words: Iterable[str], most: int = 1) -> list[str]:
     return [folded[near] for near in difflib.get_close_matches(word.casefold(), folded, most)]
 
 
-def did_you_mean(word: str, words: Iterable[str], most: int = 1, form: str = "{}") -> str:
+def did_you_mean(word: str, words: Iterable[str], most: int = 1, pixel_format: str = "{}") -> str:
     """A sentence with the nearest words, each in a form such as `{!r}`: ` Did you mean road?`; or nothing."""
-    near = ", ".join(map(form.format, nearest(word, words, most)))
+    near = ", ".join(map(pixel_format.format, nearest(word, words, most)))
     return near and f" Did you mean {near}?"

@@ -56,4 +56,4 @@ def png16(colour_type: int, pixels: NDArray[Any], interlaced: bool = False) -> b
 def natural(data: bytes) -> PixelFormat:
     facts = verify(data, "x")
     assert EncodedImage(data, "x").size() == (facts.height, facts.width) == (HEIGHT, WIDTH)
-    return facts.form
+    return facts.pixel_format

@@ -19,7 +19,7 @@ class Facts(NamedTuple):
 
     height: int
     width: int
-    form: PixelFormat = RGB
+    pixel_format: PixelFormat = RGB
     orientation: int = 1
     notes: tuple[Note, ...] = ()
 
@@ -27,12 +27,12 @@ class Facts(NamedTuple):
 def verify(data: bytes, name: str, exif_transposed: bool = False) -> Facts:
     image = EncodedImage(data, name)
     image.verify()
-    form = replace(image.pixel_format, exif_transposed=exif_transposed)
-    return Facts(*image.size(exif_transposed), form, image.orientation, image.notes(form.bands))
+    pixel_format = replace(image.pixel_format, exif_transposed=exif_transposed)
+    return Facts(*image.size(exif_transposed), pixel_format, image.orientation, image.notes(pixel_format.bands))
 
 
-def decode(data: bytes, name: str, form: PixelFormat = RGB) -> Pixels:
-    return EncodedImage(data, name).decode(form)
+def decode(data: bytes, name: str, pixel_format: PixelFormat = RGB) -> Pixels:
+    return EncodedImage(data, name).decode(pixel_format)
 
 
 def size(data: bytes, name: str) -> tuple[int, int]:

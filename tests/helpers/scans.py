@@ -25,7 +25,7 @@ def scan(name: str, pixels: dict[int, int], size: tuple[int, int] = (360, 480), 
         digest=hashlib.sha256(name.encode()).digest(),
         image_digest=hashlib.sha256((image or name).encode()).digest(),
         mask_digest=hashlib.sha256(f"mask of {name}".encode()).digest(),
-        form=RGB,
+        pixel_format=RGB,
     )
 
 

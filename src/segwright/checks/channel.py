@@ -89,12 +89,12 @@ class StreamCheck:
 
     channel: str
     num_classes: int
-    form: PixelFormat
+    pixel_format: PixelFormat
     strict: bool = False
 
     def why_skipped(self, pair: Pair, label_map: LabelMap) -> str:
         """Why a pair that failed is skipped: it cannot be read. Raises DataError for all else, and where `strict`."""
-        scan = scan_pair(pair, RequestedFormat.exactly(self.form))
+        scan = scan_pair(pair, RequestedFormat.exactly(self.pixel_format))
         if isinstance(scan, Unreadable):
             if scan.rule or self.strict:
                 cure = "" if scan.rule else "strict refuses it."

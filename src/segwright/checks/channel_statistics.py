@@ -77,7 +77,7 @@ class ChannelStatistics(ScannedChannel):
     ignored_pixels: int  # pixels of no class: no data, 255 and those that the label map does not name
     unmapped: dict[int, int]  # pixels of each pixel value that the label map does not name
     fingerprint: str  # a hash over keys and file bytes, whatever the order and folder of the files; empty for a stream
-    form: PixelFormat  # what the pixels of the images are read as; where they differ, the first one's
+    pixel_format: PixelFormat  # what the pixels of the images are read as; where they differ, the first one's
     bands: BandStatistics | None  # mean and spread of the bands, where they are not plain 8-bit colour
     complete: bool = True  # whether all pairs were read: False for a stream, of which only the first were
 
@@ -87,8 +87,8 @@ class ChannelStatistics(ScannedChannel):
         scans, values, counts, classes = scanned.scans, scanned.values, scanned.counts, scanned.classes
         unmapped = np.isin(values, scanned.label_map.unmapped(values))
         sizes = Counter(scan.image_size for scan in scans)
-        form = scans[0].form if scans else RGB
-        sums = [scan.sums for scan in scans if scan.sums is not None and scan.form == form]
+        pixel_format = scans[0].pixel_format if scans else RGB
+        sums = [scan.sums for scan in scans if scan.sums is not None and scan.pixel_format == pixel_format]
         return cls(
             channel=scanned.channel,
             label_map=scanned.label_map,
@@ -101,8 +101,8 @@ class ChannelStatistics(ScannedChannel):
             ignored_pixels=int(counts[classes < 0].sum()),
             unmapped=dict(zip(values[unmapped].tolist(), counts[unmapped].tolist(), strict=True)),
             fingerprint=hashlib.sha256(b"".join(sorted(scan.digest for scan in scans))).hexdigest(),
-            form=form,
-            bands=BandStatistics.of(sums, form.dtype) if sums else None,
+            pixel_format=pixel_format,
+            bands=BandStatistics.of(sums, pixel_format.dtype) if sums else None,
         )
 
     def without_scans(self, *, complete: bool) -> Self:
@@ -150,7 +150,7 @@ class ChannelStatistics(ScannedChannel):
     @property
     def forms(self) -> tuple[str, ...]:
         """The formats of the images, in words."""
-        return tuple(sorted({str(scan.form) for scan in self.scans}))
+        return tuple(sorted({str(scan.pixel_format) for scan in self.scans}))
 
     def names(self, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
         """The files of some images; `chosen` is [N]."""
@@ -168,8 +168,8 @@ class ChannelStatistics(ScannedChannel):
             "unmapped": {str(value): count for value, count in self.unmapped.items()},
             "absent_classes": list(self.absent_classes),
             "fingerprint": self.fingerprint,
-            "bands": self.form.bands,
-            "bit_depth": self.form.bit_depth,
-            "numbers": self.form.numbers,
+            "bands": self.pixel_format.bands,
+            "bit_depth": self.pixel_format.bit_depth,
+            "numbers": self.pixel_format.numbers,
             "complete": self.complete,
         }

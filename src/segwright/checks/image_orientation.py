@@ -121,8 +121,8 @@ def _upright_over_stored(scan: PairScan) -> float | None:
     pair = scan.pair
     largest = max(max(scan.image_size) // _LONG_SIDE, 1)
     try:
-        form = replace(scan.form, exif_transposed=False)
-        pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(form, largest)
+        pixel_format = replace(scan.pixel_format, exif_transposed=False)
+        pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(pixel_format, largest)
         mask = decode_mask_of(pair, pair.mask.read()).numbers
     except DataError:  # it has changed since it was scanned; the training will say so
         return None

@@ -146,10 +146,11 @@ def one_format(scans: ScannedChannel) -> Iterator[Finding]:
         return
     examples: defaultdict[str, list[str]] = defaultdict(list)
     for scan in scans.scans:
-        examples[str(scan.form)].append(scan.pair.image.name)
+        examples[str(scan.pixel_format)].append(scan.pair.image.name)
     if len(examples) > 1:
         formats = "; ".join(
-            f"{counted(len(names), 'has', 'have')} {form} ({names[0]})" for form, names in examples.items()
+            f"{counted(len(names), 'has', 'have')} {pixel_format} ({names[0]})"
+            for pixel_format, names in examples.items()
         )
         what = f"the images are not of one kind: {formats}."
         cure = "A network takes one kind: convert them, or where they differ in bands only, set bands."

@@ -28,9 +28,9 @@ class RequestedFormat:
     numbers: Numbers | None = None
 
     @classmethod
-    def exactly(cls, form: PixelFormat) -> Self:
+    def exactly(cls, pixel_format: PixelFormat) -> Self:
         """The request for this very format."""
-        return cls(form.bands, form.bit_depth, form.exif_transposed, form.numbers)
+        return cls(pixel_format.bands, pixel_format.bit_depth, pixel_format.exif_transposed, pixel_format.numbers)
 
     def of(self, natural: PixelFormat) -> PixelFormat:
         """The format for an image whose natural format is given."""
@@ -102,8 +102,8 @@ def read_form(image: EncodedImage, requested: RequestedFormat) -> tuple[PixelFor
     """The format of an image, and its sums where it is normalised by its own statistics. Raises DataError where the
     file cannot be read in that format.
     """
-    form = requested.of(image.pixel_format)
-    if form.is_plain_colour and image.pixel_format.is_plain_colour:
-        return form, None
-    pixels = image.decode(form)
-    return form, None if form.is_plain_colour else BandSums.over(pixels, image.no_data)
+    pixel_format = requested.of(image.pixel_format)
+    if pixel_format.is_plain_colour and image.pixel_format.is_plain_colour:
+        return pixel_format, None
+    pixels = image.decode(pixel_format)
+    return pixel_format, None if pixel_format.is_plain_colour else BandSums.over(pixels, image.no_data)

@@ -52,9 +52,9 @@ class CheckedData:
         return self.train, self.validation
 
     @property
-    def form(self) -> PixelFormat:
+    def pixel_format(self) -> PixelFormat:
         """What the pixels of all images are read as."""
-        return self.train.form
+        return self.train.pixel_format
 
     @property
     def num_classes(self) -> int:
@@ -91,8 +91,8 @@ def prepare(
     data = _check(channels, classes, requested, findings, strict, streams or {}, while_reading)
     for channel in data.channels:
         which = "pairs first in the stream" if streams else "pairs"
-        form = "" if channel.form.is_plain_colour else f" of {channel.form}"
-        pairs = f"{channel.channel}: {len(channel.pairs)} {which}{form}"
+        pixel_format = "" if channel.pixel_format.is_plain_colour else f" of {channel.pixel_format}"
+        pairs = f"{channel.channel}: {len(channel.pairs)} {which}{pixel_format}"
         logger.info(f"{pairs}, {channel.num_classes} classes, {len(channel.left_out)} left out")
     if not streams:
         log_advice(_advice(data, classes, settings))
@@ -168,7 +168,7 @@ def _check(
     train = examined("train", expected)
     if train.num_classes and not known.count:
         findings.add(label_map_range(known.validation_map, train.num_classes, "validation"))
-    formats = {scan.form for scan in train.scans if not scan.form_error}
+    formats = {scan.pixel_format for scan in train.scans if not scan.form_error}
     expected = replace(
         expected,
         channel="validation",

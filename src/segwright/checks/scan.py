@@ -40,7 +40,7 @@ class PairScan:
     digest: bytes  # hash over key and bytes of the pair, and over its colour map where that had to correct the mask
     image_digest: bytes
     mask_digest: bytes
-    form: PixelFormat  # what the image's pixels are read as
+    pixel_format: PixelFormat  # what the image's pixels are read as
     orientation: int = 1  # EXIF orientation, 1 to 8; 1 is upright
     form_error: str = ""  # why the image cannot be read in the requested format, or nothing
     image_notes: tuple[Note, ...] = ()  # what was dropped of the image or assumed of it
@@ -92,9 +92,9 @@ def scan_pair(pair: Pair, requested: RequestedFormat = AS_STORED) -> PairScan | 
     if same_bytes or _shows(image, natural, numbers, values):
         what = f"{pair.mask.name} would be its own image: it holds the same {'bytes' if same_bytes else 'image'} as"
         return Unreadable(pair, f"{what} {pair.image.name}. Check which folder holds the masks.", "mask_is_image")
-    form, sums, form_error = natural, None, ""
+    pixel_format, sums, form_error = natural, None, ""
     try:
-        form, sums = read_form(image, requested)
+        pixel_format, sums = read_form(image, requested)
     except DataError as error:
         form_error = str(error)
     parts = [pair.key.encode(errors="surrogateescape"), image.data, mask]
@@ -109,10 +109,10 @@ def scan_pair(pair: Pair, requested: RequestedFormat = AS_STORED) -> PairScan | 
         digest=hashlib.sha256(b"".join(digests)).digest(),
         image_digest=digests[1],
         mask_digest=digests[2],
-        form=form,
+        pixel_format=pixel_format,
         orientation=image.orientation,
         form_error=form_error,
-        image_notes=image.notes(form.bands),
+        image_notes=image.notes(pixel_format.bands),
         mask_notes=mask_notes,
         repaired=repaired,
         sums=sums,

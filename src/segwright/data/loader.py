@@ -62,7 +62,7 @@ class PairCheck(Protocol):
         """How many classes there are."""
 
     @property
-    def form(self) -> PixelFormat:
+    def pixel_format(self) -> PixelFormat:
         """What images are read as."""
 
     def why_skipped(self, pair: Pair, label_map: LabelMap) -> str:
@@ -73,7 +73,7 @@ def training_loader(
     pairs: Sequence[Pair],
     label_map: LabelMap,
     settings: Hyperparameters,
-    form: PixelFormat = RGB,
+    pixel_format: PixelFormat = RGB,
     processes: Distributed = ALONE,
     *,
     pin_memory: bool = False,
@@ -81,7 +81,7 @@ def training_loader(
     """Make the loader of one process for pairs that were all checked before."""
     batch, rollover = settings.mini_batch_size, settings.last_batch == "rollover"
     sampler = EpochSampler(pairs, batch, settings.seed, processes.rank, processes.world_size, rollover)
-    return TrainingLoader(_Crops(label_map, settings, form), sampler, processes, pin_memory)
+    return TrainingLoader(_Crops(label_map, settings, pixel_format), sampler, processes, pin_memory)
 
 
 def stream_loader(
@@ -96,7 +96,7 @@ def stream_loader(
 ) -> "TrainingLoader":
     """Make the loader of one process for a stream of about `expected` pairs, which are checked where they fail."""
     sampler = StreamSampler(stream, expected, settings.mini_batch_size)
-    return TrainingLoader(_Crops(label_map, settings, check.form, check), sampler, processes, pin_memory)
+    return TrainingLoader(_Crops(label_map, settings, check.pixel_format, check), sampler, processes, pin_memory)
 
 
 class StreamSampler(Sampler[list[SampleIndex[Pair]]]):
@@ -172,7 +172,11 @@ def _fitting_workers(workers: int, dataset: "_Crops", processes: Distributed) ->
     if not workers or not _SHARED_MEMORY.is_dir():
         return workers
     share = -(-dataset.settings.mini_batch_size // processes.world_size)
-    batch = share * dataset.settings.training_crop_size**2 * (dataset.form.bands * dataset.form.dtype.itemsize + 1)
+    batch = (
+        share
+        * dataset.settings.training_crop_size**2
+        * (dataset.pixel_format.bands * dataset.pixel_format.dtype.itemsize + 1)
+    )
     writable = os.access(_SHARED_MEMORY, os.W_OK)
     room = shutil.disk_usage(_SHARED_MEMORY).free // processes.local_world_size if writable else 0
     fitting = min(workers, max((room // batch - _BATCHES_BESIDE) // _BATCHES_AHEAD, 0))
@@ -195,9 +199,9 @@ class _Crops(Dataset[Any]):
     """A data set of crops; `check` judges pairs that fail and were not checked before, None where all were."""
 
     def __init__(
-        self, label_map: LabelMap, settings: Hyperparameters, form: PixelFormat, check: PairCheck | None = None
+        self, label_map: LabelMap, settings: Hyperparameters, pixel_format: PixelFormat, check: PairCheck | None = None
     ) -> None:
-        self.label_map, self.settings, self.form, self.check = label_map, settings, form, check
+        self.label_map, self.settings, self.pixel_format, self.check = label_map, settings, pixel_format, check
 
     def __getitems__(self, samples: list[SampleIndex[Pair]]) -> list[_Sample | UserError]:
         """All samples of a batch; bytes that a network delivers are fetched together, a bounded number at a time."""
@@ -211,7 +215,9 @@ class _Crops(Dataset[Any]):
         num_classes = self.check.num_classes if self.check else None
         draw, padding = partial(self._draw, sample), IGNORE if self.settings.padding == "ignore" else 0
         try:
-            image, mask = read_crop(sample.pair, self.label_map, self.form, draw, padding, num_classes=num_classes)
+            image, mask = read_crop(
+                sample.pair, self.label_map, self.pixel_format, draw, padding, num_classes=num_classes
+            )
         except UserError as error:
             # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
             return self._failed(sample, error)
@@ -235,7 +241,7 @@ class _Crops(Dataset[Any]):
         except UserError as refusal:
             return refusal
         size = (self.settings.training_crop_size, self.settings.training_crop_size)
-        image = np.full((*size, self.form.bands), self.form.padding, self.form.dtype)
+        image = np.full((*size, self.pixel_format.bands), self.pixel_format.padding, self.pixel_format.dtype)
         return _Sample(image, np.full(size, IGNORE, np.uint8), None, why if sample.counted else "")
 
 

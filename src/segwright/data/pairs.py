@@ -41,21 +41,21 @@ class Pairing:
 
 
 def read_pair(
-    pair: Pair, label_map: LabelMap, form: PixelFormat = RGB, *, num_classes: int | None = None
+    pair: Pair, label_map: LabelMap, pixel_format: PixelFormat = RGB, *, num_classes: int | None = None
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """Read one image, [H, W, bands] of the form's type, and its mask, uint8 [H, W] of class indices.
 
     Raises DataError where bytes cannot be decoded, sizes differ, or the mask holds a class of `num_classes` or more;
     None stands for a mask that was checked before.
     """
-    image = EncodedImage(pair.image.read(), pair.image.name).decode(form)
+    image = EncodedImage(pair.image.read(), pair.image.name).decode(pixel_format)
     return image, _fitting(pair, label_map, image.shape[:2], num_classes)
 
 
 def read_crop(
     pair: Pair,
     label_map: LabelMap,
-    form: PixelFormat,
+    pixel_format: PixelFormat,
     draw: Callable[[int, int], Crop],
     padding: int = IGNORE,
     *,
@@ -67,11 +67,11 @@ def read_crop(
     quarter or an eighth of its size, never smaller than the copy. Raises DataError as `read_pair` does.
     """
     image = EncodedImage(pair.image.read(), pair.image.name)
-    height, width = image.size(form.exif_transposed)
+    height, width = image.size(pixel_format.exif_transposed)
     crop = draw(height, width)
-    pixels, reduction = image.decode_reduced(form, crop.reduction, spare=True)
+    pixels, reduction = image.decode_reduced(pixel_format, crop.reduction, spare=True)
     mask = _fitting(pair, label_map, (height, width), num_classes)
-    return apply_crop(crop, pixels, mask, padding, reduction, form.bands)
+    return apply_crop(crop, pixels, mask, padding, reduction, pixel_format.bands)
 
 
 def read_mask_numbers(pair: Pair) -> MaskArray:

@@ -47,7 +47,7 @@ def evaluate(
         raise DataError(f"{images} has its masks with it: leave masks out.")
     named = None if attributes is None else tuple(attributes)
     pairing = Source(parse_location(images), None if masks is None else parse_location(masks), named).pairing()
-    num_classes, requested = len(model.class_names), RequestedFormat.exactly(model.form)
+    num_classes, requested = len(model.class_names), RequestedFormat.exactly(model.pixel_format)
     report = check_pairs(pairing, Expected("evaluation", mask_map, num_classes, requested, model.class_names, strict))
     matrix = ConfusionMatrix(num_classes)
     with progress("evaluating", len(report.pairs), every=50) as advance:

@@ -224,7 +224,7 @@ def _class_names(items: Sequence[_Item], source: Path, given: Path | None) -> tu
         logger.info(f"{given} names no {BACKGROUND}: pixels without a shape are ignored")
     for label in foreground:
         if label not in names:
-            guess = did_you_mean(label, names, form="{!r}")
+            guess = did_you_mean(label, names, pixel_format="{!r}")
             raise LabelError(f"{owners[label]} has the label {label!r}, which {given} does not name.{guess}")
     return names
 

@@ -35,7 +35,7 @@ class Model:
         return self.description.class_names
 
     @property
-    def form(self) -> PixelFormat:
+    def pixel_format(self) -> PixelFormat:
         """What the pixels of images have to be."""
         return self.description.network.pixel_format
 
@@ -45,7 +45,7 @@ class Model:
         return np.array([entry.colour for entry in self.description.classes], np.uint8)
 
     def mask(self, image: Pixels) -> NDArray[np.uint8]:
-        """Return the class of every pixel, uint8 [H, W], of an image [H, W, bands] of `form`, mostly uint8 RGB.
+        """Return the class of every pixel, uint8 [H, W], of an image [H, W, bands] of `pixel_format`, mostly uint8 RGB.
 
         Raises DataError when the image has another form.
         """
@@ -61,11 +61,16 @@ class Model:
 
     def blocks(self, image: Pixels) -> Iterator[Block]:
         """Yield the logits of an image as in `mask`, a part at a time: bounded in memory whatever the image's size."""
-        form = self.form
-        if image.ndim != 3 or image.shape[2] != form.bands or image.dtype != form.dtype or 0 in image.shape:
+        pixel_format = self.pixel_format
+        if (
+            image.ndim != 3
+            or image.shape[2] != pixel_format.bands
+            or image.dtype != pixel_format.dtype
+            or 0 in image.shape
+        ):
             raise DataError(
                 f"an image of shape {image.shape} and type {image.dtype} does not fit the model: "
-                f"it takes [height, width, {form.bands}] of {form.dtype}"
+                f"it takes [height, width, {pixel_format.bands}] of {pixel_format.dtype}"
             )
         return logit_blocks(self.network, image, precision=self.precision)
 

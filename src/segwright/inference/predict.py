@@ -76,7 +76,7 @@ def predict_files(
         logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
     logger.info(f"wrote the masks of {len(images) - failed} of {len(images)} images to {output}")
     if turned:
-        read = "turned upright" if model.form.exif_transposed else "read as stored, without turning"
+        read = "turned upright" if model.pixel_format.exif_transposed else "read as stored, without turning"
         logger.info(f"{count_orientations(turned, len(images))}: {read}, and so are the masks")
     if failed:
         raise DataError(f"{failed} of {len(images)} images could not be predicted; the warnings above name them")
@@ -125,7 +125,7 @@ def _output_files(output: Path, stem: str, blob: Blob, suffixes: Sequence[str], 
 def _predict(model: Model, blob: Blob, files: Mapping[str, Path]) -> tuple[int, tuple[Note, ...]]:
     """Write the files of one image; return its EXIF orientation, and what was dropped of it or assumed."""
     encoded = EncodedImage(blob.read(), blob.name)
-    image = encoded.decode(model.form)
+    image = encoded.decode(model.pixel_format)
     files[".png"].parent.mkdir(parents=True, exist_ok=True)
     mask = np.empty(image.shape[:2], np.uint8)
     if ".npy" in files:  # block by block, never all probabilities in memory
@@ -139,4 +139,4 @@ def _predict(model: Model, blob: Blob, files: Mapping[str, Path]) -> tuple[int, 
     write_bytes(files[".png"], encode_mask(mask, model.palette))
     if ".overlay.png" in files:
         write_bytes(files[".overlay.png"], encode_png(draw_overlay(displayable(image), mask, model.palette)))
-    return encoded.orientation, encoded.notes(model.form.bands)
+    return encoded.orientation, encoded.notes(model.pixel_format.bands)

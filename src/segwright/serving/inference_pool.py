@@ -112,12 +112,12 @@ class InferencePool:
         try:
             data = body.decoded()
             try:
-                image = decode(data, model.form)
+                image = decode(data, model.pixel_format)
             except HTTPException as error:
                 if not wanted.empty_on_error:
                     raise
                 logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
-                result = ignore_mask(data, model.form)
+                result = ignore_mask(data, model.pixel_format)
             else:
                 with self._computing:
                     result = _compute(model, image, wanted, cancelled)

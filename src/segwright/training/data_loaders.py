@@ -38,7 +38,7 @@ class TrainingData:
             expected, check = counted or settings.num_training_samples or 0, self._stream_check("train")
             return stream_loader(stream, expected, label_map, settings, check, self.processes, pin_memory=pin_memory)
         pairs = data.train.pairs
-        return training_loader(pairs, label_map, settings, data.form, self.processes, pin_memory=pin_memory)
+        return training_loader(pairs, label_map, settings, data.pixel_format, self.processes, pin_memory=pin_memory)
 
     def validation_pairs(self, epoch: int) -> tuple[Iterable[Pair], int, StreamCheck | None]:
         """The validation pairs of this process, how many there are (0: unknown), and what checks those of a stream."""
@@ -50,7 +50,7 @@ class TrainingData:
         return share, len(share), None
 
     def _stream_check(self, split: Split) -> StreamCheck:
-        return StreamCheck(split, self.prepared.num_classes, self.prepared.form, self.strict)
+        return StreamCheck(split, self.prepared.num_classes, self.prepared.pixel_format, self.strict)
 
 
 def open_streams(channels: Channels, processes: Distributed) -> Streams:

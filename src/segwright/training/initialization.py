@@ -54,7 +54,7 @@ def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:
 def start_network(
     settings: Hyperparameters,
     class_names: Sequence[str],
-    form: PixelFormat,
+    pixel_format: PixelFormat,
     like: NetworkSpec | BandStatistics | None,
     bundle: Path | None,
     *,
@@ -73,10 +73,10 @@ def start_network(
         output_stride=settings.output_stride,
         decoder_output_stride=settings.decoder_output_stride,
         auxiliary=settings.aux_loss,
-        bands=form.bands,
-        bit_depth=form.bit_depth,
-        upright=form.exif_transposed,
-        numbers=form.numbers,
+        bands=pixel_format.bands,
+        bit_depth=pixel_format.bit_depth,
+        upright=pixel_format.exif_transposed,
+        numbers=pixel_format.numbers,
         mean=like.mean if like else None,
         std=like.std if like else None,
     )

@@ -58,9 +58,9 @@ def _start(training: Training) -> tuple[Description, SegmentationNetwork]:
     if classes.count is None:
         raise UserError("nothing but the masks says how many classes there are")
     names = classes.names or numbered_names(classes.count)
-    form = PixelFormat(settings.bands or 3, exif_transposed=settings.apply_exif_orientation)
+    pixel_format = PixelFormat(settings.bands or 3, exif_transposed=settings.apply_exif_orientation)
     if parent:
-        form = parent.network.pixel_format
-    network = start_network(settings, names, form, parent.network if parent else None, start, blank=False)
+        pixel_format = parent.network.pixel_format
+    network = start_network(settings, names, pixel_format, parent.network if parent else None, start, blank=False)
     maps, data = (classes.train_map, classes.validation_map), dict[str, Any](train={}, validation={})
     return describe(network.spec, settings, names, maps, data=data, started_from=start), network

@@ -104,7 +104,7 @@ class Training:
         self.settings = _complete(self.settings, prepared)
         class_weights = _class_weights(self.settings, prepared)
         like, start, names = parent.network if parent else prepared.train.bands, self.start_from, prepared.class_names
-        network = start_network(self.settings, names, prepared.form, like, start, blank=checkpoint is not None)
+        network = start_network(self.settings, names, prepared.pixel_format, like, start, blank=checkpoint is not None)
         torch.manual_seed(self.settings.seed + processes.rank)  # Dropout must differ between processes.
         state = TrainState(network, self.settings, processes, device, precision, class_weights)
         description = describe(
@@ -211,7 +211,7 @@ def _complete(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
     samples, batch = samples or given or 0, settings.mini_batch_size
     if batch > samples:
         logger.info(f"mini_batch_size is {batch}, but there are {counted(samples, 'pair')}: a batch holds them all")
-    known = {"num_classes": data.num_classes, "bands": settings.bands or data.form.bands}
+    known = {"num_classes": data.num_classes, "bands": settings.bands or data.pixel_format.bands}
     return settings.model_copy(
         update={**known, "num_training_samples": samples, "mini_batch_size": min(batch, samples)}
     )

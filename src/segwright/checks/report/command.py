@@ -107,7 +107,7 @@ def _summary(channel: ChannelStatistics) -> str:
     (height, width), count = channel.image_sizes[0]
     more = len(channel.image_sizes) - 1
     others = f" and {counted(more, 'other size')}" if more else ""
-    forms = "".join(f", {form}" for form in channel.forms if form != str(RGB))
+    forms = "".join(f", {pixel_format}" for pixel_format in channel.forms if pixel_format != str(RGB))
     ignored = 100 * channel.ignored_pixels / max(int(channel.counts.sum()), 1)
     size = f"{count} of {width}x{height} pixels{others}{forms}"
     return f"{channel.channel}: {len(channel.scans)} pairs, {left_out}; {size}; {ignored:.1f} % of pixels ignored"

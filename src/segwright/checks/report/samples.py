@@ -122,12 +122,14 @@ def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palet
     height, width = scan.image_size
     factor = min(_LONG_SIDE / max(height, width), 1)
     size = max(round(width * factor), 1), max(round(height * factor), 1)
-    forms = [scan.form]
+    forms = [scan.pixel_format]
     if fits_either_way(scan):
-        forms.append(replace(scan.form, exif_transposed=not scan.form.exif_transposed))
+        forms.append(replace(scan.pixel_format, exif_transposed=not scan.pixel_format.exif_transposed))
     images = []
-    for form in forms:
-        pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(form, max(int(1 / factor), 1))
+    for pixel_format in forms:
+        pixels, _ = EncodedImage(pair.image.read(), pair.image.name).decode_reduced(
+            pixel_format, max(int(1 / factor), 1)
+        )
         images.append(np.asarray(cv2.resize(displayable(pixels), size, interpolation=cv2.INTER_AREA), np.uint8))
     mask = label_map.apply(read_mask_numbers(pair))
     small = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -144,7 +146,7 @@ def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palet
         overlay=_data_uri(overlay(images[0], small, palette)),
         classes=tuple(classes),
         other_way="".join(_data_uri(overlay(other, small, palette)) for other in images[1:]),
-        upright=scan.form.exif_transposed,
+        upright=scan.pixel_format.exif_transposed,
     )
 
 
