@@ -87,7 +87,7 @@ def test_classes_without_a_pixel_are_named() -> None:
     assert (found.rule, found.severity, found.channel) == ("absent_classes", "warning", "train")
     assert "class 2 (pole) of 4" in found.what
     (found,) = absent_classes(statistics("validation", [scan("a", {0: 5, 1: 5})]), NAMES)
-    assert "class 2 (pole), class 3 (car) of 4" in found.what
+    assert "classes 2 (pole), 3 (car) of 4" in found.what
     assert list(absent_classes(statistics("train", ordinary("train")), NAMES)) == []
 
 

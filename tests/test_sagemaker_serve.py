@@ -71,7 +71,7 @@ def test_a_multi_model_endpoint_begins_empty_and_loads_what_is_requested(tmp_pat
     [
         ({"SAGEMAKER_BIND_TO_PORT": "eight"}, "SAGEMAKER_BIND_TO_PORT is eight; it takes the number of a port"),
         ({"SAGEMAKER_BIND_TO_PORT": "0"}, "SAGEMAKER_BIND_TO_PORT is 0"),
-        ({}, "does not exist; it should be"),
+        ({}, "does not exist; give the folder"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(
