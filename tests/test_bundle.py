@@ -347,5 +347,5 @@ def test_a_full_disk_is_one_clear_error_and_the_old_bundle_stays(
     assert [path for path in bundle.iterdir() if path.name.startswith(".")] == []
 
 
-def test_whoever_reads_the_description_can_read_the_weights(bundle: Path) -> None:
+def test_weights_are_as_readable_as_the_description(bundle: Path) -> None:
     assert (bundle / "model.safetensors").stat().st_mode == (bundle / "bundle.json").stat().st_mode

@@ -1,4 +1,4 @@
-"""Every way by which a stranger's name reaches the disk: nothing is written outside, and no file replaces another."""
+"""Every way by which a name from outside reaches the disk: nothing is written elsewhere, no file replaces another."""
 
 import json
 import re

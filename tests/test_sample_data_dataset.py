@@ -108,7 +108,7 @@ def test_a_image_depends_on_seed_and_number_alone(folder: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_the_folder_of_somebody_else_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+def test_a_folder_of_other_files_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "README.txt").write_text("mine")
     with pytest.raises(OutputExistsError):
         write_sample(tmp_path, images=3, width=64, height=64, seed=0, overwrite=overwrite)

@@ -55,7 +55,7 @@ class Recorder:
         """Answer one request; refuse what AWS would refuse."""
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length)
-        environ["wsgi.input"] = io.BytesIO(body)  # for whoever reads next
+        environ["wsgi.input"] = io.BytesIO(body)  # for the next reader
         request = Request(environ, populate_request=False)
         if request.path.startswith("/snippet/"):
             self.snippet = request.path.removeprefix("/snippet/")

@@ -34,7 +34,7 @@ _SUFFIXES: Final = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp"
 
 
 @dataclass(eq=False)
-class _Job:
+class _PairImport:
     """A pair and its split, and what became of it."""
 
     split: Split
@@ -57,7 +57,9 @@ def write_channels(
     note. `labelled` is the frame of all labels, whatever they prove. Raises MismatchError for masks that do not fit,
     DataError where no pair is left in a split, no shape was drawn, or no pixel has a class.
     """
-    jobs = [_Job("train", pair) for pair in division.train] + [_Job("validation", pair) for pair in division.validation]
+    jobs = [_PairImport("train", pair) for pair in division.train] + [
+        _PairImport("validation", pair) for pair in division.validation
+    ]
     palette = default_palette(len(data.class_names)) if data.palette is None else data.palette
     import_pair = partial(_import_pair, folder, palette)
     with (
@@ -87,7 +89,7 @@ def write_channels(
     return written["train"], written["validation"]
 
 
-def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _Job) -> _Job:
+def _import_pair(folder: Path, palette: NDArray[np.uint8], job: _PairImport) -> _PairImport:
     """Write one pair; where the image has an orientation and the job no frame, only note what frame is proven."""
     pair = job.pair
     try:
@@ -127,7 +129,7 @@ def _write(folder: Path, name: str, data: bytes, origin: str) -> None:
         raise DataError(f"{origin}: another image has taken the name {name}: rename one of the two.") from None
 
 
-def _log_frames(jobs: Sequence[_Job], given: Frame | None) -> None:
+def _log_frames(jobs: Sequence[_PairImport], given: Frame | None) -> None:
     """Warn of images with an EXIF orientation: as what their labels were taken and why, and how to train on them."""
     for frame, words in _LABELLED.items():
         found = [job for job in jobs if job.frame == frame and not job.problem]
@@ -146,7 +148,7 @@ def _log_frames(jobs: Sequence[_Job], given: Frame | None) -> None:
             )
 
 
-def _log_problems(jobs: Sequence[_Job]) -> None:
+def _log_problems(jobs: Sequence[_PairImport]) -> None:
     """Warn of the pairs that were left out. Raises DataError where a split has no other."""
     if problems := [job.problem for job in jobs if job.problem]:
         what = f"{len(problems)} of {counted(len(jobs), 'pair')} left out, not readable: {sentences(problems)}"
@@ -156,7 +158,7 @@ def _log_problems(jobs: Sequence[_Job]) -> None:
         logger.warning(what)
 
 
-def _log_notes(jobs: Sequence[_Job]) -> None:
+def _log_notes(jobs: Sequence[_PairImport]) -> None:
     """One warning for each kind of note on masks, with its count and the first images."""
     for note in dict.fromkeys(note for job in jobs for note in job.notes):
         having = [job for job in jobs if note in job.notes]
@@ -164,7 +166,7 @@ def _log_notes(jobs: Sequence[_Job]) -> None:
         logger.warning(f"{note}: {count:,} (in {listed([job.pair.name for job in having])})")
 
 
-def _check_labels(jobs: Sequence[_Job]) -> None:
+def _check_labels(jobs: Sequence[_PairImport]) -> None:
     """Raise DataError where masks are drawn and none shows a shape, and where all pixels are ignored."""
     shapes = [job.shapes for job in jobs if job.shapes is not None]
     if shapes and not any(shapes):

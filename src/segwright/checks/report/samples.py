@@ -34,7 +34,7 @@ Choice = tuple[ChannelStatistics, PairScan]
 
 
 @dataclass(frozen=True)
-class Sample:
+class DrawnPair:
     """One image of a channel and its mask, as data URIs."""
 
     channel: str
@@ -54,7 +54,7 @@ class Sample:
         return len(self.image) + len(self.overlay) + len(self.other_way)
 
 
-def draw_samples(data: CheckedData) -> tuple[list[Sample], dict[str, Sample]]:
+def draw_samples(data: CheckedData) -> tuple[list[DrawnPair], dict[str, DrawnPair]]:
     """Samples of both channels, and by file name those that findings mention, within a budget of bytes. Images that
     cannot be read any more are left out.
     """
@@ -95,7 +95,7 @@ def _mentioned(data: CheckedData) -> Iterator[Choice]:
     yield from (known[file] for file in list(files)[:_FROM_FINDINGS])
 
 
-def _drawn(data: CheckedData, chosen: Iterable[Choice], budget: int) -> Iterator[Sample]:
+def _drawn(data: CheckedData, chosen: Iterable[Choice], budget: int) -> Iterator[DrawnPair]:
     """Draw some images, as long as the budget, in bytes, lasts."""
     palette = np.full((IGNORE, 3), STRANGE, np.uint8)
     own = data.palette if data.class_names else default_palette(IGNORE)
@@ -116,7 +116,7 @@ def _drawn(data: CheckedData, chosen: Iterable[Choice], budget: int) -> Iterator
         yield sample
 
 
-def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palette: NDArray[np.uint8]) -> Sample:
+def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palette: NDArray[np.uint8]) -> DrawnPair:
     """Draw one image; raises DataError where its files have become unreadable."""
     pair = scan.pair
     height, width = scan.image_size
@@ -136,7 +136,7 @@ def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palet
     indices, counts = np.unique(mask, return_counts=True)
     classes = [int(index) for index in indices[np.argsort(-counts, kind="stable")] if index < channel.num_classes]
     mask_height, mask_width = scan.mask_size
-    return Sample(
+    return DrawnPair(
         channel=channel.channel,
         name=printable(pair.image.name),
         height=height,
