@@ -110,7 +110,7 @@ def test_what_is_wrong_with_a_job_is_reported_without_flags(tmp_path: Path, name
     status, _ = jobs.run(root)
     failure = jobs.failure(root)
     assert status == 2 and failure.startswith("ClientError: ") and sign in failure, failure
-    jobs.refuse_flags(failure)
+    jobs.check_no_flags(failure)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_checkpoint_of_another_training_is_refused_with_the_cure_of_a_job(
     failure = jobs.failure(root)
     assert name in failure and value in failure
     assert "In a job: another S3Uri in CheckpointConfig starts over; the channel model" in failure
-    jobs.refuse_flags(failure)
+    jobs.check_no_flags(failure)
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def stopped_at(root: Path, sign: str, before: Callable[[], object] = int) -> str
 
 
 def check_stopped(root: Path, status: int, log: str) -> None:
-    jobs.refuse_flags(log)
+    jobs.check_no_flags(log)
     assert status == 0, log
     assert not (root / "output/failure").exists()
     load_network(root / "model")

@@ -74,7 +74,7 @@ def test_a_job_on_another_stream_never_delivers_what_the_first_has_learnt(tmp_pa
     assert "8 of its first 8 pairs are not among the 8 " in failure
     assert "In a job: another S3Uri in CheckpointConfig starts over; the channel model" in failure
     assert len(failure) < 1024
-    jobs.refuse_flags(failure)
+    jobs.check_no_flags(failure)
     assert not list((other / "model").iterdir())
     assert sorted((tmp_path / "checkpoints").iterdir()) == checkpoints
 

@@ -92,7 +92,7 @@ def run(root: Path, variables: Mapping[str, str] = {}, *, stopped: bool = False)
     stop.made = stopped
     with restored_logging(), redirect_stdout(io.StringIO()) as log:
         status = run_training(Paths(root, variables), stop)
-    refuse_flags(log.getvalue())
+    check_no_flags(log.getvalue())
     return status, log.getvalue()
 
 
@@ -103,11 +103,11 @@ def run_process(root: Path) -> tuple[int, str]:
         log, _ = process.communicate(timeout=200)
     finally:
         process.kill()
-    refuse_flags(log)
+    check_no_flags(log)
     return process.returncode, log
 
 
-def refuse_flags(log: str) -> None:
+def check_no_flags(log: str) -> None:
     """A job has hyperparameters and channels: its log speaks of no flag of a command line."""
     assert not re.findall(f"{FLAG}.*", log)
 
