@@ -22,16 +22,17 @@ def test_values_outside_the_classes_are_refused_with_value_count_and_cure(folder
     folder.add("fine", [[0, 1, 2]])
     folder.add("bad", [[0, 7, 7], [255, 9, 0]])
     message = folder.refusal("class_range", num_classes=3)
-    assert "bad.png has 7 in 2 pixels, 9 in 1 pixels" in message and "fine.png" not in message
+    assert "bad.png has 7 in 2 pixels, 9 in 1 pixel" in message and "fine.png" not in message
     assert "num_classes to 10" in message and "0 to 2" in message and "as label_map/train_label_map.json" in message
     assert folder.check(num_classes=10).histogram.tolist() == [3, 1, 1, 0, 0, 0, 0, 2, 0, 1]
+    assert "num_classes to 10" in folder.refusal("class_range", num_classes=9), "class 9 is the tenth"
 
 
 def test_a_fitting_label_map_is_proposed(folder: ChannelFolder) -> None:
     folder.add("a", [[0, 128, 200, 255]])
     assert '{"map": {"0": 0, "1": 128, "2": 200}}' in folder.refusal("class_range", num_classes=3)
     scaled = folder.refusal("class_range", {"scale": 10}, num_classes=13)
-    assert "200 (class 20) in 1 pixels" in scaled and "num_classes to 21" in scaled
+    assert "200 (class 20) in 1 pixel" in scaled and "num_classes to 21" in scaled
 
 
 @pytest.mark.parametrize("label_map", [None, {"scale": 1}, {"scale": 255}, {"map": {"0": 0, "1": 7}}])
@@ -170,7 +171,7 @@ def test_numbers_of_classes_outside_the_contract_are_refused(folder: ChannelFold
 def test_large_values_of_16_bits(folder: ChannelFolder) -> None:
     folder.add("a", np.array([[0, 300, 65535]], np.uint16))
     assert "300" in folder.refusal("brightness")
-    assert "65535 in 1 pixels" in folder.refusal("class_range", num_classes=3)
+    assert "65535 in 1 pixel" in folder.refusal("class_range", num_classes=3)
     report = folder.check({"map": {"0": 0, "1": 300, "2": 65535}})
     assert report.histogram.tolist() == [1, 1, 1]
 

@@ -153,6 +153,12 @@ def test_every_pack_that_is_written_is_read(runs: list[tuple[int, int]], literal
     np.testing.assert_array_equal(decode_rle_pack(data, len(values)), values)
 
 
+@pytest.mark.parametrize("literals", [1, 2, 7, 300])
+def test_single_values_begin_at_any_bit(literals: int) -> None:
+    values = np.random.default_rng(0).integers(0, 256, 2000, np.uint8)
+    np.testing.assert_array_equal(decode_rle_pack(bytes(encode_rle_pack(values, literals)), 2000), values)
+
+
 def test_runs_longer_than_the_widest_length() -> None:
     values = np.zeros(200_001, np.uint8)
     values[150_000:] = 9

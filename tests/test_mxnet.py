@@ -20,8 +20,14 @@ from segwright.mxnet.artefact import find_files
 from segwright.mxnet.model import describe_model
 from segwright.mxnet.state_dict import torch_name
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
-from tests.helpers.gluoncv import FIXTURES, exported, prefixed, recorded_arrays, structural_names
-from tests.helpers.gluoncv_logits import run
+from tests.helpers.gluoncv import (
+    FIXTURES,
+    exported,
+    logits_for_recorded_pixels,
+    prefixed,
+    recorded_arrays,
+    structural_names,
+)
 from tests.helpers.mxnet_params_writer import write_params
 
 Arrays = dict[str, NDArray[Any]]
@@ -95,7 +101,7 @@ def assert_same(state: dict[str, torch.Tensor], arrays: Arrays) -> None:
 def assert_logits_are_recorded(network: SegmentationNetwork, algorithm: Algorithm) -> None:
     with np.load(FIXTURES / f"{algorithm}_resnet50_c5.npz") as recorded:
         heads = ("main", "aux") if network.spec.auxiliary else ("main",)
-        for head, logits in zip(heads, run(network, 65, 129), strict=False):
+        for head, logits in zip(heads, logits_for_recorded_pixels(network, 65, 129), strict=False):
             expected = recorded[f"{head}_65x129"]
             assert np.abs(logits - expected).max() / np.abs(expected).max() < 1e-4
 

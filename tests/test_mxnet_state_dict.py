@@ -14,12 +14,12 @@ from tests.helpers.gluoncv import (
     FIXTURES,
     by_torch_name,
     exported,
+    logits_for_recorded_pixels,
     prefixed,
     recorded_case,
     recorded_network,
     structural_names,
 )
-from tests.helpers.gluoncv_logits import run
 
 LEARNT_VALUES = {"fcn": 35_433_674, "psp": 49_069_258, "deeplab": 42_119_626}
 Arrays = dict[str, NDArray[np.float32]]
@@ -32,7 +32,7 @@ def test_logits_equal_gluoncv(algorithm: Algorithm) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == LEARNT_VALUES[algorithm]
     with np.load(FIXTURES / f"{algorithm}_resnet50_c5.npz") as recorded:
         for height, width in case["sizes"]:
-            for head, logits in zip(("main", "aux"), run(network, height, width), strict=True):
+            for head, logits in zip(("main", "aux"), logits_for_recorded_pixels(network, height, width), strict=True):
                 expected = recorded[f"{head}_{height}x{width}"]
                 assert np.abs(logits - expected).max() / np.abs(expected).max() < 1e-4
 

@@ -259,6 +259,23 @@ def test_an_interrupted_training_goes_on(
     assert_same_end(whole, train(data, tmp_path / "cut", resume=True))
 
 
+def test_the_optimizers_tensors_lie_in_memory_as_they_did(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, step = channels_folder(), TrainState.train_step
+    layouts: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+    train_killed_at(5, monkeypatch, data, tmp_path / "model")
+
+    def noted(self: TrainState, *arguments: Any) -> Any:
+        for parameter, tensors in self.optimizer.state.items():
+            layouts.update((each.stride(), parameter.stride()) for key, each in tensors.items() if key != "step")
+        return step(self, *arguments)
+
+    monkeypatch.setattr(TrainState, "train_step", noted)
+    train(data, tmp_path / "model", resume=True)
+    assert layouts and all(one == other for one, other in layouts)
+
+
 def test_what_an_epoch_has_brought_is_told_once_wherever_it_was_interrupted(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segwright.mxnet.state_dict import to_state_dict, torch_name
@@ -61,6 +63,17 @@ def recorded_network(algorithm: Algorithm) -> SegmentationNetwork:
     network = build_network(NetworkSpec(algorithm, "resnet-50", num_classes=5))
     network.load_state_dict(to_state_dict(by_torch_name(arrays), network))
     return network
+
+
+@torch.no_grad()
+def logits_for_recorded_pixels(network: SegmentationNetwork, height: int, width: int) -> Iterator[NDArray[np.float32]]:
+    """Logits of each head for the pixels that the recorded networks were shown."""
+    rng = np.random.RandomState(1000 * height + width)
+    pixels = rng.standard_normal((1, 3, height, width)).astype(np.float32)
+    with patch.object(network, "normalise", lambda images: images):
+        for logits in network.forward_with_auxiliary(torch.from_numpy(pixels)):
+            if logits is not None:
+                yield logits.numpy()
 
 
 def by_torch_name(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

@@ -105,7 +105,9 @@ def class_range(masks: ScannedChannel, num_classes: int) -> Iterator[Finding]:
         wrong = np.isin(scan.values, outside)
         values, counts = scan.values[wrong], scan.counts[wrong]
         entries = zip(values, classes_of(values, masks.label_map), counts, strict=True)
-        held = [f"{value}{f' (class {index})' * scaled} in {count:,} pixels" for value, index, count in entries]
+        held = [
+            f"{value}{f' (class {index})' * scaled} in {counted(count, 'pixel')}" for value, index, count in entries
+        ]
         shown.append(f"{scan.pair.mask.name} has {listed(held)}")
     needed = int(masks.classes.max()) + 1
     labelled = masks.numbers if is_spread(masks.numbers) else masks.numbers[masks.numbers != IGNORE]
@@ -125,7 +127,7 @@ def unmapped_values(masks: ScannedChannel, *, strict: bool) -> Iterator[Finding]
     found = np.isin(masks.values, masks.label_map.unmapped(masks.values))
     if found.any():
         entries = zip(masks.values[found], masks.counts[found], strict=True)
-        shown = listed([f"{value} ({count:,} pixels)" for value, count in entries], 2 * _SHOWN)
+        shown = listed([f"{value} ({counted(count, 'pixel')})" for value, count in entries], 2 * _SHOWN)
         values, them, they = ("value", "it", "it is") if found.sum() == 1 else ("values", "them", "they are")
         what = f"the label map does not name the pixel {values} {shown}" + (
             ", which strict refuses." if strict else f"; {they} ignored."
@@ -201,7 +203,7 @@ def _stray_values(masks: ScannedChannel, labelled: NDArray[np.int64]) -> str:
     count = int(example.counts[example.values == stray[-1]][0])
     return (
         f" {listed_values(np.array(stray))} {'occurs' if len(stray) == 1 else 'occur'} in few masks only, as "
-        f"{stray[-1]} in {count:,} pixels of {example.pair.mask.name}: correct those, if that is a slip."
+        f"{stray[-1]} in {counted(count, 'pixel')} of {example.pair.mask.name}: correct those, if that is a slip."
     )
 
 

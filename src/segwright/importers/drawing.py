@@ -20,6 +20,7 @@ from segwright.errors import DataError
 from segwright.formats.masks import decode_mask
 from segwright.importers.geometry import ImageGeometry, MismatchError
 from segwright.storage import Blob
+from segwright.wording import counted
 
 TOO_FEW_POINTS: Final = "polygons of fewer than three points"
 NOWHERE: Final = "shapes with points that are no numbers or lie more than a million pixels away"
@@ -101,7 +102,7 @@ def draw_by_number(mask: Blob, geometry: ImageGeometry, classes: Mapping[int, in
     present: list[int] = np.unique(numbers).tolist()
     if strange := [number for number in present if number not in classes]:
         count = (numbers == strange[0]).sum()
-        raise MismatchError(f"{mask.name} holds the value {strange[0]} in {count:,} pixels; {cure}")
+        raise MismatchError(f"{mask.name} holds the value {strange[0]} in {counted(count, 'pixel')}; {cure}")
     lookup = np.zeros(1 << 16, np.uint8)
     lookup[present] = [classes[number] for number in present]
     return Drawing(lookup[numbers])
