@@ -43,6 +43,9 @@ A recipe is a set of defaults for the [hyperparameters](hyperparameters.md). The
 training as far as it is known ([compatibility.md](compatibility.md)). Any value can be overridden (`--recipe
 sagemaker --epochs 50`); the log names the recipe and the overridden values. Values that differ are **bold**.
 
+In `best` a new network's last layers start from the logarithms of the classes' shares of pixels, in `sagemaker` from
+zero.
+
 Learning rate and weight decay of `best` are for AdamW: with another optimizer, `sagemaker`'s apply unless they
 are set.
 """

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
-from segwright.training.loss import balancing_weights, loss_scale, pixel_loss
+from segwright.training.loss import balancing_weights, loss_scale, pixel_loss, prior_bias
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -107,3 +107,18 @@ def test_weights_shift_what_is_learnt_by_half_of_their_logarithm() -> None:
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     odds = float((logits[0, 1] - logits[0, 0]).detach().exp())
     assert odds == pytest.approx(10 / 90 * (8.0 / 0.5) ** 0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 3.0, 7.0])])
+def test_no_constant_logits_lose_less_than_the_prior(weights: torch.Tensor | None) -> None:
+    histogram = np.array([80, 15, 5])
+    masks = torch.from_numpy(np.repeat(np.arange(3), histogram)).view(1, 10, 10)
+    logits = prior_bias(histogram, weights).view(1, 3, 1, 1).requires_grad_()
+    pixel_loss(logits.expand(1, 3, 10, 10), masks, weights).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 3, 1, 1), atol=1e-3, rtol=0)
+
+
+def test_the_prior_of_a_class_without_pixels_is_small_and_finite() -> None:
+    bias = prior_bias(np.array([1000, 0]))
+    assert bias.isfinite().all() and bias[1] < -9

@@ -206,3 +206,19 @@ def test_a_text_label_map_names_the_classes(channels_folder: Draw, tmp_path: Pat
 def test_float16_on_the_cpu_is_refused_before_anything_is_read(channels_folder: Draw, tmp_path: Path) -> None:
     with pytest.raises(segwright.UserError, match="precision_dtype"):
         train(channels_folder(), tmp_path / "model", precision_dtype="float16")
+
+
+@pytest.mark.parametrize("recipe", ["best", "sagemaker"])
+def test_classifiers_start_from_the_shares_of_the_classes_but_in_the_originals_recipe(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture, recipe: str
+) -> None:
+    data = channels_folder()
+    with caplog.at_level(logging.WARNING, "segwright"):
+        bundle = train(data, tmp_path / "model", recipe=recipe, epochs="1", learning_rate="1e-9", optimizer="sgd")
+    description, network = load_network(bundle)
+    counts = np.array(description.data["train"]["histogram"])
+    expected = np.log(counts / counts.sum()) if recipe == "best" else np.zeros(3)
+    for name in network.classifier_names():
+        if name.endswith(".bias"):
+            np.testing.assert_allclose(network.state_dict()[name].numpy(), expected, atol=1e-6)
+    assert ("this model finds no pixel of " in caplog.text and "class 2" in caplog.text) or recipe == "sagemaker"

@@ -113,6 +113,14 @@ class SegmentationNetwork(nn.Module):
         parts = (self.head, self.decoder, self.auxiliary_head)
         return chain.from_iterable(part.parameters() for part in parts if part is not None)
 
+    @torch.no_grad()
+    def set_classifier_bias(self, bias: Tensor) -> None:
+        """Give the last layer of each head a bias, [C]."""
+        parameters = dict(self.named_parameters())
+        for name in self.classifier_names():
+            if name.endswith(".bias"):
+                parameters[name].copy_(bias)
+
     def classifier_names(self) -> list[str]:
         """The names of the parameters that have a row for each class."""
         layers = ["head.block.4" if self.decoder is None else "decoder.classifier.1"]

@@ -68,6 +68,17 @@ def balancing_weights(histogram: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(weights / ((weights * histogram).sum() / total)).float()
 
 
+def prior_bias(histogram: NDArray[np.int64], class_weights: Tensor | None = None) -> Tensor:
+    """The constant logits with the least `pixel_loss` where classes have so many labelled pixels, [C]; float32 [C].
+
+    A classifier that starts from them need not first learn that a rare class is rare, with all its weights, and only
+    then what it looks like. Source: Lin et al., "Focal loss for dense object detection", 2017, section 3.3.
+    """
+    shares = np.maximum(histogram / max(histogram.sum(), 1), _RAREST_SHARE)
+    bias = torch.from_numpy(shares).float().log()
+    return bias if class_weights is None else bias + (1 - _LOGIT_ADJUSTMENT) * class_weights.log()
+
+
 @dataclass(frozen=True)
 class LossScale:
     """Factors of the main and the auxiliary head's sum; both products add up over processes."""

@@ -18,7 +18,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT, output_may_fail
 from segwright.training.checkpoint_state import TrainProgress
 from segwright.training.train_step import EpochSums, TrainState
-from segwright.wording import counted
+from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,12 @@ class ConsoleReporter(Reporter):
         if progress.best:
             mean_iou, epoch = progress.best["mean_iou"], progress.best["epoch"]
             logger.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}; the model is in {model}")
+            missed = [entry["name"] for entry in progress.best["per_class"] if entry["support"] and not entry["recall"]]
+            if missed:
+                logger.warning(
+                    f"this model finds no pixel of {listed(missed)} in the validation masks: train longer, or set "
+                    "class_weights to auto; for thin structures set decoder_output_stride to 4 or 1"
+                )
 
 
 def log_recipe(settings: Hyperparameters) -> None:

@@ -24,7 +24,7 @@ from segwright.training.checkpoint_state import TrainProgress, load_checkpoint
 from segwright.training.checkpoints import Checkpoint, CheckpointPolicy
 from segwright.training.data_loaders import TrainingData, open_streams, read_streams
 from segwright.training.initialization import check_same_network, inherit_settings, start_network
-from segwright.training.loss import balancing_weights
+from segwright.training.loss import balancing_weights, prior_bias
 from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe
 from segwright.training.resumed_streams import StreamIdentity, compare_streams
 from segwright.training.train_step import TrainState
@@ -105,6 +105,8 @@ class Training:
         class_weights = _class_weights(self.settings, prepared)
         like, start, names = parent.network if parent else prepared.train.bands, self.start_from, prepared.class_names
         network = start_network(self.settings, names, prepared.pixel_format, like, start, blank=checkpoint is not None)
+        if self.settings.recipe == "best" and self.start_from is None and checkpoint is None:
+            network.set_classifier_bias(prior_bias(prepared.train.histogram, class_weights))
         torch.manual_seed(self.settings.seed + processes.rank)  # Dropout must differ between processes.
         state = TrainState(network, self.settings, processes, device, precision, class_weights)
         description = describe(
