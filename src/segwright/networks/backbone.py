@@ -56,7 +56,8 @@ class Backbone(nn.Module):
         if self.multiple == 1:
             return self._maps(pixels)
         height, width = pixels.shape[-2:]
-        padded = _pad_or_cut(pixels, *strided_size((height, width), self.multiple, self.multiple))
+        rows, columns = strided_size((height, width), self.multiple)
+        padded = _pad_or_cut(pixels, rows * self.multiple, columns * self.multiple)
         strided = zip(self._maps(padded), self.strides, strict=True)
         return [_pad_or_cut(maps, *strided_size((height, width), stride)) for maps, stride in strided]
 
@@ -166,8 +167,8 @@ def _pad_or_cut(maps: Tensor, height: int, width: int) -> Tensor:
     return F.pad(maps, (0, width - maps.shape[3], 0, height - maps.shape[2]))
 
 
-def strided_size(size: tuple[int, int], stride: int, times: int = 1) -> tuple[int, int]:
-    """Height and width of a feature map at ``stride``: ceil(length / stride), ``times`` an own factor."""
+def strided_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Height and width of a feature map at ``stride``, rounded up."""
     # not -(-length // stride): exported to ONNX, that rounds towards zero
-    height, width = ((length + stride - 1) // stride * times for length in size)
+    height, width = ((length + stride - 1) // stride for length in size)
     return height, width
