@@ -29,11 +29,12 @@ import cv2
 import numpy as np
 import simplejpeg
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from segwright.data.crops import Crop, random_crop
 from segwright.data.folders import find_pairs
 from segwright.data.pairs import Pair, read_crop
-from segwright.data.transforms import Crop, random_crop
 from segwright.formats.images import EncodedImage, encode_jpeg
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.formats.pixels import RGB
@@ -67,9 +68,9 @@ def segwright_crop(task: Task, number: int) -> object:
     return read_crop(task.pairs[number], IDENTITY, RGB, partial(drawn, task, number))
 
 
-def drawn(task: Task, number: int, height: int, width: int) -> Crop:
+def drawn(task: Task, number: int, mask: NDArray[np.uint8]) -> Crop:
     """The crop that the loader would draw."""
-    return random_crop(np.random.default_rng([0, 0, number]), height, width, task.base_size, task.crop_size)
+    return random_crop(np.random.default_rng([0, 0, number]), mask, task.base_size, task.crop_size)
 
 
 def gluoncv_crop(task: Task, number: int) -> object:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.data.transforms import Crop, apply_crop
+from segwright.data.crops import Crop
+from segwright.data.transforms import apply_crop
 from segwright.formats.images import EncodedImage, encode_jpeg, encode_png
 from segwright.formats.pixels import RGB
 from segwright.sample_data import draw_scene

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segwright.data.crops import fixed_crop
 from segwright.data.pairs import Pair, read_crop, read_pair
-from segwright.data.transforms import apply_crop, fixed_crop
+from segwright.data.transforms import apply_crop
 from segwright.errors import DataError
 from segwright.formats.exif import transpose
 from segwright.formats.images import encode_jpeg

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from segwright.data.transforms import Crop, apply_crop, center_crop, fixed_crop, random_crop
+from segwright.data.crops import Crop, center_crop, fixed_crop, random_crop
+from segwright.data.transforms import apply_crop
 from segwright.labels import IGNORE
+
+WIDE = np.zeros((360, 480), np.uint8)
 
 
 def coloured(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -44,7 +47,7 @@ def real_crops(draw: st.DrawFn) -> Crop:
     height, width, base_size = draw(st.integers(1, 400)), draw(st.integers(1, 400)), draw(st.integers(17, 200))
     size, seed = draw(st.integers(17, 90)), draw(st.integers(0, 2**32 - 1))
     if draw(st.booleans()):
-        return random_crop(np.random.default_rng(seed), height, width, base_size, size)
+        return random_crop(np.random.default_rng(seed), np.zeros((height, width), np.uint8), base_size, size)
     return draw(st.sampled_from([fixed_crop(height, width, base_size, size), center_crop(height, width, size)]))
 
 
@@ -159,7 +162,7 @@ def test_strong_reduction_averages_and_does_not_shift(mirrored: bool) -> None:
 def test_images_of_a_single_row_or_column(shape: tuple[int, int]) -> None:
     mask = np.full(shape, 7, np.uint8)
     for seed in range(20):
-        crop = random_crop(np.random.default_rng(seed), *shape, 40, 32)
+        crop = random_crop(np.random.default_rng(seed), np.zeros(shape, np.uint8), 40, 32)
         pixels, classes = apply_crop(crop, coloured(mask), mask)
         assert set(np.unique(classes)) <= {7, IGNORE} and classes[0, 0] == 7
         assert tuple(pixels[0, 0]) == (255, 7, 248)
@@ -216,7 +219,7 @@ def test_a_spare_fourth_band_changes_nothing(crop: Crop) -> None:
 
 def test_the_draw_follows_its_distributions() -> None:
     rng = np.random.default_rng(0)
-    crops = [random_crop(rng, 360, 480, 100, 40) for _ in range(4000)]
+    crops = [random_crop(rng, WIDE, 100, 40) for _ in range(4000)]
     sides = np.array([crop.scaled_width for crop in crops])
     assert sides.min() == 50 and sides.max() == 200
     assert abs(sides.mean() - 125) < 3
@@ -231,16 +234,16 @@ def test_the_draw_follows_its_distributions() -> None:
 
 
 def test_the_long_side_is_what_is_drawn() -> None:
-    crop = random_crop(np.random.default_rng(0), 480, 360, 100, 40)
-    assert crop.scaled_height == random_crop(np.random.default_rng(0), 360, 480, 100, 40).scaled_width
+    crop = random_crop(np.random.default_rng(0), WIDE.T, 100, 40)
+    assert crop.scaled_height == random_crop(np.random.default_rng(0), WIDE, 100, 40).scaled_width
     assert crop.scaled_width == int(360 * crop.scaled_height / 480 + 0.5)
 
 
 def test_chance_comes_from_the_generator_alone() -> None:
     np.random.default_rng(9).random()
-    first = random_crop(np.random.default_rng(7), 100, 120, 64, 48)
-    assert first == random_crop(np.random.default_rng(7), 100, 120, 64, 48)
-    assert first != random_crop(np.random.default_rng(8), 100, 120, 64, 48)
+    first = random_crop(np.random.default_rng(7), WIDE, 64, 48)
+    assert first == random_crop(np.random.default_rng(7), WIDE, 64, 48)
+    assert first != random_crop(np.random.default_rng(8), WIDE, 64, 48)
 
 
 def test_a_still_crop_is_central_and_unchanged_by_chance() -> None:

@@ -29,7 +29,9 @@ def allowed(field: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
-        return "a comma-separated list of epochs, such as 10, 20"
+        return (
+            "a comma-separated list of epochs, such as 10, 20" if ... in get_args(kind) else "two factors, as 0.5, 2.0"
+        )
     if kind in (int, float):
         return _range(field, whole=kind is int)
     return {bool: "True or False", str: "a name"}.get(kind, "the path of a file")

@@ -34,6 +34,7 @@ BEST_DEFAULTS: Final[Mapping[str, Any]] = {
     "last_batch": "keep",
     "padding": "ignore",
     "validation_mini_batch_size": 1,
+    "image_scale": 1.0,
 }
 """The defaults of the recipe `best` that differ from SageMaker's."""
 
@@ -57,6 +58,19 @@ def _parse_whole_number(value: object) -> object:
 
 EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_parse_epochs)]
 """Epochs in ascending order; SageMaker's strings are comma lists with blanks, ``"10, 20"``."""
+
+
+def _parse_range(value: object) -> object:
+    """``"0.5, 2.0"`` as two numbers; values that are no string pass through. Raises ValueError for other strings."""
+    if isinstance(value, str):
+        value = tuple(float(part) for part in value.split(","))
+    if isinstance(value, list | tuple) and len(value) == 2 and not 0 < value[0] <= value[1] <= 16:
+        raise ValueError("the first must be above 0 and not above the second, which is at most 16")
+    return value
+
+
+ScaleRange = Annotated[tuple[float, float], BeforeValidator(_parse_range)]
+"""The smallest and the largest factor."""
 
 
 def _field(section: str, default: Any, description: str, **bounds: Any) -> Any:
@@ -107,7 +121,17 @@ class Hyperparameters(BaseModel):
     aux_loss: bool = _network(True, "Train an auxiliary head on the stage before the last.")
     aux_weight: float = _network(0.5, "The weight of the auxiliary head's loss.", ge=0, le=1)
     base_size: int = _data(
-        520, "Longer edge of an image before the crop, in pixels, multiplied by a random 0.5 to 2.0.", gt=16
+        520, "Longer edge of an image before the crop, in pixels, multiplied by a factor of scale_range.", gt=16
+    )
+    image_scale: float | None = _data(
+        None,
+        "Factor by which images are resized, in training and prediction alike, in place of base_size: sizes of "
+        "objects stay comparable where images differ in size.",
+        gt=0,
+        le=8,
+    )
+    scale_range: ScaleRange = _data(
+        (0.5, 2.0), "Factors between which the size of a training image is drawn, on top of base_size or image_scale."
     )
     crop_size: int = _data(240, "Edge of the square training crop in pixels, rounded up to a multiple of 8.", gt=16)
     bands: int | None = _data(
@@ -118,8 +142,23 @@ class Hyperparameters(BaseModel):
         "class-0", "Label of pixels where a crop is larger than its image: ignore, or class 0 as in the original."
     )
     augmentation_type: Literal["default", "none"] = _data(
-        "default", "default: random scale, crop, flip and blur; none: fixed scale and centred crop."
+        "default", "default: random crops as the following values say; none: fixed scale and centred crop."
     )
+    flips: Literal["horizontal", "both", "none"] = _data(
+        "horizontal", "Random mirroring: left to right, also top to bottom, or none where left and right are classes."
+    )
+    rotation: float = _data(0.0, "Largest angle of random rotations, in degrees; 180 for any.", ge=0, le=180)
+    blur: float = _data(0.5, "Share of crops that are blurred, by up to one pixel.", ge=0, le=1)
+    photometric: float = _data(
+        0.0, "Strength of random contrast, brightness and saturation: 0 is none, 1 is strong.", ge=0, le=1
+    )
+    balanced_crops: float = _data(
+        0.0,
+        "Share of crops that show a pixel of a class drawn among those of the image, so that rare ones are seen.",
+        ge=0,
+        le=1,
+    )
+    repeats: int = _data(1, "How often an epoch takes each training image; small data sets need many crops.", gt=0)
     num_training_samples: int | None = _data(
         None, "Required in Pipe mode; otherwise samples are counted, and a difference is reported.", gt=0
     )
@@ -187,6 +226,12 @@ class Hyperparameters(BaseModel):
         """``crop_size`` rounded up to a multiple of 8, in pixels (contract section 3.1)."""
         return -(-self.crop_size // 8) * 8
 
+    def long_side(self, height: int, width: int) -> int:
+        """The long side that an image of so many pixels has in training, before a factor of `scale_range`."""
+        if self.image_scale is None:
+            return self.base_size
+        return max(round(self.image_scale * max(height, width)), 1)
+
     @property
     def validation_crop_size(self) -> int | None:
         """Pixels of a side of the centre crops that validation scores; None where it scores whole images."""
@@ -230,12 +275,16 @@ class Hyperparameters(BaseModel):
         defaults = dict(BEST_DEFAULTS)
         if given.get("optimizer", defaults["optimizer"]) != defaults["optimizer"]:
             defaults = {name: value for name, value in defaults.items() if name not in _OPTIMIZER_DEFAULTS}
+        if "base_size" in given:
+            del defaults["image_scale"]
         return defaults | dict(given)
 
     @model_validator(mode="after")
     def _check_contradictions(self) -> Self:
         if self.lr_scheduler == "step" and not self.lr_scheduler_step:
             raise ValueError("lr_scheduler is step, so lr_scheduler_step must list epochs, for example 10, 20")
+        if self.image_scale is not None and self.base_size != type(self).model_fields["base_size"].default:
+            raise ValueError("base_size and image_scale both say how images are resized; leave one out")
         if self.backbone_weights is not None and not self.use_pretrained_model:
             raise ValueError(
                 "backbone_weights gives pretrained weights but use_pretrained_model is False; leave one out"
@@ -247,7 +296,9 @@ class Hyperparameters(BaseModel):
     @classmethod
     def _as_one_error(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return validate(data)
+            settings = validate(data)
+            settings.__pydantic_fields_set__ = set(data)  # without the recipe's defaults
+            return settings
         except ValidationError as error:
             raise HyperparameterError(describe_errors(error, cls)) from None
 

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from segwright.data.crops import Augmentation, Crop, fixed_crop, random_crop
 from segwright.data.pairs import Pair, read_crop
+from segwright.data.photometric import jitter_light
 from segwright.data.pipe_batches import BatchStream
 from segwright.data.sampler import EpochSampler, SampleIndex
-from segwright.data.transforms import Crop, fixed_crop, random_crop
 from segwright.distributed import ALONE, Distributed
 from segwright.errors import DataError, UserError
 from segwright.formats.pixels import RGB, PixelFormat, Pixels
@@ -80,7 +81,9 @@ def training_loader(
 ) -> "TrainingLoader":
     """Make the loader of one process for pairs that were all checked before."""
     batch, rollover = settings.mini_batch_size, settings.last_batch == "rollover"
-    sampler = EpochSampler(pairs, batch, settings.seed, processes.rank, processes.world_size, rollover)
+    sampler = EpochSampler(
+        list(pairs) * settings.repeats, batch, settings.seed, processes.rank, processes.world_size, rollover
+    )
     return TrainingLoader(_Crops(label_map, settings, pixel_format), sampler, processes, pin_memory)
 
 
@@ -202,6 +205,14 @@ class _Crops(Dataset[Any]):
         self, label_map: LabelMap, settings: Hyperparameters, pixel_format: PixelFormat, check: PairCheck | None = None
     ) -> None:
         self.label_map, self.settings, self.pixel_format, self.check = label_map, settings, pixel_format, check
+        self._augmentation = Augmentation(
+            settings.scale_range,
+            settings.blur,
+            settings.rotation,
+            mirror=settings.flips != "none",
+            upside_down=settings.flips == "both",
+            balanced_crops=settings.balanced_crops,
+        )
 
     def __getitems__(self, samples: list[SampleIndex[Pair]]) -> list[_Sample | UserError]:
         """All samples of a batch; bytes that a network delivers are fetched together, a bounded number at a time."""
@@ -213,11 +224,14 @@ class _Crops(Dataset[Any]):
 
     def __getitem__(self, sample: SampleIndex[Pair]) -> _Sample | UserError:
         num_classes = self.check.num_classes if self.check else None
-        draw, padding = partial(self._draw, sample), IGNORE if self.settings.padding == "ignore" else 0
+        rng = np.random.default_rng([self.settings.seed, sample.epoch, sample.number])
+        draw, padding = partial(self._draw, rng), IGNORE if self.settings.padding == "ignore" else 0
         try:
             image, mask = read_crop(
                 sample.pair, self.label_map, self.pixel_format, draw, padding, num_classes=num_classes
             )
+            if self.settings.photometric and self.settings.augmentation_type != "none":
+                image = jitter_light(rng, image, self.settings.photometric)
         except UserError as error:
             # Raised in a worker it would come out wrapped in a traceback: it travels as a value instead.
             return self._failed(sample, error)
@@ -225,12 +239,12 @@ class _Crops(Dataset[Any]):
             return _Sample(image, mask, sample.pair.key)
         return _Sample(image, np.full_like(mask, IGNORE), None)
 
-    def _draw(self, sample: SampleIndex[Pair], height: int, width: int) -> Crop:
-        settings = self.settings
-        sizes = (height, width, settings.base_size, settings.training_crop_size)
-        if settings.augmentation_type == "none":
-            return fixed_crop(*sizes)
-        return random_crop(np.random.default_rng([settings.seed, sample.epoch, sample.number]), *sizes)
+    def _draw(self, rng: np.random.Generator, mask: NDArray[np.uint8]) -> Crop:
+        height, width = mask.shape
+        long_side, crop_size = self.settings.long_side(height, width), self.settings.training_crop_size
+        if self.settings.augmentation_type == "none":
+            return fixed_crop(height, width, long_side, crop_size)
+        return random_crop(rng, mask, long_side, crop_size, self._augmentation)
 
     def _failed(self, sample: SampleIndex[Pair], error: UserError) -> _Sample | UserError:
         """A padding sample for a pair of a stream that is to be skipped, or the error that ends the training."""

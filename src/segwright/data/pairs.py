@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segwright.data.transforms import Crop, apply_crop
+from segwright.data.crops import Crop
+from segwright.data.transforms import apply_crop
 from segwright.data.unread import UnreadFiles
 from segwright.errors import DataError
 from segwright.formats.images import EncodedImage
@@ -56,21 +57,20 @@ def read_crop(
     pair: Pair,
     label_map: LabelMap,
     pixel_format: PixelFormat,
-    draw: Callable[[int, int], Crop],
+    draw: Callable[[NDArray[np.uint8]], Crop],
     padding: int = IGNORE,
     *,
     num_classes: int | None = None,
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """Read one crop of a pair: image [size, size, bands] and mask, uint8 [size, size].
 
-    `draw` makes the crop of height and width. A JPEG of which the crop shows a reduced copy is decoded at a half, a
-    quarter or an eighth of its size, never smaller than the copy. Raises DataError as `read_pair` does.
+    `draw` makes the crop of an image with that mask, uint8 [H, W]. A JPEG of which the crop shows a reduced copy is
+    decoded at a half, a quarter or an eighth of its size, never smaller than the copy. Raises DataError as `read_pair`.
     """
     image = EncodedImage(pair.image.read(), pair.image.name)
-    height, width = image.size(pixel_format.exif_transposed)
-    crop = draw(height, width)
+    mask = _fitting(pair, label_map, image.size(pixel_format.exif_transposed), num_classes)
+    crop = draw(mask)
     pixels, reduction = image.decode_reduced(pixel_format, crop.reduction, spare=True)
-    mask = _fitting(pair, label_map, (height, width), num_classes)
     return apply_crop(crop, pixels, mask, padding, reduction, pixel_format.bands)
 
 

@@ -1,4 +1,4 @@
-"""Random crops of an image and its mask, resampled once: mirror, scale, offset, padding, blur.
+"""Cuts crops out of an image and its mask, resampled once: mirror, scale, offset, rotation, padding, blur.
 
 Only the pixels of a crop are ever resampled, and a mask is only ever picked from, so it keeps its numbers. Pixel
 centres lie at half-integers: pixel x of an image scaled from W to w columns shows the source position
@@ -9,6 +9,7 @@ image, GluonCV's mask is class 0; here the caller says what it is.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,63 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.data.crops import Crop
 from segwright.formats.pixels import Pixels
 from segwright.labels import IGNORE
 
-_SMALLEST_SCALE: Final = 0.5
-_LARGEST_SCALE: Final = 2.0
 _LEAST_DATA: Final = 0.01  # of a resampled pixel
-
-
-@dataclass(frozen=True)
-class Crop:
-    """One square crop of an image that was mirrored and scaled; sizes and positions in pixels."""
-
-    height: int
-    width: int
-    scaled_height: int
-    scaled_width: int
-    top: int  # first row of the crop in the scaled image
-    left: int  # first column of the crop in the scaled and mirrored image
-    size: int  # rows and columns of the crop; what lies right of or below the scaled image is padding
-    mirrored: bool = False
-    blur: float = 0.0  # standard deviation of the Gaussian blur; 0 for none
-
-    @property
-    def reduction(self) -> int:
-        """How many times smaller, in whole numbers, the image may be decoded without showing less in the crop."""
-        return max(min(self.height // self.scaled_height, self.width // self.scaled_width), 1)
-
-
-def random_crop(rng: np.random.Generator, height: int, width: int, base_size: int, crop_size: int) -> Crop:
-    """A random crop: mirrored with probability 0.5; the long side uniform over the whole numbers from base_size / 2 to
-    2 base_size; the position uniform; with probability 0.5 a blur of standard deviation uniform over 0 to 1.
-    """
-    mirrored = bool(rng.random() < 0.5)
-    long_side = int(rng.integers(int(_SMALLEST_SCALE * base_size), int(_LARGEST_SCALE * base_size), endpoint=True))
-    scaled_height, scaled_width = _scaled(height, width, long_side)
-    top = int(rng.integers(0, max(scaled_height - crop_size, 0), endpoint=True))
-    left = int(rng.integers(0, max(scaled_width - crop_size, 0), endpoint=True))
-    blur = float(rng.random()) if rng.random() < 0.5 else 0.0
-    return Crop(height, width, scaled_height, scaled_width, top, left, crop_size, mirrored, blur)
-
-
-def fixed_crop(height: int, width: int, base_size: int, crop_size: int) -> Crop:
-    """The crop without chance: the long side is base_size, the position central, neither mirrored nor blurred."""
-    scaled_height, scaled_width = _scaled(height, width, base_size)
-    top = max(scaled_height - crop_size, 0) // 2
-    left = max(scaled_width - crop_size, 0) // 2
-    return Crop(height, width, scaled_height, scaled_width, top, left, crop_size)
-
-
-def center_crop(height: int, width: int, crop_size: int) -> Crop:
-    """The crop that GluonCV scores in validation: the short side becomes crop_size, the position is central."""
-    if width > height:
-        scaled_height, scaled_width = crop_size, width * crop_size // height
-    else:
-        scaled_height, scaled_width = height * crop_size // width, crop_size
-    top, left = round((scaled_height - crop_size) / 2), round((scaled_width - crop_size) / 2)
-    return Crop(height, width, scaled_height, scaled_width, top, left, crop_size)
 
 
 def apply_crop(
@@ -91,33 +40,101 @@ def apply_crop(
     Returns the image, same type, [size, size, bands], bilinear and 0 in the padding, and the mask, uint8 [size, size],
     nearest and `padding` in the padding. In a float32 image NaN is no data: pixels are means over those that have some.
     """
-    vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size, reduction)
-    horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, reduction, crop.mirrored)
     bands = bands or image.shape[2]
-    region = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
+    warp = _rotated if crop.angle else _upright
+    source, resample, classes = warp(crop, image, mask, padding, reduction, bands)
 
     def resampled(pixels: NDArray[Any]) -> NDArray[Any]:
-        warped = _warp(pixels, vertical, horizontal, bands)
+        warped = resample(pixels)
         warped = _blur(warped, crop.blur) if crop.blur else warped
-        return warped.reshape(vertical.length, horizontal.length, bands)
+        return warped.reshape(*warped.shape[:2], bands)
 
     is_float = image.dtype == np.float32
-    if is_float and (gaps := np.isnan(region)).any():
+    if is_float and (gaps := np.isnan(source)).any():
         # Means over the pixels that have data; NaN where hardly any have some.
         weights = resampled((~gaps).astype(np.float32))
-        sums = resampled(np.where(gaps, np.float32(0), region))
+        sums = resampled(np.where(gaps, np.float32(0), source))
         pixels = np.where(weights > _LEAST_DATA, sums / np.maximum(weights, _LEAST_DATA), np.float32(math.nan))
     else:
-        pixels = resampled(region)
-    classes = _pick(mask, vertical.nearest, horizontal.nearest)
-    return _pad(pixels, crop.size, math.nan if is_float else 0), _pad(classes, crop.size, padding)
+        pixels = resampled(source)
+    pixels, classes = _pad(pixels, crop.size, math.nan if is_float else 0), _pad(classes, crop.size, padding)
+    if crop.upside_down:
+        return np.ascontiguousarray(pixels[::-1]), np.ascontiguousarray(classes[::-1])
+    return pixels, classes
 
 
-def _scaled(height: int, width: int, long_side: int) -> tuple[int, int]:
-    """Height and width of an image whose long side becomes `long_side`; neither is less than one pixel."""
-    if height > width:
-        return long_side, max(int(width * long_side / height + 0.5), 1)
-    return max(int(height * long_side / width + 0.5), 1), long_side
+_Resample = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def _upright(
+    crop: Crop, image: Pixels, mask: NDArray[np.uint8], _padding: int, reduction: int, bands: int
+) -> tuple[Pixels, _Resample, NDArray[np.uint8]]:
+    """The part of the image that a crop without rotation needs, how it is resampled, and the mask, without padding."""
+    vertical = _Axis.along(crop.height, crop.scaled_height, crop.top, crop.size, reduction)
+    horizontal = _Axis.along(crop.width, crop.scaled_width, crop.left, crop.size, reduction, crop.mirrored)
+    source = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
+    matrix = np.array([[horizontal.slope, 0, horizontal.offset], [0, vertical.slope, vertical.offset]])
+
+    def resample(pixels: NDArray[Any]) -> NDArray[Any]:
+        averaged = _average(pixels, vertical.factor, horizontal.factor)
+        return _warp(averaged, matrix, (horizontal.length, vertical.length), bands, cv2.BORDER_REPLICATE)
+
+    return source, resample, _pick(mask, vertical.nearest, horizontal.nearest)
+
+
+def _rotated(
+    crop: Crop, image: Pixels, mask: NDArray[np.uint8], padding: int, reduction: int, bands: int
+) -> tuple[Pixels, _Resample, NDArray[np.uint8]]:
+    """As `_upright`, for a crop rotated about the middle of what it shows. Beside the image pixels are its reflection,
+    since a black corner would be an edge that no image has, and the mask is `padding`.
+    """
+    matrix = _source_of_rotated(crop)
+    classes = cv2.warpAffine(
+        mask,
+        matrix,
+        (crop.size, crop.size),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=padding,
+    )
+    factors = [
+        max(source // (scaled * reduction), 1)
+        for source, scaled in ((crop.width, crop.scaled_width), (crop.height, crop.scaled_height))
+    ]
+    corners = matrix @ np.array([[0, crop.size, 0, crop.size], [0, 0, crop.size, crop.size], [1, 1, 1, 1]])
+    starts, stops = [], []
+    for low, high, factor, length in zip(
+        corners.min(1), corners.max(1), factors, (image.shape[1], image.shape[0]), strict=True
+    ):
+        starts.append(max((int(low / reduction) // factor - 2) * factor, 0))
+        stops.append(min((int(high / reduction) // factor + 3) * factor, length))
+    inner = matrix.copy()
+    inner[:, 2] += 0.5
+    for axis in (0, 1):
+        inner[axis] /= reduction * factors[axis]
+        inner[axis, 2] -= starts[axis] / factors[axis] + 0.5
+
+    def resample(pixels: NDArray[Any]) -> NDArray[Any]:
+        averaged = _average(pixels, factors[1], factors[0])
+        return _warp(averaged, inner, (crop.size, crop.size), bands, cv2.BORDER_REFLECT)
+
+    return image[starts[1] : stops[1], starts[0] : stops[0]], resample, np.asarray(classes, np.uint8)
+
+
+def _source_of_rotated(crop: Crop) -> NDArray[np.float64]:
+    """The matrix [2, 3] from pixel (x, y) of a rotated crop to its position in the source, (column, row)."""
+    cosine, sine = math.cos(math.radians(crop.angle)), math.sin(math.radians(crop.angle))
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    scaled = np.array([crop.scaled_width, crop.scaled_height])
+    middle = np.array([crop.left, crop.top]) + np.minimum(crop.size, scaled) / 2
+    slopes = np.array([crop.width, crop.height]) / scaled
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = turn * slopes[:, None]
+    matrix[:, 2] = (middle + turn @ np.full(2, 0.5 - crop.size / 2)) * slopes - 0.5
+    if crop.mirrored:
+        matrix[0] *= -1
+        matrix[0, 2] += crop.width - 1
+    return matrix
 
 
 @dataclass(frozen=True)
@@ -151,21 +168,18 @@ class _Axis:
         return cls(length, start, stop, factor, slope / factor, (offset - start + 0.5) / factor - 0.5, nearest)
 
 
-def _warp(region: NDArray[Any], vertical: _Axis, horizontal: _Axis, bands: int) -> NDArray[Any]:
-    """The pixels of a crop inside the image, [rows, columns(, bands)]: OpenCV drops a single band."""
+def _warp(
+    region: NDArray[Any], matrix: NDArray[np.float64], size: tuple[int, int], bands: int, border: int
+) -> NDArray[Any]:
+    """Bilinear pixels of `size`, (columns, rows), at the positions that `matrix` gives: [rows, columns(, bands)], since
+    OpenCV drops a single band.
+    """
     dtype = region.dtype
-    if vertical.factor > 1 or horizontal.factor > 1:
-        region = _average(region, vertical.factor, horizontal.factor)
     # OpenCV warps four bands twice as fast as three (opencv/opencv, pull request 26752).
     if region.shape[2] == 3:
         region = cv2.cvtColor(region, cv2.COLOR_RGB2RGBA)
-    warped = cv2.warpAffine(
-        region,
-        np.array([[horizontal.slope, 0, horizontal.offset], [0, vertical.slope, vertical.offset]]),
-        (horizontal.length, vertical.length),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(region, matrix, size, flags=flags, borderMode=border)
     pixels = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB) if bands == 3 else warped
     return np.asarray(pixels, dtype=dtype)
 
@@ -190,6 +204,8 @@ def _pick(mask: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.
 
 def _average(region: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     """Means over blocks of `rows` x `columns` pixels; the last block is filled up with the last pixel."""
+    if rows == columns == 1:
+        return region
     below, right = -region.shape[0] % rows, -region.shape[1] % columns
     if below or right:
         filled = cv2.copyMakeBorder(region, 0, below, 0, right, cv2.BORDER_REPLICATE)

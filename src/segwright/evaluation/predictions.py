@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from segwright.checks.channel import StreamCheck
+from segwright.data.crops import center_crop
 from segwright.data.pairs import Pair, read_pair
-from segwright.data.transforms import apply_crop, center_crop
+from segwright.data.transforms import apply_crop
 from segwright.errors import DataError
 from segwright.formats.pixels import Pixels
 from segwright.inference.logits import assemble, logit_blocks
