@@ -34,7 +34,12 @@ BEST_DEFAULTS: Final[Mapping[str, Any]] = {
     "last_batch": "keep",
     "padding": "ignore",
     "validation_mini_batch_size": 1,
+    "algorithm": "deeplab",
+    "output_stride": 16,
+    "decoder_output_stride": 4,
     "image_scale": 1.0,
+    "crop_size": 256,
+    "precision_dtype": "auto",
 }
 """The defaults of the recipe `best` that differ from SageMaker's."""
 

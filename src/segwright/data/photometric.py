@@ -29,10 +29,11 @@ def jitter_light(rng: np.random.Generator, pixels: Pixels, strength: float) -> P
         values = grey + saturation * (values - grey)
     mean, deviation = _mean_and_deviation(values)
     values = mean + contrast * (values - mean) + shift * deviation
-    if pixels.dtype == np.float32:
-        return values
-    highest = 255 if pixels.dtype == np.uint8 else 65535
-    return np.asarray(np.rint(values).clip(0, highest), pixels.dtype)
+    if pixels.dtype == np.uint8:
+        return np.asarray(np.rint(values).clip(0, 255), np.uint8)
+    if pixels.dtype == np.uint16:
+        return np.asarray(np.rint(values).clip(0, 65535), np.uint16)
+    return np.asarray(values, np.float32)
 
 
 def _mean_and_deviation(values: NDArray[np.float32]) -> tuple[float, float]:

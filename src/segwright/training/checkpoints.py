@@ -38,8 +38,9 @@ _FACTS: Final = "segwright"
 _STREAM: Final = "a stream"
 _NETWORK: Final = ("algorithm", "backbone", "output_stride", "decoder_output_stride", "num_classes")
 _PIXELS: Final = ("bands", "apply_exif_orientation")
-_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "seed")
+_FIXED: Final = ("optimizer", "update_rule", "mini_batch_size", "last_batch", "repeats", "seed")
 """Settings that cannot change half-way: optimizer state or the position in the epoch would mean something else."""
+_DEFAULTS: Final = {"repeats": 1}  # of settings that an older Segwright did not have
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _identity(description: Description) -> dict[str, Any]:
         "class_names": description.class_names,
         **{name: found["fingerprint"] if found.get("complete", True) else _STREAM for name, found in data.items()},
         "label_maps": description.label_maps,
-        **{name: description.hyperparameters.get(name) for name in _FIXED},
+        **{name: (_DEFAULTS | description.hyperparameters).get(name) for name in _FIXED},
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from segwright.bundle import load_network
+from segwright.bundle import Description, load_network
 from segwright.checks.pixel_statistics import BandStatistics
 from segwright.errors import HyperparameterError
 from segwright.formats.pixels import PixelFormat
@@ -30,6 +30,13 @@ def inherit_settings(settings: Hyperparameters, network: NetworkSpec) -> Hyperpa
     }
     given = settings.model_fields_set
     return settings.model_copy(update={name: value for name, value in inherited.items() if name not in given})
+
+
+def resumed_settings(settings: Hyperparameters, then: Description) -> Hyperparameters:
+    """Settings of a training in the recipe `best` that is resumed: what is not given is as it was chosen `then`."""
+    had = Hyperparameters.model_validate(then.hyperparameters)
+    kept = set(then.hyperparameters) - settings.model_fields_set - {"num_classes", "num_training_samples"}
+    return settings.model_copy(update={name: getattr(had, name) for name in kept})
 
 
 def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:

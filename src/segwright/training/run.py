@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segwright.bundle import Description, describe, read_description
 from segwright.checks.classes import Classes, settle_classes
+from segwright.checks.label_statistics import measure_labels
 from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
@@ -23,10 +24,16 @@ from segwright.stopping import StopRequest, StopRequested, stop_on_signals
 from segwright.training.checkpoint_state import TrainProgress, load_checkpoint
 from segwright.training.checkpoints import Checkpoint, CheckpointPolicy
 from segwright.training.data_loaders import TrainingData, open_streams, read_streams
-from segwright.training.initialization import check_same_network, inherit_settings, start_network
+from segwright.training.initialization import (
+    check_same_network,
+    inherit_settings,
+    resumed_settings,
+    start_network,
+)
 from segwright.training.loss import balancing_weights, prior_bias
 from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe
 from segwright.training.resumed_streams import StreamIdentity, compare_streams
+from segwright.training.rules import Circumstances, apply_choices, choose_backbone, choose_settings
 from segwright.training.train_step import TrainState
 from segwright.training.trainer import Trainer
 from segwright.wording import counted
@@ -91,16 +98,20 @@ class Training:
         limit_threads(processes.local_world_size)
         self.start_from = self.start_from and find_model(self.start_from)
         device = choose_device(self.device, processes.local_rank)
-        precision = choose_precision(self.settings.precision_dtype, device)
         log_recipe(self.settings)
         folder = self.checkpoints.folder(self.output)
         checkpoint, writer = processes.compute_on_main(lambda: self.checkpoints.open(folder, self.output))
         parent = processes.compute_on_main(lambda: checkpoint.description if checkpoint else self.read_parent())
         if parent:
             self.inherit(parent, resuming=checkpoint is not None)
+        elif self.settings.recipe == "best":
+            self.settings = apply_choices(self.settings, choose_backbone(device.type))
+        precision = choose_precision(self.settings.precision_dtype, device)
         check_backbone(self.settings.backbone, self.settings.backbone_weights)
         streams = open_streams(self.channels, processes)
         prepared = self._prepare(parent, streams)
+        if self.settings.recipe == "best":
+            self.settings = self._configure(prepared, device, checkpoint)
         self.settings = _complete(self.settings, prepared)
         class_weights = _class_weights(self.settings, prepared)
         like, start, names = parent.network if parent else prepared.train.bands, self.start_from, prepared.class_names
@@ -164,6 +175,27 @@ class Training:
             )
         )
 
+    def _configure(self, data: CheckedData, device: torch.device, checkpoint: Checkpoint | None) -> Hyperparameters:
+        """What the rules of the recipe `best` choose by what the labels show, measured on rank 0, or have chosen."""
+        if checkpoint is not None:
+            return resumed_settings(self.settings, checkpoint.description)
+        if not data.train.complete:
+            logger.info("labels in a stream cannot be measured beforehand: what follows from them has its usual value")
+            return self.settings
+        labels = self.processes.compute_on_main(
+            lambda: measure_labels(
+                data.train.pairs,
+                data.train.label_map,
+                data.num_classes,
+                class_names=data.class_names,
+                pixel_format=data.pixel_format,
+                after_each=self.stop.check,
+            )
+        )
+        return choose_settings(
+            self.settings, Circumstances(device.type, len(data.train.pairs), data.class_names, labels)
+        )
+
     def _resume(
         self, state: TrainState, progress: TrainProgress, now: Description, checkpoint: Checkpoint, streams: Streams
     ) -> Description:
@@ -211,9 +243,9 @@ def _complete(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
             "those"
         )
     samples, batch = samples or given or 0, settings.mini_batch_size
-    if batch > samples:
+    if batch > samples * settings.repeats:
         logger.info(f"mini_batch_size is {batch}, but there are {counted(samples, 'pair')}: a batch holds them all")
     known = {"num_classes": data.num_classes, "bands": settings.bands or data.pixel_format.bands}
     return settings.model_copy(
-        update={**known, "num_training_samples": samples, "mini_batch_size": min(batch, samples)}
+        update={**known, "num_training_samples": samples, "mini_batch_size": min(batch, samples * settings.repeats)}
     )

@@ -1,0 +1,164 @@
+"""The rules by which the recipe `best` configures itself: each chooses hyperparameters that were not given, by what the
+data check has measured and by the device, and says why.
+
+They are reasons over statistics, never over a data set's name; benchmarks/README.md has the figures behind them.
+Source of the idea: Isensee et al., "nnU-Net: a self-configuring method", 2021.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from segwright.checks.label_statistics import LabelStatistics
+from segwright.hyperparameters import Hyperparameters
+from segwright.wording import counted
+
+logger = logging.getLogger(__name__)
+
+CPU_BACKBONE: Final = "tf_efficientnet_lite0"
+GPU_BACKBONE: Final = "resnet-50"
+
+_CPU_CROP: Final = 256
+_GPU_CROP: Final = 512
+_CROP_MULTIPLE: Final = 32  # the coarsest stride of backbones
+_CPU_LONG_SIDE: Final = 1024  # to which larger images are reduced where nothing in them is thin
+_GPU_LONG_SIDE: Final = 2048
+_LEAST_WIDTH: Final = 8.0  # that a reduction leaves to the thinnest class, in pixels
+_FINE: Final = ((6.0, 1), (12.0, 2))  # up to that width the decoder's stride is that
+_COARSE: Final = 4
+_CPU_UPDATES: Final = 3_000
+_GPU_UPDATES: Final = 10_000
+_PASSES: Final = 10  # over large data sets
+_EPOCH_UPDATES: Final = 50  # at least: validating costs time
+_RARE: Final = 0.2  # of an even share of the pixels
+_COLOUR_TELLS: Final = 0.9  # of the pixels of a class
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value that a rule gives a hyperparameter."""
+
+    name: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What rules look at."""
+
+    device: str  # cpu, cuda, mps
+    images: int  # to train on
+    class_names: Sequence[str]
+    labels: LabelStatistics
+
+
+def apply_choices(settings: Hyperparameters, choices: Iterator[Choice] | Sequence[Choice]) -> Hyperparameters:
+    """Settings with what rules choose, a log line each; what was given stays as it is."""
+    for choice in choices:
+        if choice.name not in settings.model_fields_set and choice.value != getattr(settings, choice.name):
+            logger.info(f"  {choice.name} {choice.value}: {choice.reason}")
+            settings = settings.model_copy(update={choice.name: choice.value})
+    return settings
+
+
+def choose_backbone(device: str) -> Iterator[Choice]:
+    """The backbone for a device."""
+    if device == "cpu":
+        yield Choice("backbone", CPU_BACKBONE, "on a CPU it trains about ten times as fast as resnet-50")
+    else:
+        yield Choice("backbone", GPU_BACKBONE, f"the device is {device}")
+
+
+def choose_settings(settings: Hyperparameters, seen: Circumstances) -> Hyperparameters:
+    """Apply all rules in turn; later ones see what earlier ones chose."""
+    for rule in (_resolution, _decoder, _crop, _scales, _orientation, _light, _rare_classes, _length):
+        settings = apply_choices(settings, list(rule(settings, seen)))
+    return settings
+
+
+def _thinnest(seen: Circumstances) -> tuple[float, str]:
+    """The typical width of the thinnest class, in pixels of full-size images, and its name."""
+    widths = zip(seen.labels.widths, seen.class_names, strict=True)
+    return min((width, name) for width, name in widths if width is not None)
+
+
+def _resolution(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    """Large images are reduced as far as nothing becomes too thin."""
+    if settings.image_scale is None:
+        return
+    long_side, (width, name) = seen.labels.long_side, _thinnest(seen)
+    most = _CPU_LONG_SIDE if seen.device == "cpu" else _GPU_LONG_SIDE
+    images = f"a typical image is {seen.labels.short_side:.0f} x {long_side:.0f} pixels"
+    scale = max(most / long_side, _LEAST_WIDTH / width)
+    if scale >= 0.9:
+        reason = f"{images}, {name} typically {width:.0f} wide" if long_side > most else images
+        yield Choice("image_scale", 1.0, reason)
+    else:
+        yield Choice("image_scale", round(scale, 2), f"{images}, and even {name} is typically {width:.0f} wide")
+
+
+def _decoder(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    width, name = _thinnest(seen)
+    width *= settings.image_scale or settings.base_size / seen.labels.long_side
+    stride = next((stride for most, stride in _FINE if width <= most), _COARSE)
+    yield Choice("decoder_output_stride", stride, f"{name} is typically {width:.1f} pixels wide in training")
+
+
+def _crop(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    usual = _CPU_CROP if seen.device == "cpu" else _GPU_CROP
+    long_side = settings.long_side(round(seen.labels.short_side), round(seen.labels.long_side))
+    whole = -(-long_side // _CROP_MULTIPLE) * _CROP_MULTIPLE
+    if whole <= usual:
+        yield Choice("crop_size", max(whole, _CROP_MULTIPLE), f"that holds a typical image, {long_side} pixels long")
+    else:
+        yield Choice("crop_size", usual, f"the device is {seen.device}")
+    yield Choice("mini_batch_size", 8 if seen.device == "cpu" else 16, f"the device is {seen.device}")
+
+
+def _scales(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    if seen.labels.has_up:
+        yield Choice("scale_range", (0.5, 2.0), f"scenes show things near and far ({seen.labels.up_reason})")
+    else:
+        yield Choice("scale_range", (0.7, 1.4), f"no perspective ({seen.labels.up_reason})")
+
+
+def _orientation(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    labels = seen.labels
+    if labels.has_left:
+        yield Choice("flips", "none", labels.left_reason)
+    elif not labels.has_up:
+        yield Choice("flips", "both", labels.up_reason)
+    if not (labels.has_up or labels.has_left or labels.has_direction):
+        yield Choice("rotation", 180.0, labels.direction_reason)
+
+
+def _light(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    tells = seen.labels.colour_accuracy
+    if tells is not None and tells >= _COLOUR_TELLS:
+        yield Choice("photometric", 0.0, f"colour alone tells {tells:.0%} of the pixels")
+    else:
+        yield Choice("photometric", 0.5, "light differs from image to image")
+    yield Choice("blur", 0.0, "fine things must not be lost")
+
+
+def _rare_classes(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    shares = zip(seen.labels.shares, seen.class_names, strict=True)
+    share, name = min((share, name) for share, name in shares if share)
+    if share < _RARE / len(seen.class_names):
+        yield Choice("class_weights", "auto", f"{name} has only {100 * share:.2g} % of the pixels")
+
+
+def _length(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    """How many epochs there are, and how often each takes an image; `epochs` that were given are plain passes."""
+    if "epochs" in settings.model_fields_set:
+        return
+    repeats = settings.repeats
+    if "repeats" not in settings.model_fields_set:
+        repeats = -(-_EPOCH_UPDATES * settings.mini_batch_size // seen.images)
+        yield Choice("repeats", repeats, f"an epoch of {counted(seen.images, 'image')} would be over at once")
+    updates = -(-seen.images * repeats // settings.mini_batch_size)
+    least = _CPU_UPDATES if seen.device == "cpu" else _GPU_UPDATES
+    epochs = max(-(-least // updates), -(-_PASSES // repeats))
+    yield Choice("epochs", epochs, f"{counted(epochs * updates, 'update')} in all")
