@@ -1,11 +1,13 @@
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from segwright.networks import NetworkSpec, build_network
-from segwright.networks.depthwise import DepthwiseConv2d, with_fast_depthwise
+from segwright.networks.depthwise import DepthwiseConv2d, StridedDepthwiseConv2d, with_fast_depthwise
+from segwright.networks.timm_import import timm
 
 
 def pair(kernel: int, dilation: int, *, bias: bool = False) -> tuple[nn.Module, nn.Module]:
@@ -34,6 +36,26 @@ def test_values_and_gradients_are_those_of_a_plain_convolution(
     maps = torch.randn(2, 6, *size).contiguous(memory_format=torch.channels_last)
     for expected, got in zip(outcome(plain, maps), outcome(fast, maps), strict=True):
         assert torch.allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(12, 16), (13, 9), (1, 3)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_strided_ones_have_the_values_and_gradients_of_plain_ones(
+    kernel: int, size: tuple[int, int], precision: torch.dtype
+) -> None:
+    torch.manual_seed(kernel)
+    layers: Any = timm.layers
+    plain = nn.Sequential(layers.create_conv2d(6, 6, kernel, stride=2, padding="same", groups=6, bias=True))
+    fast = with_fast_depthwise(deepcopy(plain))
+    assert isinstance(fast[0], StridedDepthwiseConv2d)  # type: ignore[index]
+    maps = torch.randn(2, 6, *size).contiguous(memory_format=torch.channels_last)
+    expected = outcome(plain, maps)
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        got = outcome(fast, maps)
+    close = 1e-4 if precision == torch.float32 else 0.02
+    for one, other in zip(expected, got, strict=True):
+        assert one.shape == other.shape and (one - other).norm() <= close * one.norm() + 1e-4
 
 
 def test_bfloat16_keeps_its_type_and_the_weights_their_own() -> None:

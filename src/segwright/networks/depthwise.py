@@ -1,11 +1,12 @@
 """Depthwise convolutions that train fast on a CPU, with the values of ordinary ones.
 
-oneDNN has no fast kernels for dilated depthwise convolutions, and computes the gradient of the weights slower in
-bfloat16 than in float32. So, on a CPU, a convolution of dilation d is computed as an ordinary one on the d x d
-interleaved images that hold every d-th pixel, and weights get their gradient in float32. At output stride 8 that nearly
-halves the time of a step in bfloat16 (benchmarks/README.md).
+oneDNN has no fast kernels for dilated depthwise convolutions, and computes the gradient of the weights, and with a
+stride that of the maps, slower in bfloat16 than in float32. So, on a CPU, a convolution of dilation d is computed as an
+ordinary one on the d x d interleaved images that hold every d-th pixel, and those gradients in float32. At output
+stride 8 that nearly halves the time of a step in bfloat16 (benchmarks/README.md).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,20 +14,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from segwright.networks.timm_import import timm
+
+_LAYERS: Any = timm.layers
+
 
 def with_fast_depthwise(features: nn.Module) -> nn.Module:
-    """Make the depthwise convolutions of stride 1 and even padding `DepthwiseConv2d`, in place."""
+    """Make depthwise convolutions `DepthwiseConv2d` and `StridedDepthwiseConv2d`, in place."""
     for module in features.modules():
-        if type(module) is nn.Conv2d and _fits(module):
+        if not isinstance(module, nn.Conv2d) or not module.groups == module.in_channels == module.out_channels > 1:
+            continue
+        if type(module) is nn.Conv2d and _keeps_size(module):
             module.__class__ = DepthwiseConv2d
+        elif type(module) is _LAYERS.Conv2dSame and module.stride != (1, 1) and module.dilation == (1, 1):
+            module.__class__ = StridedDepthwiseConv2d
     return features
 
 
-def _fits(plain: nn.Conv2d) -> bool:
+def _keeps_size(plain: nn.Conv2d) -> bool:
     dilation = plain.dilation[0]
     return (
-        plain.groups == plain.in_channels == plain.out_channels > 1
-        and plain.stride == (1, 1)
+        plain.stride == (1, 1)
         and plain.dilation == (dilation, dilation)
         and plain.padding_mode == "zeros"
         and all(length % 2 == 1 for length in plain.kernel_size)
@@ -45,35 +53,59 @@ class DepthwiseConv2d(nn.Conv2d):
             input = input.to(torch.get_autocast_dtype("cpu"))
         dilation = self.dilation[0]
         split = input if dilation == 1 else _split(input, dilation)
-        maps: Tensor = _Depthwise.apply(split, self.weight)  # type: ignore[no-untyped-call]
+        around = [length // 2 for length in self.kernel_size]
+        maps: Tensor = _Depthwise.apply(split, self.weight, (1, 1), around)  # type: ignore[no-untyped-call]
         maps = maps if dilation == 1 else _join(maps, dilation, input.shape)
         return maps if self.bias is None else maps + self.bias.to(maps.dtype).view(1, -1, 1, 1)
 
 
+class StridedDepthwiseConv2d(_LAYERS.Conv2dSame):  # type: ignore[misc]
+    """A `Conv2dSame`, TensorFlow's padding, that `with_fast_depthwise` made faster on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [B, C, H, W] to maps [B, C, ceil(H / stride), ceil(W / stride)]."""
+        if x.device.type != "cpu" or torch.compiler.is_exporting():
+            maps: Tensor = super().forward(x)
+            return maps
+        if torch.is_autocast_enabled("cpu"):
+            x = x.to(torch.get_autocast_dtype("cpu"))
+        padded = _LAYERS.pad_same(x, self.kernel_size, self.stride)
+        maps = _Depthwise.apply(padded, self.weight, self.stride, (0, 0))  # type: ignore[no-untyped-call]
+        return maps if self.bias is None else maps + self.bias.to(maps.dtype).view(1, -1, 1, 1)
+
+
 class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution of dilation 1 that keeps the size; the weights' gradient is computed in float32."""
+    """A depthwise convolution of dilation 1; the weights' gradient is computed in float32, with a stride the other."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int]) -> Tensor:
         ctx.save_for_backward(maps, weight)
-        return F.conv2d(maps, weight.to(maps.dtype), padding="same", groups=maps.shape[1])
+        ctx.geometry = stride, padding
+        return F.conv2d(maps, weight.to(maps.dtype), None, stride, padding, groups=maps.shape[1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         maps, weight = ctx.saved_tensors
-        needs_maps, needs_weight = ctx.needs_input_grad
-        of_maps = _gradients(slope, maps, weight.to(slope.dtype), [True, False, False])[0] if needs_maps else None
+        needs_maps, needs_weight = ctx.needs_input_grad[:2]
+        stride, padding = ctx.geometry
+        strided = max(stride) > 1
+        of_maps = of_weight = None
         wide = slope.float(), maps.float(), weight.float()
-        of_weight = _gradients(*wide, [False, True, False])[1] if needs_weight else None
-        return of_maps, of_weight
+        if needs_maps:
+            sources = wide if strided else (slope, maps, weight.to(slope.dtype))
+            of_maps = _gradients(*sources, stride, padding, [True, False, False])[0].to(maps.dtype)
+        if needs_weight:
+            of_weight = _gradients(*wide, stride, padding, [False, True, False])[1]
+        return of_maps, of_weight, None, None
 
 
-def _gradients(slope: Tensor, maps: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+def _gradients(
+    slope: Tensor, maps: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int], mask: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of maps, weight and bias, where the mask is True."""
-    padding = [length // 2 for length in weight.shape[2:]]
     gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        slope, maps, weight, None, [1, 1], padding, [1, 1], False, [0, 0], maps.shape[1], mask
+        slope, maps, weight, None, stride, padding, [1, 1], False, [0, 0], maps.shape[1], mask
     )
     return gradients
 

@@ -1,0 +1,122 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from segwright.checks.label_statistics import LabelStatistics
+from segwright.hyperparameters import Hyperparameters
+from segwright.training.rules import Circumstances, apply_choices, choose_backbone, choose_settings
+
+STREETS = LabelStatistics(
+    images=200,
+    long_side=480,
+    short_side=360,
+    shares=(0.6, 0.39, 0.01),
+    occurrences=(200, 200, 150),
+    widths=(120.0, 80.0, 20.0),
+    thin_shares=(0.0, 0.0, 0.3),
+    parts=(2.0, 2.0, 8.0),
+    part_areas=(20000.0, 15000.0, 300.0),
+    has_up=True,
+    up_reason="road has 97% of its pixels in the bottom half",
+    has_left=False,
+    left_reason="no class is always left or right",
+    has_direction=True,
+    direction_reason="pole has 77% of its borders running vertically",
+    colour_accuracy=0.3,
+)
+CELLS = replace(
+    STREETS,
+    shares=(0.5, 0.3, 0.2),
+    has_up=False,
+    up_reason="no class prefers top or bottom",
+    has_direction=False,
+    direction_reason="no class has borders of one direction",
+)
+
+
+def chosen(labels: LabelStatistics, device: str = "cpu", images: int = 400, **given: Any) -> Hyperparameters:
+    names = ["ground", "car", "pole"]
+    return choose_settings(Hyperparameters(**given), Circumstances(device, images, names, labels))
+
+
+def test_the_backbone_follows_the_device() -> None:
+    assert apply_choices(Hyperparameters(), choose_backbone("cpu")).backbone == "tf_efficientnet_lite0"
+    assert apply_choices(Hyperparameters(), choose_backbone("cuda")).backbone == "resnet-50"
+    given = Hyperparameters(backbone="resnet18")
+    assert apply_choices(given, choose_backbone("cpu")).backbone == "resnet18"
+
+
+@pytest.mark.parametrize("width, stride", [(3, 1), (5.9, 1), (8, 2), (13, 4), (100, 4)])
+def test_the_thinnest_class_decides_on_the_decoder(width: float, stride: int) -> None:
+    assert chosen(replace(STREETS, widths=(None, 80.0, width))).decoder_output_stride == stride
+
+
+def test_large_images_are_reduced_as_far_as_nothing_becomes_too_thin() -> None:
+    large = replace(STREETS, long_side=4096, short_side=3000, widths=(900.0, 500.0, 100.0))
+    assert chosen(large).image_scale == 0.25
+    assert chosen(large, "cuda").image_scale == 0.5
+    assert chosen(replace(large, widths=(900.0, 500.0, 16.0))).image_scale == 0.5
+    assert chosen(replace(large, widths=(900.0, 500.0, 4.0))).image_scale == 1
+    assert chosen(STREETS).image_scale == 1
+
+
+def test_a_given_base_size_is_kept() -> None:
+    settings = chosen(STREETS, base_size=240)
+    assert settings.image_scale is None and settings.base_size == 240
+    # at half the size, the pole is thinner
+    assert settings.decoder_output_stride == 2
+
+
+def test_a_crop_is_no_larger_than_images() -> None:
+    assert chosen(STREETS).crop_size == 256
+    assert chosen(STREETS, "cuda").crop_size == 480
+    assert chosen(replace(STREETS, long_side=100, short_side=60)).crop_size == 128
+    assert chosen(replace(STREETS, long_side=20, short_side=20)).crop_size == 32
+
+
+def test_turning_images_follows_what_labels_show() -> None:
+    streets, cells = chosen(STREETS), chosen(CELLS)
+    assert (streets.flips, streets.rotation) == ("horizontal", 0)
+    assert (cells.flips, cells.rotation) == ("both", 180)
+    assert chosen(replace(CELLS, has_direction=True)).rotation == 0
+    lungs = chosen(replace(CELLS, has_left=True))
+    assert (lungs.flips, lungs.rotation) == ("none", 0)
+
+
+def test_colour_that_is_the_class_is_not_changed() -> None:
+    assert chosen(STREETS).photometric > 0
+    assert chosen(replace(STREETS, colour_accuracy=None)).photometric > 0
+    assert chosen(replace(STREETS, colour_accuracy=0.97)).photometric == 0
+
+
+def test_a_rare_class_gets_class_weights() -> None:
+    assert chosen(STREETS).class_weights == "auto"
+    assert chosen(CELLS).class_weights == "none"
+    assert chosen(replace(CELLS, shares=(0.5, 0.5, 0.0))).class_weights == "none"
+
+
+@pytest.mark.parametrize("device, updates", [("cpu", 3000), ("cuda", 10_000)])
+@pytest.mark.parametrize("images", [1, 3, 20, 367, 2000])
+def test_small_data_sets_get_thousands_of_updates_too(images: int, device: str, updates: int) -> None:
+    settings = chosen(STREETS, device, images)
+    an_epoch = -(-images * settings.repeats // settings.mini_batch_size)
+    assert an_epoch >= 46
+    assert updates <= settings.epochs * an_epoch < updates + an_epoch + 1
+
+
+def test_large_data_sets_are_seen_ten_times() -> None:
+    settings = chosen(STREETS, "cuda", 100_000)
+    assert settings.repeats == 1 and settings.epochs == 10
+
+
+def test_epochs_that_are_given_are_passes_over_the_images() -> None:
+    assert chosen(STREETS, images=20, epochs=30).repeats == 1
+    assert chosen(STREETS, images=20, repeats=8).epochs == 150
+
+
+def test_choices_are_logged_with_their_reasons(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    chosen(CELLS, crop_size=64)
+    assert "rotation 180.0: no class has borders of one direction" in caplog.text
+    assert "crop_size" not in caplog.text
