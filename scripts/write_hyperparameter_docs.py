@@ -48,6 +48,26 @@ zero.
 
 Learning rate and weight decay of `best` are for AdamW: with another optimizer, `sagemaker`'s apply unless they
 are set.
+
+## Losses
+
+Ignored pixels change nothing in any `loss`. `sagemaker` has cross-entropy only; other losses need `update_rule mean`.
+
+| `loss` | What it is | When | `class_weights` |
+| --- | --- | --- | --- |
+| `cross-entropy` | mean over pixels | well-balanced classes; with `class_weights`, rare ones | yes |
+| `ohem` | its mean over hard pixels: probability below 0.7, or the worst 1/16 | most pixels are learnt soon | yes |
+| `focal` | cross-entropy in which pixels known well fade (gamma 2) | as `ohem`, without a threshold | yes |
+| `dice` | 1 - soft Dice, mean over the classes in the batch | Dice is the measure, and one class is far rarer | no |
+| `lovasz` | a surrogate of 1 - IoU, mean over the classes in the batch | fine-tuning for mean IoU; slow on CPUs | no |
+| `cross-entropy+dice` | both, with equal weights | vessels, cells, lesions: little foreground | for the first |
+| `cross-entropy+lovasz` | both, with equal weights | many classes, some of them rare | for the first |
+
+Dice and Lovász-softmax count all classes alike, so they take no weights. They see the images that a process has in one
+part of a batch: the larger it is, the steadier they are, and `accumulation` makes it smaller. A list of
+`class_weights` multiplies the loss as it stands; `auto` has a mean of 1 over all pixels. In both, half of what weights
+do to the logits is taken back, so that rare classes are not predicted too often
+([benchmarks](../benchmarks/README.md#the-recipe-best)). With `dice` and `lovasz` alone, last layers start from zero.
 """
 
 

@@ -118,6 +118,7 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         "recipe": "sagemaker",
         "padding": "class-0",
         "last_batch": "rollover",
+        "loss": "cross-entropy+dice",
         "class_weights": "auto",
         "update_rule": "gluoncv",
         "lr_scheduler": "cosine",

@@ -34,6 +34,7 @@ IN_RANGE = {
     "augmentation_type": ("default", "none"),
     "padding": ("ignore", "class-0"),
     "last_batch": ("keep", "rollover"),
+    "loss": ("cross-entropy", "ohem", "focal", "dice", "lovasz", "cross-entropy+dice", "cross-entropy+lovasz"),
     "class_weights": ("none", "auto"),
     "update_rule": ("mean", "gluoncv"),
     "warmup": ("0", "0.5"),
@@ -68,6 +69,8 @@ OUT_OF_RANGE = {
     "augmentation_type": ("strong",),
     "algorithm": ("unet",),
     "syncbn": ("maybe", "2"),
+    "loss": ("huber", "dice+lovasz"),
+    "class_weights": ("some", "1;2", "1, x"),
     "padding": ("1",),
     "warmup": ("-0.1", "1"),
     "head_rate_factor": ("0", "101"),
@@ -109,6 +112,10 @@ def _number(text: str) -> float:
         ("output_stride", "one of 8, 16, 32"),
         ("syncbn", "True or False"),
         ("backbone", "a name"),
+        (
+            "class_weights",
+            "one of none, auto, or numbers from 0.000001 to 1000000, one for each class, such as 1, 5, 2",
+        ),
         ("backbone_weights", "the path of a file"),
     ],
 )
@@ -140,10 +147,19 @@ def test_names_like_no_other_get_no_guess() -> None:
         ("algorithm", "deeplabv3", "deeplab"),
         ("optimizer", "ADAM", "adam"),
         ("lr_scheduler", "cosin", "cosine"),
+        ("loss", "cross_entropy_dice", "cross-entropy+dice"),
+        ("class_weights", "Auto", "auto"),
     ],
 )
 def test_misspelt_choices_get_the_nearest_one(name: str, wrong: str, right: str) -> None:
     assert complaint(**{name: wrong}).endswith(f"Did you mean {right}?")
+
+
+@pytest.mark.parametrize("text", ["0, 1", "1, -1", "1, nan", "1, inf", "1e-50, 1"])
+def test_class_weights_are_above_0_and_finite(text: str) -> None:
+    assert complaint(class_weights=text).startswith(
+        f"class_weights is ({', '.join(map(repr, map(float, text.split(','))))})"
+    )
 
 
 def test_all_mistakes_are_in_one_message() -> None:

@@ -60,6 +60,7 @@ OWN_DEFAULTS: dict[str, Any] = {
     "head_rate_factor": 10.0,
     "update_rule": "gluoncv",
     "warmup": 0.0,
+    "loss": "cross-entropy",
     "class_weights": "none",
     "bands": None,
     "apply_exif_orientation": False,
@@ -219,6 +220,24 @@ def test_weights_for_a_backbone_that_shall_not_be_pretrained_are_a_contradiction
     assert Hyperparameters.from_strings({"backbone_weights": "w"}).backbone_weights == Path("w")
 
 
+@pytest.mark.parametrize("text", ["1, 5,2.5", "1,5,2.5", '"1, 5, 2.5"'])
+def test_class_weights_are_a_word_or_a_list(text: str) -> None:
+    assert Hyperparameters.from_strings({"class_weights": text}).class_weights == (1, 5, 2.5)
+    assert Hyperparameters(class_weights=(1, 5, 2.5)).class_weights == (1, 5, 2.5)
+
+
+def test_class_weights_have_no_effect_where_classes_count_alike() -> None:
+    for loss in ("dice", "lovasz"):
+        for weights in ("auto", "1, 2"):
+            assert f"set loss to cross-entropy+{loss}" in complaint(loss=loss, class_weights=weights)
+        assert Hyperparameters.from_strings({"loss": f"cross-entropy+{loss}", "class_weights": "auto"})
+
+
+def test_the_originals_update_rule_knows_one_loss() -> None:
+    assert "set update_rule to mean" in complaint(recipe="sagemaker", loss="dice")
+    assert Hyperparameters(recipe="sagemaker", update_rule="mean", loss="dice").loss == "dice"
+
+
 def test_python_callers_get_the_same_error() -> None:
     with pytest.raises(HyperparameterError, match="epochs is 0; it takes a whole number of at least 1"):
         Hyperparameters(epochs=0)
@@ -273,7 +292,7 @@ def test_any_text_is_a_value_or_one_clear_error(name: str, text: str) -> None:
 
 
 def test_settings_survive_json() -> None:
-    settings = Hyperparameters(lr_scheduler_step=(3, 5), backbone_weights=Path("a/b"), num_classes=4)
+    settings = Hyperparameters(lr_scheduler_step=(3, 5), backbone_weights=Path("a/b"), class_weights=(1, 0.5))
     again = Hyperparameters.model_validate(json.loads(settings.model_dump_json()))
     assert again == settings
 

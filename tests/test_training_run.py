@@ -10,7 +10,7 @@ from PIL import Image
 
 import segwright
 from segwright.bundle import Description, load_network, read_description
-from segwright.errors import DataError, LabelError, OutputExistsError
+from segwright.errors import DataError, HyperparameterError, LabelError, OutputExistsError
 from segwright.training.train_step import TrainState
 from tests.conftest import Draw, blocks
 from tests.helpers.trainings import records, settings, train
@@ -147,9 +147,26 @@ def test_rare_classes_are_told_and_can_be_made_to_count(
         assert "few pixels are labelled class 2: class_weights auto" in caplog.text
         caplog.clear()
         train(data, tmp_path / "weighed", epochs="1", class_weights="auto")
+        train(data, tmp_path / "listed", epochs="1", class_weights="1, 1, 4")
     assert "class_weights auto makes" not in caplog.text
-    losses = [records(tmp_path / name)[0]["train_loss"] for name in ("plain", "weighed")]
-    assert losses[0] != losses[1]
+    losses = {records(tmp_path / name)[0]["train_loss"] for name in ("plain", "weighed", "listed")}
+    assert len(losses) == 3
+
+
+def test_class_weights_are_one_for_each_class(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder()
+    sentence = "class_weights has 2 numbers, but there are 3 classes: .* in the order class 0, class 1, class 2"
+    with pytest.raises(HyperparameterError, match=sentence):
+        train(data, tmp_path / "model", class_weights="1, 5")
+    assert not (tmp_path / "model").exists()
+
+
+def test_another_loss_trains_a_model(channels_folder: Draw, tmp_path: Path) -> None:
+    values = {"epochs": "8", "precision_dtype": "bfloat16", "loss": "cross-entropy+lovasz"}
+    bundle = train(channels_folder(train=12), tmp_path / "model", **values)
+    first, *_, last = [float(str(record["train_loss"])) for record in records(bundle)]
+    assert last < first
+    assert read_description(bundle).metrics["best"]["mean_iou"] > 0.4
 
 
 def test_validation_scores_crops_where_the_original_does(channels_folder: Draw, tmp_path: Path) -> None:
@@ -208,17 +225,18 @@ def test_float16_on_the_cpu_is_refused_before_anything_is_read(channels_folder: 
         train(channels_folder(), tmp_path / "model", precision_dtype="float16")
 
 
-@pytest.mark.parametrize("recipe", ["best", "sagemaker"])
-def test_classifiers_start_from_the_shares_of_the_classes_but_in_the_originals_recipe(
-    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture, recipe: str
+@pytest.mark.parametrize(("recipe", "loss"), [("best", "focal"), ("best", "dice"), ("sagemaker", "cross-entropy")])
+def test_classifiers_start_from_the_shares_of_the_classes_where_the_loss_goes_by_them(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture, recipe: str, loss: str
 ) -> None:
     data = channels_folder()
+    values = {"recipe": recipe, "loss": loss, "epochs": "1", "learning_rate": "1e-9", "optimizer": "sgd"}
     with caplog.at_level(logging.WARNING, "segwright"):
-        bundle = train(data, tmp_path / "model", recipe=recipe, epochs="1", learning_rate="1e-9", optimizer="sgd")
+        bundle = train(data, tmp_path / "model", **values)
     description, network = load_network(bundle)
     counts = np.array(description.data["train"]["histogram"])
-    expected = np.log(counts / counts.sum()) if recipe == "best" else np.zeros(3)
+    expected = np.log(counts / counts.sum()) if loss == "focal" else np.zeros(3)
     for name in network.classifier_names():
         if name.endswith(".bias"):
             np.testing.assert_allclose(network.state_dict()[name].numpy(), expected, atol=1e-6)
-    assert ("this model finds no pixel of " in caplog.text and "class 2" in caplog.text) or recipe == "sagemaker"
+    assert ("this model finds no pixel of " in caplog.text and "class 2" in caplog.text) or loss != "focal"

@@ -2,7 +2,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from tests.conftest import TINY_BACKBONE
 from tests.helpers.processes import FORKS
 
 CPU = torch.device("cpu")
+LOSSES = get_args(Hyperparameters.model_fields["loss"].annotation)
 
 
 def settings(**values: object) -> Hyperparameters:
@@ -64,13 +65,16 @@ def run(trained: TrainState, batches: list[Batch]) -> tuple[float, list[float]]:
     return sums.mean_loss, losses
 
 
-def test_a_step_learns() -> None:
-    learner = trainer(optimizer="adam")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_learns(loss: str) -> None:
+    """From images that are dark on the left, of class 0, and bright on the right, of class 2; the rest is ignored."""
+    learner = trainer(optimizer="adam", loss=loss, learning_rate=0.004)
     images = batch(4)
-    images.masks.fill_(2)
-    _, losses = run(learner, [images._replace(labelled=images.masks.numel())] * 6)
-    assert losses[-1] < losses[0] / 2
-    assert learner.updates == 6
+    for side, label in ((slice(8), 0), (slice(8, 16), 2), (slice(16, 24), IGNORE)):
+        images.images[..., side], images.masks[..., side] = min(100 * label, 255), label
+    _, losses = run(learner, [images._replace(labelled=4 * 24 * 16)] * 10)
+    assert losses[-1] < 0.6 * losses[0]
+    assert learner.updates == 10
 
 
 def test_parts_of_a_batch_make_the_same_update() -> None:
@@ -117,13 +121,16 @@ def test_a_loss_that_is_no_number_is_seen_when_losses_are_read() -> None:
     assert done == [1, 2]
 
 
-@pytest.mark.parametrize("recipe", ["best", "sagemaker"])
-def test_a_step_never_waits_for_the_device(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+STEPS = [("sagemaker", "cross-entropy"), ("best", "ohem"), ("best", "cross-entropy+dice"), ("best", "lovasz")]
+
+
+@pytest.mark.parametrize(("recipe", "loss"), STEPS)
+def test_a_step_never_waits_for_the_device(recipe: str, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever brings a number to the host fails within a step; torch's own optimizers count their steps there."""
     network = build_network(NetworkSpec(algorithm="psp", backbone=TINY_BACKBONE, num_classes=3))
-    values = {"recipe": recipe, "num_classes": 3, "mini_batch_size": 5, "accumulation": 2}
+    values = {"recipe": recipe, "loss": loss, "num_classes": 3, "mini_batch_size": 5, "accumulation": 2}
     given = Hyperparameters.model_validate(values)
-    weights = balancing_weights(np.array([5, 1, 3]))
+    weights = balancing_weights(np.array([5, 1, 3])) if given.loss_of_pixels else None
     learner = TrainState(network, given, Distributed(), CPU, torch.float32, weights)
     step, within = TrainState.train_step, []
 
@@ -149,10 +156,12 @@ def test_a_step_never_waits_for_the_device(recipe: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_step_on_a_gpu_never_waits_for_it() -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_on_a_gpu_never_waits_for_it(loss: str) -> None:
     device = torch.device("cuda", 0)
     network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=3))
-    learner = TrainState(network, settings(accumulation=2), Distributed(), device, torch.bfloat16)
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    learner = TrainState(network, settings(accumulation=2, loss=loss), Distributed(), device, torch.bfloat16, weights)
     learner.network.train()
     pinned = batch(5)._replace(images=batch(5).images.pin_memory(), masks=batch(5).masks.pin_memory())
     scale = loss_scale(learner.settings, pinned.labelled, pinned.labelled, pinned.masks.numel())
@@ -197,10 +206,13 @@ def test_a_single_image_trains_where_pooling_leaves_one_value() -> None:
 
 
 RULES = ("mean", "gluoncv")
+REGIONS = "cross-entropy+lovasz"
 
 
 def _one_of_two(rank: int, port: int, folder: Path) -> None:
-    """Make one step by each rule on unequal shares, of five images and of one, and save the weights."""
+    """Make one step by each rule on unequal shares, of five images and of one, and save the weights; then two steps
+    with a loss of regions on equal shares, where the second share of the second step is ignored.
+    """
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -214,6 +226,9 @@ def _one_of_two(rank: int, port: int, folder: Path) -> None:
             learner = trainer(processes, accumulation=2, update_rule=rule, mini_batch_size=6)
             run(learner, [batch(5) if rank == 0 else batch(1, first=5)])
             torch.save(weights(learner), folder / f"{rule}{rank}.pt")
+        learner = trainer(processes, loss=REGIONS)
+        run(learner, [batch(2, first=2 * rank), batch(1, first=rank)])
+        torch.save(weights(learner), folder / f"{REGIONS}{rank}.pt")
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +244,7 @@ def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
-    return {rule: [torch.load(folder / f"{rule}{rank}.pt") for rank in range(2)] for rule in RULES}
+    return {rule: [torch.load(folder / f"{rule}{rank}.pt") for rank in range(2)] for rule in (*RULES, REGIONS)}
 
 
 def test_two_processes_make_the_update_of_one(of_two_processes: dict[str, list[torch.Tensor]]) -> None:
@@ -237,6 +252,14 @@ def test_two_processes_make_the_update_of_one(of_two_processes: dict[str, list[t
     alone = trainer()
     run(alone, [batch(6)])
     for trained in of_two_processes["mean"]:
+        assert torch.allclose(trained, weights(alone), atol=1e-5)
+
+
+def test_two_processes_make_the_update_of_two_parts(of_two_processes: dict[str, list[torch.Tensor]]) -> None:
+    """A loss of regions is the mean over parts, each counted by its labelled pixels, of which one has none."""
+    alone = trainer(loss=REGIONS, accumulation=2)
+    run(alone, [batch(4), batch(2)])
+    for trained in of_two_processes[REGIONS]:
         assert torch.allclose(trained, weights(alone), atol=1e-5)
 
 

@@ -26,8 +26,10 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
 def allowed(field: FieldInfo) -> str:
     """What a field takes, as words that follow "it takes": "a whole number of at least 17"."""
     kind = plain_type(field)
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(str, get_args(kind)))
+    if choices := _choices(kind):
+        words = "one of " + ", ".join(choices)
+        numbers = ", or numbers from 0.000001 to 1000000, one for each class, such as 1, 5, 2"
+        return words if get_origin(kind) is Literal else words + numbers
     if get_origin(kind) is tuple:
         return (
             "a comma-separated list of epochs, such as 10, 20" if ... in get_args(kind) else "two factors, as 0.5, 2.0"
@@ -43,6 +45,13 @@ def plain_type(field: FieldInfo) -> Any:
     if type(None) in get_args(kind):
         kind = next(option for option in get_args(kind) if option is not type(None))
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """The words that a type takes, alone or beside something else."""
+    if get_origin(kind) is Literal:
+        return tuple(map(str, get_args(kind)))
+    return tuple(word for option in get_args(kind) for word in _choices(option))
 
 
 def sections(model: type[BaseModel]) -> dict[str, dict[str, FieldInfo]]:
@@ -62,7 +71,7 @@ def _problem(name: str, item: Any, model: type[BaseModel]) -> str:
         advice = f"did you mean {guess}?" if guess else "docs/hyperparameters.md lists them all."
         return f'There is no hyperparameter "{name}" (given as {value}); {advice}'
     field = model.model_fields[name]
-    guess = _nearest(str(item["input"]), map(str, get_args(plain_type(field))))
+    guess = _nearest(str(item["input"]), _choices(plain_type(field)))
     return (
         f"{name} is {value}; it takes {allowed(field)}"
         + (", or can be left out." if field.default is None else ".")

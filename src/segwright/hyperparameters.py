@@ -61,8 +61,23 @@ def _parse_whole_number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+def _parse_weights(value: object) -> object:
+    """The numbers of ``"1, 5, 2"``; words and values that are no string pass through.
+
+    Raises ValueError where a part between commas is no number.
+    """
+    if isinstance(value, str) and value not in ("none", "auto"):
+        return tuple(float(part) for part in value.split(","))
+    return value
+
+
 EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_parse_epochs)]
 """Epochs in ascending order; SageMaker's strings are comma lists with blanks, ``"10, 20"``."""
+
+Loss = Literal["cross-entropy", "ohem", "focal", "dice", "lovasz", "cross-entropy+dice", "cross-entropy+lovasz"]
+
+WeightList = tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...]
+"""One weight for each class."""
 
 
 def _parse_range(value: object) -> object:
@@ -178,10 +193,15 @@ class Hyperparameters(BaseModel):
     validation_mini_batch_size: int = _training(
         16, "1 scores whole images at their own size; more scores crops of crop_size from their centres.", gt=0
     )
-    class_weights: Literal["none", "auto"] = _training(
+    loss: Loss = _training(
+        "cross-entropy",
+        "What training minimises: cross-entropy of all pixels, of hard pixels only (ohem) or mostly (focal); dice or "
+        "lovasz, in which rare classes count like common ones; or a sum of two.",
+    )
+    class_weights: Annotated[Literal["none", "auto"] | WeightList, BeforeValidator(_parse_weights)] = _training(
         "none",
         "auto: weight a pixel by one over the square root of its class's share, so that rare and thin things are "
-        "learnt; none: equal weights.",
+        "learnt; none: equal weights; or a list of weights. Not for loss dice and lovasz.",
     )
     precision_dtype: Literal["float32", "float16", "bfloat16", "auto"] = _training(
         "float32",
@@ -242,6 +262,11 @@ class Hyperparameters(BaseModel):
         """Pixels of a side of the centre crops that validation scores; None where it scores whole images."""
         return self.training_crop_size if self.validation_mini_batch_size > 1 else None
 
+    @property
+    def loss_of_pixels(self) -> bool:
+        """Whether ``loss`` is, at least in part, a mean over pixels, so that frequent classes dominate it."""
+        return self.loss not in ("dice", "lovasz")
+
     def changes(self) -> dict[str, Any]:
         """What differs from the defaults of the recipe, by name."""
         usual = type(self)(recipe=self.recipe)
@@ -293,6 +318,16 @@ class Hyperparameters(BaseModel):
         if self.backbone_weights is not None and not self.use_pretrained_model:
             raise ValueError(
                 "backbone_weights gives pretrained weights but use_pretrained_model is False; leave one out"
+            )
+        if self.update_rule == "gluoncv" and self.loss != "cross-entropy":
+            raise ValueError(
+                f"update_rule gluoncv knows only loss cross-entropy, not {self.loss}; set update_rule to mean, or "
+                "leave loss out"
+            )
+        if self.class_weights != "none" and not self.loss_of_pixels:
+            raise ValueError(
+                f"class_weights has no effect with loss {self.loss}, in which all classes count alike; leave it out, "
+                f"or set loss to cross-entropy+{self.loss}"
             )
         return self
 

@@ -1,5 +1,7 @@
-"""What training minimises: softmax cross-entropy over labelled pixels, of both heads, and how it is scaled."""
+"""What training minimises, in both heads: losses of pixels and of regions, and how they are scaled."""
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,9 +14,13 @@ from torch import Tensor, nn
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
+from segwright.training.region_losses import dice_loss, lovasz_loss
 
 _RAREST_SHARE: Final = 1e-4
 _LOGIT_ADJUSTMENT: Final = 0.5  # the part of what class weights do to the logits; benchmarks/README.md has the figures
+_EASY: Final = 0.7  # the probability of its class from which on OHEM leaves a pixel out
+_KEPT: Final = 16  # but it keeps one pixel of so many
+_FOCUS: Final = 2.0  # gamma of the focal loss
 
 
 class LossModule(nn.Module):
@@ -25,9 +31,11 @@ class LossModule(nn.Module):
 
     _weights: Tensor | None
 
-    def __init__(self, network: SegmentationNetwork, class_weights: Tensor | None = None) -> None:
+    def __init__(
+        self, network: SegmentationNetwork, loss: str = "cross-entropy", class_weights: Tensor | None = None
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.loss = network, loss
         self.register_buffer("_weights", class_weights, persistent=False)
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
@@ -36,13 +44,29 @@ class LossModule(nn.Module):
         Images are [B, bands, H, W] as in files, masks int64 [B, H, W] with 255 = ignore.
         """
         main, auxiliary = self.network.forward_with_auxiliary(images)
-        loss = pixel_loss(main, masks, self._weights)
+        loss = head_loss(self.loss, main, masks, self._weights)
         if auxiliary is None:
             return torch.stack([loss, torch.zeros_like(loss)])
-        return torch.stack([loss, pixel_loss(auxiliary, masks, self._weights)])
+        return torch.stack([loss, head_loss(self.loss, auxiliary, masks, self._weights)])
 
 
-def pixel_loss(logits: Tensor, masks: Tensor, class_weights: Tensor | None = None) -> Tensor:
+def head_loss(loss: str, logits: Tensor, masks: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Compute the loss that hyperparameter `loss` names, summed over the labelled pixels; float32 [].
+
+    Logits are float [B, C, H, W], masks int64 [B, H, W] with 255 = ignore, weights float32 [C]. A loss that is no sum
+    over pixels is multiplied by their number: divided by the labelled pixels of several parts of a batch, the sums of
+    all parts are the mean over parts, each counted by its labelled pixels.
+    """
+    total = logits.new_zeros((), dtype=torch.float32)
+    for name in loss.split("+"):
+        if name in _REGION_LOSSES:
+            total = total + _REGION_LOSSES[name](logits, masks)
+        else:
+            total = total + _PIXEL_LOSSES[name](logits, masks, class_weights)
+    return total
+
+
+def cross_entropy_loss(logits: Tensor, masks: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """Sum softmax cross-entropy over the pixels whose label is not 255, in float32, each times its class's weight.
 
     Logits are float [B, C, H, W], masks int64 [B, H, W], weights float32 [C]. A class of weight w ends with logits
@@ -51,10 +75,55 @@ def pixel_loss(logits: Tensor, masks: Tensor, class_weights: Tensor | None = Non
 
     Source of the addition: Menon et al., "Long-tail learning via logit adjustment", 2021, equation 10.
     """
+    return F.cross_entropy(_adjusted(logits, class_weights), masks, class_weights, ignore_index=IGNORE, reduction="sum")
+
+
+def ohem_loss(logits: Tensor, masks: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy as its mean over hard pixels, times the labelled pixels; arguments are as in `cross_entropy_loss`.
+
+    Hard are pixels whose class has a probability below 0.7, and in any case the hardest sixteenth of the labelled ones.
+
+    Source: Shrivastava et al., "Training region-based object detectors with online hard example mining", 2016; the
+    selection is that of MMSegmentation's `OHEMPixelSampler`, the share and the mean those of BiSeNet's training.
+    """
+    losses, weights = _by_pixel(logits, masks, class_weights)
+    with torch.no_grad():
+        labelled = (masks != IGNORE).sum()
+        kept = (labelled + _KEPT - 1) // _KEPT
+        hardest = losses.flatten().topk(-(-losses.numel() // _KEPT)).values  # of all pixels: ignored ones have 0
+        threshold = hardest.gather(0, (kept - 1).clamp(min=0).view(1)).clamp(max=-math.log(_EASY))
+        hard = (losses >= threshold) & (losses > 0)
+    return (losses * weights * hard).sum() / torch.maximum(hard.sum(), kept).clamp(min=1) * labelled
+
+
+def focal_loss(logits: Tensor, masks: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Sum cross-entropy, each pixel's times the square of the probability that its class lacks; arguments are as in
+    `cross_entropy_loss`.
+
+    Source: Lin et al., "Focal loss for dense object detection", 2017, equation 5 with gamma 2 and softmax.
+    """
+    losses, weights = _by_pixel(logits, masks, class_weights)
+    return (losses * weights * (-torch.expm1(-losses)) ** _FOCUS).sum()
+
+
+_PIXEL_LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]] = {
+    "cross-entropy": cross_entropy_loss,
+    "ohem": ohem_loss,
+    "focal": focal_loss,
+}
+_REGION_LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor], Tensor]]] = {"dice": dice_loss, "lovasz": lovasz_loss}
+
+
+def _adjusted(logits: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Logits as float32, plus what class weights add to them."""
     logits = logits.float()
-    if class_weights is not None:
-        logits = logits + _LOGIT_ADJUSTMENT * class_weights.log()[:, None, None]
-    return F.cross_entropy(logits, masks, class_weights, ignore_index=IGNORE, reduction="sum")
+    return logits if class_weights is None else logits + _LOGIT_ADJUSTMENT * class_weights.log()[:, None, None]
+
+
+def _by_pixel(logits: Tensor, masks: Tensor, class_weights: Tensor | None) -> tuple[Tensor, Tensor | float]:
+    """Cross-entropy of each pixel without weights, 0 where ignored, and its weight: float32 [B, H, W]."""
+    losses = F.cross_entropy(_adjusted(logits, class_weights), masks, ignore_index=IGNORE, reduction="none")
+    return losses, 1.0 if class_weights is None else class_weights[masks.clamp(max=len(class_weights) - 1)]
 
 
 def balancing_weights(histogram: NDArray[np.int64]) -> Tensor:
@@ -69,7 +138,7 @@ def balancing_weights(histogram: NDArray[np.int64]) -> Tensor:
 
 
 def prior_bias(histogram: NDArray[np.int64], class_weights: Tensor | None = None) -> Tensor:
-    """The constant logits with the least `pixel_loss` where classes have so many labelled pixels, [C]; float32 [C].
+    """The constant logits of least `cross_entropy_loss` where classes have so many labelled pixels, [C]; float32 [C].
 
     A classifier that starts from them need not first learn that a rare class is rare, with all its weights, and only
     then what it looks like. Source: Lin et al., "Focal loss for dense object detection", 2017, section 3.3.

@@ -160,5 +160,5 @@ def log_training_advice(settings: Hyperparameters, data: CheckedData, updates_pe
         advice = f"small data sets need more epochs, and epochs {epochs} makes at least {FEW_UPDATES}"
         logger.warning(f"only {counted(updates, 'update')} in all: {advice}")
     rare = list(compress(data.class_names, data.train.rare_classes))
-    if rare and settings.class_weights == "none":
+    if rare and settings.class_weights == "none" and settings.loss_of_pixels:
         logger.warning(f"few pixels are labelled {', '.join(rare)}: class_weights auto makes them count for more")

@@ -15,7 +15,7 @@ from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.distributed import ALONE, Distributed, join_processes
-from segwright.errors import BundleError, UserError
+from segwright.errors import BundleError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.mxnet import find_model, is_mxnet_model
 from segwright.networks import check_backbone
@@ -36,7 +36,7 @@ from segwright.training.resumed_streams import StreamIdentity, compare_streams
 from segwright.training.rules import Circumstances, apply_choices, choose_backbone, choose_settings
 from segwright.training.train_step import TrainState
 from segwright.training.trainer import Trainer
-from segwright.wording import counted
+from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,8 @@ class Training:
         class_weights = _class_weights(self.settings, prepared)
         like, start, names = parent.network if parent else prepared.train.bands, self.start_from, prepared.class_names
         network = start_network(self.settings, names, prepared.pixel_format, like, start, blank=checkpoint is not None)
-        if self.settings.recipe == "best" and self.start_from is None and checkpoint is None:
+        fresh = self.start_from is None and checkpoint is None
+        if self.settings.recipe == "best" and fresh and self.settings.loss_of_pixels:
             network.set_classifier_bias(prior_bias(prepared.train.histogram, class_weights))
         torch.manual_seed(self.settings.seed + processes.rank)  # Dropout must differ between processes.
         state = TrainState(network, self.settings, processes, device, precision, class_weights)
@@ -221,10 +222,19 @@ class Training:
 def _class_weights(settings: Hyperparameters, data: CheckedData) -> Tensor | None:
     if settings.class_weights == "none":
         return None
+    if settings.class_weights != "auto":
+        if len(settings.class_weights) != data.num_classes:
+            raise HyperparameterError(
+                f"class_weights has {counted(len(settings.class_weights), 'number')}, but there are {data.num_classes} "
+                f"classes: give one for each, in the order {listed(data.class_names, 20)}.",
+                name="class_weights",
+                value=settings.class_weights,
+            )
+        return torch.tensor(settings.class_weights)
     if not data.train.complete:
         raise UserError(
             "class_weights auto needs the pixels of all masks counted, which a stream does not allow: leave it none, "
-            "or give the manifest itself in place of Pipe mode."
+            "give a list of numbers, or give the manifest itself in place of Pipe mode."
         )
     return balancing_weights(data.train.histogram)
 

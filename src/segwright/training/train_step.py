@@ -76,7 +76,8 @@ class TrainState:
         self.optimizer = make_optimizer(self.network, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.updates = 0
-        self._losses = processes.wrap_ddp(LossModule(self.network, class_weights).to(device), device)
+        losses = LossModule(self.network, settings.loss, class_weights).to(device)
+        self._losses = processes.wrap_ddp(losses, device)
         self._unread: list[_UnreadLoss] = []
 
     def train_epoch(
