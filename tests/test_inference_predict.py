@@ -71,6 +71,26 @@ def test_overlays_and_probabilities_on_request(bundle: Path, pictures: Path, tmp
         assert overlay.size == (48, 40) and overlay.mode == "RGB"
 
 
+def test_overlays_take_colours_and_an_opacity(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    image, out = pictures / "sub" / "b c.png", tmp_path / "out"
+    colours = {"class 0": "#ff0000", "1": "blue", "class 2": "none"}
+    predict_files(bundle, [image], out, overlay=True, opacity=1, colours=colours, device="cpu")
+    with Image.open(out / "b c.png") as mask:
+        indices = np.asarray(mask)
+        assert mask.getpalette()[:9] == [255, 0, 0, 0, 0, 255, 80, 200, 10]  # type: ignore[index]
+    with Image.open(image) as opened, Image.open(out / "b c.overlay.png") as overlay:
+        colour = np.array([[255, 0, 0], [0, 0, 255], [0, 0, 0]], np.uint8)[indices]
+        expected = np.where((indices == 2)[..., None], np.asarray(opened), colour)
+        assert (np.asarray(overlay) == expected).all()
+
+
+def test_what_is_no_opacity_is_refused(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"opacity is 50; it takes a number from 0 to 1\."):
+        predict_files(bundle, [pictures], tmp_path / "out", overlay=True, opacity=50)
+    with pytest.raises(UserError, match=r"opacity is 0\.5; it takes no value without overlay"):
+        predict_files(bundle, [pictures], tmp_path / "out", opacity=0.5)
+
+
 def test_images_with_an_orientation_are_counted_and_stay_as_stored(
     bundle: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from segwright.labels import IGNORE
+from segwright.errors import UserError
+from segwright.labels import IGNORE, numbered_names
 from segwright.palettes import default_palette
-from segwright.visualization import displayable, overlay
+from segwright.visualization import background, choose_colours, displayable, overlay
 
 PALETTE = default_palette(3)
 
@@ -42,6 +43,55 @@ def test_an_overlay_changes_neither_image_nor_mask() -> None:
     image.setflags(write=False)
     mask.setflags(write=False)
     assert overlay(image, mask, PALETTE).shape == (20, 20, 3)
+
+
+def test_a_class_that_is_left_out_stays_the_image_up_to_the_borders_of_the_others() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    mask = np.ones((40, 60), np.uint8)
+    mask[:, 30:] = 2
+    for clear in (1, 2):
+        drawn = overlay(image, mask, PALETTE, 0.5, (clear,)).astype(float)
+        other = 3 - clear
+        assert (drawn[mask == clear] == image[mask == clear]).all()
+        mixed = 0.5 * image[mask == other] + 0.5 * PALETTE[other]
+        border = np.abs(drawn[mask == other] - mixed).max(-1) > 1
+        assert 0 < border.sum() <= 40, "one column, on the side of the class that is drawn"
+
+
+@pytest.mark.parametrize(
+    ("names", "clear"),
+    [
+        (("background", "vessel"), (0,)),
+        (("_background_", "cat", "dog"), (0,)),
+        (("Background / other", "cat"), (0,)),
+        (("unlabelled", "cat"), (0,)),
+        (numbered_names(2), (0,)),
+        (numbered_names(5), (0,)),
+        (("road", "sidewalk", "background"), ()),
+        (("sky", "building"), ()),
+    ],
+)
+def test_background_is_class_0_by_its_name_or_where_nothing_is_named(
+    names: tuple[str, ...], clear: tuple[int, ...]
+) -> None:
+    assert background(names) == clear
+
+
+def test_colours_are_chosen_by_name_or_index() -> None:
+    names = ("background", "road", "1")
+    palette, clear = choose_colours(PALETTE, names, {})
+    assert (palette == PALETTE).all() and clear == (0,)
+    palette, clear = choose_colours(PALETTE, names, {"0": "#010203", "1": "Red", "road": "none"})
+    assert palette.tolist() == [[1, 2, 3], PALETTE[1].tolist(), [255, 0, 0]] and clear == (1,)
+    assert (default_palette(3) == PALETTE).all(), "the model's own palette is not changed"
+
+
+def test_classes_and_colours_that_do_not_exist_are_named() -> None:
+    with pytest.raises(UserError, match=r"class rode, but the classes are sky, road\. Did you mean road\?"):
+        choose_colours(PALETTE[:2], ("sky", "road"), {"rode": "red"})
+    with pytest.raises(UserError, match="the colour of road is rde; it takes a name such as red") as caught:
+        choose_colours(PALETTE[:2], ("sky", "road"), {"road": "rde"})
+    assert (caught.value.name, caught.value.value) == ("colour", "rde")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1)])

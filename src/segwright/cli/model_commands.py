@@ -27,6 +27,7 @@ from segwright.cli.shared import (
     app,
     read_flags,
     split_list,
+    split_pair,
 )
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
@@ -163,6 +164,10 @@ def predict(
     *,
     output: Path,
     overlay: Switch = False,
+    opacity: float | None = None,
+    colour: Annotated[
+        list[str] | None, Parameter(name=("--colour", "--color"), metavar="CLASS=COLOUR", negative=())
+    ] = None,
     probabilities: Switch = False,
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",
@@ -173,10 +178,15 @@ def predict(
     Args:
         inputs: Images, or folders of images.
         output: The folder that receives the masks.
-        overlay: Add STEM.overlay.png, the image under its mask.
+        overlay: Add STEM.overlay.png, the image under its mask. Class 0 is left out where it is called background or
+            no class has a name.
+        opacity: The opacity of colours in overlays, from 0 to 1; by default 0.5.
+        colour: The colour of a class, such as vessel=red, vessel=#ff0000, or road=none to leave it out of overlays;
+            may be repeated.
         probabilities: Add STEM.npy, the probabilities, float32 [C, H, W].
         overwrite: Write into a folder that holds files; masks of the same name are replaced, others stay.
     """
+    colours = dict(split_pair("colour", "CLASS=COLOUR", text) for text in colour or ())
     from segwright.inference import predict_files
 
     predict_files(
@@ -184,6 +194,8 @@ def predict(
         inputs,
         output,
         overlay=overlay,
+        opacity=opacity,
+        colours=colours,
         probabilities=probabilities,
         device=device,
         precision_dtype=precision_dtype,

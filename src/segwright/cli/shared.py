@@ -14,6 +14,7 @@ from cyclopts import App, Group, Parameter
 from pydantic.fields import FieldInfo
 
 from segwright import __version__
+from segwright.errors import UserError
 from segwright.hyperparameter_help import allowed, plain_type, sections
 from segwright.hyperparameters import Hyperparameters
 
@@ -92,6 +93,14 @@ class ChannelFlags:
 def split_list(text: str | None) -> tuple[str, ...] | None:
     """The parts of a comma list, or None where there is none."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def split_pair(name: str, form: str, text: str) -> tuple[str, str]:
+    """The two parts of the value NAME=VALUE of a flag. Raises UserError for a text that has not this form."""
+    first, equals, second = text.rpartition("=")
+    if not (first and equals and second):
+        raise UserError(f"{name} is {text}; it takes {form}.", name=name, value=text)
+    return first, second
 
 
 _METAVARS: Final = {bool: "BOOL", int: "INT", float: "FLOAT", str: "NAME", Path: "FILE"}

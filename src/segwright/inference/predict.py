@@ -2,10 +2,12 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segwright.checks.image_orientation import count_orientations
 from segwright.checks.image_rules import NotedFile, describe_notes
@@ -26,11 +28,12 @@ from segwright.storage import (
     path_below,
     write_bytes,
 )
-from segwright.visualization import displayable
+from segwright.visualization import OPACITY, choose_colours, displayable
 from segwright.visualization import overlay as draw_overlay
 
 logger = logging.getLogger(__name__)
 
+Array = NDArray[np.uint8]
 Images = Sequence[tuple[str, Blob]]
 """Images, and where their files are below the output: without suffix."""
 
@@ -41,6 +44,8 @@ def predict_files(
     output: Path | str,
     *,
     overlay: bool = False,
+    opacity: float | None = None,
+    colours: Mapping[str, str] | None = None,
     probabilities: bool = False,
     device: str | None = None,
     precision_dtype: str = "float32",
@@ -48,10 +53,17 @@ def predict_files(
 ) -> None:
     """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders.
 
-    `overlay` adds `STEM.overlay.png`, `probabilities` adds `STEM.npy`, float32 [C, H, W]. An image that cannot be read,
-    or whose name leads out of `output`, does not stop the others. Raises OutputExistsError when `output` may not be
-    written to, DataError when two images would write the same file or, at the end, when some could not be predicted.
+    `overlay` adds `STEM.overlay.png`, in which colours have an `opacity` from 0 to 1, by default 0.5, and background
+    stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. `colours` are of
+    classes, by name or index, and replace those of the model (`visualization.choose_colours`). An image that cannot be
+    read, or whose name leads out of `output`, does not stop the others.
+
+    Raises OutputExistsError when `output` may not be written to, UserError for colours and opacities that are none,
+    DataError when two images would write the same file or, at the end, when some could not be predicted.
     """
+    if opacity is not None and not (overlay and 0 <= opacity <= 1):
+        allowed = "a number from 0 to 1" if overlay else "no value without overlay, which it is for"
+        raise UserError(f"opacity is {opacity}; it takes {allowed}.", name="opacity", value=opacity)
     output = Path(output)
     check_replaceable(output, overwrite)
     check_writable_folder(output)
@@ -59,13 +71,15 @@ def predict_files(
     images = _list_images(inputs, output)
     _check_collisions(images, suffixes)
     model = load(bundle, device, precision_dtype)
+    palette, clear = choose_colours(model.palette, model.class_names, colours or {})
+    draw = partial(draw_overlay, palette=palette, opacity=OPACITY if opacity is None else opacity, clear=clear)
     failed = 0
     turned, noted = list[tuple[str, int]](), list[NotedFile]()
     with progress("predicting", len(images), every=20) as advance:
         for stem, blob in images:
             try:
                 files = _output_files(output, stem, blob, suffixes, overwrite)
-                orientation, notes = _predict(model, blob, files)
+                orientation, notes = _predict(model, blob, files, palette, draw)
                 turned += [(blob.name, orientation)] * (orientation > 1)
                 noted += [NotedFile(blob.name, note) for note in notes]
             except UserError as error:
@@ -122,7 +136,9 @@ def _output_files(output: Path, stem: str, blob: Blob, suffixes: Sequence[str], 
     return files
 
 
-def _predict(model: Model, blob: Blob, files: Mapping[str, Path]) -> tuple[int, tuple[Note, ...]]:
+def _predict(
+    model: Model, blob: Blob, files: Mapping[str, Path], palette: Array, draw: Callable[[Array, Array], Array]
+) -> tuple[int, tuple[Note, ...]]:
     """Write the files of one image; return its EXIF orientation, and what was dropped of it or assumed."""
     encoded = EncodedImage(blob.read(), blob.name)
     image = encoded.decode(model.pixel_format)
@@ -136,7 +152,7 @@ def _predict(model: Model, blob: Blob, files: Mapping[str, Path]) -> tuple[int, 
             probabilities.flush()
     else:
         assemble(model.blocks(image), mask)
-    write_bytes(files[".png"], encode_mask(mask, model.palette))
+    write_bytes(files[".png"], encode_mask(mask, palette))
     if ".overlay.png" in files:
-        write_bytes(files[".overlay.png"], encode_png(draw_overlay(displayable(image), mask, model.palette)))
+        write_bytes(files[".overlay.png"], encode_png(draw(displayable(image), mask)))
     return encoded.orientation, encoded.notes(model.pixel_format.bands)

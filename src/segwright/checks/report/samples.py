@@ -1,8 +1,9 @@
 """Images to look at: which of them, and each as a small JPEG beside itself with its classes laid over."""
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import cv2
@@ -18,7 +19,7 @@ from segwright.errors import DataError
 from segwright.formats.images import EncodedImage, encode_jpeg
 from segwright.labels import HIGHEST_CLASS, IGNORE, LabelMap
 from segwright.palettes import default_palette
-from segwright.visualization import displayable, overlay
+from segwright.visualization import background, displayable, overlay
 from segwright.wording import printable
 
 STRANGE: Final = (255, 0, 255)  # colour of pixels whose value is no class
@@ -107,7 +108,8 @@ def _drawn(data: CheckedData, chosen: Iterable[Choice], budget: int) -> Iterator
                 values=tuple((value, index % (HIGHEST_CLASS + 1)) for index, value in enumerate(values))
             )
         try:
-            sample = _draw(channel, scan, label_map, palette)
+            clear = background(data.class_names) if channel.num_classes else ()
+            sample = _draw(channel, scan, label_map, partial(overlay, palette=palette, clear=clear))
         except DataError:
             continue
         budget -= sample.length
@@ -116,7 +118,12 @@ def _drawn(data: CheckedData, chosen: Iterable[Choice], budget: int) -> Iterator
         yield sample
 
 
-def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palette: NDArray[np.uint8]) -> DrawnPair:
+def _draw(
+    channel: ChannelStatistics,
+    scan: PairScan,
+    label_map: LabelMap,
+    draw: Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]],
+) -> DrawnPair:
     """Draw one image; raises DataError where its files have become unreadable."""
     pair = scan.pair
     height, width = scan.image_size
@@ -143,9 +150,9 @@ def _draw(channel: ChannelStatistics, scan: PairScan, label_map: LabelMap, palet
         width=width,
         mask_size="" if scan.mask_size == scan.image_size else f"{mask_width}x{mask_height}",
         image=_data_uri(images[0]),
-        overlay=_data_uri(overlay(images[0], small, palette)),
+        overlay=_data_uri(draw(images[0], small)),
         classes=tuple(classes),
-        other_way="".join(_data_uri(overlay(other, small, palette)) for other in images[1:]),
+        other_way="".join(_data_uri(draw(other, small)) for other in images[1:]),
         upright=scan.pixel_format.exif_transposed,
     )
 
