@@ -17,8 +17,8 @@ from PIL import Image
 from segwright.errors import DataError
 from segwright.formats.deep_images import DeepImage, open_deep_png, open_deep_tiff
 from segwright.formats.disguises import has_changed_line_ends
-from segwright.formats.exif import exif_orientation, transpose, transposed_size
-from segwright.formats.file_types import check_size, sniff
+from segwright.formats.exif import ORIENTATION_TAG, exif_orientation, transpose, transposed_size
+from segwright.formats.file_types import check_size, damage_as_data_error, sniff
 from segwright.formats.pillow import PillowImage, open_image, stored_bits
 from segwright.formats.pixels import RGB, Note, PixelFormat, Pixels
 from segwright.formats.tiff import Tiff
@@ -33,6 +33,7 @@ _JPEG_COLOURS: Final = {1: "GRAY", 3: "RGB"}
 _SCAN: Final = 0xDAFF  # the marker before a scan, FF DA
 _MOST_SCANS: Final = 500  # of a progressive JPEG; encoders make about ten, and each passes over the whole image
 _DAMAGE: Final = ("Corrupt JPEG data", "Premature end of JPEG")
+_MODES_IN_TIFF: Final = {"La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "HSV": "RGB"}
 _JPEG_BLOCK: Final = 8  # pixels; also the largest divisor
 
 
@@ -155,6 +156,21 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     """PNG bytes of uint8 pixels: [H, W, 3] are RGB, [H, W] one channel, such as class numbers."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def encode_tiff(image: Image.Image) -> bytes:
+    """An image of Pillow's as an uncompressed TIFF file, so that it is read as files are: the same pixels, of the mode
+    that they have or, where TIFF has none like it, of the nearest; and their EXIF orientation.
+    """
+    with damage_as_data_error("the image is truncated or damaged"):
+        image.load()
+    orientation, exif = image.getexif().get(ORIENTATION_TAG), Image.Exif()
+    if orientation in range(1, 9):
+        exif[ORIENTATION_TAG] = orientation
+    mode = "RGBA" if "transparency" in image.info else _MODES_IN_TIFF.get(image.mode, image.mode)
+    stream = io.BytesIO()
+    (image if image.mode == mode else image.convert(mode)).save(stream, "TIFF", exif=exif, compression="raw")
     return stream.getvalue()
 
 

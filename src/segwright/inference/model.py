@@ -6,14 +6,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from segwright.bundle import Description, load_network
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import DataError
+from segwright.formats.images import EncodedImage, encode_tiff
 from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference.logits import Block, assemble, logit_blocks
 from segwright.mxnet import find_model, is_mxnet_model, read_mxnet_model
 from segwright.networks import SegmentationNetwork
+from segwright.storage import open_blob
+
+ImageSource = Pixels | Image.Image | Path | str
+"""Pixels [H, W, bands] of a model's format, mostly uint8 RGB; an image of Pillow's; or the path of a file, also
+`s3://`. The latter two are converted as in training: grey and palettes to RGB, EXIF orientation as the model has it.
+"""
 
 
 class Model:
@@ -44,23 +52,27 @@ class Model:
         """The colours of the classes, uint8 [C, 3]."""
         return np.array([entry.colour for entry in self.description.classes], np.uint8)
 
-    def mask(self, image: Pixels) -> NDArray[np.uint8]:
-        """Return the class of every pixel, uint8 [H, W], of an image [H, W, bands] of `pixel_format`, mostly uint8 RGB.
+    def mask(self, image: ImageSource) -> NDArray[np.uint8]:
+        """Return the class of every pixel, uint8 [H, W], of an image.
 
-        Raises DataError when the image has another form.
+        Raises DataError for pixels of another form than `pixel_format`, and for a file that cannot be read.
         """
-        mask = np.empty(image.shape[:2], np.uint8)
-        assemble(self.blocks(image), mask)
+        pixels = self._read(image)
+        mask = np.empty(pixels.shape[:2], np.uint8)
+        assemble(self.blocks(pixels), mask)
         return mask
 
-    def probabilities(self, image: Pixels) -> NDArray[np.float32]:
+    def probabilities(self, image: ImageSource) -> NDArray[np.float32]:
         """Return the probability of every class at every pixel, float32 [C, H, W], of an image as in `mask`."""
-        probabilities = np.empty((len(self.class_names), *image.shape[:2]), np.float32)
-        assemble(self.blocks(image), probabilities=probabilities)
+        pixels = self._read(image)
+        probabilities = np.empty((len(self.class_names), *pixels.shape[:2]), np.float32)
+        assemble(self.blocks(pixels), probabilities=probabilities)
         return probabilities
 
     def blocks(self, image: Pixels) -> Iterator[Block]:
-        """Yield the logits of an image as in `mask`, a part at a time: bounded in memory whatever the image's size."""
+        """Yield the logits of an image [H, W, bands] of `pixel_format`, a part at a time: bounded in memory whatever
+        its size. Raises DataError when the image has another form.
+        """
         pixel_format = self.pixel_format
         if (
             image.ndim != 3
@@ -73,6 +85,14 @@ class Model:
                 f"it takes [height, width, {pixel_format.bands}] of {pixel_format.dtype}"
             )
         return logit_blocks(self.network, image, precision=self.precision)
+
+    def _read(self, image: ImageSource) -> Pixels:
+        if isinstance(image, np.ndarray):
+            return image
+        if isinstance(image, Image.Image):
+            return EncodedImage(encode_tiff(image), "the image").decode(self.pixel_format)
+        blob = open_blob(image)
+        return EncodedImage(blob.read(), blob.name).decode(self.pixel_format)
 
 
 def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "float32") -> Model:
