@@ -183,7 +183,15 @@ def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
     assert calls[0][0] == (Path("bundle"), ["a.jpg", "folder"], Path("o"))
     flags = {"overlay": True, "probabilities": True, "device": None, "overwrite": False}
-    assert calls[0][1] == {**flags, "precision_dtype": "float32"}
+    assert calls[0][1] == {**flags, "opacity": None, "colours": {}, "precision_dtype": "float32"}
+
+
+def test_predict_passes_on_opacity_and_colours(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", "bundle", "a.jpg", "--output", "o", "--overlay"]
+    assert main([*command, "--opacity", "0.3", "--colour", "a=b=#ff0000", "--color", "road=none"]) == 0
+    assert calls[0][1]["opacity"] == 0.3
+    assert calls[0][1]["colours"] == {"a=b": "#ff0000", "road": "none"}
+    assert complaint(capsys, *command, "--colour", "red") == "colour is red; it takes CLASS=COLOUR."
 
 
 @pytest.mark.parametrize("command", ["evaluate bundle --images i --masks m", "predict bundle a.jpg --output o"])
@@ -253,6 +261,12 @@ def test_a_bad_size_is_refused(capsys: pytest.CaptureFixture[str], size: str) ->
     [
         ("trian", 'Did you mean "train"?'),
         ("train data --output out --learnin-rate 1", "Did you mean --learning-rate?"),
+        ("train data --output out --lr 0.1", "--lr is unknown; use --learning-rate (the peak learning rate)."),
+        ("train data --output out --batch-size=4", "--batch-size is unknown; use --mini-batch-size (images per"),
+        ("train data --output out --amp", "--amp is unknown; use --precision-dtype (the number format"),
+        ("train data --output out --gpus 0", "--gpus is unknown; use --device."),
+        ("inspect data --imgsz 300", "; use --base-size (longer edge of an image"),
+        ("inspect data --lr 300", "Unknown option: --lr."),
         ("train data --output out --overwrit", "Did you mean --overwrite?"),
         ("train data", "--output is missing"),
         ("train data --output", "--output is missing or has no value"),

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from segwright.errors import HyperparameterError
-from segwright.hyperparameter_help import allowed
+from segwright.hyperparameter_help import OTHER_NAMES, allowed
 from segwright.hyperparameters import Hyperparameters
 
 
@@ -128,13 +128,39 @@ def test_what_is_allowed_is_worded(name: str, words: str) -> None:
     [
         ("epoch", "epochs"),
         ("learning-rate", "learning_rate"),
-        ("batch_size", "mini_batch_size"),
         ("LearningRate", "learning_rate"),
         ("optimzer", "optimizer"),
     ],
 )
 def test_unknown_names_get_the_nearest_one(wrong: str, right: str) -> None:
     assert complaint(**{wrong: "1"}) == f'There is no hyperparameter "{wrong}" (given as "1"); did you mean {right}?'
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("lr", "learning_rate (the peak learning rate)"),
+        ("batch_size", "mini_batch_size (images per training batch, over all devices together)"),
+        ("batchSize", "mini_batch_size (images per training batch, over all devices together)"),
+        ("max_epochs", "epochs (passes over the training images)"),
+        ("wd", "weight_decay (weight decay, decoupled in adamw)"),
+        ("num-workers", "workers (processes that load training data, at most one per CPU core)"),
+        ("encoder", "backbone (the encoder: resnet-50, resnet-101, or the name of any timm model with feature maps)"),
+    ],
+)
+def test_names_of_other_tools_are_understood(theirs: str, ours: str) -> None:
+    assert complaint(**{theirs: "1"}) == f'There is no hyperparameter "{theirs}" (given as "1"); use {ours}.'
+
+
+def test_python_callers_are_told_as_well() -> None:
+    with pytest.raises(HyperparameterError, match=r"use base_size \(.*\) or crop_size \("):
+        Hyperparameters.model_validate({"image_size": 256})
+
+
+def test_other_names_lead_to_hyperparameters_and_are_none_themselves() -> None:
+    options = {"device", "output", "from"}
+    assert OTHER_NAMES.keys() - options <= Hyperparameters.model_fields.keys()
+    assert not {other for names in OTHER_NAMES.values() for other in names} & Hyperparameters.model_fields.keys()
 
 
 def test_names_like_no_other_get_no_guess() -> None:

@@ -1,7 +1,7 @@
 """What a hyperparameter allows and what is wrong with a value, in words read off the fields of a pydantic model."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +10,46 @@ from pydantic.fields import FieldInfo
 from segwright.wording import nearest
 
 _LONGEST_VALUE: Final = 60
+
+OTHER_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "learning_rate": ("lr", "base_lr", "initial_lr", "max_lr", "lr0"),
+    "head_rate_factor": ("head_lr", "decoder_lr", "backbone_lr", "encoder_lr", "lr_mult"),
+    "mini_batch_size": ("batch_size", "batch", "bs", "train_batch_size", "batch_size_per_gpu", "samples_per_gpu"),
+    "validation_mini_batch_size": ("val_batch_size", "eval_batch_size", "validation_batch_size"),
+    "accumulation": ("grad_accum", "gradient_accumulation", "gradient_accumulation_steps", "accumulate_grad_batches"),
+    "epochs": ("max_epochs", "num_epochs", "n_epochs", "iterations", "iters", "max_iters", "max_iterations",
+               "steps", "max_steps", "num_steps", "updates"),
+    "algorithm": ("model", "arch", "architecture", "network", "net", "decoder", "head"),
+    "backbone": ("encoder", "encoder_name", "model", "model_name", "timm_model"),
+    "use_pretrained_model": ("pretrained", "imagenet"),
+    "backbone_weights": ("weights", "encoder_weights", "pretrained_weights", "weights_file"),
+    "num_classes": ("classes", "n_classes", "nc", "number_of_classes"),
+    "output_stride": ("os", "stride", "encoder_output_stride"),
+    "aux_loss": ("aux", "auxiliary", "deep_supervision"),
+    "aux_weight": ("aux_loss_weight", "auxiliary_weight"),
+    "base_size": ("image_size", "img_size", "imgsz", "size", "resize", "input_size", "resolution"),
+    "crop_size": ("image_size", "img_size", "imgsz", "size", "input_size", "patch_size", "tile_size", "crop"),
+    "bands": ("channels", "in_channels", "in_chans", "input_channels"),
+    "augmentation_type": ("augment", "augmentation", "augmentations", "aug", "transforms"),
+    "workers": ("num_workers", "n_workers", "dataloader_workers", "loader_workers"),
+    "class_weights": ("class_weight", "balance", "balanced"),
+    "precision_dtype": ("amp", "fp16", "bf16", "half", "mixed_precision", "precision", "dtype", "autocast"),
+    "syncbn": ("sync_bn", "sync_batchnorm", "sync_batch_norm"),
+    "logging_frequency": ("log_interval", "log_every", "log_every_n_steps", "print_freq"),
+    "seed": ("random_seed", "random_state", "manual_seed"),
+    "optimizer": ("optim", "opt", "optimiser"),
+    "lr_scheduler": ("scheduler", "lr_schedule", "schedule", "lr_policy"),
+    "lr_scheduler_factor": ("gamma", "lr_decay", "decay_factor"),
+    "lr_scheduler_step": ("milestones", "lr_steps", "decay_epochs"),
+    "warmup": ("warmup_epochs", "warmup_steps", "warmup_iters", "warmup_ratio"),
+    "weight_decay": ("wd", "l2", "decay", "weight_decay_rate"),
+    "early_stopping_patience": ("patience",),
+    "early_stopping_tolerance": ("min_delta",),
+    "device": ("gpu", "gpus", "cuda", "accelerator"),
+    "output": ("save_dir", "work_dir", "project", "model_dir"),
+    "from": ("weights", "checkpoint", "ckpt", "finetune", "fine_tune", "start_from", "pretrained_model"),
+}  # fmt: skip
+"""What other tools call a hyperparameter, or an option of `train`."""
 
 
 def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
@@ -37,6 +77,20 @@ def allowed(field: FieldInfo) -> str:
     if kind in (int, float):
         return _range(field, whole=kind is int)
     return {bool: "True or False", str: "a name"}.get(kind, "the path of a file")
+
+
+def suggest(word: str, known: Iterable[str], model: type[BaseModel]) -> str:
+    """What to use in place of a name from other tools, with its meaning: `use epochs (passes over the training
+    images)`; nothing for other words. `known` are hyperparameters, or flags such as `--epochs`.
+    """
+    meant = word.replace("-", "").replace("_", "").casefold()
+    uses = []
+    for name in known:
+        own = name.strip("-").replace("-", "_")
+        if meant in (other.replace("_", "") for other in OTHER_NAMES.get(own, ())):
+            text = (model.model_fields[own].description or "").rstrip(".") if own in model.model_fields else ""
+            uses.append(f"{name} ({text[0].lower()}{text[1:]})" if text else name)
+    return f"use {' or '.join(uses)}" if uses else ""
 
 
 def plain_type(field: FieldInfo) -> Any:
@@ -67,8 +121,8 @@ def _problem(name: str, item: Any, model: type[BaseModel]) -> str:
     text = json.dumps(item["input"], ensure_ascii=False) if isinstance(item["input"], str) else repr(item["input"])
     value = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
     if item["type"] == "extra_forbidden":
-        guess = _nearest(name, model.model_fields)
-        advice = f"did you mean {guess}?" if guess else "docs/hyperparameters.md lists them all."
+        guess, use = _nearest(name, model.model_fields), suggest(name, model.model_fields, model)
+        advice = f"{use}." if use else f"did you mean {guess}?" if guess else "docs/hyperparameters.md lists them all."
         return f'There is no hyperparameter "{name}" (given as {value}); {advice}'
     field = model.model_fields[name]
     guess = _nearest(str(item["input"]), _choices(plain_type(field)))

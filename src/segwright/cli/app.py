@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from cyclopts import CycloptsError
-from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
+from cyclopts.exceptions import MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
 from segwright.cli import data_commands, importing, model_commands, sagemaker_commands
 from segwright.cli.shared import app, with_boolean_values
 from segwright.console import results_console, set_up_logging
 from segwright.errors import UserError
 from segwright.formats.quiet import silence_decoders
+from segwright.hyperparameter_help import suggest
+from segwright.hyperparameters import Hyperparameters
 from segwright.resources import ensure_temporary_folder, keep_freed_memory
 from segwright.standard_streams import MESSAGES, OUTPUT, OutputClosedError, finish_streams, prepare_streams
 from segwright.wording import printable
@@ -77,4 +79,9 @@ def _usage_error(error: CycloptsError) -> str:
         message = f"Unexpected argument: {' '.join(error.unused_tokens or ())}."
     else:
         message = str(error)
+    if isinstance(error, UnknownOptionError):
+        option, _, _ = (error.token.keyword or error.token.value).partition("=")
+        flags = [argument.names[0] for argument in error.argument_collection]
+        if use := suggest(option, flags, Hyperparameters):
+            message = f"{option} is unknown; {use}."
     return f"{message} `{command} --help` shows how it is used."
