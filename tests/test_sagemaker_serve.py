@@ -48,6 +48,7 @@ def test_an_artefact_of_the_original_is_served_as_it_lies(tmp_path: Path, port: 
             shown = asked.post("/invocations", content=sent, headers={"Accept": "image/png"})
             record = asked.post("/invocations", content=sent, headers={"Content-Type": "image/jpeg"})
         assert running.stop() == 0
+        assert sum(line.startswith("#metrics {") for line in running.printed) == 2
     mask = np.asarray(Image.open(io.BytesIO(shown.content)))
     probabilities = client.read_probabilities(record.content, record.headers["content-type"])
     assert mask.shape == (40, 57) and probabilities.shape == (5, 40, 57)

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -129,13 +130,15 @@ def test_what_is_nowhere_says_what_there_is(pool: InferencePool, model: Model, t
         answer = asked.post(path)
         assert answer.status_code == 404 and cure in answer.text, answer.text
     for asked, method, path, allowed, cure in (
-        (single, "GET", "/invocations", "POST", "/invocations takes POST, not GET."),
-        (single, "POST", "/ping", "GET, HEAD", "/ping takes GET or HEAD, not POST."),
-        (several, "PUT", "/models", "GET, HEAD, POST", "/models takes GET or HEAD or POST, not PUT."),
-        (several, "POST", "/models/one", "DELETE, GET, HEAD", "/models/one takes DELETE or GET or HEAD, not POST."),
+        (single, "GET", "/invocations", "POST", "/invocations takes POST, not GET; this server"),
+        (single, "POST", "/ping", "GET, HEAD", "/ping takes GET or HEAD, not POST; this server"),
+        (several, "PUT", "/models", "GET, HEAD, POST", "/models takes GET or HEAD or POST, not PUT; this server"),
+        (several, "POST", "/models/one", "DELETE, GET, HEAD", "/models/one takes DELETE or GET or HEAD, not POST;"),
     ):
         answer = asked.request(method, path)
-        assert (answer.status_code, answer.headers["allow"], answer.text) == (405, allowed, cure)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed) and answer.text.startswith(cure)
+        routes = "POST /invocations." if asked is single else "POST /models/NAME/invoke."
+        assert "knows GET /ping, GET /execution-parameters, " in answer.text and answer.text.endswith(routes)
 
 
 def several_models(pool: InferencePool, root: Path) -> TestClient:
@@ -239,9 +242,30 @@ def test_a_disguised_body_is_called_by_name_by_each_kind_of_server(
         assert asked.post(path, content=body, headers={"Content-Encoding": "gzip, deflate"}).status_code == 200
 
 
+def test_each_answer_prints_a_line_of_metrics_in_the_container(model: Model, capfd: pytest.CaptureFixture[str]) -> None:
+    for log_metrics in (True, False):
+        start = time.time()
+        with closing(InferencePool(ServingSettings(log_metrics=log_metrics))) as pool:
+            for body in (picture(), b"poison", picture()):
+                client(ModelHolder(model), pool).post("/invocations", content=body)
+        lines = capfd.readouterr().out.splitlines()
+        assert len(lines) == 2 * log_metrics and all(line.startswith("#metrics {") for line in lines)
+        spans = []
+        for line in lines:
+            metrics = json.loads(line.removeprefix("#metrics "))
+            spans += [metrics.pop("StartTime"), metrics.pop("EndTime")]
+            assert metrics == {
+                "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
+                "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
+            }
+        times = [start, *spans, time.time()]
+        assert times == sorted(times)
+
+
 def test_answers_do_not_need_a_standard_output(
     pool: InferencePool, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pool, "settings", ServingSettings(log_metrics=True))
     asked = client(ModelHolder(model), pool)
     closed = io.StringIO()
     closed.close()

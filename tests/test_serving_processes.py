@@ -50,7 +50,7 @@ def load(directory, **options):
 
 server.load, server._DRAINING, middleware._MAX_DRAINING = load, draining, min(draining, 5)
 set_up_logging()
-serve_models(root, settings=ServingSettings(port=0, device="cpu", timeout=timeout))
+serve_models(root, settings=ServingSettings(port=0, device="cpu", timeout=timeout, log_metrics=True))
 """
 
 LOADING = """

@@ -17,7 +17,7 @@ def run_serving(paths: Paths) -> None:
     if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 1 << 16):
         raise UserError(f"SAGEMAKER_BIND_TO_PORT is {port[:100]}; it takes the number of a port, 1 to 65535.")
     # The platform's proxy comes from outside of the container.
-    settings = ServingSettings.from_environment(paths.environment, host="0.0.0.0", port=int(port))
+    settings = ServingSettings.from_environment(paths.environment, host="0.0.0.0", port=int(port), log_metrics=True)
     PACKAGE_LOGGER.setLevel(settings.log_level)
     if paths.environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true":
         serve_models(paths.models, paths.local, settings)

@@ -127,14 +127,14 @@ class _Fallback(BaseRoute):
         """Raise HTTPException 405 for a known path, 404 for others."""
         path = scope["path"][:_SHOWN]
         matching = [route.methods or () for route in self._routes if route.matches(scope)[0] is not Match.NONE]
-        if methods := sorted(set().union(*matching)):
-            sentence = f"{path} takes {' or '.join(methods)}, not {scope['method']}."
-            if "access-control-request-method" in Headers(scope=scope):
-                sentence += " A page of another origin asks here: allow_origin admits it."
-            raise HTTPException(405, sentence, {"Allow": ", ".join(methods)})
         known = ", ".join(
             f"{method} {route.path.replace('{name}', 'NAME')}"
             for route in self._routes
             for method in (route.methods or set()) - {"HEAD"}
         )
+        if methods := sorted(set().union(*matching)):
+            sentence = f"{path} takes {' or '.join(methods)}, not {scope['method']}; this server knows {known}."
+            if "access-control-request-method" in Headers(scope=scope):
+                sentence += " A page of another origin asks here: allow_origin admits it."
+            raise HTTPException(405, sentence, {"Allow": ", ".join(methods)})
         raise HTTPException(404, f"There is nothing at {path}; this server knows {known}.")

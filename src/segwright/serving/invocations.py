@@ -42,13 +42,8 @@ async def respond(request: Request, lease: AbstractContextManager[Model], pool: 
         slot.enter_context(pool.admit())
         body = await read_body(request, pool.settings.max_payload, deadline, _CURE)
         content = await pool.infer(lease, body, wanted, _disconnected(request), deadline)
-        metrics = {
-            "StartTime": start,
-            "EndTime": time.time(),
-            "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
-            "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
-        }
-        print(f"#metrics {json.dumps(metrics)}", file=LOG, flush=True)  # as SageMaker's algorithm does
+        if pool.settings.log_metrics:
+            _print_metrics(start)
         headers = {"Content-Type": wanted.content_type, **_echoed(request)}
         return SlotResponse(content, slot.pop_all(), timeout, headers)
 
@@ -88,6 +83,17 @@ async def error_response(request: Request, error: Exception) -> Response:
         status, headers["Connection"] = 500, "close"  # uvicorn closes it after a traceback
         sentence = "The server failed at this request, which is a fault of its own: its log says more."
     return PlainTextResponse(printable(" ".join(sentence.split())), status, headers)
+
+
+def _print_metrics(start: float) -> None:
+    """Print the line of SageMaker's algorithm for a request that came at `start`, in seconds since 1970."""
+    metrics = {
+        "StartTime": start,
+        "EndTime": time.time(),
+        "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
+        "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
+    }
+    print(f"#metrics {json.dumps(metrics)}", file=LOG, flush=True)
 
 
 def _echoed(request: Request) -> dict[str, str]:

@@ -34,6 +34,7 @@ class ServingSettings:
     default_format: ResponseFormat = field(default_factory=ResponseFormat)  # where Accept leaves the choice
     max_payload: int = _MAX_PAYLOAD << 20  # bytes of a request
     log_level: int = logging.INFO
+    log_metrics: bool = False  # a `#metrics` line for each response, as SageMaker's algorithm prints
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "ServingSettings":
