@@ -91,6 +91,7 @@ def test_counts_and_scores_are_those_of_a_plain_loop(drawn: tuple[int, list[Imag
     overlaps = [entry.iou or 0 for entry in scores.per_class]
     present = [overlaps[index] for index in {label for label, _ in pairs}]
     assert scores.mean_iou == pytest.approx(sum(overlaps) / classes)
+    assert scores.mean_dice == pytest.approx(sum(entry.dice or 0 for entry in scores.per_class) / classes)
     assert scores.mean_iou_present == pytest.approx(sum(present) / max(len(present), 1))
     assert scores.pixel_accuracy == sum(label == prediction for label, prediction in pairs) / max(len(pairs), 1)
 

@@ -28,6 +28,7 @@ class Scores:
 
     mean_iou: float  # over all classes; one that is neither labelled nor predicted counts 0 (SageMaker's figure)
     mean_iou_present: float  # over the classes with at least one labelled pixel
+    mean_dice: float  # over all classes, as mean_iou
     pixel_accuracy: float
     per_class: tuple[ClassScores, ...]
 
@@ -75,11 +76,11 @@ class ConfusionMatrix:
             )
             for index in range(len(hits))
         )
-        overlaps = [entry.iou or 0.0 for entry in per_class]
         present = [entry.iou or 0.0 for entry in per_class if entry.support]
         return Scores(
-            mean_iou=sum(overlaps) / len(overlaps),
+            mean_iou=sum(entry.iou or 0.0 for entry in per_class) / len(per_class),
             mean_iou_present=sum(present) / max(len(present), 1),
+            mean_dice=sum(entry.dice or 0.0 for entry in per_class) / len(per_class),
             pixel_accuracy=_ratio(hits.sum(), support.sum()) or 0.0,
             per_class=per_class,
         )

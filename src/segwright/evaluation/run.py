@@ -42,7 +42,7 @@ def evaluate(
     mask_map = model.description.label_map("validation")
     if label_map:
         mask_map = _numbered_map(Path(label_map), model.class_names)
-    logger.info(f"label map: {mask_map.to_json()}")
+    logger.info(f"label map: {mask_map}")
     if masks is not None and parse_location(images).suffix.lower() in LIST_SUFFIXES:
         raise DataError(f"{images} has its masks with it: leave masks out.")
     named = None if attributes is None else tuple(attributes)
@@ -67,7 +67,7 @@ def print_scores(scores: Scores, title: str) -> None:
     table(title, ("class", "IoU %", "Dice %", "precision %", "recall %", "pixels"), rows)
     print(
         f"mean IoU {scores.mean_iou:.4f} over all classes, {scores.mean_iou_present:.4f} over those present\n"
-        f"pixel accuracy {scores.pixel_accuracy:.4f}",
+        f"mean Dice {scores.mean_dice:.4f} over all classes, pixel accuracy {scores.pixel_accuracy:.4f}",
         file=OUTPUT,
         flush=True,
     )

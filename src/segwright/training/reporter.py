@@ -94,7 +94,7 @@ class ConsoleReporter(Reporter):
             yield lambda scored: advance(scored, "images")
 
     def on_validated(self, result: EpochResult) -> None:
-        """A table of classes on a terminal, two lines elsewhere."""
+        """A table of classes on a terminal, three lines elsewhere."""
         scores, title = result.scores, f"epoch {result.epoch + 1}/{result.epochs}"
         speed = f"{title}: loss {result.sums.mean_loss:.4f}, {result.sums.images_per_second:.1f} images/s"
         best = " (best so far)" if result.improved else ""
@@ -104,10 +104,16 @@ class ConsoleReporter(Reporter):
                 print_scores(scores, f"{title}, validation{best}")
             return
         logger.info(
-            f"{speed}; validation mean IoU {scores.mean_iou:.4f}{best}, pixel accuracy {scores.pixel_accuracy:.4f}"
+            f"{speed}; validation mean IoU {scores.mean_iou:.4f}{best}, mean Dice {scores.mean_dice:.4f}, "
+            f"pixel accuracy {scores.pixel_accuracy:.4f}"
         )
-        classes = (f"{entry.name} {entry.iou:.3f}" for entry in scores.per_class if entry.iou is not None)
-        logger.info(f"  IoU: {', '.join(classes)}")
+        for figure, values in (
+            ("IoU", [(entry.name, entry.iou) for entry in scores.per_class]),
+            ("Dice", [(entry.name, entry.dice) for entry in scores.per_class]),
+        ):
+            logger.info(
+                f"  {figure}: {', '.join(f'{name} {value:.3f}' for name, value in values if value is not None)}"
+            )
 
     def on_train_end(self, progress: TrainProgress, model: Path) -> None:
         """The best score, and where the bundle is."""
