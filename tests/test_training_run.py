@@ -36,6 +36,21 @@ def test_a_network_learns_and_the_bundle_says_everything(channels_folder: Draw, 
     assert (model.mask(image) == mask).mean() > 0.8
 
 
+def test_train_returns_the_model_with_the_best_weights(channels_folder: Draw, tmp_path: Path) -> None:
+    data = channels_folder()
+    chosen = settings(epochs="3", learning_rate="0.5")
+    model = segwright.train(segwright.Channels.locate(data), tmp_path / "model", chosen, device="cpu")
+    description, best = load_network(tmp_path / "model")
+    _, last = load_network(tmp_path / "model", "last.safetensors")
+    assert description.metrics["best"]["epoch"] < 3
+    assert model.description == description
+    weights = model.network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in best.state_dict().items())
+    assert any(not torch.equal(value, weights[name]) for name, value in last.state_dict().items())
+    file = data / "validation" / "000.jpg"
+    assert (model.mask(file) == segwright.load(tmp_path / "model", "cpu").mask(file)).all()
+
+
 def test_the_same_seed_ends_with_the_same_bits(channels_folder: Draw, tmp_path: Path) -> None:
     data = channels_folder()
     _, first = load_network(train(data, tmp_path / "a"), "last.safetensors")

@@ -17,6 +17,7 @@ from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.distributed import ALONE, Distributed, join_processes
 from segwright.errors import BundleError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
+from segwright.inference import Model
 from segwright.mxnet import find_model, is_mxnet_model
 from segwright.networks import check_backbone
 from segwright.resources import keep_freed_memory
@@ -51,16 +52,17 @@ def train(
     checkpoints: CheckpointPolicy | None = None,
     device: str | None = None,
     strict: bool = False,
-) -> None:
+) -> Model:
     """Train a network on the four channels and leave a bundle at `output`; under `torchrun`, in all its processes.
 
-    `start_from` names a bundle whose weights the training starts from. With `strict` a pair that cannot be used ends
-    the training; without, it is left out. Raises as `Training.run` does.
+    Returns the model with the best weights, as `load` would, in each process on its device. `start_from` names a
+    bundle whose weights the training starts from. With `strict` a pair that cannot be used ends the training; without,
+    it is left out. Raises as `Training.run` does.
     """
     names, start = (Path(path) if path else None for path in (class_names, start_from))
     settings = hyperparameters or Hyperparameters()
     policy = checkpoints or CheckpointPolicy()
-    Training(channels, Path(output), settings, policy, start, names, device, strict).run()
+    return Training(channels, Path(output), settings, policy, start, names, device, strict).run()
 
 
 @dataclass
@@ -79,8 +81,8 @@ class Training:
     reporter: Reporter | None = None
     processes: Distributed = ALONE
 
-    def run(self) -> None:
-        """Train, in all processes of `torchrun` together.
+    def run(self) -> Model:
+        """Train, in all processes of `torchrun` together; return the model with the best weights.
 
         Raises UserError for data, settings or an output that have to be mended, and KeyboardInterrupt after Ctrl-C,
         SIGTERM or `stop`, when everything learnt so far is saved: nothing, and no bundle, where the data were still
@@ -89,11 +91,11 @@ class Training:
         keep_freed_memory()
         try:
             with join_processes() as self.processes:
-                self._run()
+                return self._run()
         except StopRequested:
             raise KeyboardInterrupt from None
 
-    def _run(self) -> None:
+    def _run(self) -> Model:
         processes = self.processes
         limit_threads(processes.local_world_size)
         self.start_from = self.start_from and find_model(self.start_from)
@@ -140,6 +142,9 @@ class Training:
             data = TrainingData(prepared, readers, self.settings, processes, self.strict)
             reporter = self.reporter or ConsoleReporter(self.settings.logging_frequency)
             Trainer(state, data, progress, description, writer, folder, self.stop, reporter).run()
+        if progress.best_weights is not None:
+            state.network.load_state_dict(progress.best_weights)
+        return Model(progress.complete(description), state.network.eval(), device)
 
     def read_parent(self) -> Description | None:
         """The model to start from."""
