@@ -81,7 +81,7 @@ def test_a_map_the_wrong_way_round_is_exchanged() -> None:
 
 def test_a_map_for_masks_of_classes_is_not_needed() -> None:
     found = suspect({0, 1, 2}, label_map={"map": {"0": 7, "1": 11, "2": 21}})
-    assert proposal(found) == {"scale": 1}
+    assert proposal(found) == {"map": {"0": 0, "1": 1, "2": 2}}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segwright.checks.channel import Expected, check_pairs
+from segwright.findings import FindingError
 from tests.helpers import channel_folder
 from tests.helpers.channel_folder import ChannelFolder
 
@@ -190,7 +192,14 @@ def test_values_that_the_map_does_not_name_are_ignored_and_counted(
 def test_a_map_that_names_nothing_in_the_masks_is_refused(folder: ChannelFolder) -> None:
     folder.add("a", [[3, 4]])
     message = folder.refusal("all_ignored", {"map": {"0": 5, "1": 6}})
-    assert "every pixel" in message and "3 and 4" in message
+    assert "every pixel" in message and "hold 3 and 4, and by the label map pixel value 5 is class 0, 6 is" in message
+
+
+def test_masks_without_a_label_beside_others_with_some_are_refused(folder: ChannelFolder) -> None:
+    folder.add("a", [[255, 255]])
+    with pytest.raises(FindingError, match=r"every pixel of the masks is 255, which means ignore\. Label") as error:
+        check_pairs(folder.pairing(), Expected("validation", void_is_known=True))
+    assert error.value.finding.rule == "all_ignored"
 
 
 def test_a_map_to_classes_beyond_num_classes_is_refused(folder: ChannelFolder) -> None:

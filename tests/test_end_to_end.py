@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = segwright("train", "data", "--output", "model", "--epochs", "1", *SMALL, cwd=folder)
     assert trained.returncode == 0, trained.stderr
     assert "validation mean IoU" in trained.stderr and "Traceback" not in trained.stderr
+    assert re.search(r"mean Dice 0\.\d{4}.*\n  IoU: sky \d.*\n  Dice: sky \d", trained.stderr)
+    assert "label map: pixel value 23 is class 0" in trained.stderr and "{" not in trained.stderr
     return folder
 
 
@@ -89,10 +92,10 @@ def test_evaluate_writes_the_keys_that_it_promises(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     scores = json.loads((folder / "scores.json").read_text())
-    assert set(scores) == {"mean_iou", "mean_iou_present", "pixel_accuracy", "per_class"}
+    assert set(scores) == {"mean_iou", "mean_iou_present", "mean_dice", "pixel_accuracy", "per_class"}
     keys = {"index", "name", "iou", "dice", "precision", "recall", "support"}
     assert all(set(entry) == keys for entry in scores["per_class"])
-    assert f"{scores['mean_iou']:.4f}" in done.stdout
+    assert f"mean IoU {scores['mean_iou']:.4f}" in done.stdout and f"mean Dice {scores['mean_dice']:.4f}" in done.stdout
 
 
 def test_predict_writes_masks_at_the_images_size(folder: Path) -> None:

@@ -59,6 +59,20 @@ def test_the_identity_keeps_classes_and_ignores_255() -> None:
     assert applied(LabelMap.identity(), 0, 1, 253, 255) == [0, 1, 253, IGNORE]
 
 
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"scale": 1}, "pixel values are class indices"),
+        ({"scale": 63}, "the class is the pixel value divided by 63, rounded down"),
+        ({"map": {"0": [0, 7], "1": 255}}, "pixel value 0 is class 0, 7 is class 0, 255 is class 1"),
+        ({"map": {"1": 9}, "class_names": ["background", "vessel"]}, "pixel value 9 is vessel"),
+        ({"map": {str(index): index for index in range(14)}}, ", 11 is class 11, and 2 more"),
+    ],
+)
+def test_a_label_map_is_shown_in_words(document: dict[str, Any], words: str) -> None:
+    assert str(LabelMap.from_json(document)).endswith(words)
+
+
 def test_a_scale_divides_and_rounds_down_as_documented_by_sagemaker() -> None:
     assert applied(LabelMap.from_json({"scale": "3"}), 0, 3, 6, 8, 255) == [0, 1, 2, 2, IGNORE]
 

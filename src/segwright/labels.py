@@ -104,6 +104,15 @@ class LabelMap:
         names = {} if self.class_names is None else {"class_names": list(self.class_names)}
         return ({"map": values} if self.scale is None else {"scale": self.scale}) | names
 
+    def __str__(self) -> str:
+        """The map in words: `pixel value 0 is background, 255 is vessel`."""
+        if self.values is None:
+            divided = f"the class is the pixel value divided by {self.scale}, rounded down"
+            return "pixel values are class indices" if self.scale == 1 else divided
+        names = self.class_names
+        entries = [f"{pixel} is {names[index] if names else f'class {index}'}" for pixel, index in self.values]
+        return f"pixel value {listed(entries, _NAMES_SHOWN)}"
+
     def apply(self, mask: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Turn pixel values, whole numbers up to 65535 or `NO_DATA` [H, W], into class indices, uint8 [H, W].
 

@@ -21,6 +21,18 @@ class Classes:
     count: int | None  # how many there are; None where the masks have to show it
 
 
+@dataclass(frozen=True)
+class LabelMapInUse:
+    """The label map of a channel, as a message of the log: in words, unless a handler has another form for it."""
+
+    channel: str
+    label_map: LabelMap
+    given: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.channel}: {'label map' if self.given else 'no label map is given'}: {self.label_map}"
+
+
 def settle_classes(
     channels: Channels,
     num_classes: int | None = None,
@@ -58,7 +70,7 @@ def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] |
     """The label map of a channel with its classes in the order of the class names; it is logged."""
     if label_map is None:
         identity = LabelMap.identity()
-        logger.info(f"{channel}: no label map is given, pixel values are class indices: {identity.to_json()}")
+        logger.info(LabelMapInUse(channel, identity, given=False))
         return identity
     if label_map.class_names and not names:
         raise LabelError(
@@ -69,5 +81,5 @@ def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] |
         numbered = label_map.numbered_as(names or ())
     except LabelError as error:
         raise LabelError(f"{channel}: {error}") from None
-    logger.info(f"{channel}: label map {numbered.to_json()}")
+    logger.info(LabelMapInUse(channel, numbered))
     return numbered

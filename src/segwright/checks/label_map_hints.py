@@ -99,7 +99,7 @@ def _unfitting_map(label_map: LabelMap, values: Values) -> _Hint | None:
     if np.isin(values, classes).all():
         if np.array_equal(classes, np.arange(len(classes))):
             condition = "If the masks hold class numbers already"
-            return _Hint(f"{lacks}, but they are its classes", condition, LabelMap.identity())
+            return _Hint(f"{lacks}, but they are its classes", condition, _listing(classes, classes))
         with suppress(LabelError):
             exchanged = LabelMap(values=tuple((index, pixel) for pixel, index in label_map.values or ()))
             written = '{"map": {"<class>": <pixel value>}}'

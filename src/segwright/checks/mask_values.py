@@ -65,9 +65,11 @@ def any_labelled(masks: ScannedChannel, *, void_is_known: bool) -> Iterator[Find
         )
         yield Finding("only_0_and_255", "error", channel, what, cure)
     elif (masks.classes < 0).all():
-        named = json.dumps(masks.label_map.to_json())
-        what = f"every pixel of the masks is ignored: the label map {named} does not name {listed_values(numbers)}."
-        yield Finding("all_ignored", "error", channel, what, "Correct the label map.")
+        held = f"the masks hold {listed_values(numbers)}, and by the label map {masks.label_map}."
+        what, cure = f"every pixel of the masks is ignored: {held}", "Correct the label map."
+        if masks.label_map.values is None:
+            what, cure = "every pixel of the masks is 255, which means ignore.", "Label the images."
+        yield Finding("all_ignored", "error", channel, what, cure)
 
 
 def infer_num_classes(masks: ScannedChannel) -> int | Finding:

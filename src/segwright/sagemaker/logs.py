@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from segwright.bundle import BEST_WEIGHTS, LAST_WEIGHTS
+from segwright.checks.classes import LabelMapInUse
 from segwright.console import set_up_logging
 from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
@@ -31,12 +32,15 @@ _METRICS: Final = [one["Regex"].partition(" (")[0] for one in (*METRIC_DEFINITIO
 
 
 class _Formatter(logging.Formatter):
-    """`[MM/DD/YYYY HH:MM:SS LEVEL thread] message`, in which nothing but a metric looks like one."""
+    """`[MM/DD/YYYY HH:MM:SS LEVEL thread] message`, where nothing but a metric looks like one; label maps as JSON."""
 
     def __init__(self) -> None:
         super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", "%m/%d/%Y %H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        if isinstance(record.msg, LabelMapInUse):
+            what = "label map" if record.msg.given else "no label map is given, pixel values are class indices:"
+            record.message = f"{record.msg.channel}: {what} {record.msg.label_map.to_json()}"
         record.message = printable(record.message)
         for metric in _METRICS if record.name != __name__ else ():  # the reporter logs the metrics themselves
             record.message = record.message.replace(metric, metric.removesuffix(":"))

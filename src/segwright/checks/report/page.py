@@ -5,7 +5,6 @@ All texts are escaped by the template engine, and the page forbids itself to loa
 
 import base64
 import io
-import json
 import math
 from collections import Counter
 from typing import Any, Final
@@ -47,7 +46,6 @@ def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
     )
     environment.filters["grouped"] = lambda number: f"{number:,}"
     environment.filters["colour"] = lambda colour: f"rgb({', '.join(str(int(part)) for part in colour)})"
-    environment.filters["json"] = lambda label_map: json.dumps(label_map.to_json(), ensure_ascii=False)
     environment.filters["log_length"] = log_length
     return environment.get_template("page.html").render(
         version=__version__,
