@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert trained.returncode == 0, trained.stderr
     assert "validation mean IoU" in trained.stderr and "Traceback" not in trained.stderr
     assert re.search(r"mean Dice 0\.\d{4}.*\n  IoU: sky \d.*\n  Dice: sky \d", trained.stderr)
-    assert "label map: pixel value 23 is class 0" in trained.stderr and "{" not in trained.stderr
+    assert "train: label map: pixel value 23 is sky, 11 is building" in trained.stderr and "{" not in trained.stderr
     return folder
 
 

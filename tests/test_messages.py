@@ -58,6 +58,11 @@ def no_masks(data: Path) -> Arguments:
     return []
 
 
+def no_validation_masks(data: Path) -> Arguments:
+    shutil.rmtree(data / "validation_annotation")
+    return []
+
+
 def nothing_pairs(data: Path) -> Arguments:
     for index, mask in enumerate(sorted((data / "train_annotation").iterdir())):
         mask.rename(mask.with_name(f"other{chr(97 + index)}.png"))
@@ -171,8 +176,8 @@ def equal_images(data: Path) -> Arguments:
 DATA_SETS: dict[str, Callable[[Path], Arguments]] = {
     case.__name__: case
     for case in (
-        no_masks, nothing_pairs, one_is_alone, one_is_alone_and_strict, damaged_image, text_for_an_image, other_size,
-        outside_the_classes, brightness, only_void, zero_and_255, values_beyond_the_map,
+        no_masks, no_validation_masks, nothing_pairs, one_is_alone, one_is_alone_and_strict, damaged_image,
+        text_for_an_image, other_size, outside_the_classes, brightness, only_void, zero_and_255, values_beyond_the_map,
         values_beyond_the_map_and_strict, map_beyond_the_classes, bad_map, two_maps, two_values_for_the_names,
         absent_class, large_crop, deep_images, unknown_ending, equal_images,
     )
@@ -180,6 +185,7 @@ DATA_SETS: dict[str, Callable[[Path], Arguments]] = {
 
 COMMANDS: dict[str, Arguments] = {
     "a hyperparameter that does not exist": ["train", "data", "--output", "out", "--learning-speed", "1"],
+    "a name of another tool": ["train", "data", "--output", "out", "--lr", "0.1"],
     "a number out of range": ["train", "data", "--output", "out", "--crop-size", "8"],
     "a word for a number": ["train", "data", "--output", "out", "--epochs", "ten"],
     "an unknown choice": ["train", "data", "--output", "out", "--algorithm", "unet"],
@@ -189,6 +195,8 @@ COMMANDS: dict[str, Arguments] = {
     "weights for a loss without": ["train", "data", "--output", "out", "--loss", "dice", "--class-weights", "auto"],
     "a loss that the original has not": ["train", "data", "--output", "out", "--recipe", "sagemaker", "--loss", "dice"],
     "no data folder": ["train", "nowhere", "--output", "out"],
+    "no data": ["train", "--output", "out"],
+    "a channel in place of its folder": ["train", "data/train", "--output", "out"],
     "an output that exists": ["train", "data", "--output", "full"],
     "weights that are not there": ["train", "data", "--output", "out", "--backbone-weights", "none.pth"],
     "a stream and a folder": ["train", "data", "--output", "out", "--input-mode", "Pipe"],

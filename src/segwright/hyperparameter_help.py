@@ -81,7 +81,7 @@ def allowed(field: FieldInfo) -> str:
 
 def suggest(word: str, known: Iterable[str], model: type[BaseModel]) -> str:
     """What to use in place of a name from other tools, with its meaning: `use epochs (passes over the training
-    images)`; nothing for other words. `known` are hyperparameters, or flags such as `--epochs`.
+    images)`; nothing for other words. `known` are hyperparameters, or their flags.
     """
     meant = word.replace("-", "").replace("_", "").casefold()
     uses = []

@@ -105,12 +105,17 @@ class LabelMap:
         return ({"map": values} if self.scale is None else {"scale": self.scale}) | names
 
     def __str__(self) -> str:
-        """The map in words: `pixel value 0 is background, 255 is vessel`."""
+        return self.in_words(self.class_names or ())
+
+    def in_words(self, names: Sequence[str]) -> str:
+        """The map for people, with the names of classes as far as they are known: `pixel value 0 is background, 255 is
+        vessel`.
+        """
         if self.values is None:
             divided = f"the class is the pixel value divided by {self.scale}, rounded down"
             return "pixel values are class indices" if self.scale == 1 else divided
-        names = self.class_names
-        entries = [f"{pixel} is {names[index] if names else f'class {index}'}" for pixel, index in self.values]
+        named = dict(enumerate(names))
+        entries = [f"{pixel} is {named.get(index, f'class {index}')}" for pixel, index in self.values]
         return f"pixel value {listed(entries, _NAMES_SHOWN)}"
 
     def apply(self, mask: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:

@@ -27,10 +27,12 @@ class LabelMapInUse:
 
     channel: str
     label_map: LabelMap
+    names: tuple[str, ...] = ()
     given: bool = True
 
     def __str__(self) -> str:
-        return f"{self.channel}: {'label map' if self.given else 'no label map is given'}: {self.label_map}"
+        words = self.label_map.in_words(self.names)
+        return f"{self.channel}: {'label map' if self.given else 'no label map is given'}: {words}"
 
 
 def settle_classes(
@@ -81,5 +83,5 @@ def _numbered(channel: str, label_map: LabelMap | None, names: tuple[str, ...] |
         numbered = label_map.numbered_as(names or ())
     except LabelError as error:
         raise LabelError(f"{channel}: {error}") from None
-    logger.info(LabelMapInUse(channel, numbered))
+    logger.info(LabelMapInUse(channel, numbered, names or ()))
     return numbered

@@ -31,6 +31,7 @@ from segwright.storage import (
     FileBlob,
     Location,
     S3Location,
+    describe_folder,
     is_file,
     is_folder,
     list_folder,
@@ -112,15 +113,16 @@ class Channels:
         for split in SPLITS:
             if split in found:
                 found[split] = _list_in(split, found[split], names, f"{split}_annotation" in found)
-        if isinstance(root, Path) and not given.keys() - {"label_map"} and input_mode == "File" and _missing(found):
-            found |= _from_layout(root)
+        usual = not given.keys() - {"label_map"} and input_mode == "File"
+        if isinstance(root, Path) and usual and (absent := _missing(found)):
+            found |= _from_layout(root, list(absent))
         if missing := _missing(found, input_mode):
             which = ", ".join(f"{name} ({why})" if why else name for name, why in missing.items())
+            where, cure = "because no data folder was given", "Give a data folder that holds them"
+            if root is not None:
+                where, cure = f"below {root}", f"{'' if named else _holds(root)}Put them there"
             hint = undivided(root) if isinstance(root, Path) else ""
-            raise DataError(
-                f"Missing {'because no data folder was given' if root is None else f'below {root}'}: {which}. Put them "
-                f"there, or give their locations as {', '.join(missing)}.{hint}"
-            )
+            raise DataError(f"Missing {where}: {which}. {cure}, or give their locations as {', '.join(missing)}.{hint}")
         train, validation = (Source(found[split], found.get(f"{split}_annotation"), names, cache) for split in SPLITS)
         _warn_of_unknown_label_files(found.get("label_map"))
         return cls(train, validation, found.get("label_map"), input_mode, share_label_map)
@@ -238,7 +240,16 @@ def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Pat
     return not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
 
 
-def _from_layout(root: Path) -> Mapping[str, Location]:
+def _holds(root: Location) -> str:
+    """What a folder without any channel holds, and where they are if it is one of them."""
+    if not isinstance(root, Path):
+        return ""
+    above = root.resolve().parent
+    nearby = f", and {above} has them" if all((above / name).is_dir() for name in _INPUTS[:4]) else ""
+    return f"It holds {describe_folder(root)}{nearby}. "
+
+
+def _from_layout(root: Path, absent: Sequence[str]) -> Mapping[str, Location]:
     """The channels in a folder as other tools write it; nothing where it is none. Raises DataError."""
     layout = find_layout(root)
     if layout is None:
@@ -249,10 +260,10 @@ def _from_layout(root: Path) -> Mapping[str, Location]:
                 find_pairs(folder, folder)
     except DataError as error:
         raise DataError(
-            f"Missing below {root}: folders of masks, such as train_annotation and validation_annotation; and masks "
-            f"do not lie beside their images either. {error}"
+            f"Missing below {root}: folders of masks ({', '.join(name for name in absent if name not in SPLITS)}); and "
+            f"masks do not lie beside their images either. {error}"
         ) from None
-    logger.info("%s has no folders train_annotation and validation_annotation: %s", root, layout.description)
+    logger.info("%s has no folder %s: %s", root, " and ".join(absent), layout.description)
     return layout.channels
 
 

@@ -42,7 +42,7 @@ def evaluate(
     mask_map = model.description.label_map("validation")
     if label_map:
         mask_map = _numbered_map(Path(label_map), model.class_names)
-    logger.info(f"label map: {mask_map}")
+    logger.info(f"label map: {mask_map.in_words(model.class_names)}")
     if masks is not None and parse_location(images).suffix.lower() in LIST_SUFFIXES:
         raise DataError(f"{images} has its masks with it: leave masks out.")
     named = None if attributes is None else tuple(attributes)
