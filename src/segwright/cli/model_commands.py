@@ -178,11 +178,9 @@ def predict(
     Args:
         inputs: Images, or folders of images.
         output: The folder that receives the masks.
-        overlay: Add STEM.overlay.png, the image under its mask. Class 0 is left out where it is called background or
-            no class has a name.
+        overlay: Add STEM.overlay.png, the image under its mask; background (class 0 so called, or unnamed) is clear.
         opacity: The opacity of colours in overlays, from 0 to 1; by default 0.5.
-        colour: The colour of a class, such as vessel=red, vessel=#ff0000, or road=none to leave it out of overlays;
-            may be repeated.
+        colour: The colour of a class, as in vessel=red, vessel=#ff0000 or sky=none (clear); may be repeated.
         probabilities: Add STEM.npy, the probabilities, float32 [C, H, W].
         overwrite: Write into a folder that holds files; masks of the same name are replaced, others stay.
     """
