@@ -4,7 +4,7 @@ from segwright import __version__
 from segwright.cli import main
 from segwright.hyperparameters import Hyperparameters
 
-COMMANDS = ("train", "evaluate", "predict", "inspect", "sample", "import-data", "import-model", "pipe")
+COMMANDS = ("train", "evaluate", "predict", "inspect", "sample", "split", "import-data", "import-model", "pipe")
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

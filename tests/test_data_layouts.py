@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from segwright.data.layouts import find_layout, undivided
+from segwright.data.layouts import find_layout, find_split, undivided
 from segwright.errors import DataError
 
 
@@ -71,10 +71,24 @@ def test_two_folders_for_one_channel_are_refused(tmp_path: Path) -> None:
         find_layout(tmp_path)
 
 
+def test_single_splits_are_found_and_folders_that_are_not_divided(tmp_path: Path) -> None:
+    folders(tmp_path, "images", "masks", "masks/p1", "test", "test_annotation", "train", "label_map")
+    assert find_split(tmp_path, "") == (tmp_path / "images", tmp_path / "masks")
+    assert find_split(tmp_path, "test") == (tmp_path / "test", tmp_path / "test_annotation")
+    assert find_split(tmp_path, "train") == (tmp_path / "train", None)
+    assert find_split(tmp_path, "validation") is None
+    folders(tmp_path, "labels")
+    with pytest.raises(DataError, match=r"Several folders could hold the masks: .*Leave one of them there\."):
+        find_split(tmp_path, "")
+
+
 def test_undivided_data_are_told_how_to_go_on(tmp_path: Path) -> None:
     folders(tmp_path, "imgs", "masks")
     assert "imgs and masks are there, but not divided into train and validation" in undivided(tmp_path)
     folders(tmp_path / "voc", "JPEGImages", "SegmentationClass")
+    assert undivided(tmp_path).endswith("`segwright split` does that.")
+    folders(tmp_path / "half", "train", "train_annotation")
+    assert "train and train_annotation are there" in undivided(tmp_path / "half")
     assert "import-data voc" in undivided(tmp_path / "voc")
     folders(tmp_path, "empty/other")
     assert undivided(tmp_path / "empty") == ""

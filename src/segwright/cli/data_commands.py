@@ -21,6 +21,7 @@ from segwright.cli.shared import (
 )
 from segwright.errors import UserError
 from segwright.storage import parse_location
+from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,42 @@ def sample(
 
     write_sample(directory, images=images, width=int(given[1]), height=int(given[2]), seed=seed, overwrite=overwrite)
     logger.info(f"{images} images with their masks: {directory}")
+
+
+@app.command(sort_key=6, usage="Usage: segwright split DATA --output DIR [OPTIONS]")
+def split(
+    data: Annotated[Path, Parameter(name="DATA")],
+    /,
+    *,
+    output: Path,
+    validation: float = 0.2,
+    test: float = 0.0,
+    group: Annotated[str | None, Parameter(metavar="REGEX")] = None,
+    seed: int = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Divide images and masks into train, validation and, if wanted, test; all are copied, with the label map.
+
+    Every split gets its share of each class, as far as that is possible.
+
+    Args:
+        data: A folder with folders of images and masks, or with both side by side, or with train and train_annotation
+            but no validation. A test split that it has is copied as it is.
+        output: The folder that receives the splits.
+        validation: The share of pairs for validation.
+        test: The share of pairs for test.
+        group: A regular expression, searched in the path of each image, such as 'patient([0-9]+)': pairs with the same
+            first group, or whole match, stay in one split.
+        seed: The same seed makes the same splits.
+    """
+    from segwright.importers.split_folder import split_folder
+
+    summaries = split_folder(
+        data, output, validation=validation, test=test, group=group, seed=seed, overwrite=overwrite
+    )
+    for name, (pairs, groups) in summaries.items():
+        logger.info(f"{name}: {counted(pairs, 'pair')}" + (f" in {counted(groups, 'group')}" if group else ""))
+    logger.info(f"splits: {output}")
 
 
 @app.command(sort_key=7, usage="Usage: segwright pipe MANIFEST DIR [OPTIONS]")

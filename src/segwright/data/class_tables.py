@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 _TABLES: Final = ("_classes.csv", "classes.csv", "class_dict.csv", "class_dict_seg.csv", "labels.csv")
 _LISTS: Final = ("classes.txt", "labels.txt", "class_names.txt", "obj.names")
 _COLOURS: Final = ("labelmap.txt", "label_colors.txt")
+CLASS_FILES: Final = (*_TABLES, *_LISTS, *_COLOURS)
+"""Names of the files that say something of classes and lie beside masks."""
+
 _VALUES: Final = [
     "pixelvalue",
     "value",
@@ -129,7 +132,7 @@ def _first_table(folders: Sequence[Location]) -> ClassTable | None:
 
 def _log_others(folders: Sequence[Path]) -> None:
     """Log what would read a list of names or a table of colours, which name no pixel values."""
-    for file in (folder / name for folder in folders for name in (*_LISTS, *_TABLES, *_COLOURS)):
+    for file in (folder / name for folder in folders for name in CLASS_FILES):
         if not file.is_file():
             continue
         first_line = ""

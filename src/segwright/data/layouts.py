@@ -1,6 +1,7 @@
 """Data folders as other tools write them: `train` and `valid` with images and masks, in any of the usual orders."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,26 +23,28 @@ class Layout(NamedTuple):
     description: str
 
 
+class SplitFolders(NamedTuple):
+    """The folders of one split; `masks` is None where images and masks may lie side by side."""
+
+    images: Path
+    masks: Path | None
+
+
 def find_layout(root: Path) -> Layout | None:
     """The folders of training and validation below a folder, or None; without validation, `test` is taken for it.
 
     `train` and `valid` may have images and masks side by side or in sub-folders, `images/train` or `train_images`.
     Raises DataError where several folders could be one channel.
     """
-    slots: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
-    for top in list_folder(root)[1]:
-        for folder in (top, *list_folder(top)[1]):
-            path = folder.relative_to(root).as_posix()
-            if split := _SPLIT_OF.get(folder_identity(path)):
-                slots[split, folder_kind(path)].append(folder)
+    slots = _find_slots(root)
     has_validation = any(split == "validation" for split, _ in slots)
     channels: dict[str, Path] = {}
     description = []
     for channel, split in (("train", "train"), ("validation", "validation" if has_validation else "test")):
-        masks = _only(slots[split, "mask"], split, "masks")
-        images = _only(slots[split, "image"], split, "images") or _only(slots[split, ""], split, "images")
-        if images is None or (masks is None and slots[split, "image"]):
+        folders = _folders_of(slots, split)
+        if folders is None:
             return None
+        images, masks = folders
         channels |= {channel: images, f"{channel}_annotation": masks or images}
         where = f"with the masks in {masks}" if masks else "with images and masks side by side"
         description.append(f"{channel} is {images}{'' if masks else ','} {where}")
@@ -51,27 +54,55 @@ def find_layout(root: Path) -> Layout | None:
     return Layout(channels, "; ".join(description))
 
 
+def find_split(root: Path, split: str) -> SplitFolders | None:
+    """The folders of `train`, `validation` or `test` below a folder, as `find_layout` finds them, or of images and
+    masks that are not divided, whose split is an empty text. None where there are none. Raises DataError for several.
+    """
+    return _folders_of(_find_slots(root), split)
+
+
 def undivided(root: Path) -> str:
     """A sentence where a folder has images and masks, but not by train and validation; else nothing."""
-    kinds: defaultdict[str, list[str]] = defaultdict(list)
-    for folder in list_folder(root)[1]:
-        if not folder_identity(folder.name):
-            kinds[folder_kind(folder.name)].append(folder.name)
-    if not kinds["image"] or not kinds["mask"]:
+    slots = _find_slots(root)
+    split = next((split for split in ("", "train") if slots[split, "mask"]), "")
+    images, masks = slots[split, "image"] or slots[split, ""], slots[split, "mask"]
+    if not images or not masks:
         return ""
-    there = f" {kinds['image'][0]} and {kinds['mask'][0]} are there"
-    if kinds["image"][0] == "JPEGImages":
+    there = f" {images[0].name} and {masks[0].name} are there"
+    if images[0].name == "JPEGImages":
         return f"{there}, as in Pascal VOC: `segwright import-data voc` reads them."
-    return (
-        f"{there}, but not divided into train and validation: move a part of both, such as a fifth, into the folders "
-        "validation and validation_annotation, and call the others train and train_annotation."
-    )
+    return f"{there}, but not divided into train and validation: `segwright split` does that."
+
+
+def _find_slots(root: Path) -> defaultdict[tuple[str, str], list[Path]]:
+    """The folders below a folder by split, empty for undivided ones, and kind: image, mask, or empty if unnamed."""
+    slots: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
+    for top in list_folder(root)[1]:
+        for folder in (top, *list_folder(top)[1]):
+            path = folder.relative_to(root).as_posix()
+            identity, kind = folder_identity(path), folder_kind(path)
+            if identity in _SPLIT_OF:
+                slots[_SPLIT_OF[identity], kind].append(folder)
+            elif not identity and folder == top:
+                slots["", kind].append(folder)
+    return slots
+
+
+def _folders_of(slots: Mapping[tuple[str, str], list[Path]], split: str) -> SplitFolders | None:
+    kinds = {kind: slots.get((split, kind), []) for kind in ("image", "mask", "")}
+    masks = _only(kinds["mask"], split, "masks")
+    images = _only(kinds["image"], split, "images") or _only(kinds[""], split, "images")
+    if images is None or (masks is None and kinds["image"]):
+        return None
+    return SplitFolders(images, masks)
 
 
 def _only(folders: list[Path], split: str, what: str) -> Path | None:
     if len(folders) > 1:
+        cure = "Give train, train_annotation, validation and validation_annotation a location each."
+        which = ", ".join(map(str, folders))
         raise DataError(
-            f"Several folders could hold the {what} for {split}: {', '.join(map(str, folders))}. Give train, "
-            "train_annotation, validation and validation_annotation a location each."
+            f"Several folders could hold the {what}{f' for {split}' if split else ''}: {which}. "
+            f"{cure if split else 'Leave one of them there.'}"
         )
     return folders[0] if folders else None
