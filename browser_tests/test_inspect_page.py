@@ -149,6 +149,51 @@ def test_every_text_has_contrast(opened: Opened) -> None:
     assert [entry for entry in contrasts if entry[0] < 4.5] == []
 
 
+def test_no_table_is_scrolled_sideways(opened: Opened) -> None:
+    tables = "[...document.querySelectorAll('table')].map(e => [e.scrollWidth, e.parentElement.clientWidth])"
+    assert all(width <= room for width, room in opened.page.evaluate(tables))
+
+
+def enlarged(page: Page) -> bool:
+    """Whether the images of the second sample fill the window; else they lie in the page."""
+    images = page.locator("button.images").nth(1)
+    box = images.bounding_box()
+    fills = box == {"x": 0, "y": 0, **page.viewport_size} if page.viewport_size else False
+    assert fills == page.evaluate("document.querySelector(':popover-open') !== null")
+    return fills
+
+
+def test_samples_are_enlarged_by_a_click_or_enter_and_shrink_again(opened: Opened) -> None:
+    page, images = opened.page, opened.page.locator("button.images").nth(1)
+    before = images.locator("img").last.bounding_box()
+    images.click()
+    assert enlarged(page)
+    after = images.locator("img").last.bounding_box()
+    assert before and after and after["width"] > 1.5 * before["width"]
+    page.keyboard.press("Escape")
+    assert not enlarged(page)
+    for key in ("Enter", "Space"):
+        images.focus()
+        page.keyboard.press(key)
+        assert enlarged(page)
+        page.keyboard.press("Escape")
+        assert not enlarged(page)
+    images.click()
+    page.mouse.click(200, 300)
+    assert not enlarged(page)
+
+
+def test_enlarged_images_are_whole(opened: Opened) -> None:
+    page, images = opened.page, opened.page.locator("button.images").nth(1)
+    images.click()
+    assert page.viewport_size
+    for image in images.locator("img").all():
+        box = image.bounding_box()
+        assert box and min(box["x"], box["y"]) >= 0
+        assert box["x"] + box["width"] <= page.viewport_size["width"]
+        assert box["y"] + box["height"] <= page.viewport_size["height"]
+
+
 def test_dark_and_light_differ(browser: Browser, pages: dict[str, Path]) -> None:
     grounds = set()
     for scheme in ("light", "dark"):

@@ -29,7 +29,7 @@ def findings(
 ) -> list[Finding]:
     channels = statistics("train", train), statistics("validation", validation)
     hints = label_map_hints(*channels, count_is_given=True)
-    return [*hints, *advise(*channels, NAMES, base_size=base_size, crop_size=crop_size)]
+    return [*hints, *advise(*channels, class_names=NAMES, base_size=base_size, crop_size=crop_size)]
 
 
 def only(found: list[Finding]) -> Finding:
@@ -100,7 +100,9 @@ def test_masks_without_a_labelled_pixel_are_counted() -> None:
     found = only(
         [
             one
-            for one in advise(unmapped, statistics("validation", [], 2), NAMES, base_size=520, crop_size=240)
+            for one in advise(
+                unmapped, statistics("validation", [], 2), class_names=NAMES, base_size=520, crop_size=240
+            )
             if one.rule == "unlabelled"
         ]
     )
@@ -132,7 +134,7 @@ def test_many_rare_values_beside_few_frequent_ones_are_doubted() -> None:
     smooth = {0: 9000, 1: 5000, 2: 9000, **dict.fromkeys(range(3, 14), 20)}
     doubted = statistics("train", [scan(str(index), smooth) for index in range(40)], 14)
     names = tuple(map(str, range(14)))
-    advice = advise(doubted, statistics("validation", [], 14), names, base_size=480, crop_size=240)
+    advice = advise(doubted, statistics("validation", [], 14), class_names=names, base_size=480, crop_size=240)
     found = [one for one in advice if one.rule == "between_classes"]
     assert [(one.severity, one.channel) for one in found] == [("warning", "train")]
     assert "99.1 % of their pixels are 0, 1 and 2" in found[0].what and "nearest neighbour" in found[0].cure

@@ -12,7 +12,7 @@ import pytest
 from segwright.checks.channel import StreamCheck
 from segwright.checks.classes import settle_classes
 from segwright.checks.prepare import CheckedData, Streams, examine, prepare
-from segwright.data.channels import SPLITS, Channels, Split
+from segwright.data.channels import SPLITS, Channels, Source, Split
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.pipe_mode import FifoStream
 from segwright.errors import DataError, LabelError
@@ -40,12 +40,16 @@ def trained(channels: Channels, data: RandomData, streams: bool = False) -> Chec
         return str(error)
 
 
+def source_of(channels: Channels, split: str) -> Source:
+    return channels.train if split == "train" else channels.validation
+
+
 class HeldStream(FifoStream):
     """The pairs of a folder as the first ones of a stream."""
 
     def __init__(self, channels: Channels, split: Split) -> None:
         super().__init__(Path(split))
-        self._held = channels.pairing(split).pairs
+        self._held = source_of(channels, split).pairing().pairs
 
     def first_pairs(self, while_waiting: Callable[[], None] = lambda: None) -> tuple[Pair, ...]:
         return self._held
@@ -83,7 +87,7 @@ def check_stream(channels: Channels, data: RandomData, result: CheckedData) -> N
         ]
     for split, channel in zip(SPLITS, result.channels, strict=True):
         check = StreamCheck(channel.channel, result.num_classes, result.pixel_format)
-        for pair in channels.pairing(split).pairs:
+        for pair in source_of(channels, split).pairing().pairs:
             try:
                 read_pair(pair, channel.label_map, result.pixel_format, num_classes=result.num_classes)
             except DataError:

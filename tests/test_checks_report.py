@@ -210,6 +210,34 @@ def test_the_json_holds_what_the_table_shows(
     assert f"{wanted[2]:,}" in output and "train: 8 pairs, 0 left out; 8 of 48x40 pixels" in output
 
 
+def with_test_split(data: Path) -> Path:
+    """Copies of the first training pairs, one of which has a mask of another size."""
+    for name in ("test", "test_annotation"):
+        shutil.copytree(data / name.replace("test", "train"), data / name)
+    save_mask(data / "test_annotation" / "001.png", np.zeros((9, 9)))
+    return data
+
+
+def test_a_test_split_is_checked_and_shown_but_stops_no_training(
+    channels_folder: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data, file = with_test_split(channels_folder()), tmp_path / "found.json"
+    channels = Channels.locate(data)
+    found = inspect(channels, SMALL, html=tmp_path / "page.html", json=file)
+    rules = {(one.rule, one.severity) for one in found.findings if one.channel == "test"}
+    assert rules == {("sizes_match", "error"), ("in_both", "warning"), ("few_pairs", "note")}
+    document = json.loads(file.read_text())
+    assert not document["refused"] and list(document["channels"]) == ["train", "validation", "test"]
+    output = capsys.readouterr().out
+    assert "test: 8 pairs, 0 left out" in output and "test pixels" in output
+    text = (tmp_path / "page.html").read_text()
+    assert text.count('<i class="of-test"') > 3 and "A training would start." in text
+    assert {sample.channel for sample in draw_samples(found)[0]} == {"train", "validation", "test"}
+    prepared = prepare(channels, settle_classes(channels))
+    assert prepared.test is None and list(prepared.to_json()) == ["train", "validation"]
+    assert "test" not in caplog.text
+
+
 def test_the_page_stands_alone_and_is_small(channels_folder: Draw, tmp_path: Path) -> None:
     data = channels_folder(train=12, validation=5)
     generator = np.random.default_rng(0)
@@ -220,7 +248,7 @@ def test_the_page_stands_alone_and_is_small(channels_folder: Draw, tmp_path: Pat
     page = tmp_path / "page.html"
     inspect(Channels.locate(data), SMALL, html=page)
     text = page.read_text()
-    assert len(text) < 3_000_000
+    assert len(text) < 4_600_000
     assert not re.search(r"""(src|href)=["'](?!data:)""", text) and "url(" not in text and "<script" not in text
     assert "default-src 'none'" in text
 

@@ -113,7 +113,7 @@ def test_a_manifest_beside_its_files_lists_the_pairs(tmp_path: Path, caplog: pyt
     with caplog.at_level(logging.INFO, "segwright"):
         channels = Channels.locate(tmp_path)
     assert channels.train == Source(manifest)
-    named = [Path(pair.mask.name).relative_to(tmp_path).as_posix() for pair in channels.pairing("train").pairs]
+    named = [Path(pair.mask.name).relative_to(tmp_path).as_posix() for pair in channels.train.pairing().pairs]
     assert named == ["train/masks/gone.png", "train/masks/b.png", "train/masks/a.png"]
     assert f"{tmp_path}/train: the pairs are those that pairs.manifest lists" in caplog.text
 
@@ -171,9 +171,26 @@ def test_a_folder_as_roboflow_writes_it_is_a_data_folder(tmp_path: Path, caplog:
         channels = Channels.locate(tmp_path)
     assert channels.train == Source(tmp_path / "train", tmp_path / "train")
     assert channels.validation == Source(tmp_path / "valid", tmp_path / "valid")
-    assert [Path(pair.mask.name).name for pair in channels.pairing("validation").pairs] == ["b_mask.png"]
+    assert [Path(pair.mask.name).name for pair in channels.validation.pairing().pairs] == ["b_mask.png"]
     assert "train, with images and masks side by side; validation is" in caplog.text
-    assert f"{tmp_path / 'test'} is not used" in caplog.text
+    assert f"{tmp_path / 'test'} is not trained on" in caplog.text
+    assert channels.test is None  # no masks
+
+
+def test_a_test_split_is_found_beside_the_others(data: Path) -> None:
+    assert Channels.locate(data).test is None
+    (data / "test").mkdir()
+    assert Channels.locate(data).test is None
+    (data / "test_annotation").mkdir()
+    assert Channels.locate(data).test == Source(data / "test", data / "test_annotation")
+    (data / "test_masks").mkdir()
+    assert Channels.locate(data).test is None  # which of them is no matter to a training
+
+
+def test_a_test_split_in_place_of_validation_is_not_taken_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "train/images/a.jpg", "train/masks/a.png", "test/images/b.jpg", "test/masks/b.png")
+    channels = Channels.locate(tmp_path)
+    assert (channels.validation.images, channels.test) == (tmp_path / "test" / "images", None)
 
 
 def test_channels_by_their_own_names_come_before_any_layout(data: Path) -> None:

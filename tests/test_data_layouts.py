@@ -56,7 +56,7 @@ def test_folders_as_tools_write_them(tmp_path: Path, names: tuple[str, ...], cha
     layout = find_layout(tmp_path)
     assert layout is not None
     assert tuple(layout.channels.values()) == tuple(tmp_path / channel for channel in channels)
-    assert ("test is not used" in layout.description) == ("test" in names and "test" not in channels)
+    assert ("test is not trained on" in layout.description) == ("test" in names and "test" not in channels)
 
 
 @pytest.mark.parametrize("names", [("train",), ("images", "masks"), ("train/images", "val/images"), ("p1", "p2"), ()])

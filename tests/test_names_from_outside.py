@@ -102,7 +102,7 @@ def test_images_and_masks_in_s3_pair_whatever_slashes_their_keys_have(
         key = path.relative_to(data).as_posix().replace("train/", "train//").replace("validation/", "validation/x//")
         bucket.put_object(Bucket=BUCKET, Key=f"set/{key}", Body=path.read_bytes())  # type: ignore[attr-defined]
     channels = Channels.locate(f"s3://{BUCKET}/set")
-    pairs = channels.pairing("train").pairs
+    pairs = channels.train.pairing().pairs
     assert [(pair.key, pair.image.name, pair.mask.name) for pair in pairs] == [
         (f"00{n}", f"s3://{BUCKET}/set/train//00{n}.jpg", f"s3://{BUCKET}/set/train_annotation/00{n}.png")
         for n in range(2)

@@ -180,7 +180,7 @@ def test_an_object_that_goes_missing_ends_a_training_in_one_sentence(
 ) -> None:
     data = channels_folder(train=6)
     upload(bucket, data, "data")
-    pairs = Channels.locate(f"s3://{BUCKET}/data").pairing("train").pairs
+    pairs = Channels.locate(f"s3://{BUCKET}/data").train.pairing().pairs
     few = segwright.Hyperparameters(base_size=48, crop_size=32, mini_batch_size=2, workers=1)
     loader = training_loader(pairs, LabelMap.identity(), few)
     bucket.delete_object(Bucket=BUCKET, Key="data/train/003.jpg")  # type: ignore[attr-defined]

@@ -28,54 +28,59 @@ _UNLIKE: Final = 2.0  # train's long side over validation's, or the reverse
 
 def advise(
     train: ChannelStatistics,
-    validation: ChannelStatistics,
+    *others: ChannelStatistics,
     class_names: Sequence[str],
     base_size: int,
     crop_size: int,
 ) -> Iterator[Finding]:
-    """All that is remarkable whatever the label maps mean; `base_size` and `crop_size` in pixels."""
-    yield from _in_both(train, validation)
-    yield from _not_in_train(train, validation, class_names)
-    for channel in (train, validation):
+    """All that is remarkable whatever the label maps mean, in train and in `others`: validation and perhaps test.
+    `base_size` and `crop_size` are in pixels.
+    """
+    for other in others:
+        yield from _in_both(train, other)
+        yield from _not_in_train(train, other, class_names)
+    for channel in (train, *others):
         yield from _copies(channel)
         yield from _suspicious_masks(channel)
         yield from between_classes(channel)
     yield from _seldom_or_rare(train, class_names)
     for channel, enough, why in (
         (train, _FEW_TRAIN, "a network learns little from so few"),
-        (validation, _FEW_VALIDATION, "scores on so few say little"),
+        *((other, _FEW_VALIDATION, "scores on so few say little") for other in others),
     ):
         if 0 < len(channel.scans) < enough:
             what = f"there are only {counted(len(channel.scans), 'pair')}: {why}."
             yield Finding("few_pairs", "note", channel.channel, what, "Add images.")
     if train.scans:
         yield from _crops(train, base_size, crop_size)
-        yield from _unlike_sizes(train, validation)
+        yield from _varied_sizes(train)
+        for other in filter(lambda channel: channel.scans, others):
+            yield from _other_size(train, other)
 
 
-def _in_both(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
+def _in_both(train: ChannelStatistics, other: ChannelStatistics) -> Iterator[Finding]:
     known = {scan.image_digest: scan for scan in train.scans}
-    both = [scan for scan in validation.scans if scan.image_digest in known]
+    both = [scan for scan in other.scans if scan.image_digest in known]
     if not both:
         return
-    which = "every image of validation is a training image as well, byte for byte"
-    if len(both) < len(validation.scans):
+    which = f"every image of {other.channel} is a training image as well, byte for byte"
+    if len(both) < len(other.scans):
         example = f"{both[0].pair.image.name} is {known[both[0].image_digest].pair.image.name}"
-        number = f"{len(both)} of {len(validation.scans)} images {'is' if len(both) == 1 else 'are'}"
+        number = f"{len(both)} of {len(other.scans)} images {'is' if len(both) == 1 else 'are'}"
         which = f"{number} in train as well, byte for byte ({example})"
     what = f"{which}, so scores say too little about new images."
-    yield Finding("in_both", "warning", "validation", what, "Keep each image in one of the two.", image_names(both))
+    yield Finding("in_both", "warning", other.channel, what, "Keep each image in one of the two.", image_names(both))
 
 
-def _not_in_train(
-    train: ChannelStatistics, validation: ChannelStatistics, class_names: Sequence[str]
-) -> Iterator[Finding]:
-    lacking = (validation.histogram > 0) & (train.histogram == 0)
+def _not_in_train(train: ChannelStatistics, other: ChannelStatistics, class_names: Sequence[str]) -> Iterator[Finding]:
+    lacking = (other.histogram > 0) & (train.histogram == 0)
     if train.scans and lacking.any():
-        what = f"{_named(lacking, class_names)} in masks of validation, but in none of train: that cannot be learnt."
+        what = (
+            f"{_named(lacking, class_names)} in masks of {other.channel}, but in none of train: that cannot be learnt."
+        )
         cure = "Move some of these images to train, or leave the class out."
-        files = validation.names(np.any(validation.by_class[:, lacking], 1))
-        yield Finding("not_in_train", "warning", validation.channel, what, cure, files)
+        files = other.names(np.any(other.by_class[:, lacking], 1))
+        yield Finding("not_in_train", "warning", other.channel, what, cure, files)
 
 
 def _copies(channel: ChannelStatistics) -> Iterator[Finding]:
@@ -161,8 +166,8 @@ def _crops(train: ChannelStatistics, base_size: int, crop_size: int) -> Iterator
         yield Finding("enlarged", "note", train.channel, what, f"Try base_size {long_side:.0f}.")
 
 
-def _unlike_sizes(train: ChannelStatistics, validation: ChannelStatistics) -> Iterator[Finding]:
-    """Training images unlike each other in size or shape, and validation images of another size."""
+def _varied_sizes(train: ChannelStatistics) -> Iterator[Finding]:
+    """Training images unlike each other in size or shape."""
     long_sides, aspects = train.sizes.max(1).astype(float), train.sizes[:, 1] / train.sizes[:, 0]
     for kind, measure, limit, cure in (
         ("size", long_sides, _VARIED, "All are brought to one longer side: sort out what does not belong together."),
@@ -173,11 +178,14 @@ def _unlike_sizes(train: ChannelStatistics, validation: ChannelStatistics) -> It
             sizes = " and ".join(f"{scan.image_size[1]}x{scan.image_size[0]}" for scan in ends)
             what = f"the images are of very different {kind}: {sizes}."
             yield Finding(f"varied_{kind}", "note", train.channel, what, cure, image_names(ends))
-    ours, theirs = (np.median(channel.sizes, 0) for channel in (train, validation if validation.scans else train))
+
+
+def _other_size(train: ChannelStatistics, other: ChannelStatistics) -> Iterator[Finding]:
+    ours, theirs = (np.median(channel.sizes, 0) for channel in (train, other))
     if not 1 / _UNLIKE < ours.max() / theirs.max() < _UNLIKE:
         what = f"typical images are {theirs[1]:.0f}x{theirs[0]:.0f} pixels, and {ours[1]:.0f}x{ours[0]:.0f} in train."
-        cure = "Scores count most where validation is like what the model will see later."
-        yield Finding("other_size", "note", validation.channel, what, cure)
+        cure = f"Scores count most where {other.channel} is like what the model will see later."
+        yield Finding("other_size", "note", other.channel, what, cure)
 
 
 def _named(chosen: NDArray[np.bool_], class_names: Sequence[str], *, verb: bool = True) -> str:

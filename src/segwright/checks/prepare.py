@@ -18,7 +18,7 @@ from segwright.checks.label_map_hints import label_map_hints
 from segwright.checks.mask_palettes import class_palette, same_palettes
 from segwright.checks.mask_values import class_count, label_map_range
 from segwright.checks.pixel_statistics import RequestedFormat
-from segwright.data.channels import Channels, Split
+from segwright.data.channels import Channels, Source, Split
 from segwright.data.pairs import Pairing
 from segwright.data.pipe_mode import FifoStream
 from segwright.errors import DataError
@@ -45,11 +45,17 @@ class CheckedData:
     class_names: tuple[str, ...]  # empty where the classes could not be found out
     palette: NDArray[np.uint8]  # class colours, uint8 [C, 3]: those of the palette masks where there are some
     findings: tuple[Finding, ...] = ()  # the gravest first; a training logs them instead
+    test: ChannelStatistics | None = None  # at which only `examine` looks
 
     @property
-    def channels(self) -> tuple[ChannelStatistics, ChannelStatistics]:
-        """Train and validation."""
-        return self.train, self.validation
+    def channels(self) -> tuple[ChannelStatistics, ...]:
+        """Train, validation and, where it was looked at, test."""
+        return (self.train, self.validation, *filter(None, [self.test]))
+
+    @property
+    def refusals(self) -> list[Finding]:
+        """The findings for which a training would refuse the data; what is wrong in test is no matter to it."""
+        return [finding for finding in self.findings if finding.severity == "error" and finding.channel != "test"]
 
     @property
     def pixel_format(self) -> PixelFormat:
@@ -88,7 +94,7 @@ def prepare(
     settings, findings = settings or Hyperparameters(), Findings()
     _are_usable(classes, findings)
     requested = requested or RequestedFormat(settings.bands, upright=settings.apply_exif_orientation)
-    data = _check(channels, classes, requested, findings, strict, streams or {}, while_reading)
+    data = _check(replace(channels, test=None), classes, requested, findings, strict, streams or {}, while_reading)
     for channel in data.channels:
         which = "pairs first in the stream" if streams else "pairs"
         pixel_format = "" if channel.pixel_format.is_plain_colour else f" of {channel.pixel_format}"
@@ -96,15 +102,15 @@ def prepare(
         logger.info(f"{pairs}, {channel.num_classes} classes, {len(channel.left_out)} left out")
     if not streams:
         log_advice(_advice(data, classes, settings))
-    train, validation = (channel.without_scans(complete=not streams) for channel in data.channels)
+    train, validation = (one.without_scans(complete=not streams) for one in (data.train, data.validation))
     return replace(data, train=train, validation=validation)
 
 
 def examine(
     channels: Channels, settings: Hyperparameters, *, class_names: Path | None = None, strict: bool = False
 ) -> CheckedData:
-    """Check the data as a training with `settings` does, but go on after errors: all findings are in the result. Rules
-    that need what an earlier rule could not find out are left out.
+    """Check the data as a training with `settings` does, and a test split beside them, but go on after errors: all
+    findings are in the result. Rules that need what an earlier rule could not find out are left out.
     """
     findings = Findings(collect=True)
     classes = None
@@ -136,8 +142,13 @@ def _are_usable(classes: Classes, findings: Findings) -> bool:
 
 def _advice(data: CheckedData, classes: Classes | None, settings: Hyperparameters) -> Iterator[Finding]:
     if classes:
-        yield from label_map_hints(*data.channels, count_is_given=classes.count is not None)
-    yield from advise(*data.channels, data.class_names, settings.base_size, settings.training_crop_size)
+        yield from label_map_hints(data.train, data.validation, count_is_given=classes.count is not None)
+    yield from advise(
+        *data.channels,
+        class_names=data.class_names,
+        base_size=settings.base_size,
+        crop_size=settings.training_crop_size,
+    )
 
 
 def _check(
@@ -149,14 +160,13 @@ def _check(
     streams: Streams,
     while_reading: Callable[[], None],
 ) -> CheckedData:
-    """Examine train, then validation by what train shows, then both together; without `classes` no mask is judged."""
+    """Examine train, then validation and test by what train shows; without `classes` no mask is judged."""
 
-    def examined(split: Split, expected: Expected) -> ChannelStatistics:
+    def examined(source: Source, expected: Expected, stream: FifoStream | None = None) -> ChannelStatistics:
         while_reading()
         pairing = Pairing(())
-        with findings.taking_errors("pairing", split):
-            stream = streams.get(split)
-            pairing = Pairing(stream.first_pairs(while_reading)) if stream else channels.pairing(split)
+        with findings.taking_errors("pairing", expected.channel):
+            pairing = Pairing(stream.first_pairs(while_reading)) if stream else source.pairing()
             if not pairing.pairs:
                 raise DataError("the stream ends before its first pair.")
         return examine_pairs(pairing, expected, findings, while_reading)
@@ -165,7 +175,7 @@ def _check(
     expected = Expected(
         "train", known.train_map, known.count, requested, known.names or (), strict=strict, judge_masks=judged
     )
-    train = examined("train", expected)
+    train = examined(channels.train, expected, streams.get("train"))
     if train.num_classes and not known.count:
         findings.add(label_map_range(known.validation_map, train.num_classes, "validation"))
     formats = {scan.pixel_format for scan in train.scans if not scan.form_error}
@@ -177,10 +187,11 @@ def _check(
         requested=RequestedFormat.exactly(formats.pop()) if len(formats) == 1 else requested,
         void_is_known=train.ignored_pixels > 0 and all(one.rule != "only_0_and_255" for one in findings.found),
     )
-    validation = examined("validation", expected)
+    validation = examined(channels.validation, expected, streams.get("validation"))
+    test = examined(channels.test, replace(expected, channel="test")) if channels.test else None
     if classes and known.train_map == known.validation_map:
-        findings.add(same_palettes(train, validation))
+        findings.add(*(same_palettes(train, other) for other in (validation, test) if other))
     count = train.num_classes
     own = class_palette(train.scans[0].pair, train.label_map, count) if train.scans else None
     names = (known.names or numbered_names(count)) if count else ()
-    return CheckedData(train, validation, names, default_palette(count) if own is None else own)
+    return CheckedData(train, validation, names, default_palette(count) if own is None else own, test=test)

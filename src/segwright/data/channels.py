@@ -5,13 +5,14 @@ Source: SageMaker's contract, sections 1.1, 1.4 and 2.
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from segwright.data.class_tables import ClassTable, find_class_table
 from segwright.data.folders import CHANNELS, find_pairs
-from segwright.data.layouts import find_layout, undivided
+from segwright.data.layouts import find_layout, find_split, undivided
 from segwright.data.lists import (
     LIST_SUFFIXES,
     MANIFEST_SUFFIXES,
@@ -83,6 +84,8 @@ class Channels:
     input_mode: InputMode = "File"
     share_label_map: bool = True
     """Whether validation masks without a label map of their own are read with that of the training masks."""
+    test: Source | None = None
+    """A test split that lies beside them, at which only `inspect` looks."""
 
     @classmethod
     def locate(
@@ -125,11 +128,8 @@ class Channels:
             raise DataError(f"Missing {where}: {which}. {cure}, or give their locations as {', '.join(missing)}.{hint}")
         train, validation = (Source(found[split], found.get(f"{split}_annotation"), names, cache) for split in SPLITS)
         _warn_of_unknown_label_files(found.get("label_map"))
-        return cls(train, validation, found.get("label_map"), input_mode, share_label_map)
-
-    def pairing(self, split: Split) -> Pairing:
-        """Find the pairs of a split in mode `File`. Raises DataError where they cannot be found."""
-        return self._source(split).pairing()
+        test = _find_test(root, train, validation) if isinstance(root, Path) and input_mode == "File" else None
+        return cls(train, validation, found.get("label_map"), input_mode, share_label_map, test)
 
     def stream(self, split: Split) -> FifoStream | None:
         """The stream of a split in mode `Pipe`, not yet opened, or None. Raises DataError for one in S3."""
@@ -265,6 +265,15 @@ def _from_layout(root: Path, absent: Sequence[str]) -> Mapping[str, Location]:
         ) from None
     logger.info("%s has no folder %s: %s", root, " and ".join(absent), layout.description)
     return layout.channels
+
+
+def _find_test(root: Path, *others: Source) -> Source | None:
+    """The folders of a test split, unless they are those of another one."""
+    with suppress(DataError):  # several folders: no matter to a training
+        folders = find_split(root, "test")
+        if folders and folders.masks and folders.images not in {source.images for source in others}:
+            return Source(folders.images, folders.masks)
+    return None
 
 
 def _missing(found: Mapping[str, Location], mode: InputMode = "File") -> dict[str, str]:

@@ -50,7 +50,7 @@ def find_layout(root: Path) -> Layout | None:
         description.append(f"{channel} is {images}{'' if masks else ','} {where}")
     tests = [folder for (split, _), some in slots.items() for folder in some if split == "test"]
     if has_validation and tests:
-        description.append(f"{tests[0]} is not used")
+        description.append(f"{tests[0]} is not trained on")
     return Layout(channels, "; ".join(description))
 
 

@@ -16,7 +16,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import NO_DATA
 from segwright.standard_streams import OUTPUT
 from segwright.storage import check_replaceable, check_writable_file, write_bytes, write_json
-from segwright.wording import counted, printable
+from segwright.wording import counted, listed, printable
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +45,20 @@ def inspect(
     for output in filter(None, (html, json)):
         check_writable_file(output)
     settings = settings or Hyperparameters()
-    source = printable(f"{channels.train.images} and {channels.validation.images}")
+    places = [source.images for source in (channels.train, channels.validation, channels.test) if source]
+    source = printable(f"{listed(places[:-1])} and {places[-1]}")
     data = examine(channels, settings, class_names=class_names, strict=strict)
     if json:
         write_json(json, to_json(data, source, settings))
     write_bytes(html, render(data, source, settings).encode())
     print_findings(data)
     logger.info(f"page with images: {html}")
-    if errors := [finding for finding in data.findings if finding.severity == "error"]:
-        things = counted(len(errors), "thing has", "things have")
+    if data.refusals:
+        things = counted(len(data.refusals), "thing has", "things have")
         where = f"(error, above and in {html})"
-        raise FindingError(errors[0], f"A training would refuse these data: {things} to be mended first {where}.")
+        raise FindingError(
+            data.refusals[0], f"A training would refuse these data: {things} to be mended first {where}."
+        )
     return data
 
 
@@ -75,7 +78,7 @@ def to_json(data: CheckedData, source: str, settings: Hyperparameters) -> dict[s
         } | {name: kept[name] for name in ("left_out", "sizes", "histogram", "ignored_pixels")}
     return {
         "data": source,
-        "refused": any(finding.severity == "error" for finding in data.findings),
+        "refused": bool(data.refusals),
         "num_classes": data.num_classes or None,
         "class_names": list(data.class_names),
         "base_size": settings.base_size,
@@ -95,7 +98,8 @@ def print_findings(data: CheckedData) -> None:
             row += [f"{pixels:,}", f"{100 * pixels / total:.2f}"]
         rows.append(row)
     if rows:
-        table("Labelled pixels", ("class", "train pixels", "%", "validation pixels", "%"), rows)
+        columns = [column for channel in data.channels for column in (f"{channel.channel} pixels", "%")]
+        table("Labelled pixels", ("class", *columns), rows)
     for line in (*map(_summary, data.channels), *(f"{finding.severity}: {finding}" for finding in data.findings)):
         print(line, file=OUTPUT, flush=True)
 

@@ -1,4 +1,4 @@
-"""One HTML page of a data check, readable without a network and without JavaScript; its looks are in `page.html`.
+"""One HTML page of a data check, which needs neither a network nor JavaScript; its looks are in `page.html`.
 
 All texts are escaped by the template engine, and the page forbids itself to load or run anything.
 """

@@ -24,12 +24,12 @@ from segwright.wording import printable
 
 STRANGE: Final = (255, 0, 255)  # colour of pixels whose value is no class
 
-_FROM_EACH: Final = (8, 4)  # train and validation
+_FROM_EACH: Final = (8, 4, 4)  # train, validation and test
 _PER_FINDING: Final = 2
 _FROM_FINDINGS: Final = 8
-_LONG_SIDE: Final = 480  # pixels
+_LONG_SIDE: Final = 640  # pixels
 _QUALITY: Final = 78
-_BUDGET: Final = 2_400_000  # bytes of all images together, so that the page opens quickly
+_BUDGET: Final = 4_000_000  # bytes of all images together, so that the page opens quickly
 
 Choice = tuple[ChannelStatistics, PairScan]
 
@@ -56,11 +56,11 @@ class DrawnPair:
 
 
 def draw_samples(data: CheckedData) -> tuple[list[DrawnPair], dict[str, DrawnPair]]:
-    """Samples of both channels, and by file name those that findings mention, within a budget of bytes. Images that
+    """Samples of all channels, and by file name those that findings mention, within a budget of bytes. Images that
     cannot be read any more are left out.
     """
     mentioned = list(_drawn(data, _mentioned(data), _BUDGET // 2))
-    numbers = zip(data.channels, _FROM_EACH, strict=True)
+    numbers = zip(data.channels, _FROM_EACH, strict=False)
     chosen = ((channel, channel.scans[index]) for channel, count in numbers for index in choose(channel, count))
     left = _BUDGET - sum(sample.length for sample in mentioned)
     return list(_drawn(data, chosen, left)), {sample.name: sample for sample in mentioned}
