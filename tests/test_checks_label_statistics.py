@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segwright.checks import label_statistics
 from segwright.checks.label_statistics import LabelStatistics, measure_labels
 from segwright.data.pairs import Pair
-from segwright.formats.images import encode_png
+from segwright.formats.images import encode_jpeg, encode_png
 from segwright.formats.pixels import PixelFormat
 from segwright.labels import LabelMap
 from segwright.storage import BytesBlob
@@ -140,9 +140,10 @@ def test_layers_have_a_direction_but_no_up() -> None:
 
 
 def test_frames_of_two_films_prove_nothing() -> None:
-    """In one film the thing is at the top, in the other at the bottom a little more."""
-    films = [blobs(0, top=0.8)] * 15 + [blobs(3, top=0.1)] * 20
+    """In the longer one the thing is at the top; the same images, mixed, would prove an up."""
+    films = [blobs(4, top=0.8)] * 22 + [blobs(5, top=0.4)] * 13
     assert not measured(*films).has_up
+    assert measured(*films[::5], *films[1::5], *films[2::5], *films[3::5], *films[4::5]).has_up
 
 
 def test_few_images_err_on_the_safe_side() -> None:
@@ -169,14 +170,18 @@ def test_colour_tells_the_class_where_it_is_the_class_alone() -> None:
         assert asdict(deep) == {**asdict(found), "colour_accuracy": None}
 
 
+def striped(seed: int) -> Pair:
+    """A JPEG of stripes of two classes in varied colours, which begin within the blocks of 8 pixels."""
+    rng, stripes = np.random.default_rng(seed), (np.arange(1000) + 6) // 8
+    classes = rng.integers(0, 2, 200, np.uint8)
+    colours = np.where(classes[:, None] > 0, (200, 90, 90), (90, 200, 90)) + rng.integers(-30, 30, (200, 3))
+    image = np.tile(colours[stripes].astype(np.uint8), (30, 1, 1))
+    return Pair("a", BytesBlob("a.jpg", encode_jpeg(image)), pair("a", np.tile(classes[stripes], (30, 1))).mask)
+
+
 def test_reduced_images_and_masks_stay_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
-    halves = np.zeros((131, 93), np.uint8)
-    halves[:, 50:] = 1
-    image = np.where(halves[..., None] > 0, (200, 90, 90), (90, 200, 90)).astype(np.uint8)
-    stream = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
-    pairs = [Pair(str(key), BytesBlob("a.jpg", stream), pair("a", halves).mask) for key in range(8)]
     monkeypatch.setattr(label_statistics, "_COLOUR_PIXELS", 200)
-    found = measure_labels(pairs, LabelMap.identity(), 2)
+    found = measure_labels([striped(seed) for seed in range(8)], LabelMap.identity(), 2)
     assert found.colour_accuracy is not None
     assert found.colour_accuracy > 0.9
 
