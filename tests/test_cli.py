@@ -125,6 +125,7 @@ def test_every_hyperparameter_is_a_flag(calls: Calls, name: str) -> None:
         "lr_scheduler_step": "3, 4",
         "early_stopping": "yes",
         "apply_exif_orientation": "yes",
+        "inference_scale": "1.5",
     }.get(name, "0.25" if isinstance(Hyperparameters.model_fields[name].default, float) else "7")
     for flag in (name, name.replace("_", "-")):
         assert main(["train", "data", "--output", "out", f"--{flag}", value]) == 0
@@ -165,7 +166,7 @@ def test_evaluate_shows_scores_and_writes_them(
     assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 0
     assert calls[0][0] == (Path("bundle"), "i", "m")
     expected = {"label_map": None, "attributes": None, "device": None, "precision_dtype": "float32", "strict": False}
-    assert calls[0][1] == expected
+    assert calls[0][1] == {**expected, "scale": None, "tta": False}
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
     assert "bundle on i" in capsys.readouterr().out
 
@@ -183,7 +184,8 @@ def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
     assert calls[0][0] == (Path("bundle"), ["a.jpg", "folder"], Path("o"))
     flags = {"overlay": True, "probabilities": True, "device": None, "overwrite": False}
-    assert calls[0][1] == {**flags, "opacity": None, "colours": {}, "precision_dtype": "float32"}
+    expected = {"opacity": None, "colours": {}, "precision_dtype": "float32", "scale": None, "tta": False}
+    assert calls[0][1] == {**flags, **expected}
 
 
 def test_predict_passes_on_opacity_and_colours(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +194,12 @@ def test_predict_passes_on_opacity_and_colours(calls: Calls, capsys: pytest.Capt
     assert calls[0][1]["opacity"] == 0.3
     assert calls[0][1]["colours"] == {"a=b": "#ff0000", "road": "none"}
     assert complaint(capsys, *command, "--colour", "red") == "colour is red; it takes CLASS=COLOUR."
+
+
+@pytest.mark.parametrize("command", ["evaluate bundle --images i --masks m", "predict bundle a.jpg --output o"])
+def test_scale_and_test_time_augmentation_are_flags(calls: Calls, command: str) -> None:
+    assert main([*command.split(), "--scale", "1.5", "--tta"]) == 0
+    assert (calls[0][1]["scale"], calls[0][1]["tta"]) == (1.5, True)
 
 
 @pytest.mark.parametrize("command", ["evaluate bundle --images i --masks m", "predict bundle a.jpg --output o"])

@@ -39,6 +39,7 @@ IN_RANGE = {
     "update_rule": ("mean", "gluoncv"),
     "warmup": ("0", "0.5"),
     "head_rate_factor": ("0.1", "100"),
+    "inference_scale": ("auto", "0.25", "1.5", "4"),
     "backbone": ("resnet-101", "tf_efficientnet_lite0"),
 }
 OUT_OF_RANGE = {
@@ -74,6 +75,7 @@ OUT_OF_RANGE = {
     "padding": ("1",),
     "warmup": ("-0.1", "1"),
     "head_rate_factor": ("0", "101"),
+    "inference_scale": ("0.2", "4.1", "nan", "none"),
     "backbone": ("",),
 }
 
@@ -108,6 +110,7 @@ def _number(text: str) -> float:
         ("learning_rate", "a number above 0 and at most 1"),
         ("weight_decay", "a number of at least 0 and below 1"),
         ("gamma1", "a number from 0 to 1"),
+        ("inference_scale", "auto, or a number from 0.25 to 4"),
         ("algorithm", "one of fcn, psp, deeplab"),
         ("output_stride", "one of 8, 16, 32"),
         ("syncbn", "True or False"),
@@ -175,6 +178,7 @@ def test_names_like_no_other_get_no_guess() -> None:
         ("lr_scheduler", "cosin", "cosine"),
         ("loss", "cross_entropy_dice", "cross-entropy+dice"),
         ("class_weights", "Auto", "auto"),
+        ("inference_scale", "automatic", "auto"),
     ],
 )
 def test_misspelt_choices_get_the_nearest_one(name: str, wrong: str, right: str) -> None:

@@ -61,6 +61,7 @@ OWN_DEFAULTS: dict[str, Any] = {
     "update_rule": "gluoncv",
     "warmup": 0.0,
     "loss": "cross-entropy",
+    "inference_scale": None,
     "class_weights": "none",
     "bands": None,
     "apply_exif_orientation": False,
@@ -85,6 +86,7 @@ BEST: dict[str, Any] = {
     "last_batch": "keep",
     "update_rule": "mean",
     "warmup": 0.05,
+    "inference_scale": "auto",
 }
 
 

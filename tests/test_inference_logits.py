@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.inference.logits import Block, assemble, logit_blocks, resized_rows, windows
+from segwright.inference.logits import Block, assemble, logit_blocks, resized_pixels, resized_rows, windows
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, resize
 from tests.conftest import TINY_BACKBONE
 
@@ -125,3 +125,88 @@ def test_rounding_never_moves_the_winner(dtype: str) -> None:
     assemble([Block(slice(64), slice(64), logits)], probabilities=probabilities)
     assert (probabilities.argmax(0) == logits.argmax(0).numpy()).all()
     assert np.abs(probabilities.astype(np.float64).sum(0) - 1).max() < (3e-3 if dtype == "float16" else 1e-6)
+
+
+def spied(network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """All pixels that the network sees from here on."""
+    seen: list[torch.Tensor] = []
+    coarse = network.coarse_logits
+
+    def spy(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(pixels)
+        return coarse(pixels)
+
+    monkeypatch.setattr(network, "coarse_logits", spy)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"), [(0.25, (8, 12)), (0.75, (25, 35)), (1, (33, 47)), (1.5, (50, 70)), (2, (66, 94))]
+)
+def test_the_network_sees_another_size_and_logits_have_the_images_own(
+    network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch, scale: float, size: tuple[int, int]
+) -> None:
+    seen, image = spied(network, monkeypatch), picture(33, 47)
+    mask, probabilities = np.full((33, 47), 9, np.uint8), np.zeros((4, 33, 47), np.float32)
+    assemble(logit_blocks(network, image, scale=scale), mask, probabilities)
+    assert [pixels.shape[2:] for pixels in seen] == [size]
+    if scale == 1:
+        assert torch.equal(seen[0][0], torch.from_numpy(image).permute(2, 0, 1)), "the pixels as they are"
+    assert mask.max() < 4 and np.allclose(probabilities.sum(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (3, 2)])
+def test_no_image_becomes_empty(network: SegmentationNetwork, size: tuple[int, int]) -> None:
+    mask = np.empty(size, np.uint8)
+    assemble(logit_blocks(network, picture(*size), scale=0.25), mask)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.5, 2])
+def test_windows_at_any_scale_agree_with_the_whole_image_and_stay_small(
+    monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    monkeypatch.setattr("segwright.inference.logits._MARGIN", 16)
+    rows, columns = np.mgrid[:300, :200].astype(np.float32)
+    image = np.stack([rows, columns, np.sin(rows / 40)], 2)
+    echo, budget = cast(SegmentationNetwork, Echo()), 64 * 64
+    seen = spied(echo, monkeypatch)
+    found = np.full((3, 300, 200), np.nan, np.float32)
+    for block in logit_blocks(echo, image, scale=scale, pixel_budget=budget):
+        found[:, block.rows, block.columns] = block.logits.numpy()
+    assert len(seen) > 1 and max(pixels[0, 0].numel() for pixels in seen) <= budget
+    # Half a pixel of the smaller grid: images are resized with pixel centres at half-integers, logits by their corners.
+    assert np.abs(found - image.transpose(2, 0, 1)).max() <= 0.5 / min(scale, 1) + 0.1
+
+
+def test_resized_pixels_are_means_that_keep_their_type() -> None:
+    stripes = np.tile(np.array([0.0, 250.0]), (20, 10))
+    for dtype, factor in ((np.uint8, 1), (np.uint16, 260), (np.float32, 0.1)):
+        pixels = torch.from_numpy((stripes * factor).astype(dtype))[None, None].expand(1, 5, -1, -1)
+        smaller, larger = resized_pixels(pixels, 10, 5), resized_pixels(pixels, 30, 31)
+        assert (smaller.shape, larger.shape) == ((1, 5, 10, 5), (1, 5, 30, 31))
+        assert smaller.dtype == larger.dtype == pixels.dtype
+        assert (smaller.float() - 125 * factor).abs().max() < 0.15 * 125 * factor, "stripes too fine do not alias"
+        assert larger.float().min() == 0 and larger.float().max() == pixels.float().max()
+        assert resized_pixels(pixels, 20, 20) is pixels
+
+
+def test_no_data_spreads_no_further_than_it_must() -> None:
+    pixels = torch.full((1, 1, 8, 8), 7.0)
+    pixels[..., :4] = torch.nan
+    pixels[0, 0, 0, 7] = torch.inf
+    for size in (4, 12, 16):
+        resized = resized_pixels(pixels, size, size)
+        assert torch.isnan(resized[..., : size // 2 - 1]).all()
+        assert not torch.isinf(resized).any()
+        assert torch.allclose(resized[..., size // 2 + 1 : -3], torch.tensor(7.0))
+
+
+@pytest.mark.parametrize("scale", [1, 1.5])
+def test_test_time_augmentation_is_the_mean_of_both_probabilities(network: SegmentationNetwork, scale: float) -> None:
+    image = picture(40, 57)
+    plain, mirrored, mean = (np.empty((4, 40, 57), np.float32) for _ in range(3))
+    assemble(logit_blocks(network, image, scale=scale), probabilities=plain)
+    assemble(logit_blocks(network, image[:, ::-1], scale=scale), probabilities=mirrored)
+    assemble(logit_blocks(network, image, scale=scale, tta=True), probabilities=mean)
+    assert np.abs(plain - mirrored[..., ::-1]).max() > 0.001, "or else this shows nothing"
+    assert np.allclose(mean, (plain + mirrored[..., ::-1]) / 2, atol=1e-4)

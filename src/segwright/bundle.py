@@ -29,7 +29,7 @@ from torch import Tensor
 
 import segwright
 from segwright.errors import BundleError, LabelError, UserError
-from segwright.hyperparameters import Hyperparameters
+from segwright.hyperparameters import Hyperparameters, InferenceScale
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from segwright.palettes import default_palette
@@ -75,6 +75,7 @@ class Description(BaseModel):
     metrics: dict[str, Any]  # of the weights "best" and "last": validation scores in the training's precision, or null
     versions: dict[str, str]
     started_from: str | None = None  # the bundle that the training started from
+    inference_scale: InferenceScale = 1.0  # the network sees images at so many times their size
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,6 +130,7 @@ def describe(
         metrics={"best": None, "last": None},
         versions=versions(),
         started_from=None if started_from is None else str(started_from),
+        inference_scale=settings.validation_scale,
     )
 
 
@@ -250,6 +252,8 @@ def _save_weights(path: Path, state: State) -> None:
 def _readme(description: Description) -> str:
     network, best, data = description.network, description.metrics.get("best"), description.data
     score = "not validated" if best is None else f"validation mean IoU {best['mean_iou']:.4f}"
+    if description.inference_scale != 1:
+        score += f", predicting images at {description.inference_scale:g} times their size"
     names = ", ".join(f"{entry.index} {entry.name}" for entry in description.classes)
     origin = "Trained"
     if description.started_from and not data:

@@ -75,7 +75,7 @@ def allowed(field: FieldInfo) -> str:
             "a comma-separated list of epochs, such as 10, 20" if ... in get_args(kind) else "two factors, as 0.5, 2.0"
         )
     if kind in (int, float):
-        return _range(field, whole=kind is int)
+        return "".join(f"{word}, or " for word in _choices(field.annotation)) + _range(field, whole=kind is int)
     return {bool: "True or False", str: "a name"}.get(kind, "the path of a file")
 
 
@@ -125,7 +125,7 @@ def _problem(name: str, item: Any, model: type[BaseModel]) -> str:
         advice = f"{use}." if use else f"did you mean {guess}?" if guess else "docs/hyperparameters.md lists them all."
         return f'There is no hyperparameter "{name}" (given as {value}); {advice}'
     field = model.model_fields[name]
-    guess = _nearest(str(item["input"]), _choices(plain_type(field)))
+    guess = _nearest(str(item["input"]), _choices(field.annotation))
     return (
         f"{name} is {value}; it takes {allowed(field)}"
         + (", or can be left out." if field.default is None else ".")
@@ -140,9 +140,9 @@ def _nearest(word: str, words: Iterable[str]) -> str | None:
 
 def _range(field: FieldInfo, *, whole: bool) -> str:
     """The range of a number; open ends of whole numbers are closed by going one further: above 16 is at least 17."""
-    bounds = {
-        name: getattr(item, name) for item in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(item, name)
-    }
+    options = [option for option in get_args(field.annotation) if get_origin(option) is Annotated]
+    stated = [*field.metadata, *(item for option in options for item in option.__metadata__[0].metadata)]
+    bounds = {name: getattr(item, name) for item in stated for name in ("gt", "ge", "lt", "le") if hasattr(item, name)}
     if whole:
         lowest = bounds["gt"] + 1 if "gt" in bounds else bounds["ge"]
         highest = bounds["lt"] - 1 if "lt" in bounds else bounds.get("le")

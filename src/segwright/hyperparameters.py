@@ -40,6 +40,7 @@ BEST_DEFAULTS: Final[Mapping[str, Any]] = {
     "image_scale": 1.0,
     "crop_size": 256,
     "precision_dtype": "auto",
+    "inference_scale": "auto",
 }
 """The defaults of the recipe `best` that differ from SageMaker's."""
 
@@ -70,6 +71,10 @@ def _parse_weights(value: object) -> object:
         return tuple(float(part) for part in value.split(","))
     return value
 
+SMALLEST_SCALE: Final = 0.25
+LARGEST_SCALE: Final = 4
+InferenceScale = Annotated[float, Field(ge=SMALLEST_SCALE, le=LARGEST_SCALE)]
+"""Size of what the network sees over that of the image."""
 
 EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_parse_epochs)]
 """Epochs in ascending order; SageMaker's strings are comma lists with blanks, ``"10, 20"``."""
@@ -198,6 +203,11 @@ class Hyperparameters(BaseModel):
         "What training minimises: cross-entropy of all pixels, of hard pixels only (ohem) or mostly (focal); dice or "
         "lovasz, in which rare classes count like common ones; or a sum of two.",
     )
+    inference_scale: InferenceScale | Literal["auto"] | None = _training(
+        None,
+        "Validation and prediction resize images by this factor for the network; auto: after the training, chosen on "
+        "the validation images among a few; by default as in training. The trained model keeps it.",
+    )
     class_weights: Annotated[Literal["none", "auto"] | WeightList, BeforeValidator(_parse_weights)] = _training(
         "none",
         "auto: weight a pixel by one over the square root of its class's share, so that rare and thin things are "
@@ -266,6 +276,11 @@ class Hyperparameters(BaseModel):
     def loss_of_pixels(self) -> bool:
         """Whether ``loss`` is, at least in part, a mean over pixels, so that frequent classes dominate it."""
         return self.loss not in ("dice", "lovasz")
+
+    @property
+    def validation_scale(self) -> float:
+        """The factor by which validation resizes images for the network, while it trains."""
+        return self.inference_scale if isinstance(self.inference_scale, float) else self.image_scale or 1.0
 
     def changes(self) -> dict[str, Any]:
         """What differs from the defaults of the recipe, by name."""

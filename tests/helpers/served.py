@@ -27,7 +27,7 @@ CLASSES = tuple(
 )
 
 
-def write_bundle(path: Path, seed: int = 0, bands: int = 3) -> Path:
+def write_bundle(path: Path, seed: int = 0, bands: int = 3, inference_scale: float = 1.0) -> Path:
     """Write an untrained model, tuned so that each class wins somewhere in the picture below."""
     torch.manual_seed(seed)
     mean, std = (None, None) if bands == 3 else ((0.5,) * bands, (0.25,) * bands)
@@ -47,6 +47,7 @@ def write_bundle(path: Path, seed: int = 0, bands: int = 3) -> Path:
         data={},
         metrics={},
         versions=versions(),
+        inference_scale=inference_scale,
     )
     weights = host_copy(network)
     BundleWriter(path, overwrite=False).save(description, last=weights, best=weights, records=[])

@@ -22,8 +22,10 @@ from segwright.cli.shared import (
     HyperparameterFlags,
     Overwrite,
     PrecisionDtype,
+    Scale,
     Strict,
     Switch,
+    Tta,
     app,
     read_flags,
     split_list,
@@ -124,6 +126,8 @@ def evaluate(
     json: Path | None = None,
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",
+    scale: Scale = None,
+    tta: Tta = False,
     strict: Strict = False,
 ) -> None:
     """Score a trained model against masks: mean IoU, pixel accuracy, and a line for each class.
@@ -149,6 +153,8 @@ def evaluate(
         attributes=split_list(attributes),
         device=device,
         precision_dtype=precision_dtype,
+        scale=scale,
+        tta=tta,
         strict=strict,
     )
     if json:
@@ -171,6 +177,8 @@ def predict(
     probabilities: Switch = False,
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",
+    scale: Scale = None,
+    tta: Tta = False,
     overwrite: Switch = False,
 ) -> None:
     """Predict the masks of images: STEM.png for each, class indices with a palette, at the image's size.
@@ -197,6 +205,8 @@ def predict(
         probabilities=probabilities,
         device=device,
         precision_dtype=precision_dtype,
+        scale=scale,
+        tta=tta,
         overwrite=overwrite,
     )
 
@@ -211,6 +221,8 @@ def serve(
     allow_origin: Annotated[list[str] | None, Parameter(metavar="ORIGIN", negative=())] = None,
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",
+    scale: Scale = None,
+    tta: Tta = False,
 ) -> None:
     """Serve a trained model over HTTP like a SageMaker endpoint: POST an image to /invocations.
 
@@ -234,6 +246,8 @@ def serve(
         allow_origin=allow_origin or (),
         device=device,
         precision_dtype=precision_dtype,
+        scale=scale,
+        tta=tta,
     )
     PACKAGE_LOGGER.setLevel(settings.log_level)
     run(bundle, settings)

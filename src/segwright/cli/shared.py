@@ -52,6 +52,16 @@ PrecisionDtype = Annotated[
     Literal["float32", "float16", "bfloat16", "auto"],
     Parameter(help="The number format; auto takes the fastest that the device does well."),
 ]
+Scale = Annotated[
+    float | None,
+    Parameter(
+        help="The network sees images at so many times their size, 0.25 to 4; by default as chosen in the training.",
+    ),
+]
+Tta = Annotated[
+    Switch,
+    Parameter(help="Test-time augmentation: predict mirror images too, and average. Takes twice as long."),
+]
 Strict = Annotated[
     Switch,
     Parameter(

@@ -28,6 +28,8 @@ def predict_pairs(
     label_map: LabelMap,
     *,
     precision: torch.dtype = torch.float32,
+    scale: float = 1.0,
+    tta: bool = False,
     crop_size: int | None = None,
     check: StreamCheck | None = None,
     skipped: list[str] | None = None,
@@ -35,9 +37,9 @@ def predict_pairs(
     """Yield the labels of every pair, 255 = ignore, and the classes that the network predicts: both uint8 [H, W].
 
     An image is predicted whole, at its own size, or with `crop_size` as GluonCV validates: scaled so that its short
-    side has that many pixels, and only the square at its centre. `check` judges the pairs of a stream; `skipped`
-    receives a sentence for each that cannot be read. The network is put into evaluation mode and left there. Raises
-    DataError when a file cannot be read.
+    side has that many pixels, and only the square at its centre. `scale` and `tta` are those of
+    `inference.logits.logit_blocks`. `check` judges the pairs of a stream; `skipped` receives a sentence for each that
+    cannot be read. The network is put into evaluation mode and left there. Raises DataError when a file cannot be read.
     """
     network.eval()
 
@@ -56,7 +58,7 @@ def predict_pairs(
             height, width = labels.shape
             image, labels = apply_crop(center_crop(height, width, crop_size), image, labels)
         prediction = np.empty_like(labels)
-        assemble(logit_blocks(network, image, precision=precision), prediction)
+        assemble(logit_blocks(network, image, precision=precision, scale=scale, tta=tta), prediction)
         yield labels, prediction
 
 

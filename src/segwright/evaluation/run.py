@@ -29,16 +29,18 @@ def evaluate(
     attributes: Sequence[str] | None = None,
     device: str | None = None,
     precision_dtype: str = "float32",
+    scale: float | None = None,
+    tta: bool = False,
     strict: bool = False,
 ) -> Scores:
     """Score a bundle on folders of images and masks, each image whole and at its own size.
 
     A manifest, of which `attributes` may name image and mask, or a RecordIO file in place of the images has its masks
     with it. Without `label_map` the masks are read as the model's validation masks were; class names in it are those of
-    the model, in any order. Raises DataError, LabelError or BundleError for what is wrong with the files, as training
-    does.
+    the model, in any order. `scale` and `tta` are those of `load`. Raises DataError, LabelError or
+    BundleError for what is wrong with the files, as training does.
     """
-    model = load(bundle, device, precision_dtype)
+    model = load(bundle, device, precision_dtype, scale=scale, tta=tta)
     mask_map = model.description.label_map("validation")
     if label_map:
         mask_map = _numbered_map(Path(label_map), model.class_names)
@@ -51,7 +53,14 @@ def evaluate(
     report = check_pairs(pairing, Expected("evaluation", mask_map, num_classes, requested, model.class_names, strict))
     matrix = ConfusionMatrix(num_classes)
     with progress("evaluating", len(report.pairs), every=50) as advance:
-        for labels, prediction in predict_pairs(model.network, report.pairs, mask_map, precision=model.precision):
+        for labels, prediction in predict_pairs(
+            model.network,
+            report.pairs,
+            mask_map,
+            precision=model.precision,
+            scale=model.scale,
+            tta=model.tta,
+        ):
             matrix.update(labels, prediction)
             advance(1, "images")
     return matrix.scores(model.class_names)

@@ -5,7 +5,7 @@ reach full resolution in bands of rows only.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from segwright.formats.pixels import Pixels
 from segwright.networks import SegmentationNetwork, resize
@@ -22,6 +22,7 @@ PIXEL_BUDGET: Final = 1 << 21
 """Pixels that a network sees at once: 2048 x 1024, about 2 GB of activations for a ResNet-50 in float32."""
 
 _MARGIN: Final = 128  # context around what a window contributes, in pixels
+_LEAST_DATA: Final = 0.01  # of a resized pixel
 _BAND_VALUES: Final = 1 << 24  # full-resolution logits alive at a time: 64 MB in float32
 
 
@@ -59,19 +60,50 @@ def logit_blocks(
     image: Pixels,
     *,
     precision: torch.dtype = torch.float32,
+    scale: float = 1.0,
+    tta: bool = False,
     pixel_budget: int = PIXEL_BUDGET,
 ) -> Iterator[Block]:
     """Yield the logits of an image, [H, W, bands], block by block; the blocks tile it without overlap.
 
-    The network must be in evaluation mode. At or below `pixel_budget` pixels it sees the whole image, and the blocks
-    together equal its forward pass.
+    The network must be in evaluation mode. It sees images at `scale` times their size; logits have the image's own.
+    With test-time augmentation (`tta`) they are the logarithms of probabilities, means over image and mirror image.
+    At or below `pixel_budget` pixels the network sees the whole image, and the blocks together equal its forward pass.
     """
     height, width = image.shape[:2]
-    whole = height * width <= pixel_budget
-    longest = max(height, width) if whole else max(math.isqrt(pixel_budget), 4 * _MARGIN)
-    for vertical, horizontal in product(windows(height, longest), windows(width, longest)):
+    scaled_height, scaled_width = scaled_size(height, width, scale)
+    longest, margin = max(height, width), int(_MARGIN / scale)
+    if scaled_height * scaled_width > pixel_budget:
+        longest = int(max(math.isqrt(pixel_budget), 4 * _MARGIN) / scale)
+    for vertical, horizontal in product(windows(height, longest, margin), windows(width, longest, margin)):
         window = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
-        yield from _window_blocks(network, window, vertical, horizontal, precision)
+        coarse = _coarse_logits(network, window, precision, scale, tta)
+        yield from _window_blocks(coarse, window.shape[0], window.shape[1], vertical, horizontal)
+
+
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Height and width times `scale`, in whole pixels, at least one."""
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def resized_pixels(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Resize pixels [B, bands, H, W] of any type: bilinear, antialiased where they become fewer, pixel centres at
+    half-integers. Whole numbers are rounded to whole ones; of others, those that are not finite are no data: pixels are
+    means over those that have some, and NaN where hardly any have.
+    """
+    if pixels.shape[2:] == (height, width):
+        return pixels
+
+    def warp(values: Tensor) -> Tensor:
+        fewer = height < values.shape[2] or width < values.shape[3]
+        return nn.functional.interpolate(values, (height, width), mode="bilinear", antialias=fewer)
+
+    if not pixels.is_floating_point():
+        return warp(pixels.float()).round().to(pixels.dtype)
+    known = pixels.isfinite()
+    shares = warp(known.to(pixels.dtype))
+    means = warp(torch.where(known, pixels, 0)) / shares.clamp(min=_LEAST_DATA)
+    return torch.where(shares > _LEAST_DATA, means, math.nan)
 
 
 def assemble(
@@ -100,22 +132,33 @@ def _softmax(logits: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
     return probabilities
 
 
-def _window_blocks(
-    network: SegmentationNetwork, window: Pixels, vertical: Span, horizontal: Span, precision: torch.dtype
-) -> Iterator[Block]:
+def _coarse_logits(
+    network: SegmentationNetwork, window: Pixels, precision: torch.dtype, scale: float, tta: bool
+) -> list[Tensor]:
+    """Coarse logits [1, C, h, w] of a window and, with `tta`, of its mirror image, mirrored back."""
     device = network.device
     # A copy: windows are cut out of the image, and torch takes no read-only arrays, which Pillow's are.
     pixels = torch.from_numpy(np.array(window)).to(device).permute(2, 0, 1)[None]
+    pixels = resized_pixels(pixels, *scaled_size(window.shape[0], window.shape[1], scale))
     with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-        coarse = network.coarse_logits(pixels).float()
-    height, width = window.shape[:2]
+        coarse = [network.coarse_logits(pixels).float()]
+        if tta:
+            coarse.append(network.coarse_logits(pixels.flip(3)).float().flip(3))
+    return coarse
+
+
+def _window_blocks(
+    coarse: Sequence[Tensor], height: int, width: int, vertical: Span, horizontal: Span
+) -> Iterator[Block]:
+    """Blocks of a window of height x width pixels, of one coarse map of logits or the mean over several."""
     columns = slice(horizontal.keep_start, horizontal.keep_stop)
     kept = slice(columns.start - horizontal.start, columns.stop - horizontal.start)
-    band = max(_BAND_VALUES // (coarse.shape[1] * width), 1)
+    band = max(_BAND_VALUES // (len(coarse) * coarse[0].shape[1] * width), 1)
     for top in range(vertical.keep_start, vertical.keep_stop, band):
         bottom = min(top + band, vertical.keep_stop)
-        rows = resized_rows(coarse, height, width, top - vertical.start, bottom - vertical.start)
-        yield Block(slice(top, bottom), columns, rows[0, :, :, kept])
+        rows = [resized_rows(one, height, width, top - vertical.start, bottom - vertical.start) for one in coarse]
+        logits = rows[0] if len(rows) == 1 else torch.cat(rows).log_softmax(1).logsumexp(0, True) - math.log(len(rows))
+        yield Block(slice(top, bottom), columns, logits[0, :, :, kept])
 
 
 def resized_rows(coarse: Tensor, height: int, width: int, top: int, bottom: int) -> Tensor:

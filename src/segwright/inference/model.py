@@ -1,5 +1,6 @@
 """A trained model in memory, ready to predict."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from PIL import Image
 
 from segwright.bundle import Description, load_network
 from segwright.devices import choose_device, choose_precision, limit_threads
-from segwright.errors import DataError
+from segwright.errors import DataError, UserError
 from segwright.formats.images import EncodedImage, encode_tiff
 from segwright.formats.pixels import PixelFormat, Pixels
+from segwright.hyperparameters import LARGEST_SCALE, SMALLEST_SCALE
 from segwright.inference.logits import Block, assemble, logit_blocks
 from segwright.mxnet import find_model, is_mxnet_model, read_mxnet_model
 from segwright.networks import SegmentationNetwork
@@ -22,6 +24,8 @@ ImageSource = Pixels | Image.Image | Path | str
 """Pixels [H, W, bands] of a model's format, mostly uint8 RGB; an image of Pillow's; or the path of a file, also
 `s3://`. The latter two are converted as in training: grey and palettes to RGB, EXIF orientation as the model has it.
 """
+
+logger = logging.getLogger(__name__)
 
 
 class Model:
@@ -33,8 +37,13 @@ class Model:
         network: SegmentationNetwork,
         device: torch.device,
         precision: torch.dtype = torch.float32,
+        *,
+        scale: float | None = None,
+        tta: bool = False,
     ) -> None:
+        """Predict images at `scale` times their size, by default the description's, and with `tta` also mirrored."""
         self.description, self.device, self.precision = description, device, precision
+        self.scale, self.tta = description.inference_scale if scale is None else scale, tta
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
@@ -84,7 +93,7 @@ class Model:
                 f"an image of shape {image.shape} and type {image.dtype} does not fit the model: "
                 f"it takes [height, width, {pixel_format.bands}] of {pixel_format.dtype}"
             )
-        return logit_blocks(self.network, image, precision=self.precision)
+        return logit_blocks(self.network, image, precision=self.precision, scale=self.scale, tta=self.tta)
 
     def _read(self, image: ImageSource) -> Pixels:
         if isinstance(image, np.ndarray):
@@ -95,16 +104,32 @@ class Model:
         return EncodedImage(blob.read(), blob.name).decode(self.pixel_format)
 
 
-def load(bundle: Path | str, device: str | None = None, precision_dtype: str = "float32") -> Model:
+def load(
+    bundle: Path | str,
+    device: str | None = None,
+    precision_dtype: str = "float32",
+    *,
+    scale: float | None = None,
+    tta: bool = False,
+) -> Model:
     """Load the best weights of a bundle onto a device (cpu, cuda, mps; None: the best one present).
 
     `bundle` may also be a folder with the files of SageMaker's original algorithm, or one with the only model in a
-    folder below it. `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto.
+    folder below it. `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto. The
+    network sees images at `scale` times their size, 0.25 to 4, by default as the bundle says; with test-time
+    augmentation (`tta`) also their mirror images, and probabilities are means over both.
 
-    Raises BundleError when the model is damaged or there are several, UserError when the device is not there.
+    Raises BundleError when the model is damaged or there are several, UserError when the device is not there or the
+    scale is not allowed.
     """
+    if scale is not None and not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
+        allowed = f"a number from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}"
+        raise UserError(f"scale is {scale:g}; it takes {allowed}, or can be left out.", name="scale", value=scale)
     path = find_model(Path(bundle))
     description, network = read_mxnet_model(path) if is_mxnet_model(path) else load_network(path)
     chosen = choose_device(device)
     limit_threads()
-    return Model(description, network, chosen, choose_precision(precision_dtype, chosen))
+    model = Model(description, network, chosen, choose_precision(precision_dtype, chosen), scale=scale, tta=tta)
+    if model.scale != 1:
+        logger.info(f"the network sees images at {model.scale:g} times their size")
+    return model

@@ -49,14 +49,17 @@ def predict_files(
     probabilities: bool = False,
     device: str | None = None,
     precision_dtype: str = "float32",
+    scale: float | None = None,
+    tta: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders.
 
     `overlay` adds `STEM.overlay.png`, in which colours have an `opacity` from 0 to 1, by default 0.5, and background
-    stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. `colours` are of
-    classes, by name or index, and replace those of the model (`visualization.choose_colours`). An image that cannot be
-    read, or whose name leads out of `output`, does not stop the others.
+    stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. `scale` and `tta`
+    are those of `load`. `colours` are of classes, by name or index, and replace those of the model
+    (`visualization.choose_colours`). An image that cannot be read, or whose name leads out of `output`, does not stop
+    the others.
 
     Raises OutputExistsError when `output` may not be written to, UserError for colours and opacities that are none,
     DataError when two images would write the same file or, at the end, when some could not be predicted.
@@ -70,7 +73,7 @@ def predict_files(
     suffixes = [".png", *[".overlay.png"] * overlay, *[".npy"] * probabilities]
     images = _list_images(inputs, output)
     _check_collisions(images, suffixes)
-    model = load(bundle, device, precision_dtype)
+    model = load(bundle, device, precision_dtype, scale=scale, tta=tta)
     palette, clear = choose_colours(model.palette, model.class_names, colours or {})
     draw = partial(draw_overlay, palette=palette, opacity=OPACITY if opacity is None else opacity, clear=clear)
     failed = 0

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
-from segwright.inference import load
+from segwright.inference import Model, load
 from segwright.resources import raise_file_limit
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
 from segwright.serving.inference_pool import InferencePool
@@ -51,7 +51,7 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
 
         def load_model() -> None:
             try:
-                holder.model = load(model, device=settings.device, precision_dtype=settings.precision_dtype)
+                holder.model = _load(model, settings)
                 address, accept = _address(listener), "-H 'Accept: image/png;palette=1'"
                 logger.info(f"serving {model} on {address}; Ctrl-C ends it. Try:")
                 logger.info(f"curl --data-binary @photo.jpg {accept} {address}/invocations -o mask.png")
@@ -74,11 +74,15 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
 def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: ServingSettings | None = None) -> None:
     """Serve the models below `root` that POST /models names, as `serve`; `locate` maps a url to a folder."""
     settings = settings or ServingSettings()
-    load_model = partial(load, device=settings.device, precision_dtype=settings.precision_dtype)
     with _pool_and_socket(settings) as (pool, listener):
         logger.info(f"serving models from below {root} on {_address(listener)}")
-        store = ModelStore(root, load_model, choose_device(settings.device), locate)
+        store = ModelStore(root, partial(_load, settings=settings), choose_device(settings.device), locate)
         _run(_server(multi_model_app(store, pool), settings), listener)
+
+
+def _load(model: Path, settings: ServingSettings) -> Model:
+    device, precision_dtype = settings.device, settings.precision_dtype
+    return load(model, device=device, precision_dtype=precision_dtype, scale=settings.scale, tta=settings.tta)
 
 
 @contextmanager

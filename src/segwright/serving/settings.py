@@ -26,6 +26,8 @@ class ServingSettings:
     allow_origin: Sequence[str] = ()  # of pages that may send requests, such as `https://app.example`; `*` for all
     device: str | None = None
     precision_dtype: str = "float32"
+    scale: float | None = None  # the network sees images at so many times their size; by default as each model says
+    tta: bool = False  # test-time augmentation: means over image and mirror image
     workers: int = 1
     """Images computed at the same time: one uses all cores, or the whole GPU, while others are decoded and encoded."""
     timeout: float = 3600.0

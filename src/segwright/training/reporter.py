@@ -56,6 +56,11 @@ class Reporter:
         """Wrap a validation of about so many `images` (0: unknown)."""
         yield lambda _images: None
 
+    @contextmanager
+    def trying_scale(self, scale: float, images: int) -> Iterator[AdvanceImages]:
+        """Wrap the scoring of so many `images` at a scale that may become that of inference."""
+        yield lambda _images: None
+
     def on_epoch_trained(self, epoch: int, sums: EpochSums) -> None:
         """The updates of an epoch are done."""
 
@@ -91,6 +96,12 @@ class ConsoleReporter(Reporter):
     def validating(self, epoch: int, images: int) -> Iterator[AdvanceImages]:
         """One bar."""
         with progress_bar(f"validation {epoch + 1}", images) as advance:
+            yield lambda scored: advance(scored, "images")
+
+    @contextmanager
+    def trying_scale(self, scale: float, images: int) -> Iterator[AdvanceImages]:
+        """One bar."""
+        with progress_bar(f"inference scale {scale:g}", images) as advance:
             yield lambda scored: advance(scored, "images")
 
     def on_validated(self, result: EpochResult) -> None:
@@ -142,6 +153,8 @@ def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_
     heads = f", heads {factor:g} times that" if factor != 1 else ""
     decoder = f", refined to {spec.decoder_output_stride}" if spec.decoder_output_stride else ""
     scored = f"crops of {crop} pixels from the centres, as the original does" if crop else "whole images"
+    if settings.validation_scale != 1:
+        scored += f" at {settings.validation_scale:g} times their size"
     logger.info(
         f"training {spec.algorithm} on {spec.backbone}: {parameters:,} parameters, {spec.num_classes} classes, "
         f"output stride {spec.output_stride}{decoder}, crops of {settings.training_crop_size} pixels; "

@@ -2,7 +2,10 @@
 
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from copy import deepcopy
+from functools import partial
 
 import torch
 
@@ -10,13 +13,15 @@ from segwright.bundle import BundleWriter, Description, State, host_copy
 from segwright.data.channels import Split
 from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores, predict_pairs
+from segwright.networks import SegmentationNetwork
 from segwright.stopping import StopRequest, StopRequested
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
 from segwright.training.optimizers import updates_per_epoch
-from segwright.training.reporter import EpochResult, Reporter, log_start, log_training_advice
+from segwright.training.reporter import AdvanceImages, EpochResult, Reporter, log_start, log_training_advice
 from segwright.training.resumed_streams import end_pass
+from segwright.training.scale_selection import Trial, describe_selection, select_scale, why_not_selected
 from segwright.training.train_step import EpochSums, TrainState
 from segwright.wording import counted, sentences
 
@@ -44,6 +49,7 @@ class Trainer:
         self.loader = data.train_loader(progress.stream_pairs, pin_memory=state.device.type == "cuda")
         self.updates_per_epoch = updates_per_epoch(self.settings, self.loader.count)
         self._last_checkpoint = time.monotonic()
+        self._validation_seconds: float | None = None  # of the last epoch that this process has validated
 
     def run(self) -> None:
         """Train, validate and save, epoch after epoch.
@@ -61,6 +67,7 @@ class Trainer:
                 self._checkpoint_or_stop()  # The request to stop may be older than the training.
                 self._train()
                 self._validate()
+            self._select_scale()
         except StopRequested:
             self._save_interrupted()
             raise
@@ -110,9 +117,22 @@ class Trainer:
             self.updates_per_epoch = updates
 
     def _validate(self) -> None:
-        """Score the network, each process its share of the images, and finish the epoch."""
-        start, images, skipped = time.monotonic(), 0, list[str]()
-        network, prepared, processes = self.state.network, self.data.prepared, self.processes
+        start, report = time.monotonic(), partial(self.reporter.validating, self.progress.epoch)
+        scores, images = self._score(self.state.network, self.settings.validation_scale, report)
+        self._validation_seconds = time.monotonic() - start
+        self._finish_epoch(scores, images, self._validation_seconds)
+
+    def _score(
+        self,
+        network: SegmentationNetwork,
+        scale: float,
+        report: Callable[[int], AbstractContextManager[AdvanceImages]],
+    ) -> tuple[Scores, int]:
+        """Score a network on the validation images at `scale`, each process its share; return also how many they are.
+
+        Raises StopRequested, in all processes together.
+        """
+        images, skipped, prepared, processes = 0, list[str](), self.data.prepared, self.processes
         processes.broadcast_buffers(network)
         pairs, expected, check = self.data.validation_pairs(self.progress.epoch)
         matrix = ConfusionMatrix(prepared.num_classes)
@@ -121,11 +141,12 @@ class Trainer:
             pairs,
             prepared.validation.label_map,
             precision=self.state.precision,
+            scale=scale,
             crop_size=self.settings.validation_crop_size,
             check=check,
             skipped=skipped,
         )
-        with self.reporter.validating(self.progress.epoch, expected * processes.world_size) as advance:
+        with report(expected * processes.world_size) as advance:
             # All processes stop together, below: the others may be waiting there already.
             with processes.raise_on_all(), suppress(StopRequested):
                 for labels, prediction in samples:
@@ -137,8 +158,33 @@ class Trainer:
         if self.data.streams:
             self._end_pass("validation", skipped)
         processes.sum(torch.from_numpy(matrix.counts))
-        images = int(processes.sum(torch.tensor(images)))
-        self._finish_epoch(matrix.scores(prepared.class_names), images, time.monotonic() - start)
+        return matrix.scores(prepared.class_names), int(processes.sum(torch.tensor(images)))
+
+    def _select_scale(self, deadline: float | None = None) -> None:
+        """At the end, with inference_scale auto: score the best weights at other scales, and write the bundle with the
+        best one. A checkpoint never holds it, because further epochs would be compared with its scores.
+        """
+        progress, base = self.progress, self.settings.validation_scale
+        if self.settings.inference_scale != "auto" or progress.best is None or progress.best_weights is None:
+            return
+        images = None if self.data.streams else len(self.data.prepared.validation.pairs)
+        if reason := why_not_selected(self.settings, images):
+            logger.info(f"inference_scale auto stays {base:g}, as in training: {reason}")
+            return
+        network = deepcopy(self.state.network)  # whose weights are the last ones, for checkpoints
+        network.load_state_dict(progress.best_weights)
+        chosen, trials = select_scale(
+            lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
+            base,
+            Trial(progress.best, self._validation_seconds),
+            deadline=deadline,
+            processes=self.processes,
+        )
+        logger.info(describe_selection(chosen, base, trials))
+        by_scale = {f"{scale:g}": trials[scale].mean_iou for scale in sorted(trials)}
+        progress.best = {**progress.best, **trials[chosen].scores, "mean_iou_by_scale": by_scale}
+        self.description = self.description.model_copy(update={"inference_scale": chosen})
+        self._write_bundle(host_copy(self.state.network))
 
     def _finish_epoch(self, scores: Scores, images: int, seconds: float) -> None:
         """Record an epoch, whose validation took so many `seconds`; write a checkpoint, then the bundle, which a

@@ -1,0 +1,104 @@
+"""The scale at which a trained network predicts best: a few are scored on the validation images, from that of the
+training up while scores improve, else down.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from segwright.distributed import ALONE, Distributed
+from segwright.evaluation import Scores
+from segwright.hyperparameters import LARGEST_SCALE, SMALLEST_SCALE, Hyperparameters
+from segwright.wording import counted
+
+logger = logging.getLogger(__name__)
+
+FEWEST_IMAGES: Final = 5  # with fewer, chance would choose
+SMALLEST_GAIN: Final = 0.001  # of mean IoU, that makes slower prediction worth it
+
+_LARGER: Final = (1.25, 1.5, 2.0)
+_SMALLER: Final = (0.75, 0.5)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The scores of a network at one scale, as JSON, and how long that took, if known."""
+
+    scores: Mapping[str, Any]
+    seconds: float | None
+
+    @property
+    def mean_iou(self) -> float:
+        """What scales are compared by."""
+        return float(self.scores["mean_iou"])
+
+
+def why_not_selected(settings: Hyperparameters, images: int | None) -> str | None:
+    """Why the scale of a training with so many validation images (None: a stream) is not selected, or None."""
+    if images is None:
+        return "a stream is not read once more"
+    if crop := settings.validation_crop_size:
+        return f"validation scores crops of {crop} pixels, not whole images"
+    return f"there are only {counted(images, 'validation image')}" if images < FEWEST_IMAGES else None
+
+
+def select_scale(
+    score: Callable[[float], Scores],
+    base: float,
+    at_base: Trial,
+    *,
+    deadline: float | None = None,
+    processes: Distributed = ALONE,
+) -> tuple[float, Mapping[float, Trial]]:
+    """Choose the smallest scale whose mean IoU is less than `SMALLEST_GAIN` below the best, and return all trials.
+
+    `score` scores one scale, in all processes together; `base` is the training's. No trial begins that would not end by
+    `deadline`, in seconds of `time.monotonic`: its time is that of the trial before, times the number of pixels. A
+    scale that needs more memory than there is counts as none.
+    """
+    trials = {base: at_base}
+    for factors, tolerance in ((_LARGER, 0.0), (_SMALLER, SMALLEST_GAIN)):
+        for scale in (base * factor for factor in factors):
+            best = max(trial.mean_iou for trial in trials.values())
+            if not SMALLEST_SCALE <= scale <= LARGEST_SCALE or not _has_time(scale, trials, deadline, processes):
+                break
+            start = time.monotonic()
+            try:
+                scores = score(scale).to_json()
+            except torch.OutOfMemoryError:
+                if processes.world_size > 1:  # The others are waiting for this one.
+                    raise
+                logger.info(f"inference scale {scale:g} needs more memory than there is")
+                break
+            trials[scale] = Trial(scores, time.monotonic() - start)
+            if trials[scale].mean_iou <= best - tolerance:
+                break
+        if max(trial.mean_iou for trial in trials.values()) > at_base.mean_iou:
+            break
+    best = max(trial.mean_iou for trial in trials.values())
+    return min(scale for scale, trial in trials.items() if best - trial.mean_iou < SMALLEST_GAIN), trials
+
+
+def describe_selection(chosen: float, base: float, trials: Mapping[float, Trial]) -> str:
+    """What each scale scored, and what the chosen one costs, in one line."""
+    others = [f"{trials[scale].mean_iou:.4f} at {scale:g}" for scale in sorted(trials) if scale not in (base, chosen)]
+    more = f" ({', '.join(others)})" if others else ""
+    if chosen == base:
+        return f"inference scale {base:g}, as in training: mean IoU {trials[base].mean_iou:.4f}{more}"
+    before, after = trials[base].seconds, trials[chosen].seconds
+    ratio = after / before if before and after else (chosen / base) ** 2
+    return (
+        f"inference scale {chosen:g}: mean IoU {trials[chosen].mean_iou:.4f} against {trials[base].mean_iou:.4f} at "
+        f"{base:g}{more}; prediction takes about {ratio:.1f} times as long"
+    )
+
+
+def _has_time(scale: float, trials: Mapping[float, Trial], deadline: float | None, processes: Distributed) -> bool:
+    if deadline is None:
+        return True
+    last, seconds = [(tried, trial.seconds or 0.0) for tried, trial in trials.items()][-1]
+    return processes.compute_on_main(lambda: time.monotonic() + seconds * (scale / last) ** 2 <= deadline)
