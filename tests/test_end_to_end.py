@@ -26,7 +26,11 @@ SMALL = [
     *("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu"),
     *("--crop-size", "64", "--base-size", "96", "--mini-batch-size", "4", "--workers", "1"),
 ]
-TOGETHER = ["--epochs", "4", *SMALL, "--resume", "--checkpoint-every", "0.001"]
+VALIDATED = ("data/train", "data/train_annotation")  # enough images to choose a scale
+TOGETHER = [
+    *("--epochs", "4", *SMALL, "--resume", "--checkpoint-every", "0.001"),
+    *("--validation", VALIDATED[0], "--validation-annotation", VALIDATED[1]),
+]
 
 
 @dataclass
@@ -156,10 +160,10 @@ def test_ctrl_c_leaves_a_usable_model(folder: Path) -> None:
 def test_two_processes_train_together(folder: Path, together: str) -> None:
     assert together.count("best validation mean IoU") == 1
     assert together.count("train: 6 pairs") == 1, "what the first process says is not said again"
+    assert together.count("inference scale ") == 1, "each has scored its share of the images at other scales"
     best = read_description(folder / "together").metrics["best"]
     alone = segwright(
-        *("evaluate", "together", "--images", "data/validation", "--masks", "data/validation_annotation"),
-        *("--json", "together.json"),
+        *("evaluate", "together", "--images", VALIDATED[0], "--masks", VALIDATED[1], "--json", "together.json"),
         cwd=folder,
     )
     assert alone.returncode == 0, alone.stderr

@@ -9,6 +9,7 @@ import torch
 
 import segwright
 from segwright.bundle import load_network, read_description
+from segwright.distributed import Distributed
 from segwright.evaluation import Scores
 from segwright.hyperparameters import Hyperparameters
 from segwright.stopping import StopRequest
@@ -96,6 +97,8 @@ def test_a_scale_without_memory_is_none(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.INFO, "segwright"):
         assert select_scale(score, 1, Trial({"mean_iou": 0.5}, None))[0] == 1.25
     assert "inference scale 1.5 needs more memory" in caplog.text
+    with pytest.raises(torch.OutOfMemoryError):  # the other process waits for this one's counts
+        select_scale(score, 1, Trial({"mean_iou": 0.5}, None), processes=Distributed(world_size=2))
 
 
 def test_the_line_says_what_was_scored_and_what_it_costs() -> None:
