@@ -2,7 +2,9 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from segwright.training.checkpoints import CheckpointPolicy
 from segwright.training.reporter import AdvanceImages, Reporter
 from segwright.training.run import Training
 from segwright.training.scale_selection import Trial, describe_selection, select_scale, why_not_selected
+from segwright.training.trainer import Trainer
 from tests.conftest import Draw
 from tests.helpers.trainings import records, settings, train
 
@@ -138,15 +141,22 @@ class StopsAt(Reporter):
 
 
 def test_a_training_ends_with_the_best_scale_also_when_it_was_stopped_before(
-    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     data, bundle, stop = channels_folder(validation=5), tmp_path / "model", StopRequest()
-    channels, given = segwright.Channels.locate(data), settings(epochs="3")
-    with pytest.raises(KeyboardInterrupt):
+    channels, given, score = segwright.Channels.locate(data), settings(epochs="3"), Trainer._score
+
+    def declining(self: Trainer, *arguments: Any) -> tuple[Scores, int]:
+        scores, images = score(self, *arguments)
+        return replace(scores, mean_iou=scores.mean_iou - self.progress.epoch), images  # the first epoch is the best
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_score", declining)
         Training(channels, bundle, given, CheckpointPolicy(), device="cpu", stop=stop, reporter=StopsAt(stop)).run()
     stopped = read_description(bundle)
     assert stopped.inference_scale == 1 and stopped.metrics["best"] and len(records(bundle)) == 3
-    last = load_network(bundle, "last.safetensors")[1].state_dict()
+    first, last = (load_network(bundle, f"{name}.safetensors")[1].state_dict() for name in ("model", "last"))
+    assert any(not torch.equal(value, first[name]) for name, value in last.items())
 
     with caplog.at_level(logging.INFO, "segwright"):
         segwright.train(channels, bundle, given, device="cpu", checkpoints=CheckpointPolicy(resume=True))
@@ -156,8 +166,9 @@ def test_a_training_ends_with_the_best_scale_also_when_it_was_stopped_before(
     assert by_scale["1"] == stopped.metrics["best"]["mean_iou"] and len(by_scale) > 2
     assert best["epoch"] == stopped.metrics["best"]["epoch"]
     assert best["mean_iou"] == by_scale[f"{description.inference_scale:g}"] > max(by_scale.values()) - 0.001
-    ends = load_network(bundle, "last.safetensors")[1].state_dict()
-    assert all(torch.equal(value, ends[name]) for name, value in last.items())
+    for name, state in (("model", first), ("last", last)):
+        ends = load_network(bundle, f"{name}.safetensors")[1].state_dict()
+        assert all(torch.equal(value, ends[name]) for name, value in state.items())
     for scale in (None, *map(float, by_scale)):
         scores = segwright.evaluate(
             bundle, data / "validation", data / "validation_annotation", device="cpu", scale=scale

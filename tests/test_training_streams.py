@@ -57,9 +57,12 @@ def train(channels: segwright.Channels, output: Path, strict: bool = False, **va
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_stream_trains_and_validates_like_folders(manifests: Manifests, tmp_path: Path, workers: str) -> None:
-    with served(manifests, tmp_path / "pipes", 2) as channels:
+def test_a_stream_trains_and_validates_like_folders(
+    manifests: Manifests, tmp_path: Path, caplog: pytest.LogCaptureFixture, workers: str
+) -> None:
+    with served(manifests, tmp_path / "pipes", 2) as channels, caplog.at_level(logging.INFO, "segwright"):
         bundle = train(channels, tmp_path / "model", _workers=workers)
+    assert "inference_scale auto stays 1, as in training: a stream is not read once more" in caplog.text
     description = read_description(bundle)
     assert description.data["train"]["complete"] is False and description.data["train"]["pairs"] is None
     assert [record["updates"] for record in records(bundle)] == [3, 6]
