@@ -34,6 +34,7 @@ SETTINGS = {
     "base_size": "96",
     "mini_batch_size": "4",
     "epochs": "120",
+    "validate_every": "1",
 }
 CHANNELS = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
 

@@ -25,6 +25,7 @@ from tests.helpers.processes import Process, end_both, start_two
 SMALL = [
     *("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu"),
     *("--crop-size", "64", "--base-size", "96", "--mini-batch-size", "4", "--workers", "1"),
+    *("--validate-every", "1"),
 ]
 VALIDATED = ("data/train", "data/train_annotation")  # enough images to choose a scale
 TOGETHER = [

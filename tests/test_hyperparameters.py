@@ -73,6 +73,8 @@ OWN_DEFAULTS: dict[str, Any] = {
     "photometric": 0.0,
     "balanced_crops": 0.0,
     "repeats": 1,
+    "minutes": None,
+    "validate_every": 1,
 }
 BEST: dict[str, Any] = {
     "epochs": 30,
@@ -87,6 +89,7 @@ BEST: dict[str, Any] = {
     "update_rule": "mean",
     "warmup": 0.05,
     "inference_scale": "auto",
+    "validate_every": None,
 }
 
 
@@ -121,6 +124,16 @@ def test_another_optimizer_gets_the_documented_rate_and_decay() -> None:
     assert (settings.learning_rate, settings.weight_decay) == (0.001, 0.0001)
     assert Hyperparameters(optimizer="sgd", learning_rate=0.02).learning_rate == 0.02
     assert settings.epochs == BEST["epochs"]
+
+
+@pytest.mark.parametrize("recipe", ["best", "sagemaker"])
+def test_minutes_take_the_place_of_epochs(recipe: str) -> None:
+    settings = Hyperparameters.from_strings({"recipe": recipe, "minutes": "2.5"})
+    assert settings.minutes == 2.5 and settings.changes() == {"minutes": 2.5}
+    assert Hyperparameters.model_validate(settings.model_dump()) == settings, "settings survive with all their fields"
+    message = complaint(recipe=recipe, minutes="2.5", epochs="7")
+    assert message == "epochs 7 and minutes 2.5 exclude each other: give one of them."
+    assert complaint(minutes="0") == 'minutes is "0"; it takes a number above 0, or can be left out.'
 
 
 def test_changes_are_what_differs_from_the_recipe() -> None:

@@ -1,6 +1,7 @@
 """Three steps of live GluonCV networks, recorded, come out of the recipe `sagemaker`."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.mxnet.state_dict import torch_name
 from segwright.networks import Algorithm, SegmentationNetwork
+from segwright.training.optimizers import learning_rate
 from segwright.training.train_step import EpochSums, TrainState
 from tests.helpers.gluoncv import FIXTURES, recorded_network
 
@@ -62,7 +64,7 @@ def test_three_steps_equal_gluoncv(algorithm: Algorithm, monkeypatch: pytest.Mon
         losses.append(sums.latest_loss)
         distances.append({name: distance(value, start[name]) for name, value in network.state_dict().items()})
 
-    trainer.train_epoch([recorded_batch()] * 3, 1, sums, note)
+    trainer.train_epoch([recorded_batch()] * 3, partial(learning_rate, SETTINGS, updates_per_epoch=1), sums, note)
     assert losses == pytest.approx(np.mean(recorded["loss_per_image"], axis=1), rel=1e-3)
     compared = 0
     for name, steps in recorded["moved"].items():

@@ -1,6 +1,8 @@
 import os
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +17,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import NetworkSpec, build_network
 from segwright.training.loss import balancing_weights, loss_scale
+from segwright.training.optimizers import learning_rate
 from segwright.training.train_step import EpochSums, TrainState
 from tests.conftest import TINY_BACKBONE
 from tests.helpers.processes import FORKS
@@ -57,11 +60,15 @@ def weights(trained: TrainState) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in trained.network.parameters()])
 
 
+def rate(trained: TrainState, updates_per_epoch: int) -> Callable[[int], float]:
+    return partial(learning_rate, trained.settings, updates_per_epoch=updates_per_epoch)
+
+
 def run(trained: TrainState, batches: list[Batch]) -> tuple[float, list[float]]:
     """The mean loss, and that of each step."""
     losses: list[float] = []
     sums = EpochSums()
-    trained.train_epoch(batches, len(batches), sums, lambda _images: losses.append(sums.latest_loss))
+    trained.train_epoch(batches, rate(trained, len(batches)), sums, lambda _images: losses.append(sums.latest_loss))
     return sums.mean_loss, losses
 
 
@@ -117,7 +124,8 @@ def test_a_loss_that_is_no_number_is_seen_when_losses_are_read() -> None:
             next(iter(learner.network.parameters())).fill_(float("nan"))
 
     with pytest.raises(UserError, match=r"nan at update 2 .*images image 3, image 4\)"):
-        learner.train_epoch([batch(1), batch(2, first=3), batch(2), batch(2)], 4, EpochSums(), break_weights)
+        batches = [batch(1), batch(2, first=3), batch(2), batch(2)]
+        learner.train_epoch(batches, rate(learner, 4), EpochSums(), break_weights)
     assert done == [1, 2]
 
 
@@ -151,7 +159,7 @@ def test_a_step_never_waits_for_the_device(recipe: str, loss: str, monkeypatch: 
         monkeypatch.setattr(torch.Tensor, name, read)
     monkeypatch.setattr(TrainState, "train_step", train_step)
     sums = EpochSums()
-    learner.train_epoch([batch(5), batch(3, first=5), batch(5)], 3, sums, lambda _images: None)
+    learner.train_epoch([batch(5), batch(3, first=5), batch(5)], rate(learner, 3), sums, lambda _images: None)
     assert (learner.updates, sums.images) == (3, 13) and sums.mean_loss > 0
 
 

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.mxnet.state_dict import to_state_dict, torch_name
 from segwright.networks import NetworkSpec, build_network
+from segwright.training.optimizers import learning_rate
 from segwright.training.train_step import EpochSums, TrainState
 
 HERE = Path(__file__).parent
@@ -103,7 +105,7 @@ def train_segwright(seed: int, weights: Path, data: Path, setup: Setup) -> list[
         report(SEGWRIGHT, seed, setup, losses)
 
     steps = itertools.islice(batches(data, settings), setup.steps)
-    trainer.train_epoch(steps, setup.steps, sums, note)
+    trainer.train_epoch(steps, partial(learning_rate, settings, updates_per_epoch=setup.steps), sums, note)
     return losses
 
 

@@ -76,6 +76,7 @@ class Description(BaseModel):
     versions: dict[str, str]
     started_from: str | None = None  # the bundle that the training started from
     inference_scale: InferenceScale = 1.0  # the network sees images at so many times their size
+    finished: bool = False  # whether the training has ended by itself
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -8,11 +8,18 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from segwright.standard_streams import MESSAGES, OUTPUT
-from segwright.wording import printable
+from segwright.wording import duration, printable
 
 Advance = Callable[[int, str], None]
 """Called with the number of units done since the last call and a short text to show beside the bar."""
@@ -65,9 +72,21 @@ def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
             done, calls = done + units, calls + 1
             if every and calls % every == 0:
                 left = (time.monotonic() - start) / max(done, 1) * (total - done)
-                PACKAGE_LOGGER.info(f"{what}: {done}/{total} {text}, {left:.0f} s left")
+                PACKAGE_LOGGER.info(f"{what}: {done}/{total} {text}, {duration(left)} left")
 
         yield advance
+
+
+@contextmanager
+def share_bar(what: str) -> Iterator[Callable[[float, str], None] | None]:
+    """A bar on a terminal, to be called with the share that is done, 0 to 1, and a short text; None elsewhere."""
+    if not (_messages.is_terminal and PACKAGE_LOGGER.isEnabledFor(logging.INFO)):
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=_messages, transient=True) as bar:
+        task = bar.add_task(what, total=1.0, text="")
+        yield lambda share, text: bar.update(task, completed=share, text=text)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -147,6 +147,8 @@ def _range(field: FieldInfo, *, whole: bool) -> str:
         lowest = bounds["gt"] + 1 if "gt" in bounds else bounds["ge"]
         highest = bounds["lt"] - 1 if "lt" in bounds else bounds.get("le")
         return "a whole number" + (f" of at least {lowest}" if highest is None else f" from {lowest} to {highest}")
+    if bounds.keys() == {"gt"}:
+        return f"a number above {bounds['gt']}"
     if "gt" not in bounds and "lt" not in bounds:
         return f"a number from {bounds['ge']} to {bounds['le']}"
     lower = f"above {bounds['gt']}" if "gt" in bounds else f"of at least {bounds['ge']}"

@@ -41,6 +41,7 @@ BEST_DEFAULTS: Final[Mapping[str, Any]] = {
     "crop_size": 256,
     "precision_dtype": "auto",
     "inference_scale": "auto",
+    "validate_every": None,
 }
 """The defaults of the recipe `best` that differ from SageMaker's."""
 
@@ -70,6 +71,7 @@ def _parse_weights(value: object) -> object:
     if isinstance(value, str) and value not in ("none", "auto"):
         return tuple(float(part) for part in value.split(","))
     return value
+
 
 SMALLEST_SCALE: Final = 0.25
 LARGEST_SCALE: Final = 4
@@ -189,6 +191,12 @@ class Hyperparameters(BaseModel):
     )
     workers: int = _data(16, "Processes that load training data, at most one per CPU core.", ge=0)
     epochs: int = _training(10, "Passes over the training images.", gt=0)
+    minutes: float | None = _training(
+        None,
+        "In place of epochs: minutes from the beginning of the command, data check included, to the trained and "
+        "validated model. The learning rate follows the share of time used.",
+        gt=0,
+    )
     mini_batch_size: int = _training(16, "Images per training batch, over all devices together.", gt=0)
     last_batch: Literal["keep", "rollover"] = _training(
         "rollover",
@@ -207,6 +215,12 @@ class Hyperparameters(BaseModel):
         None,
         "Validation and prediction resize images by this factor for the network; auto: after the training, chosen on "
         "the validation images among a few; by default as in training. The trained model keeps it.",
+    )
+    validate_every: int | None = _training(
+        1,
+        "Epochs between validations; the last epoch always has one. None: chosen by speed, once, so that validations "
+        "take at most a tenth of the time.",
+        gt=0,
     )
     class_weights: Annotated[Literal["none", "auto"] | WeightList, BeforeValidator(_parse_weights)] = _training(
         "none",
@@ -251,7 +265,7 @@ class Hyperparameters(BaseModel):
     gamma2: float = _optimizer(0.9, "Accepted for compatibility, without effect.", ge=0, le=1)
     early_stopping: bool = _stopping(False, "Stop when the validation mean IoU no longer improves.")
     early_stopping_min_epochs: int = _stopping(5, "Minimum number of epochs.", ge=0)
-    early_stopping_patience: int = _stopping(4, "Epochs without improvement before training stops.", gt=0)
+    early_stopping_patience: int = _stopping(4, "Validations without improvement before training stops.", gt=0)
     early_stopping_tolerance: float = _stopping(
         0.0, "A relative gain in mean IoU up to this counts as no improvement.", ge=0, le=1
     )
@@ -330,6 +344,9 @@ class Hyperparameters(BaseModel):
             raise ValueError("lr_scheduler is step, so lr_scheduler_step must list epochs, for example 10, 20")
         if self.image_scale is not None and self.base_size != type(self).model_fields["base_size"].default:
             raise ValueError("base_size and image_scale both say how images are resized; leave one out")
+        usual_epochs = BEST_DEFAULTS["epochs"] if self.recipe == "best" else type(self).model_fields["epochs"].default
+        if self.minutes is not None and self.epochs != usual_epochs:
+            raise ValueError(f"epochs {self.epochs} and minutes {self.minutes:g} exclude each other: give one of them")
         if self.backbone_weights is not None and not self.use_pretrained_model:
             raise ValueError(
                 "backbone_weights gives pretrained weights but use_pretrained_model is False; leave one out"

@@ -20,6 +20,14 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """A time as people say it: `45 s`, `34 min`, `2 h 5 min`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def shortened(text: str, most: int) -> str:
     """The text, or its beginning and ` ...` where it has more than `most` characters."""
     return text if len(text) <= most else f"{text[:most]} ..."

@@ -17,6 +17,7 @@ SMALL = {
     "backbone": TINY_BACKBONE,
     "use_pretrained_model": "False",
     "epochs": "2",
+    "validate_every": "1",
     "mini_batch_size": "4",
     "crop_size": "32",
     "base_size": "48",

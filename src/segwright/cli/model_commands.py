@@ -65,9 +65,9 @@ class CheckpointFlags:
     resume: Switch = False
     """Continue from the newest checkpoint, also with --overwrite; start from the beginning if there is none."""
     checkpoints: Path | None = None
-    """The folder of checkpoints; by default OUTPUT.checkpoints, beside the trained model."""
+    """The folder of checkpoints, which stay; by default OUTPUT.checkpoints, removed when the training has ended."""
     checkpoint_every: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 600.0
-    """Seconds between checkpoints within an epoch; the end of an epoch always writes one."""
+    """Seconds between checkpoints; each validation writes one too."""
 
 
 @app.command(sort_key=1, usage="Usage: segwright train DATA --output BUNDLE [OPTIONS]")

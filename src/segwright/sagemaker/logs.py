@@ -21,7 +21,9 @@ from segwright.hyperparameters import Hyperparameters
 from segwright.sagemaker import FURTHER_METRIC_DEFINITIONS, METRIC_DEFINITIONS
 from segwright.standard_streams import LOG
 from segwright.training.checkpoint_state import TrainProgress
+from segwright.training.diagnosis import verdict
 from segwright.training.reporter import AdvanceImages, EpochResult, Reporter
+from segwright.training.schedule import Schedule
 from segwright.training.train_step import EpochSums
 from segwright.wording import printable
 
@@ -63,8 +65,8 @@ class SageMakerReporter(Reporter):
         """A job on `host` with so many `gpus`, `started` at seconds since 1970."""
         self._host, self._gpus, self._started = host, gpus, started
         self._every = self._batch = 1
-        self._epochs: list[tuple[int, int]] = []
-        """Records and batches of each epoch so far."""
+        self._records: list[dict[str, Any]] = []
+        """One for each epoch so far, as in metrics.jsonl."""
         self._setup = 0.0
         self._epoch_started = started
         self._images, self._lap_started = 0, time.monotonic()
@@ -74,18 +76,15 @@ class SageMakerReporter(Reporter):
         """Devices, schedule, and the counters as an earlier run has left them."""
         self._every, self._batch = settings.logging_frequency, settings.validation_mini_batch_size
         logger.info(f"Number of GPUs being used: {self._gpus}")
-        logger.info(f"LRScheduler setup: iters per epoch: {updates_per_epoch}, num_epochs {settings.epochs}")
-        updates = [0, *(record["updates"] for record in progress.records)]
-        self._epochs = [
-            (record.get("images", 0), after - before)
-            for record, (before, after) in zip(progress.records, pairwise(updates), strict=True)
-        ]
+        length = f"minutes {settings.minutes:g}" if settings.minutes else f"num_epochs {settings.epochs}"
+        logger.info(f"LRScheduler setup: iters per epoch: {updates_per_epoch}, {length}")
+        self._records = progress.records
         now = time.time()
         self._metrics(self._counters(), self._started, now, {"Meta": "init_train_data_iter"})
         self._setup = now - self._started
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[AdvanceImages]:
+    def training(self, epoch: int, samples: int, sums: EpochSums, schedule: Schedule) -> Iterator[AdvanceImages]:
         """A line every `logging_frequency` batches, with the speed since the line before."""
         self._epoch_started = time.time()
         self._images, self._lap_started = 0, time.monotonic()
@@ -121,7 +120,6 @@ class SageMakerReporter(Reporter):
     def on_validated(self, result: EpochResult) -> None:
         """Scores and speed of the validation."""
         scores, epoch = result.scores, result.epoch
-        self._epochs.append((result.sums.images, result.sums.batches))
         self._quality(epoch, f"validation pixel_accuracy: {scores.pixel_accuracy}")
         self._quality(epoch, f"validation mIOU: {scores.mean_iou}")
         self._throughput(epoch, f"validation throughput: {result.images / max(result.seconds, 1e-9)}")
@@ -134,7 +132,7 @@ class SageMakerReporter(Reporter):
         """The files written, and the share of epochs done."""
         if result.improved:
             logger.info(f"Serializing model to {model / BEST_WEIGHTS}")
-        share = 100 * (result.epoch + 1) / result.epochs
+        share = 100 * (result.epoch + 1) / result.epochs if result.epochs else 100 * result.share
         logger.info(f"#progress_metric: host={self._host}, completed {share} % of epochs")
         where = {"epoch": result.epoch, "Meta": "training_data_iter"}
         self._metrics(self._counters(), self._epoch_started, time.time(), where)
@@ -149,6 +147,9 @@ class SageMakerReporter(Reporter):
         if progress.best:
             mean_iou, epoch = progress.best["mean_iou"], progress.best["epoch"] - 1
             logger.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}")
+            wrong, cure = verdict(progress.best, progress.records)
+            if wrong:
+                logger.warning(f"{wrong}: {cure}")
 
     def _notice(self, epoch: int, iterations: int, more: str = "") -> None:
         now = time.monotonic()
@@ -177,13 +178,15 @@ class SageMakerReporter(Reporter):
 
     def _counters(self) -> dict[str, float]:
         """Records and batches under the original's names; an epoch's end is a reset."""
-        records, batches = zip(*self._epochs, strict=True) if self._epochs else ((0,), (0,))
+        records = [record.get("images", 0) for record in self._records] or [0]
+        updates = [0, *(record["updates"] for record in self._records)]
+        batches = [after - before for before, after in pairwise(updates)] or [0]
         return {
             "Total Records Seen": sum(records),
             "Total Batches Seen": sum(batches),
             "Max Records Seen Between Resets": max(records),
             "Max Batches Seen Between Resets": max(batches),
-            "Reset Count": len(self._epochs),
+            "Reset Count": len(self._records),
             "Number of Records Since Last Reset": records[-1],
             "Number of Batches Since Last Reset": batches[-1],
         }

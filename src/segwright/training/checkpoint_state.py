@@ -16,6 +16,7 @@ from segwright.data.channels import Split
 from segwright.hyperparameters import Hyperparameters
 from segwright.training.checkpoints import CHECKPOINT_VERSION, Checkpoint
 from segwright.training.resumed_streams import StreamIdentity
+from segwright.training.schedule import Timing
 from segwright.training.train_step import EpochSums, TrainState
 
 logger = logging.getLogger(__name__)
@@ -26,22 +27,26 @@ _WITHOUT_EFFECT: Final = frozenset(["workers", "logging_frequency", "use_pretrai
 
 @dataclass
 class EarlyStopping:
-    """Counts epochs without gain in mean IoU (SageMaker's contract, section 4.3)."""
+    """Counts validations without gain in mean IoU (SageMaker's contract, section 4.3, where each epoch has one)."""
 
     best: float = 0.0
     without_gain: int = 0
 
     def update(self, settings: Hyperparameters, epoch: int, mean_iou: float) -> bool:
-        """Count `epoch`, from 0, and return whether to stop after it.
+        """Count the validation of `epoch`, from 0, and return whether to stop after it.
 
-        That is when, for `early_stopping_patience` epochs in a row, the score has not beaten the best by more than
+        That is when, for `early_stopping_patience` validations in a row, the score has not beaten the best by more than
         `early_stopping_tolerance` of it, and at least `early_stopping_min_epochs` epochs are done.
         """
         if mean_iou > self.best * (1 + settings.early_stopping_tolerance):
             self.best, self.without_gain = mean_iou, 0
         else:
             self.without_gain += 1
-        patient = epoch + 1 < settings.early_stopping_min_epochs or self.without_gain < settings.early_stopping_patience
+        return self.stops(settings, epoch + 1)
+
+    def stops(self, settings: Hyperparameters, epochs: int) -> bool:
+        """Whether to stop when so many epochs are done."""
+        patient = epochs < settings.early_stopping_min_epochs or self.without_gain < settings.early_stopping_patience
         return settings.early_stopping and not patient
 
 
@@ -49,14 +54,15 @@ class EarlyStopping:
 class TrainProgress:
     """How far a training has come."""
 
-    epoch: int = 0  # trained and validated so far
+    epoch: int = 0  # done so far, with their validations
     sums: EpochSums = field(default_factory=EpochSums)  # of the current epoch
     training_reported: bool = False  # whether the current epoch is trained; its validation may be still to come
-    finished: bool = False  # whether all epochs are done, or early stopping has ended them
+    finished: bool = False  # whether all epochs are done, the time is used, or early stopping has ended them
+    timing: Timing = field(default_factory=Timing)
     stopping: EarlyStopping = field(default_factory=EarlyStopping)
     records: list[dict[str, Any]] = field(default_factory=list)  # one for each epoch, as in metrics.jsonl
     best: dict[str, Any] | None = None  # the scores of the best epoch
-    last: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None  # those of the last validation
     best_weights: State | None = None  # on the CPU
     stream_pairs: int | None = None  # in a pass over the training stream; None before the first has ended
     streams: dict[Split, StreamIdentity] = field(default_factory=dict)  # empty for lists
@@ -64,10 +70,12 @@ class TrainProgress:
 
     def complete(self, description: Description) -> Description:
         """The description of the training with its scores, and what is known of its streams."""
-        last = None if self.sums.batches else self.last  # Within an epoch the weights have moved on.
+        moved = self.sums.batches or (self.last and self.last["epoch"] != self.epoch)
+        last = None if moved else self.last
         known = {str(split): identity.to_json() for split, identity in self.streams.items()}
         data = {split: {**found, **known.get(split, {})} for split, found in description.data.items()}
-        return description.model_copy(update={"metrics": {"best": self.best, "last": last}, "data": data})
+        metrics = {"best": self.best, "last": last}
+        return description.model_copy(update={"metrics": metrics, "data": data, "finished": self.finished})
 
 
 def to_checkpoint(state: TrainState, progress: TrainProgress, description: Description) -> Checkpoint | None:
@@ -95,6 +103,7 @@ def to_checkpoint(state: TrainState, progress: TrainProgress, description: Descr
         "sums": asdict(progress.sums),
         "trained_told": progress.training_reported,
         "finished": progress.finished,
+        "timing": asdict(progress.timing),
         "stopping": asdict(progress.stopping),
         "records": progress.records,
         "stream_pairs": progress.stream_pairs,
@@ -121,9 +130,9 @@ def load_checkpoint(state: TrainState, progress: TrainProgress, checkpoint: Chec
     state.updates = facts["updates"]
     progress.epoch, progress.sums = facts["epoch"], EpochSums(**facts["sums"])
     progress.training_reported = facts["trained_told"]
-    stopped_early = facts["finished"] and facts["epoch"] < then.hyperparameters["epochs"]
-    progress.finished = facts["epoch"] >= state.settings.epochs or (stopped_early and state.settings.early_stopping)
+    progress.timing = Timing(**facts.get("timing", {}))  # absent where an older Segwright wrote the checkpoint
     progress.stopping, progress.records = EarlyStopping(**facts["stopping"]), list(facts["records"])
+    progress.finished = _is_finished(facts, then.hyperparameters, progress, state.settings)
     progress.best, progress.last = then.metrics["best"], then.metrics["last"]
     progress.best_weights = best and {name: value.clone() for name, value in best.items()}
     progress.stream_pairs = facts["stream_pairs"]
@@ -137,12 +146,25 @@ def load_checkpoint(state: TrainState, progress: TrainProgress, checkpoint: Chec
             _RNG_MODULES[kind].set_rng_state(value)
 
 
+def _is_finished(
+    facts: Mapping[str, Any], then: Mapping[str, Any], progress: TrainProgress, settings: Hyperparameters
+) -> bool:
+    """Whether nothing is left to train by the settings now: `then` a training may have ended sooner."""
+    if settings.minutes is None:
+        ended = progress.epoch >= settings.epochs
+    else:
+        ended = facts["finished"] and settings.minutes <= (then.get("minutes") or 0.0)
+    return ended or (facts["finished"] and progress.stopping.stops(settings, progress.epoch))
+
+
 def _tensors(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
     named = checkpoint.tensors.items()
     return {name.removeprefix(prefix): tensor for name, tensor in named if name.startswith(prefix)}
 
 
 def _warn_of_changes(then: Mapping[str, Any], state: TrainState) -> None:
+    # An older Segwright, which did not know a setting, did what its default does.
+    then = {**{name: field.default for name, field in Hyperparameters.model_fields.items()}, **then}
     now = {**state.settings.model_dump(mode="json"), **_circumstances(state)}
     names = [name for name, value in now.items() if then.get(name) != value and name not in _WITHOUT_EFFECT]
     if names:

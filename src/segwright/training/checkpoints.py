@@ -91,7 +91,7 @@ class Checkpoint:
                     what = f"the {name} changed{streams}"
                 raise ResumeError(f"Cannot resume: {what}. Restore it, or {START_OVER}.", name=name, value=value)
         begun = self.facts["epoch"] + bool(self.facts["sums"]["batches"])
-        if now and settings.epochs < begun:
+        if now and settings.minutes is None and settings.epochs < begun:
             sentence = (
                 f"Cannot resume: epochs is {settings.epochs}, but epoch {begun} has begun; it takes at least {begun}."
             )
@@ -121,10 +121,12 @@ def _same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 class CheckpointFolder:
-    """The checkpoints of one training; `every` seconds one is written within an epoch."""
+    """The checkpoints of one training; between validations one is written `every` seconds. They are `kept` when the
+    training has ended, or removed.
+    """
 
-    def __init__(self, path: Path, every: float = math.inf) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: float = math.inf, *, kept: bool = True) -> None:
+        self.path, self.every, self.kept = path, every, kept
         self._to_replace: list[Path] = []
 
     def newest(self) -> Checkpoint | None:
@@ -145,6 +147,11 @@ class CheckpointFolder:
             except OSError as error:
                 raise UserError(f"The checkpoint {file} cannot be read: {error.strerror}", file=str(file)) from error
         return None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no checkpoint, not even a damaged one."""
+        return not self._files()
 
     def begin(self, overwrite: bool) -> None:
         """Prepare for a new training; checkpoints of an earlier one are removed when the first is saved.
@@ -177,6 +184,18 @@ class CheckpointFolder:
         except OSError as error:
             raise UserError(f"The checkpoint cannot be written to {self.path}: {error.strerror}") from error
 
+    def end(self) -> None:
+        """Remove the checkpoints of a training that has ended, unless they are kept."""
+        if self.kept:
+            return
+        try:
+            for file in [*self._files(), *self.path.glob(".*.partial.safetensors")]:
+                file.unlink(missing_ok=True)
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
+        except OSError as error:
+            logger.warning(f"the checkpoints in {self.path} cannot be removed: {error.strerror}")
+
     def _files(self) -> list[Path]:
         """All checkpoints, the oldest first."""
         found = self.path.iterdir() if self.path.is_dir() else ()
@@ -187,8 +206,8 @@ class CheckpointFolder:
 class CheckpointPolicy:
     """Where and how often a training is saved, and what happens to what an earlier one has left."""
 
-    path: Path | str | None = None  # the folder of checkpoints; None: the output with `.checkpoints` after its name
-    every: float | None = 600.0  # seconds between those within an epoch, whose end writes one too; None: none at all
+    path: Path | str | None = None  # their folder; None: OUTPUT.checkpoints, removed when the training has ended
+    every: float | None = 600.0  # seconds between two; a validation writes one too; None: none at all
     resume: bool = False  # go on from the newest checkpoint, or start anew where there is none
     overwrite: bool = False  # replace the output and the checkpoints of another training
     in_place: bool = False  # the output was made for this training, and is filled whatever lies there
@@ -197,7 +216,31 @@ class CheckpointPolicy:
     def folder(self, output: Path) -> CheckpointFolder | None:
         """The checkpoints of the training that writes `output`; None where none are written."""
         usual = output.resolve().with_name(output.resolve().name + ".checkpoints")
-        return None if self.every is None else CheckpointFolder(Path(self.path or usual), self.every)
+        kept = self.path is not None
+        return None if self.every is None else CheckpointFolder(Path(self.path or usual), self.every, kept=kept)
+
+    def is_finished(self, folder: CheckpointFolder | None, output: Path, settings: Hyperparameters) -> bool:
+        """Whether a training to be resumed has ended, as its bundle says where its checkpoints are removed.
+
+        Raises ResumeError where it was to be longer this time, which takes the checkpoints.
+        """
+        if folder is None or not self.resume or self.in_place or not folder.is_empty:
+            return False
+        if not (output / DESCRIPTION).is_file() or not (bundle := read_description(output)).finished:
+            return False
+        for name in ("epochs", "minutes"):
+            had, value = bundle.hyperparameters.get(name), getattr(settings, name)
+            if name in settings.model_fields_set and value is not None and value > (had or 0):
+                raise ResumeError(
+                    f"Cannot resume with {name} {value:g}: the training of {output} has ended, and its checkpoints are "
+                    "removed, as always where checkpoints names no folder for them. Start another training from its "
+                    "model with start_from, or start over with overwrite and without resume.",
+                    name=name,
+                    value=value,
+                )
+        epoch = (bundle.metrics["last"] or {}).get("epoch")
+        logger.info(f"{output}: the training ended after epoch {epoch}: nothing is left to train")
+        return True
 
     def open(self, folder: CheckpointFolder | None, output: Path) -> tuple[Checkpoint | None, BundleWriter]:
         """The checkpoint in `folder` to go on from, if any, and the writer of the bundle.

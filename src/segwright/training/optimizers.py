@@ -77,14 +77,15 @@ class MXNetSGD(Optimizer):
                 parameter.add_(state["momentum_buffer"].mul_(group["momentum"]).sub_(slope, alpha=group["lr"]))
 
 
-def learning_rate(settings: Hyperparameters, update: int, updates_per_epoch: int) -> float:
-    """Return the learning rate for update n = `update`, counted from 0, of N in the run.
+def learning_rate(settings: Hyperparameters, update: int, updates_per_epoch: int, total: float | None = None) -> float:
+    """Return the learning rate for update n = `update`, counted from 0, of N = `total` in the run (all epochs').
 
     First, for `warmup` of all N updates, base (n + 1) / W with W = warmup N. Then, with d = (n - W) / (N - W):
     poly: base (1 - d)^0.9; cosine: base (1 + cos(pi d)) / 2; step: base times `lr_scheduler_factor` at each listed
     epoch, counted from 0. Past the end poly and cosine stay at 0.
     """
-    total = settings.epochs * updates_per_epoch
+    if total is None:
+        total = settings.epochs * updates_per_epoch
     warm = settings.warmup * total
     if update < warm:
         return settings.learning_rate * min((update + 1) / warm, 1.0)

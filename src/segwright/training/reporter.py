@@ -13,12 +13,15 @@ from typing import Final
 
 from segwright.checks.prepare import CheckedData
 from segwright.console import progress as progress_bar
+from segwright.console import share_bar
 from segwright.evaluation import Scores, print_scores
 from segwright.hyperparameters import Hyperparameters
 from segwright.standard_streams import OUTPUT, output_may_fail
 from segwright.training.checkpoint_state import TrainProgress
+from segwright.training.diagnosis import validation_gaps, verdict
+from segwright.training.schedule import Schedule
 from segwright.training.train_step import EpochSums, TrainState
-from segwright.wording import counted, listed
+from segwright.wording import counted, duration
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +32,11 @@ AdvanceImages = Callable[[int], None]  # called with the number of images, over 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch has brought."""
+    """What an epoch with a validation has brought."""
 
     epoch: int  # counted from 0
-    epochs: int  # how many there are to be
+    epochs: int | None  # how many there are to be; None where time decides
+    share: float  # of the training that is done, 0 to 1
     sums: EpochSums
     scores: Scores
     improved: bool  # whether the validation mean IoU is the best so far
@@ -47,7 +51,7 @@ class Reporter:
         """Training begins, or goes on from `progress`."""
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[AdvanceImages]:
+    def training(self, epoch: int, samples: int, sums: EpochSums, schedule: Schedule) -> Iterator[AdvanceImages]:
         """Wrap the updates of an epoch, on so many more `samples`; `sums` grows with each update."""
         yield lambda _images: None
 
@@ -79,16 +83,24 @@ class ConsoleReporter(Reporter):
 
     def __init__(self, every: int) -> None:
         """A plain line is written every so many updates."""
-        self._every = every
+        self._every, self._updates = every, 0
 
     @contextmanager
-    def training(self, epoch: int, epochs: int, samples: int, sums: EpochSums) -> Iterator[AdvanceImages]:
-        """One bar, or some plain lines."""
-        with progress_bar(f"epoch {epoch + 1}/{epochs}", samples, self._every) as advance:
+    def training(self, epoch: int, samples: int, sums: EpochSums, schedule: Schedule) -> Iterator[AdvanceImages]:
+        """A bar that shows how far the whole training is, or some plain lines."""
+        title, done = _title(epoch, schedule.epochs), 0
+        with share_bar(title) as show:
 
             def after_step(images: int) -> None:
+                nonlocal done
+                done, self._updates = done + images, self._updates + 1
                 loss = "" if math.isnan(sums.latest_loss) else f"loss {sums.latest_loss:.4f}, "
-                advance(images, f"{loss}lr {sums.learning_rate:.6f}, {sums.images_per_second:.1f} images/s")
+                left = "" if schedule.seconds_left is None else f", {duration(schedule.seconds_left)} left"
+                text = f"{loss}lr {sums.learning_rate:.6f}, {sums.images_per_second:.1f} images/s{left}"
+                if show:
+                    show(schedule.share, text)
+                elif self._updates % self._every == 0:
+                    logger.info(f"{title}: {done}/{samples} {text}")
 
             yield after_step
 
@@ -106,7 +118,7 @@ class ConsoleReporter(Reporter):
 
     def on_validated(self, result: EpochResult) -> None:
         """A table of classes on a terminal, three lines elsewhere."""
-        scores, title = result.scores, f"epoch {result.epoch + 1}/{result.epochs}"
+        scores, title = result.scores, _title(result.epoch, result.epochs)
         speed = f"{title}: loss {result.sums.mean_loss:.4f}, {result.sums.images_per_second:.1f} images/s"
         best = " (best so far)" if result.improved else ""
         if OUTPUT.isatty():
@@ -127,16 +139,18 @@ class ConsoleReporter(Reporter):
             )
 
     def on_train_end(self, progress: TrainProgress, model: Path) -> None:
-        """The best score, and where the bundle is."""
+        """The best score, what is wrong with it, and where the bundle is."""
         if progress.best:
-            mean_iou, epoch = progress.best["mean_iou"], progress.best["epoch"]
-            logger.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}; the model is in {model}")
-            missed = [entry["name"] for entry in progress.best["per_class"] if entry["support"] and not entry["recall"]]
-            if missed:
-                logger.warning(
-                    f"this model finds no pixel of {listed(missed)} in the validation masks: train longer, or set "
-                    "class_weights to auto; for thin structures set decoder_output_stride to 4 or 1"
-                )
+            score = f"best validation mean IoU {progress.best['mean_iou']:.4f} in epoch {progress.best['epoch']}"
+            wrong, cure = verdict(progress.best, progress.records)
+            if wrong:
+                logger.warning(f"{score}, but {wrong}: {cure}; the model is in {model}")
+            else:
+                logger.info(f"{score}; the model is in {model}")
+
+
+def _title(epoch: int, epochs: int | None) -> str:
+    return f"epoch {epoch + 1}" + (f"/{epochs}" if epochs else "")
 
 
 def log_recipe(settings: Hyperparameters) -> None:
@@ -145,7 +159,7 @@ def log_recipe(settings: Hyperparameters) -> None:
     logger.info(f"recipe {settings.recipe}" + (f" with {changes}" if changes else ""))
 
 
-def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_per_epoch: int) -> None:
+def log_start(state: TrainState, progress: TrainProgress, samples: int, schedule: Schedule) -> None:
     """Log what is trained, on what, and how long, and where a resumed training goes on."""
     settings, spec = state.settings, state.network.spec
     parameters = sum(parameter.numel() for parameter in state.network.parameters())
@@ -160,8 +174,9 @@ def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_
         f"output stride {spec.output_stride}{decoder}, crops of {settings.training_crop_size} pixels; "
         f"{state.device.type} x {state.processes.world_size}, {str(state.precision).removeprefix('torch.')}"
     )
+    length = f"{settings.minutes:g} min in epochs" if settings.minutes else counted(settings.epochs, "epoch")
     logger.info(
-        f"{counted(settings.epochs, 'epoch')} of {counted(samples, 'pair')} in {counted(updates_per_epoch, 'update')}, "
+        f"{length} of {counted(samples, 'pair')} in {counted(schedule.updates_per_epoch, 'update')}, "
         f"{settings.optimizer} at {settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; "
         f"validation scores {scored}"
     )
@@ -171,13 +186,38 @@ def log_start(state: TrainState, progress: TrainProgress, samples: int, updates_
         logger.info(f"continuing after {state.updates} updates, in epoch {progress.epoch + 1}")
 
 
-def log_training_advice(settings: Hyperparameters, data: CheckedData, updates_per_epoch: int) -> None:
-    """Warn, before time is spent, of too few updates and of classes too rare to be learnt."""
-    updates = settings.epochs * updates_per_epoch
-    if updates < FEW_UPDATES:
-        epochs = -(-FEW_UPDATES // updates_per_epoch)
-        advice = f"small data sets need more epochs, and epochs {epochs} makes at least {FEW_UPDATES}"
-        logger.warning(f"only {counted(updates, 'update')} in all: {advice}")
+def log_training_advice(settings: Hyperparameters, data: CheckedData, schedule: Schedule) -> None:
+    """Warn, before time is spent, of too little of it, of classes too rare to be learnt, of scores that say little."""
+    updates, minutes, elapsed = schedule.expected_updates, settings.minutes, schedule.timing.elapsed
+    if minutes and schedule.time_is_used:
+        validation = duration(schedule.timing.validation)
+        spent = f"{duration(elapsed)} have passed, and a validation takes about {validation}"
+        logger.warning(f"minutes {minutes:g} leaves no time to train: {spent}")
+    elif not minutes and updates < FEW_UPDATES:
+        epochs = -(-FEW_UPDATES // schedule.updates_per_epoch)
+        made = epochs * schedule.updates_per_epoch
+        few = f"only {counted(round(updates), 'update')} in all, which teach little"
+        logger.warning(f"{few}: epochs {epochs} makes {made}")
     rare = list(compress(data.class_names, data.train.rare_classes))
     if rare and settings.class_weights == "none" and settings.loss_of_pixels:
         logger.warning(f"few pixels are labelled {', '.join(rare)}: class_weights auto makes them count for more")
+    if data.validation.complete:
+        for gap in validation_gaps(len(data.validation.pairs), data.validation.histogram, data.class_names):
+            logger.warning(f"validation: {gap}")
+
+
+def log_estimate(settings: Hyperparameters, schedule: Schedule) -> None:
+    """Log how long the training takes, or how much of it the time allows, once the speed is known."""
+    (updates, seconds), pace = schedule.estimate, schedule.seconds_per_update
+    if pace is None or seconds is None:
+        return
+    speed = f"at {1 / pace:.1f} a second" if pace < 1 else f"at {pace:.1f} s each"
+    every = schedule.validate_every
+    validations = f", validating every {counted(every, 'epoch')}" if every and settings.validate_every is None else ""
+    made = counted(round(updates), "update")
+    if schedule.budget is not None:
+        logger.info(f"about {made} {speed} fit into {duration(schedule.budget)}{validations}")
+    else:
+        bound = "at most " if settings.early_stopping else ""
+        included = "included" if schedule.timing.validation else "not counted"
+        logger.info(f"{bound}about {duration(seconds)} for {made} {speed}, validations {included}{validations}")

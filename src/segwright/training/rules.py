@@ -151,13 +151,17 @@ def _rare_classes(_settings: Hyperparameters, seen: Circumstances) -> Iterator[C
 
 
 def _length(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
-    """How many epochs there are, and how often each takes an image; `epochs` that were given are plain passes."""
+    """How many epochs there are, unless time decides, and how often each takes an image; `epochs` that were given are
+    plain passes.
+    """
     if "epochs" in settings.model_fields_set:
         return
     repeats = settings.repeats
     if "repeats" not in settings.model_fields_set:
         repeats = -(-_EPOCH_UPDATES * settings.mini_batch_size // seen.images)
         yield Choice("repeats", repeats, f"an epoch of {counted(seen.images, 'image')} would be over at once")
+    if settings.minutes is not None:
+        return
     updates = -(-seen.images * repeats // settings.mini_batch_size)
     least = _CPU_UPDATES if seen.device == "cpu" else _GPU_UPDATES
     epochs = max(-(-least // updates), -(-_PASSES // repeats))

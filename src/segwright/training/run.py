@@ -1,6 +1,8 @@
 """A training from channels to a bundle: its stages, up to the first step."""
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,6 +82,7 @@ class Training:
     stop: StopRequest = field(default_factory=StopRequest)
     reporter: Reporter | None = None
     processes: Distributed = ALONE
+    clock: Callable[[], float] = time.monotonic
 
     def run(self) -> Model:
         """Train, in all processes of `torchrun` together; return the model with the best weights.
@@ -89,6 +92,7 @@ class Training:
         read.
         """
         keep_freed_memory()
+        self._started = self.clock()
         try:
             with join_processes() as self.processes:
                 return self._run()
@@ -102,6 +106,8 @@ class Training:
         device = choose_device(self.device, processes.local_rank)
         log_recipe(self.settings)
         folder = self.checkpoints.folder(self.output)
+        if processes.compute_on_main(lambda: self.checkpoints.is_finished(folder, self.output, self.settings)):
+            return
         checkpoint, writer = processes.compute_on_main(lambda: self.checkpoints.open(folder, self.output))
         parent = processes.compute_on_main(lambda: checkpoint.description if checkpoint else self.read_parent())
         if parent:
@@ -141,7 +147,10 @@ class Training:
         with stop_on_signals(self.stop), opened as readers:
             data = TrainingData(prepared, readers, self.settings, processes, self.strict)
             reporter = self.reporter or ConsoleReporter(self.settings.logging_frequency)
-            Trainer(state, data, progress, description, writer, folder, self.stop, reporter).run()
+            elapsed = progress.timing.elapsed - self._started
+            Trainer(
+                state, data, progress, description, writer, folder, self.stop, reporter, lambda: self.clock() + elapsed
+            ).run()
         if progress.best_weights is not None:
             state.network.load_state_dict(progress.best_weights)
         return Model(progress.complete(description), state.network.eval(), device)

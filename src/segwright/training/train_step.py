@@ -15,7 +15,7 @@ from segwright.errors import UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import SegmentationNetwork
 from segwright.training.loss import LossModule, LossScale, loss_scale
-from segwright.training.optimizers import learning_rate, make_optimizer, set_lr
+from segwright.training.optimizers import make_optimizer, set_lr
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +81,15 @@ class TrainState:
         self._unread: list[_UnreadLoss] = []
 
     def train_epoch(
-        self, batches: Iterable[Batch], updates_per_epoch: int, sums: EpochSums, after_step: Callable[[int], None]
+        self,
+        batches: Iterable[Batch],
+        learning_rate: Callable[[int], float],
+        sums: EpochSums,
+        after_step: Callable[[int], None],
     ) -> None:
-        """Make one update a batch and add it to `sums`; `after_step` gets the number of images of the global batch.
+        """Make one update a batch and add it to `sums`.
+
+        `learning_rate` gets the number of the update, from 0, `after_step` the number of images of the global batch.
 
         Losses are read from the device every `logging_frequency` updates and at the end. Raises UserError when one is
         not finite, and in all processes when a batch cannot be loaded in one.
@@ -96,7 +102,7 @@ class TrainState:
                 batch = next(iterator, None)
             if batch is None:
                 break
-            images = self._update(batch, updates_per_epoch, sums)
+            images = self._update(batch, learning_rate(self.updates), sums)
             steps += 1
             if steps % self.settings.logging_frequency == 0:
                 self.read_losses(sums)
@@ -149,12 +155,11 @@ class TrainState:
             sums.loss += loss * each.pixels
             sums.latest_loss = loss
 
-    def _update(self, batch: Batch, updates_per_epoch: int, sums: EpochSums) -> int:
+    def _update(self, batch: Batch, lr: float, sums: EpochSums) -> int:
         """Make one update and keep its loss for `read_losses`; return the number of images of the global batch."""
         own = torch.tensor([batch.labelled, len(batch.keys)])  # on the host, which needs the sums at once
         labelled, images = map(int, self.processes.sum(own).tolist())
         scale = loss_scale(self.settings, batch.labelled, labelled, images * batch.masks[0].numel())
-        lr = learning_rate(self.settings, self.updates, updates_per_epoch)
         loss = self.train_step(batch, scale, lr)
         self._unread.append(_UnreadLoss(loss, self.updates, lr, scale.pixels, batch.keys))
         sums.batches, sums.images, sums.learning_rate = sums.batches + 1, sums.images + images, lr

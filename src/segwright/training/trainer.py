@@ -2,30 +2,44 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
 from functools import partial
+from typing import Final
 
 import torch
 
 from segwright.bundle import BundleWriter, Description, State, host_copy
 from segwright.data.channels import Split
+from segwright.data.loader import Batch
 from segwright.errors import UserError
-from segwright.evaluation import ConfusionMatrix, Scores, predict_pairs
+from segwright.evaluation import ConfusionMatrix, Scores
 from segwright.networks import SegmentationNetwork
 from segwright.stopping import StopRequest, StopRequested
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
+from segwright.training.diagnosis import Diagnosis
 from segwright.training.optimizers import updates_per_epoch
-from segwright.training.reporter import AdvanceImages, EpochResult, Reporter, log_start, log_training_advice
+from segwright.training.reporter import (
+    AdvanceImages,
+    EpochResult,
+    Reporter,
+    log_estimate,
+    log_start,
+    log_training_advice,
+)
 from segwright.training.resumed_streams import end_pass
 from segwright.training.scale_selection import Trial, describe_selection, select_scale, why_not_selected
+from segwright.training.schedule import Schedule
 from segwright.training.train_step import EpochSums, TrainState
+from segwright.training.validation import estimate_seconds, validation_predictions
 from segwright.wording import counted, sentences
 
 logger = logging.getLogger(__name__)
+
+VALIDATIONS_AFTER: Final = 4  # at the scales 1.25 and 1.5, whose pixels are so many times those at 1
 
 
 class Trainer:
@@ -41,32 +55,41 @@ class Trainer:
         checkpoints: CheckpointFolder | None,
         stop: StopRequest,
         reporter: Reporter,
+        elapsed: Callable[[], float],
     ) -> None:
+        """`elapsed` gives the seconds since the command began, with those of the processes before."""
         self.state, self.data, self.progress, self.description = state, data, progress, description
         self.writer, self.checkpoints, self.stop = writer, checkpoints, stop
         self.settings, self.processes = state.settings, state.processes
         self.reporter = reporter if self.processes.is_main else Reporter()
         self.loader = data.train_loader(progress.stream_pairs, pin_memory=state.device.type == "cuda")
-        self.updates_per_epoch = updates_per_epoch(self.settings, self.loader.count)
-        self._last_checkpoint = time.monotonic()
-        self._validation_seconds: float | None = None  # of the last epoch that this process has validated
+        per_epoch = updates_per_epoch(self.settings, self.loader.count)
+        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, VALIDATIONS_AFTER)
+        self._elapsed, self._last_checkpoint = elapsed, elapsed()
+        self._diagnosis, self._estimated = Diagnosis(), False
 
     def run(self) -> None:
         """Train, validate and save, epoch after epoch.
 
         Raises StopRequested, when everything learnt so far is saved.
         """
-        log_start(self.state, self.progress, self.loader.count, self.updates_per_epoch)
+        log_start(self.state, self.progress, self.loader.count, self.schedule)
         if self.progress.finished:  # The process before may have been killed before it wrote the bundle.
             self._write_bundle(host_copy(self.state.network))
         else:
-            log_training_advice(self.settings, self.data.prepared, self.updates_per_epoch)
-        self.reporter.on_train_start(self.settings, self.updates_per_epoch, self.progress)
+            timing = self.progress.timing
+            timing.validation = timing.validation or estimate_seconds(self.state, self.data, self._elapsed)
+            timing.elapsed = self._elapsed()
+            log_training_advice(self.settings, self.data.prepared, self.schedule)
+        self.reporter.on_train_start(self.settings, self.schedule.updates_per_epoch, self.progress)
         try:
             while not self.progress.finished:
                 self._checkpoint_or_stop()  # The request to stop may be older than the training.
                 self._train()
-                self._validate()
+                if self.schedule.validates_after(self.progress.epoch + 1):
+                    self._validate()
+                else:
+                    self._count_epoch()
             self._select_scale()
         except StopRequested:
             self._save_interrupted()
@@ -76,25 +99,41 @@ class Trainer:
                 "The device has too little memory: try accumulation 2 (or 4, 8), a smaller crop_size, output_stride "
                 f"16, or precision_dtype auto ({str(error).splitlines()[0]})."
             ) from error
+        if self.checkpoints is not None and self.processes.is_main:
+            self.checkpoints.end()
         self.reporter.on_train_end(self.progress, self.writer.path)
 
     def _train(self) -> None:
         epoch, sums = self.progress.epoch, self.progress.sums
         samples = self.loader.samples(epoch, sums.batches)
-        with self.reporter.training(epoch, self.settings.epochs, samples, sums) as advance:
+        self.schedule.begin_epoch()
+        with self.reporter.training(epoch, samples, sums, self.schedule) as advance:
 
             def after_step(images: int) -> None:
                 advance(images)
                 self._checkpoint_or_stop()
+                self.schedule.count_update()
+                if self.schedule.is_measured and not self._estimated:
+                    log_estimate(self.settings, self.schedule)
+                    self._estimated = True
 
-            batches = self.loader.epoch(epoch, sums.batches)
-            self.state.train_epoch(batches, self.updates_per_epoch, sums, after_step)
-        if self.data.streams:
+            batches = self._in_time(self.loader.epoch(epoch, sums.batches))
+            self.state.train_epoch(batches, self.schedule.learning_rate, sums, after_step)
+        if self.data.streams and not self.schedule.time_is_used:  # A pass that was broken off is not compared.
             self._end_pass("train", self.loader.skipped)
             self._correct_schedule()
         if not self.progress.training_reported:
             self.reporter.on_epoch_trained(epoch, sums)
             self.progress.training_reported = True
+
+    def _in_time(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches, at least one, until the time is used."""
+        if self.progress.training_reported and self.schedule.time_is_used:
+            return  # The process before has trained the epoch as far as time allowed.
+        for batch in batches:
+            yield batch
+            if self.schedule.time_is_used:
+                return
 
     def _end_pass(self, split: Split, skipped: list[str]) -> None:
         """After a pass over a stream: compare its pairs with what is known, and log which were skipped."""
@@ -109,18 +148,17 @@ class Trainer:
         """Let the schedule follow the number of pairs in the stream, which is known only when it has ended."""
         self.progress.stream_pairs = self.loader.count
         updates = updates_per_epoch(self.settings, max(self.loader.count, self.settings.mini_batch_size))
-        if updates != self.updates_per_epoch:
+        if updates != self.schedule.updates_per_epoch:
             logger.warning(
                 f"the stream held {counted(self.loader.count, 'pair')}, not {self.settings.num_training_samples}: the "
                 f"schedule follows them from here, {counted(updates, 'update')} an epoch"
             )
-            self.updates_per_epoch = updates
+            self.schedule.updates_per_epoch = updates
 
     def _validate(self) -> None:
-        start, report = time.monotonic(), partial(self.reporter.validating, self.progress.epoch)
+        start, report = self._elapsed(), partial(self.reporter.validating, self.progress.epoch)
         scores, images = self._score(self.state.network, self.settings.validation_scale, report)
-        self._validation_seconds = time.monotonic() - start
-        self._finish_epoch(scores, images, self._validation_seconds)
+        self._finish_epoch(scores, images, start)
 
     def _score(
         self,
@@ -136,16 +174,7 @@ class Trainer:
         processes.broadcast_buffers(network)
         pairs, expected, check = self.data.validation_pairs(self.progress.epoch)
         matrix = ConfusionMatrix(prepared.num_classes)
-        samples = predict_pairs(
-            network,
-            pairs,
-            prepared.validation.label_map,
-            precision=self.state.precision,
-            scale=scale,
-            crop_size=self.settings.validation_crop_size,
-            check=check,
-            skipped=skipped,
-        )
+        samples = validation_predictions(network, scale, self.state, self.data, pairs, check, skipped)
         with report(expected * processes.world_size) as advance:
             # All processes stop together, below: the others may be waiting there already.
             with processes.raise_on_all(), suppress(StopRequested):
@@ -160,9 +189,10 @@ class Trainer:
         processes.sum(torch.from_numpy(matrix.counts))
         return matrix.scores(prepared.class_names), int(processes.sum(torch.tensor(images)))
 
-    def _select_scale(self, deadline: float | None = None) -> None:
-        """At the end, with inference_scale auto: score the best weights at other scales, and write the bundle with the
-        best one. A checkpoint never holds it, because further epochs would be compared with its scores.
+    def _select_scale(self) -> None:
+        """At the end, with inference_scale auto: score the best weights at other scales, as far as the budget allows,
+        and write the bundle with the best one. A checkpoint never holds it, because further epochs would be compared
+        with its scores.
         """
         progress, base = self.progress, self.settings.validation_scale
         if self.settings.inference_scale != "auto" or progress.best is None or progress.best_weights is None:
@@ -171,12 +201,15 @@ class Trainer:
         if reason := why_not_selected(self.settings, images):
             logger.info(f"inference_scale auto stays {base:g}, as in training: {reason}")
             return
+        self._checkpoint_or_stop()  # It updates the time.
+        budget = self.schedule.budget
+        deadline = None if budget is None else time.monotonic() + budget - progress.timing.elapsed
         network = deepcopy(self.state.network)  # whose weights are the last ones, for checkpoints
         network.load_state_dict(progress.best_weights)
         chosen, trials = select_scale(
             lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
             base,
-            Trial(progress.best, self._validation_seconds),
+            Trial(progress.best, progress.timing.validation),
             deadline=deadline,
             processes=self.processes,
         )
@@ -186,13 +219,36 @@ class Trainer:
         self.description = self.description.model_copy(update={"inference_scale": chosen})
         self._write_bundle(host_copy(self.state.network))
 
-    def _finish_epoch(self, scores: Scores, images: int, seconds: float) -> None:
-        """Record an epoch, whose validation took so many `seconds`; write a checkpoint, then the bundle, which a
-        resumed training can write again.
+    def _finish_epoch(self, scores: Scores, images: int, start: float) -> None:
+        """Record an epoch, whose validation began at `start`; write a checkpoint, then the bundle, which a resumed
+        training can write again.
         """
+        progress, sums, seconds = self.progress, self.progress.sums, self._elapsed() - start
+        self._count_epoch(scores, seconds)
+        progress.last = {"epoch": progress.epoch, **scores.to_json()}
+        improved = progress.best is None or scores.mean_iou > progress.best["mean_iou"]
+        weights = host_copy(self.state.network)
+        if improved:
+            progress.best, progress.best_weights = progress.last, weights
+        stopped_early = progress.stopping.update(self.settings, progress.epoch - 1, scores.mean_iou)
+        if stopped_early:
+            logger.info(f"stopped early after epoch {progress.epoch}: the mean IoU no longer grows")
+        progress.finished = stopped_early or self.schedule.ends_after(progress.epoch)
+        self._save_checkpoint()
+        share = self.schedule.share
+        result = EpochResult(progress.epoch - 1, self.schedule.epochs, share, sums, scores, improved, images, seconds)
+        self.reporter.on_validated(result)  # After the checkpoint: a resumed training must not report it again.
+        self._write_bundle(weights)
+        self.reporter.on_saved(result, self.writer.path)
+        if not progress.finished:
+            for warning in self._diagnosis.warnings(progress.last, progress.records, share):
+                logger.warning(warning)
+        progress.timing.validation = max(self.processes.gather(self._elapsed() - start))
+
+    def _count_epoch(self, scores: Scores | None = None, seconds: float = 0.0) -> None:
+        """Record an epoch, with the scores of its validation, if it had one, which took so many `seconds`."""
         progress, sums = self.progress, self.progress.sums
         progress.epoch += 1
-        progress.last = {"epoch": progress.epoch, **scores.to_json()}
         progress.records.append(
             {
                 "epoch": progress.epoch,
@@ -202,30 +258,20 @@ class Trainer:
                 "learning_rate": sums.learning_rate,
                 "images_per_second": sums.images_per_second,
                 "seconds": round(sums.seconds + seconds, 3),
-                "validation": scores.to_json(),
+                **({"validation": scores.to_json()} if scores else {}),
             }
         )
-        improved = progress.best is None or scores.mean_iou > progress.best["mean_iou"]
-        weights = host_copy(self.state.network)
-        if improved:
-            progress.best, progress.best_weights = progress.last, weights
-        stopped_early = progress.stopping.update(self.settings, progress.epoch - 1, scores.mean_iou)
-        if stopped_early:
-            logger.info(f"stopped early after epoch {progress.epoch}: the mean IoU no longer grows")
-        progress.finished = stopped_early or progress.epoch >= self.settings.epochs
         progress.sums, progress.training_reported = EpochSums(), False
-        self._save_checkpoint()
-        result = EpochResult(progress.epoch - 1, self.settings.epochs, sums, scores, improved, images, seconds)
-        self.reporter.on_validated(result)  # After the checkpoint: a resumed training must not report it again.
-        self._write_bundle(weights)
-        self.reporter.on_saved(result, self.writer.path)
 
     def _checkpoint_or_stop(self) -> None:
-        """Between two steps: write a checkpoint where one is due, and stop on request, in all processes together."""
-        waited = time.monotonic() - self._last_checkpoint
-        due = self.processes.is_main and self.checkpoints is not None and waited >= self.checkpoints.every
-        flags = torch.tensor([int(self.stop.made), int(due)])  # on the host, which must not wait for a device here
-        stop, write = self.processes.sum(flags).tolist()
+        """Between two steps: agree on the time, write a checkpoint where one is due, and stop on request, in all
+        processes together.
+        """
+        now = self._elapsed()
+        due = self.checkpoints is not None and now - self._last_checkpoint >= self.checkpoints.every
+        own = [self.stop.made, *((due, now) if self.processes.is_main else (0, 0))]
+        # On the host, which must not wait for a device here.
+        stop, write, self.progress.timing.elapsed = self.processes.sum(torch.tensor(own, dtype=torch.float64)).tolist()
         if write and not stop:
             self._save_checkpoint()
         if stop:  # Never the other way round: a request may come in meanwhile.
@@ -241,7 +287,7 @@ class Trainer:
             if (seen := stream.seen) is not None:
                 self.progress.streams[split].add(seen)
         checkpoint = to_checkpoint(self.state, self.progress, self.description)
-        self._last_checkpoint = time.monotonic()
+        self._last_checkpoint = self._elapsed()
         if checkpoint is None:
             return False
         try:
@@ -256,7 +302,7 @@ class Trainer:
         advice = "; continue with resume" if self._save_checkpoint() else ""
         path = self.writer.path
         if self.processes.is_main and self.writer.keeps_older:
-            logger.warning(f"interrupted before the first epoch ended: {path} keeps the model it held{advice}")
+            logger.warning(f"interrupted before the first validation: {path} keeps the model it held{advice}")
         elif self.processes.is_main:
             self._write_bundle(host_copy(self.state.network))
             kind = "its best epoch's weights" if self.progress.best else "the weights as they are, not validated"
