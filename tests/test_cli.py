@@ -2,6 +2,7 @@ import errno
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -69,6 +70,7 @@ def test_train_passes_on_its_arguments(calls: Calls) -> None:
     assert channels == ("data", {"validation": "v", "label_map": "map.json"})
     assert output == Path("out")
     assert settings == Hyperparameters(learning_rate=0.01, num_classes=4)
+    assert options.pop("started") <= time.monotonic()
     assert options == {
         **{"class_names": Path("names.txt"), "device": "cpu", "strict": True},
         **{"start_from": None, "checkpoints": CheckpointPolicy()},

@@ -195,4 +195,4 @@ def test_an_error_of_the_first_process_is_printed_once(folder: Path) -> None:
     statuses = end_both(start_two("train", "data", "--output", "model", *SMALL, cwd=folder))
     assert all(status for status, _ in statuses)
     output = "".join(text for _, text in statuses)
-    assert output.count("error: ") == output.count("model.checkpoints holds checkpoints of an earlier") == 1
+    assert output.count("error: ") == output.count("model exists already") == 1

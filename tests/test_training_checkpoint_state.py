@@ -40,7 +40,9 @@ def train(
         output,
         settings(**{"epochs": "3", "crop_size": "24", **values}),
         device="cpu",
-        checkpoints=segwright.CheckpointPolicy(every=1e-9, resume=resume, overwrite=overwrite),
+        checkpoints=segwright.CheckpointPolicy(
+            output.with_name(f"{output.name}.checkpoints"), every=1e-9, resume=resume, overwrite=overwrite
+        ),
     )
     return output
 
@@ -173,14 +175,17 @@ def test_what_is_resumed_needs_no_model_to_start_from(
 ) -> None:
     channels = segwright.Channels.locate(channels_folder())
     first, second = tmp_path / "first", tmp_path / "second"
+    kept = segwright.CheckpointPolicy(tmp_path / "kept", resume=True)
     few = segwright.Hyperparameters(epochs=2, mini_batch_size=4, crop_size=24, base_size=48, workers=0)
     segwright.train(channels, first, settings(epochs="1"), device="cpu")
-    segwright.train(channels, second, few.model_copy(update={"epochs": 1}), start_from=first, device="cpu")
+    segwright.train(
+        channels, second, few.model_copy(update={"epochs": 1}), start_from=first, checkpoints=kept, device="cpu"
+    )
     shutil.rmtree(first)
     with caplog.at_level(logging.INFO, "segwright"):
-        segwright.train(channels, second, few, checkpoints=RESUME, device="cpu")
+        segwright.train(channels, second, few, checkpoints=kept, device="cpu")
         assert read_description(second).started_from == str(first)
-        segwright.train(channels, second, few, start_from=tmp_path / "other", checkpoints=RESUME, device="cpu")
+        segwright.train(channels, second, few, start_from=tmp_path / "other", checkpoints=kept, device="cpu")
     assert "other is not used: the resumed training started from" in caplog.text
 
 

@@ -330,11 +330,14 @@ def test_two_processes_compare_their_stream_once(attempt: Attempts, tmp_path: Pa
     other = {**manifests, "train": write_manifest(tmp_path / "other", attempt.lines["train"][8:])}
     with served(manifests, tmp_path / "first", None) as channels:
         given = {"num_classes": "3", "num_training_samples": "8", "epochs": "1", "mini_batch_size": "3"}
-        segwright.train(channels, tmp_path / "model", settings(**given, optimizer="adamw"), device="cpu")
+        kept = segwright.CheckpointPolicy(tmp_path / "kept")
+        given |= {"optimizer": "adamw"}
+        segwright.train(channels, tmp_path / "model", settings(**given), device="cpu", checkpoints=kept)
 
     def resume(manifests: dict[str, Path]) -> tuple[list[int], str]:
         with served(manifests, tmp_path / "pipes", None):
-            ended = train_in_two(tmp_path, "--epochs", "1", "--num-training-samples", "8", "--resume")
+            flags = ("--epochs", "1", "--num-training-samples", "8", "--checkpoints", "kept", "--resume")
+            ended = train_in_two(tmp_path, *flags)
         return [status for status, _ in ended], "".join(output for _, output in ended)
 
     statuses, output = resume(manifests)

@@ -16,6 +16,7 @@ from segwright.bundle import read_description
 from segwright.data.channels import Source
 from segwright.data.pipe_server import serve_pipes
 from segwright.errors import DataError, UserError
+from segwright.training.run import Training
 from segwright.training.train_step import TrainState
 from tests.conftest import Draw
 from tests.helpers.files import write_manifest
@@ -189,6 +190,24 @@ def test_a_resumed_training_reads_the_stream_from_its_beginning_and_knows_its_le
     last = records(tmp_path / "model")[-1]
     assert last["updates"] == 9
     assert float(str(last["learning_rate"])) < 0.2 * 0.01, "the schedule follows the ten pairs, not the thousand"
+
+
+def test_time_ends_a_training_in_the_middle_of_a_pass(
+    manifests: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, step = [0.0], TrainState.train_step
+
+    def timed(self: TrainState, *arguments: Any) -> Any:
+        now[0] += 1.0
+        return step(self, *arguments)
+
+    monkeypatch.setattr(TrainState, "train_step", timed)
+    given = settings(num_classes="3", num_training_samples="10", validate_every="2").model_copy(update={"minutes": 0.1})
+    with served(manifests, tmp_path / "pipes", 2) as channels, caplog.at_level(logging.WARNING, "segwright"):
+        policy = segwright.CheckpointPolicy()
+        Training(channels, tmp_path / "model", given, policy, device="cpu", clock=lambda: now[0]).run()
+    assert [record["updates"] for record in records(tmp_path / "model")] == [3, 5]
+    assert "validation" in records(tmp_path / "model")[-1] and "the stream held" not in caplog.text
 
 
 def test_two_processes_share_one_stream(manifests: Manifests, tmp_path: Path) -> None:

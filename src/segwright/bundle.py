@@ -5,7 +5,7 @@
     model.safetensors    the best weights by validation mean IoU
     last.safetensors     the weights after the last epoch
     bundle.json          network, classes, preprocessing, hyperparameters, data, metrics, versions
-    metrics.jsonl        one line an epoch
+    metrics.jsonl        one line an epoch, with `validation` where it had one
     README.md            a few lines about the model
 
 Loading never unpickles.

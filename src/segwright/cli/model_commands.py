@@ -5,6 +5,7 @@ Each imports what it calls when it runs, so that `--help` and a misspelt flag ne
 
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -96,7 +97,7 @@ def train(
         input_mode: Pipe reads the FIFOs DATA/train_0, ... that SageMaker and `segwright pipe` serve.
         start_from: A trained model to start from; classes with equal names keep their weights.
     """
-    settings = read_flags(hyperparameters)
+    started, settings = time.monotonic(), read_flags(hyperparameters)
     from segwright.data.channels import Channels
     from segwright.training import CheckpointPolicy
     from segwright.training import train as run
@@ -111,6 +112,7 @@ def train(
         checkpoints=CheckpointPolicy(saved.checkpoints, saved.checkpoint_every, saved.resume, overwrite),
         device=device,
         strict=strict,
+        started=started,
     )
 
 

@@ -83,7 +83,7 @@ class ConsoleReporter(Reporter):
 
     def __init__(self, every: int) -> None:
         """A plain line is written every so many updates."""
-        self._every, self._updates = every, 0
+        self._every, self._updates, self._loss = every, 0, math.nan
 
     @contextmanager
     def training(self, epoch: int, samples: int, sums: EpochSums, schedule: Schedule) -> Iterator[AdvanceImages]:
@@ -94,7 +94,8 @@ class ConsoleReporter(Reporter):
             def after_step(images: int) -> None:
                 nonlocal done
                 done, self._updates = done + images, self._updates + 1
-                loss = "" if math.isnan(sums.latest_loss) else f"loss {sums.latest_loss:.4f}, "
+                self._loss = self._loss if math.isnan(sums.latest_loss) else sums.latest_loss
+                loss = "" if math.isnan(self._loss) else f"loss {self._loss:.4f}, "
                 left = "" if schedule.seconds_left is None else f", {duration(schedule.seconds_left)} left"
                 text = f"{loss}lr {sums.learning_rate:.6f}, {sums.images_per_second:.1f} images/s{left}"
                 if show:
@@ -103,6 +104,7 @@ class ConsoleReporter(Reporter):
                     logger.info(f"{title}: {done}/{samples} {text}")
 
             yield after_step
+        self._loss = sums.latest_loss
 
     @contextmanager
     def validating(self, epoch: int, images: int) -> Iterator[AdvanceImages]:
@@ -216,7 +218,7 @@ def log_estimate(settings: Hyperparameters, schedule: Schedule) -> None:
     validations = f", validating every {counted(every, 'epoch')}" if every and settings.validate_every is None else ""
     made = counted(round(updates), "update")
     if schedule.budget is not None:
-        logger.info(f"about {made} {speed} fit into {duration(schedule.budget)}{validations}")
+        logger.info(f"about {made} {speed} fit into {settings.minutes:g} min{validations}")
     else:
         bound = "at most " if settings.early_stopping else ""
         included = "included" if schedule.timing.validation else "not counted"

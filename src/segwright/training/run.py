@@ -54,17 +54,19 @@ def train(
     checkpoints: CheckpointPolicy | None = None,
     device: str | None = None,
     strict: bool = False,
+    started: float | None = None,
 ) -> Model:
     """Train a network on the four channels and leave a bundle at `output`; under `torchrun`, in all its processes.
 
     Returns the model with the best weights, as `load` would, in each process on its device. `start_from` names a
     bundle whose weights the training starts from. With `strict` a pair that cannot be used ends the training; without,
-    it is left out. Raises as `Training.run` does.
+    it is left out. `started` is when the command began, on the clock of `time.monotonic`, if not now. Raises as
+    `Training.run` does.
     """
     names, start = (Path(path) if path else None for path in (class_names, start_from))
     settings = hyperparameters or Hyperparameters()
     policy = checkpoints or CheckpointPolicy()
-    return Training(channels, Path(output), settings, policy, start, names, device, strict).run()
+    return Training(channels, Path(output), settings, policy, start, names, device, strict, started=started).run()
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Training:
     reporter: Reporter | None = None
     processes: Distributed = ALONE
     clock: Callable[[], float] = time.monotonic
+    started: float | None = None  # when the command began, on this clock; None: with `run`
 
     def run(self) -> Model:
         """Train, in all processes of `torchrun` together; return the model with the best weights.
@@ -92,7 +95,7 @@ class Training:
         read.
         """
         keep_freed_memory()
-        self._started = self.clock()
+        self.started = self.clock() if self.started is None else self.started
         try:
             with join_processes() as self.processes:
                 return self._run()
@@ -147,10 +150,12 @@ class Training:
         with stop_on_signals(self.stop), opened as readers:
             data = TrainingData(prepared, readers, self.settings, processes, self.strict)
             reporter = self.reporter or ConsoleReporter(self.settings.logging_frequency)
-            elapsed = progress.timing.elapsed - self._started
-            Trainer(
-                state, data, progress, description, writer, folder, self.stop, reporter, lambda: self.clock() + elapsed
-            ).run()
+            beginning = (self.started or 0.0) - progress.timing.elapsed
+
+            def elapsed() -> float:
+                return self.clock() - beginning
+
+            Trainer(state, data, progress, description, writer, folder, self.stop, reporter, elapsed).run()
         if progress.best_weights is not None:
             state.network.load_state_dict(progress.best_weights)
         return Model(progress.complete(description), state.network.eval(), device)
