@@ -78,14 +78,14 @@ def progress(what: str, total: int, every: int = 0) -> Iterator[Advance]:
 
 
 @contextmanager
-def share_bar(what: str) -> Iterator[Callable[[float, str], None] | None]:
-    """A bar on a terminal, to be called with the share that is done, 0 to 1, and a short text; None elsewhere."""
+def share_bar(what: str, share: float) -> Iterator[Callable[[float, str], None] | None]:
+    """A bar on a terminal, to be called with the `share` that is done, 0 to 1, and a short text; None elsewhere."""
     if not (_messages.is_terminal and PACKAGE_LOGGER.isEnabledFor(logging.INFO)):
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=_messages, transient=True) as bar:
-        task = bar.add_task(what, total=1.0, text="")
+        task = bar.add_task(what, total=1.0, completed=share, text="")  # type: ignore[arg-type]
         yield lambda share, text: bar.update(task, completed=share, text=text)
 
 

@@ -89,19 +89,19 @@ class ConsoleReporter(Reporter):
     def training(self, epoch: int, samples: int, sums: EpochSums, schedule: Schedule) -> Iterator[AdvanceImages]:
         """A bar that shows how far the whole training is, or some plain lines."""
         title, done = _title(epoch, schedule.epochs), 0
-        with share_bar(title) as show:
+        with share_bar(title, schedule.share) as show:
 
             def after_step(images: int) -> None:
                 nonlocal done
                 done, self._updates = done + images, self._updates + 1
                 self._loss = self._loss if math.isnan(sums.latest_loss) else sums.latest_loss
                 loss = "" if math.isnan(self._loss) else f"loss {self._loss:.4f}, "
-                left = "" if schedule.seconds_left is None else f", {duration(schedule.seconds_left)} left"
-                text = f"{loss}lr {sums.learning_rate:.6f}, {sums.images_per_second:.1f} images/s{left}"
+                left = "" if schedule.seconds_left is None else f"{duration(schedule.seconds_left)} left, "
+                text = f"{left}{loss}lr {sums.learning_rate:.6f}, {sums.images_per_second:.1f} images/s"
                 if show:
                     show(schedule.share, text)
                 elif self._updates % self._every == 0:
-                    logger.info(f"{title}: {done}/{samples} {text}")
+                    logger.info(f"{title}: {done}/{samples}, {text}")
 
             yield after_step
         self._loss = sums.latest_loss

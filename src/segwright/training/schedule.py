@@ -12,6 +12,7 @@ from segwright.training.optimizers import learning_rate
 
 _VALIDATION_SHARE: Final = 0.1  # of the time, at most
 _MARGIN: Final = 0.01  # of the budget, for what cannot be foreseen
+_START_AND_EXIT: Final = 1.0  # seconds, of the process
 _UPDATES_MEASURED, _SECONDS_MEASURED = 20, 20.0  # the speed is known after these
 _LATEST_ESTIMATE: Final = 50.0  # seconds, after which fewer updates have to do
 _FIRST_GUESS: Final = 1000  # updates that a budget may hold, before anything is known
@@ -85,7 +86,7 @@ class Schedule:
         further = self._validations_after * self.timing.validation
         if further > _VALIDATION_SHARE * self.budget:
             further = 0.0
-        return self.budget * (1 - _MARGIN) - one - further
+        return self.budget * (1 - _MARGIN) - _START_AND_EXIT - one - further
 
     @property
     def time_is_used(self) -> bool:

@@ -74,15 +74,15 @@ class Trainer:
         Raises StopRequested, when everything learnt so far is saved.
         """
         log_start(self.state, self.progress, self.loader.count, self.schedule)
-        if self.progress.finished:  # The process before may have been killed before it wrote the bundle.
-            self._write_bundle(host_copy(self.state.network))
-        else:
-            timing = self.progress.timing
-            timing.validation = timing.validation or estimate_seconds(self.state, self.data, self._elapsed)
-            timing.elapsed = self._elapsed()
-            log_training_advice(self.settings, self.data.prepared, self.schedule)
-        self.reporter.on_train_start(self.settings, self.schedule.updates_per_epoch, self.progress)
         try:
+            if self.progress.finished:  # The process before may have been killed before it wrote the bundle.
+                self._write_bundle(host_copy(self.state.network))
+            else:
+                timing = self.progress.timing
+                timing.validation = timing.validation or estimate_seconds(self.state, self.data, self._elapsed)
+                timing.elapsed = self._elapsed()
+                log_training_advice(self.settings, self.data.prepared, self.schedule)
+            self.reporter.on_train_start(self.settings, self.schedule.updates_per_epoch, self.progress)
             while not self.progress.finished:
                 self._checkpoint_or_stop()  # The request to stop may be older than the training.
                 self._train()
