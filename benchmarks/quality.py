@@ -86,6 +86,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.command == "run" and not 0 <= arguments.fold < SETS[arguments.set].folds:
         parser.error(f"{arguments.set} has {SETS[arguments.set].folds} folds, counted from 0")
+    if arguments.command == "run" and arguments.options and not arguments.name:
+        parser.error("--options makes a variant: give it a --name")
     return arguments
 
 

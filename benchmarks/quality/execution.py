@@ -39,25 +39,36 @@ def execute(run: Run, source: Path, weights: Path, work: Path, again: bool = Fal
         shutil.rmtree(folder, ignore_errors=True)
     trained = folder / "trained.json"
     if not trained.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        start = time.monotonic()
-        # A training that does not keep to its time must not hold up the others.
-        _call(_training(run, data, folder, weights, work), folder / "train.log", limit=120 * run.minutes + 600)
-        facts = {
-            "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
-            "commit": commit(),
-            "seconds": round(time.monotonic() - start, 1),
-        }
-        trained.write_text(json.dumps(facts))
+        trained.write_text(json.dumps(_train(run, data, folder, weights, work)))
     scores = {}
     for split in ("validation", "test"):
         _call(_prediction(run, data, folder, split, work), folder / f"{split}.log")
         scores[split] = score(run.set, data, split, folder / split)
-    line = {**json.loads(trained.read_text()), **machine(), **_training_facts(run, folder), **scores}
+    line = {**json.loads(trained.read_text()), **scores}
     results.append(run, line)
     title = SETS[run.set].headline
     print(f"{run.key}: test {title} {results.headline(run.set, scores['test']):.4f} after {line['seconds']:.0f} s")
+
+
+def _train(run: Run, data: Path, folder: Path, weights: Path, work: Path) -> dict[str, Any]:
+    """Train into an empty folder; return what a result says of it. Raises SystemExit if nothing was learnt."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "commit": commit(), **machine()}
+    start = time.monotonic()
+    # A training that does not keep to its time must not hold up the others.
+    _call(_training(run, data, folder, weights, work), folder / "train.log", limit=120 * run.minutes + 600)
+    facts["seconds"] = round(time.monotonic() - start, 1)
+    if run.system == OURS:
+        epochs = (folder / "model" / "metrics.jsonl").read_text().splitlines()
+        facts["updates"] = json.loads(epochs[-1])["updates"]
+        facts["versions"] = {package: version(package) for package in ("torch", "segwright")}
+    else:
+        result = json.loads((folder / "result.json").read_text())
+        facts |= {name: result[name] for name in ("updates", "versions")}
+    if not facts["updates"]:
+        raise SystemExit(f"{run.key}: the time was over before the first update")
+    return facts
 
 
 def machine() -> dict[str, Any]:
@@ -109,18 +120,6 @@ def _peer(system: str, work: Path) -> list[str]:
     if not python.exists():
         raise SystemExit(f"first: benchmarks/quality/environment.sh {environment} {work / 'venvs' / environment}")
     return [str(python), str(HERE / script)]
-
-
-def _training_facts(run: Run, folder: Path) -> dict[str, Any]:
-    """The number of updates, and versions."""
-    if run.system != OURS:
-        result = json.loads((folder / "result.json").read_text())
-        return {"updates": result["updates"], "versions": result["versions"]}
-    epochs = (folder / "model" / "metrics.jsonl").read_text().splitlines()
-    return {
-        "updates": json.loads(epochs[-1])["updates"],
-        "versions": {package: version(package) for package in ("torch", "segwright")},
-    }
 
 
 def _call(command: list[str], log: Path, limit: float | None = None) -> None:

@@ -68,7 +68,9 @@ def points(results: dict[Run, Line]) -> list[dict[str, Any]]:
     for line in latest.values():
         run, result = by_key[line["key"]]
         mean_iou = result["test"]["all pixels"]["mean_iou"]
-        found.append({**line, "label": f"{run.system} {run.name}".strip(), "run": run, "mean_iou": mean_iou})
+        found.append(
+            {**line, "label": f"{run.name or run.system}, {run.minutes:g} min", "run": run, "mean_iou": mean_iou}
+        )
     found.sort(key=lambda point: point["milliseconds"])
     best = 0.0
     for point in found:
@@ -119,7 +121,9 @@ def plot(found: list[dict[str, Any]], target: Path) -> None:
     for point in found:
         place = (point["milliseconds"], point["mean_iou"])
         axes.annotate(point["label"], place, xytext=(6, -12), textcoords="offset points", fontsize=8)
-    axes.set_xscale("log")
+    axes.set_xscale("log", subs=())
+    axes.xaxis.set_major_locator(importlib.import_module("matplotlib.ticker").LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(f"ms for an image of 480x360, {found[0]['threads']} threads (logarithmic)")
     axes.set_ylabel("test mean IoU")
     axes.set_title("CamVid: quality per millisecond", loc="left", fontsize=13, fontweight="bold")

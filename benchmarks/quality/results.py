@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -38,8 +39,8 @@ class Run:
 
     @property
     def command(self) -> str:
-        """What does it."""
-        words = ["python", "benchmarks/quality.py", "run"]
+        """What does it, for a shell."""
+        words = [sys.executable, sys.argv[0], "run"]
         for field, value in asdict(self).items():
             if value != getattr(Run, field, None):
                 words += [f"--{field}", f"{value:g}" if isinstance(value, float) else str(value)]

@@ -19,47 +19,50 @@ def tables(results: dict[Run, Line]) -> Iterator[str]:
 
 
 def _comparison(name: str, chosen: Group) -> str:
-    """Systems, the best first; each figure is the mean over seeds and folds, with lowest and highest."""
-    columns = dict(_columns(name))
+    """Systems, the best first; figures are means over seeds and folds, the first with lowest and highest."""
+    title, columns = SETS[name].headline, dict(_columns(name))
     groups = grouped(chosen, lambda run: run.name and run.system == OURS)
     rows = []
-    for label, group in sorted(
-        groups.items(), key=lambda item: -_mean(headline(name, line["test"]) for line in item[1].values())
-    ):
+    for label, group in groups.items():
         lines = list(group.values())
-        figures = [spread([pick(line["test"]) for line in lines]) for pick in columns.values()]
-        validation = spread([headline(name, line["validation"]) for line in lines])
-        updates, seconds = (f"{_mean(line[key] for line in lines):.0f}" for key in ("updates", "seconds"))
-        rows.append([label, str(len(lines)), *figures, validation, updates, seconds])
-    return markdown(["system", "runs", *columns, f"validation {SETS[name].headline}", "updates", "seconds"], rows)
+        test, validation = ([headline(name, line[split]) for line in lines] for split in ("test", "validation"))
+        means = [_mean([pick(line["test"]) for line in lines]) for pick in columns.values()]
+        updates, seconds = (f"{_mean([line[key] for line in lines]):.0f}" for key in ("updates", "seconds"))
+        figures = [spread(test), *(f"{mean:.3f}" for mean in means), spread(validation)]
+        rows.append((_mean(test), [label, str(len(lines)), *figures, updates, seconds]))
+    ranked = [row for _, row in sorted(rows, key=lambda row: row[0], reverse=True)]
+    return markdown(["system", "runs", f"test {title}", *columns, f"validation {title}", "updates", "seconds"], ranked)
 
 
 def _columns(name: str) -> Iterator[tuple[str, Callable[[Line], float]]]:
-    """The figures of a set's test."""
-    yield SETS[name].headline, lambda scores: headline(name, scores)
-    last = SETS[name].class_names[-1]
-    if SETS[name].headline != "mean IoU":
-        yield "in the field of view", lambda scores: scores["field of view"]["dice"][last]
-        yield f"{last} IoU", lambda scores: scores["all pixels"]["iou"][last]
-        return
-    for entry in SETS[name].class_names:
+    """Further figures of a set's test: the IoU of each class, and Dice in the field of view."""
+    classes = SETS[name].class_names
+    if name == "retina":
+        yield f"{classes[-1]} Dice in the field of view", lambda scores: scores["field of view"]["dice"][classes[-1]]
+    for entry in classes:
         yield entry, lambda scores, entry=entry: scores["all pixels"]["iou"][entry]  # type: ignore[misc]
 
 
 def _ablation(name: str, chosen: Group) -> str:
-    """Ours with changes, against ours without on the same seeds and folds."""
+    """Ours with changes, against ours without on the same seeds and folds, on both splits: validation decides."""
     own = {run: line for run, line in chosen.items() if run.system == OURS}
-    base = {(run.seed, run.fold): headline(name, line["test"]) for run, line in own.items() if not run.name}
+    base = {(run.seed, run.fold): line for run, line in own.items() if not run.name}
     rows = []
-    for label, group in grouped(own, lambda run: not run.name).items():
-        values = {(run.seed, run.fold): headline(name, line["test"]) for run, line in group.items()}
-        differences = [value - base[key] for key, value in values.items() if key in base]
-        options = next(iter(group)).options
-        change = f"{_mean(differences):+.4f}" if differences else "-"
-        rows.append(
-            [label.removeprefix(f"{OURS} "), f"`{options}`", str(len(values)), spread(list(values.values())), change]
-        )
-    return markdown(["change", "options", "runs", f"test {SETS[name].headline}", "against none"], rows)
+    for label, group in grouped(own, lambda _run: False).items():
+        cells = [
+            label.removeprefix(OURS).strip() or "none",
+            f"`{next(iter(group)).options}`" if label != OURS else "-",
+            str(len(group)),
+        ]
+        for split in ("validation", "test"):
+            values = {(run.seed, run.fold): headline(name, line[split]) for run, line in group.items()}
+            changes = [value - headline(name, base[key][split]) for key, value in values.items() if key in base]
+            cells += [spread(list(values.values())), f"{_mean(changes):+.4f}" if changes else "-"]
+        rows.append(cells)
+    title = SETS[name].headline
+    return markdown(
+        ["change", "options", "runs", f"validation {title}", "against none", f"test {title}", "against none"], rows
+    )
 
 
 def grouped(chosen: Group, left_out: Callable[[Run], object]) -> dict[str, Group]:
@@ -83,5 +86,5 @@ def markdown(titles: list[str], rows: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _mean(values: Iterable[float]) -> float:
+def _mean(values: list[float]) -> float:
     return statistics.fmean(values)
