@@ -32,7 +32,7 @@ class Scorer:
 
     def __call__(self, scale: float) -> Scores:
         self.asked.append(scale)
-        return Scores(self.table[scale], 0.9, 0.9, ())
+        return Scores(self.table[scale], 0.9, 0.9, 0.9, ())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_scale_without_memory_is_none(caplog: pytest.LogCaptureFixture) -> Non
     def score(scale: float) -> Scores:
         if scale > 1.3:
             raise torch.OutOfMemoryError
-        return Scores(0.7, 0.7, 0.7, ())
+        return Scores(0.7, 0.7, 0.7, 0.7, ())
 
     with caplog.at_level(logging.INFO, "segwright"):
         assert select_scale(score, 1, Trial({"mean_iou": 0.5}, None))[0] == 1.25

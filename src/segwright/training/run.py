@@ -19,7 +19,7 @@ from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.distributed import ALONE, Distributed, join_processes
 from segwright.errors import BundleError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.inference import Model
+from segwright.inference import Model, load
 from segwright.mxnet import find_model, is_mxnet_model
 from segwright.networks import check_backbone
 from segwright.resources import keep_freed_memory
@@ -110,7 +110,7 @@ class Training:
         log_recipe(self.settings)
         folder = self.checkpoints.folder(self.output)
         if processes.compute_on_main(lambda: self.checkpoints.is_finished(folder, self.output, self.settings)):
-            return
+            return load(self.output, device.type)
         checkpoint, writer = processes.compute_on_main(lambda: self.checkpoints.open(folder, self.output))
         parent = processes.compute_on_main(lambda: checkpoint.description if checkpoint else self.read_parent())
         if parent:
@@ -155,10 +155,11 @@ class Training:
             def elapsed() -> float:
                 return self.clock() - beginning
 
-            Trainer(state, data, progress, description, writer, folder, self.stop, reporter, elapsed).run()
+            trainer = Trainer(state, data, progress, description, writer, folder, self.stop, reporter, elapsed)
+            trainer.run()
         if progress.best_weights is not None:
             state.network.load_state_dict(progress.best_weights)
-        return Model(progress.complete(description), state.network.eval(), device)
+        return Model(progress.complete(trainer.description), state.network.eval(), device)
 
     def read_parent(self) -> Description | None:
         """The model to start from."""
