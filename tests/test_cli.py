@@ -185,8 +185,9 @@ def test_scores_are_written_before_they_are_shown(
 def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
     assert calls[0][0] == (Path("bundle"), ["a.jpg", "folder"], Path("o"))
-    flags = {"overlay": True, "probabilities": True, "device": None, "overwrite": False, "opacity": None, "colours": {}}
-    assert calls[0][1] == {**flags, "precision_dtype": "float32", "scale": None, "tta": False}
+    given = {"overlay": True, "probabilities": True}
+    usual: dict[str, object] = {"device": None, "overwrite": False, "opacity": None, "colours": {}}
+    assert calls[0][1] == {**given, **usual, "precision_dtype": "float32", "scale": None, "tta": False}
 
 
 def test_predict_passes_on_opacity_and_colours(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
