@@ -199,7 +199,9 @@ COMMANDS: dict[str, Arguments] = {
     "a channel in place of its folder": ["train", "data/train", "--output", "out"],
     "an output that exists": ["train", "data", "--output", "full"],
     "weights that are not there": ["train", "data", "--output", "out", "--backbone-weights", "none.pth"],
-    "a stream and a folder": ["train", "data", "--output", "out", "--input-mode", "Pipe"],
+    "a stream and a folder": [
+        *("train", "data", "--output", "out", "--input-mode", "Pipe", "--no-use-pretrained-model"),
+    ],
     "no bundle": ["predict", "data/train", "data/train", "--output", "masks"],
     "a bundle that does not exist": ["evaluate", "nothing", "--images", "data/train", "--masks", "masks"],
     "a model that is none": ["import-model", "data", "out"],

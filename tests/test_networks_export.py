@@ -1,6 +1,10 @@
+"""Exported graphs are right at other sizes. `python -m tests.test_networks_export` tries every network, for minutes."""
+
+import itertools
+import tempfile
 import warnings
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import onnxruntime
@@ -9,6 +13,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
+from segwright.algorithms import usual_output_stride
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
 from segwright.networks.backbone import Backbone
 from segwright.networks.timm_import import timm
@@ -55,6 +60,16 @@ def test_exported_graphs_are_right_at_other_sizes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     spec = NetworkSpec("deeplab", "test_efficientnet", 3, auxiliary=False, decoder_output_stride=1)
     agrees_everywhere(build_network(spec).eval(), tmp_path / "network.onnx")
+
+
+def test_a_decoder_of_segmentation_models_pytorch_exports_too(tmp_path: Path) -> None:
+    every_size_exports("smp:deeplabv3plus", "test_efficientnet", tmp_path / "network.onnx")
+
+
+def every_size_exports(algorithm: Algorithm, backbone: str, path: Path) -> None:
+    torch.manual_seed(0)
+    spec = NetworkSpec(algorithm, backbone, 3, auxiliary=False, output_stride=usual_output_stride(algorithm))
+    agrees_everywhere(build_network(spec).eval(), path)
 
 
 def test_exported_graphs_take_floats_with_gaps(tmp_path: Path) -> None:
@@ -108,3 +123,10 @@ def test_padding_for_backbones_that_want_multiples_exports_too(algorithm: Algori
     assert backbone.fits_contract(bands=3)
     network = SegmentationNetwork(NetworkSpec(algorithm, "patches", num_classes=3, auxiliary=False), backbone).eval()
     agrees_everywhere(network, tmp_path / "network.onnx")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        for pair in itertools.product(get_args(Algorithm), ("test_efficientnet", "test_convnext", "test_vit3")):
+            every_size_exports(*pair, Path(folder) / "network.onnx")
+            print("exported", *pair)

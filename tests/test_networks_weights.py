@@ -8,10 +8,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segwright.errors import UserError
-from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
+from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, timm_name
 from segwright.networks.timm_import import timm
+from segwright.networks.weights import LIKELY_BACKBONES, fitting_backbone
 
 Arrays = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segwright.networks.weights.LIKELY_BACKBONES", ("resnet18", "tf_efficientnet_lite0"))
 
 
 @pytest.fixture(params=["test_efficientnet", "test_convnext", "test_vit3"])
@@ -123,15 +129,6 @@ def test_content_other_than_named_arrays(tmp_path: Path) -> None:
         build("test_efficientnet", tmp_path / "list.pth")
 
 
-def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError) as caught:
-        build("test_efficientnet", pretrained=True)
-    for cure in ("backbone_weights", "use_pretrained_model", "Hugging Face cache"):
-        assert cure in str(caught.value)
-
-
 def test_backbone_without_published_weights() -> None:
     with pytest.raises(UserError, match=r"no weights are published for 'darknet17'. .* as backbone_weights"):
         build("darknet17", pretrained=True)
@@ -144,3 +141,26 @@ def test_a_backbone_with_a_decoder_starts_from_a_file(tmp_path: Path) -> None:
     network = build_network(NetworkSpec("fcn", "test_resnet", 2, decoder_output_stride=2), pretrained=file)
     name = "layer1.0.conv1.weight"
     torch.testing.assert_close(network.state_dict()[f"backbone.features.{name}"], arrays[name])
+
+
+def test_a_file_that_fits_another_backbone_says_which(tmp_path: Path) -> None:
+    file = tmp_path / "downloaded.safetensors"
+    save_file({name: array.half() for name, array in timm.create_model("resnet18").state_dict().items()}, file)
+    assert fitting_backbone(file, ["resnet34", "convnext_tiny"]) is None
+    with pytest.raises(UserError, match=r"backbone 'resnet34' are missing.* This file fits the backbone resnet18: set"):
+        build("resnet34", file)
+    save_file({"weight": torch.zeros(1)}, file)
+    with pytest.raises(UserError, match=r"timm's names\.$"):
+        build("test_resnet", file)
+
+
+def test_a_file_fits_the_backbone_that_it_is_named_after(tmp_path: Path) -> None:
+    file = tmp_path / "efficientnet_lite0.mine.safetensors"  # the two have arrays of the same shapes
+    save_file(timm.create_model("efficientnet_lite0").state_dict(), file)
+    assert fitting_backbone(file, ["tf_efficientnet_lite0"]) == "efficientnet_lite0"
+    file = file.rename(tmp_path / "weights.safetensors")
+    assert fitting_backbone(file, ["resnet18", "tf_efficientnet_lite0"]) == "tf_efficientnet_lite0"
+
+
+def test_likely_backbones_exist() -> None:
+    assert all(timm_name(backbone) for backbone in LIKELY_BACKBONES)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
+from segwright.algorithms import Algorithm, check_decoder_stride, check_offered, is_smp, usual_output_stride
 from segwright.errors import HyperparameterError
 from segwright.hyperparameter_help import describe_errors
 
@@ -122,8 +123,10 @@ class Hyperparameters(BaseModel):
     recipe: Literal["best", "sagemaker"] = _field(
         "Recipe", "best", "The set of defaults: best, or sagemaker as in the original algorithm."
     )
-    algorithm: Literal["fcn", "psp", "deeplab"] = _network(
-        "fcn", "The decoder: FCN, PSPNet (psp) or DeepLabV3 (deeplab)."
+    algorithm: Algorithm = _network(
+        "fcn",
+        "The decoder: FCN, PSPNet (psp), DeepLabV3 (deeplab), or smp: and the name of one of "
+        "segmentation_models_pytorch.",
     )
     backbone: str = _network(
         "resnet-50",
@@ -138,7 +141,9 @@ class Hyperparameters(BaseModel):
         None, "The number of classes, including background; by default from the label map or masks.", ge=2, le=254
     )
     output_stride: Annotated[Literal[8, 16, 32], BeforeValidator(_parse_whole_number)] = _network(
-        8, "Input size over feature map size: 8 is finest and slowest, 32 is coarsest and fastest."
+        8,
+        "Input size over feature map size: 8 is finest and slowest, 32 is coarsest and fastest. With smp: decoders the "
+        "default is 32, with smp:deeplabv3plus 16.",
     )
     decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(_parse_whole_number)] = _network(
         None,
@@ -328,8 +333,16 @@ class Hyperparameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _with_recipe_defaults(cls, given: Any) -> Any:
-        """Fill in `BEST_DEFAULTS`; learning rate and weight decay are AdamW's, other optimizers have SageMaker's."""
-        if not isinstance(given, Mapping) or given.get("recipe", "best") != "best":
+        """Fill in `BEST_DEFAULTS`; learning rate and weight decay are AdamW's, other optimizers have SageMaker's.
+
+        Decoders of segmentation_models_pytorch have their own output stride, in both recipes.
+        """
+        if not isinstance(given, Mapping):
+            return given
+        algorithm = str(given.get("algorithm"))
+        check_offered(algorithm)
+        given = {"output_stride": usual_output_stride(algorithm)} | dict(given) if is_smp(algorithm) else given
+        if given.get("recipe", "best") != "best":
             return given
         defaults = dict(BEST_DEFAULTS)
         if given.get("optimizer", defaults["optimizer"]) != defaults["optimizer"]:
@@ -361,6 +374,7 @@ class Hyperparameters(BaseModel):
                 f"class_weights has no effect with loss {self.loss}, in which all classes count alike; leave it out, "
                 f"or set loss to cross-entropy+{self.loss}"
             )
+        check_decoder_stride(self.algorithm, self.decoder_output_stride)
         return self
 
     # Defined last, so that it stands round all other checks.

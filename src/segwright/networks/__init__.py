@@ -1,17 +1,19 @@
 """Networks: timm backbones, three heads, and the `SegmentationNetwork` that `build_network` makes of them."""
 
+from segwright.algorithms import Algorithm
 from segwright.networks.backbone import timm_name
 from segwright.networks.network import SegmentationNetwork, build_network
 from segwright.networks.pooling import resize
-from segwright.networks.spec import Algorithm, NetworkSpec
-from segwright.networks.weights import check_backbone
+from segwright.networks.spec import NetworkSpec
+from segwright.networks.weights import check_network, fitting_backbone
 
 __all__ = [
     "Algorithm",
     "NetworkSpec",
     "SegmentationNetwork",
     "build_network",
-    "check_backbone",
+    "check_network",
+    "fitting_backbone",
     "resize",
     "timm_name",
 ]

@@ -57,9 +57,9 @@ class Backbone(nn.Module):
             return self._maps(pixels)
         height, width = pixels.shape[-2:]
         rows, columns = strided_size((height, width), self.multiple)
-        padded = _pad_or_cut(pixels, rows * self.multiple, columns * self.multiple)
+        padded = pad_or_cut(pixels, rows * self.multiple, columns * self.multiple)
         strided = zip(self._maps(padded), self.strides, strict=True)
-        return [_pad_or_cut(maps, *strided_size((height, width), stride)) for maps, stride in strided]
+        return [pad_or_cut(maps, *strided_size((height, width), stride)) for maps, stride in strided]
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.features(pixels)
@@ -162,7 +162,7 @@ def _near(name: str, names: list[str]) -> str:
     return did_you_mean(name, names, most=4) or " `timm.list_models()` lists them all."
 
 
-def _pad_or_cut(maps: Tensor, height: int, width: int) -> Tensor:
+def pad_or_cut(maps: Tensor, height: int, width: int) -> Tensor:
     """Add zeros below and on the right, or cut there; exported slices may hold at the traced size only."""
     return F.pad(maps, (0, width - maps.shape[3], 0, height - maps.shape[2]))
 

@@ -11,8 +11,8 @@ training starts from nearly equal probabilities. (GluonCV draws everything from 
 import torch
 from torch import Tensor, nn
 
+from segwright.algorithms import Algorithm
 from segwright.networks.pooling import adaptive_average_pool, resize
-from segwright.networks.spec import Algorithm
 
 _PYRAMID_BINS = (1, 2, 3, 6)
 _ATROUS_RATES_AT_STRIDE_8 = (12, 24, 36)

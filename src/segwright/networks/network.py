@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from segwright.algorithms import check_decoder_stride, is_smp
 from segwright.networks.backbone import Backbone, plan_backbone
 from segwright.networks.batch_norm import single_values_allowed
 from segwright.networks.decoder import Decoder
 from segwright.networks.heads import FCNHead, build_head, inner_channels
 from segwright.networks.pooling import resize
+from segwright.networks.smp_head import FINEST_STRIDE, SMPHead
 from segwright.networks.spec import NetworkSpec
 from segwright.networks.timm_import import timm
 from segwright.networks.weights import load_local, load_published
@@ -23,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 
 class SegmentationNetwork(nn.Module):
-    """FCN, PSPNet or DeepLabV3 on a backbone, as GluonCV puts them together; built by `build_network`.
+    """FCN, PSPNet or DeepLabV3 on a backbone, as GluonCV puts them together, or a decoder of
+    segmentation_models_pytorch; built by `build_network`.
 
     The main head takes the backbone's last stage, the auxiliary head (if any) the stage before. Images may have any
     size and memory format. ``spec`` holds the output stride and the normalisation as they are. For half precision use
@@ -40,8 +43,14 @@ class SegmentationNetwork(nn.Module):
         self.backbone = backbone
         before_last, last = backbone.channels[-2:]
         stride, decoder_stride = self.spec.output_stride, spec.decoder_output_stride
-        self.head = build_head(spec.algorithm, last, spec.num_classes if decoder_stride is None else None, stride)
         self.decoder = None
+        self.head: nn.Module
+        if is_smp(spec.algorithm):
+            check_decoder_stride(spec.algorithm, decoder_stride)
+            channels = dict(zip(backbone.strides, backbone.channels, strict=True))
+            self.head = SMPHead(spec.algorithm, channels, spec.bands, spec.num_classes)
+        else:
+            self.head = build_head(spec.algorithm, last, spec.num_classes if decoder_stride is None else None, stride)
         if decoder_stride is not None:
             self.decoder = Decoder(
                 inner_channels(spec.algorithm, last),
@@ -87,10 +96,13 @@ class SegmentationNetwork(nn.Module):
         return resize(main.float(), size), None if auxiliary is None else resize(auxiliary.float(), size)
 
     def _main_logits(self, pixels: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        features: Tensor = self.head(maps[-1])
-        if self.decoder is None:
-            return features
-        logits: Tensor = self.decoder(features, dict(zip(self.backbone.strides, maps, strict=True)), pixels)
+        by_stride = dict(zip(self.backbone.strides, maps, strict=True))
+        if isinstance(self.head, SMPHead):
+            logits: Tensor = self.head(by_stride, (pixels.shape[-2], pixels.shape[-1]))
+        else:
+            logits = self.head(maps[-1])
+        if self.decoder is not None:
+            logits = self.decoder(logits, by_stride, pixels)
         return logits
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -123,7 +135,8 @@ class SegmentationNetwork(nn.Module):
 
     def classifier_names(self) -> list[str]:
         """The names of the parameters that have a row for each class."""
-        layers = ["head.block.4" if self.decoder is None else "decoder.classifier.1"]
+        main = "head.classifier.0" if isinstance(self.head, SMPHead) else "head.block.4"
+        layers = [main if self.decoder is None else "decoder.classifier.1"]
         layers += ["auxiliary_head.block.4"] if self.auxiliary_head is not None else []
         return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
 
@@ -135,7 +148,8 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Segm
     path of a local file, or False for random ones. Raises HyperparameterError for backbones that cannot be used and
     UserError for weights that cannot be had.
     """
-    plan, backbone = plan_backbone(spec.backbone, spec.output_stride, spec.bands, spec.decoder_output_stride)
+    finest = FINEST_STRIDE if is_smp(spec.algorithm) else spec.decoder_output_stride
+    plan, backbone = plan_backbone(spec.backbone, spec.output_stride, spec.bands, finest)
     if isinstance(pretrained, Path):
         backbone = load_local(plan, pretrained)
     elif pretrained:

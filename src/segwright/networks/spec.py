@@ -3,22 +3,22 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from segwright.algorithms import Algorithm
 from segwright.formats.pixels import PixelFormat
-
-Algorithm = Literal["fcn", "psp", "deeplab"]
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """All that `build_network` needs.
 
-    ``algorithm`` names the head. ``backbone`` is ``resnet-50``, ``resnet-101`` or a timm name. ``output_stride`` is the
-    input's size over the feature map's; in a built network's own spec it is what the backbone could do. ``auxiliary``
-    adds the auxiliary head. ``decoder_output_stride`` adds a decoder that refines the head's features down to that
-    stride; without one the head is GluonCV's. ``bands``, ``bit_depth`` and ``numbers`` describe images as files hold
-    them: unsigned, signed, or floating-point numbers, whose ``bit_depth`` is 32. ``upright``: images are turned by
-    their EXIF orientation first. ``mean`` and ``std``, one number a band, normalise unsigned values of 8 and 16 bits
-    scaled to 0...1, all others as they are; ``None`` means those of the backbone's pretrained weights.
+    ``algorithm`` names the head, which may be a decoder of segmentation_models_pytorch. ``backbone`` is ``resnet-50``,
+    ``resnet-101`` or a timm name. ``output_stride`` is the input's size over the feature map's; in a built network's
+    own spec it is what the backbone could do. ``auxiliary`` adds the auxiliary head. ``decoder_output_stride`` adds a
+    decoder that refines the head's features down to that stride; without one the head is GluonCV's. ``bands``,
+    ``bit_depth`` and ``numbers`` describe images as files hold them: unsigned, signed, or floating-point numbers, whose
+    ``bit_depth`` is 32. ``upright``: images are turned by their EXIF orientation first. ``mean`` and ``std``, one
+    number a band, normalise unsigned values of 8 and 16 bits scaled to 0...1, all others as they are; ``None`` means
+    those of the backbone's pretrained weights.
     """
 
     algorithm: Algorithm

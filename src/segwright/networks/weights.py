@@ -5,31 +5,52 @@ Files are read without running anything in them: safetensors, or PyTorch files t
 
 import logging
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from segwright.algorithms import Algorithm
 from segwright.errors import UserError
-from segwright.networks.backbone import Backbone, BackbonePlan, timm_name
+from segwright.networks.backbone import SAGEMAKER_BACKBONES, Backbone, BackbonePlan, timm_name
+from segwright.networks.hub import cannot_be_fetched, check_published
+from segwright.networks.smp_head import check_installed
 from segwright.networks.timm_import import timm
 from segwright.wording import listed
 
 logger = logging.getLogger(__name__)
 
+LIKELY_BACKBONES: Final = (
+    *("resnet50", "resnet101", "resnet18", "resnet34", "resnet152", "resnet50d", "resnet101d"),
+    *SAGEMAKER_BACKBONES,
+    *("resnext50_32x4d", "wide_resnet50_2", "seresnet50", "regnety_016", "hrnet_w18", "densenet121"),
+    *("tf_efficientnet_lite0", "tf_efficientnet_b0", "tf_efficientnetv2_s", "tf_efficientnetv2_b0", "efficientnet_b0"),
+    *("mobilenetv3_large_100", "mobilenetv3_small_100", "mobilenetv2_100", "mobilenetv4_conv_medium"),
+    *("convnext_tiny", "convnext_small", "convnext_base", "convnextv2_tiny"),
+    *("vit_small_patch16_224", "vit_base_patch16_224", "swin_tiny_patch4_window7_224"),
+)
+"""Backbones whose weights are often found in files."""
+
 _PYTORCH_SUFFIXES = (".pth", ".pt", ".bin")
 
 
-def check_backbone(backbone: str, weights: Path | None) -> None:
-    """Raise HyperparameterError for a backbone that does not exist, UserError for a missing file of weights."""
+def check_network(algorithm: Algorithm, backbone: str, weights: Path | None, *, published: bool) -> None:
+    """Find out early, in seconds, whether a network can be built, and whether its first weights can be had.
+
+    ``published``: they are to be timm's, unless ``weights`` is a file. Raises HyperparameterError for a backbone that
+    does not exist, UserError for a missing file or package and for weights that cannot be fetched.
+    """
+    check_installed(algorithm)
     timm_name(backbone)
     if weights is not None:
         _check_exists(weights)
+    elif published:
+        check_published(backbone)
 
 
 def load_published(plan: BackbonePlan) -> Backbone:
@@ -37,22 +58,14 @@ def load_published(plan: BackbonePlan) -> Backbone:
 
     Raises UserError where none are published, and where they cannot be fetched.
     """
-    if not timm.is_model_pretrained(plan.timm_name):
-        raise UserError(
-            f"backbone: no weights are published for {plan.timm_name!r}. Give a file of your own as backbone_weights, "
-            "or start from random weights with use_pretrained_model False."
-        )
+    check_published(plan.timm_name)
     logger.info("Fetching the ImageNet weights of %s, unless the Hugging Face cache holds them.", plan.timm_name)
     try:
         with _quiet():
             return plan.build(pretrained=True)
     # timm and its hub client raise a dozen kinds; the model was built a moment ago, so the weights it is
     except Exception as error:
-        raise UserError(
-            f"The ImageNet weights of {plan.timm_name!r} could not be fetched ({_first_line(error)}). Without a "
-            "connection, give a file as backbone_weights, start from random weights with use_pretrained_model False, "
-            "or fill the Hugging Face cache beforehand (HF_HOME is its path)."
-        ) from error
+        raise cannot_be_fetched(plan.timm_name, _first_line(error)) from error
 
 
 def load_local(plan: BackbonePlan, path: Path) -> Backbone:
@@ -106,23 +119,47 @@ def _check_exists(path: Path) -> None:
         raise UserError(f"{path}: there is no such file of backbone weights.", file=str(path))
 
 
+def fitting_backbone(path: Path, candidates: Iterable[str]) -> str | None:
+    """The first backbone of which the file holds all arrays, or None; one that the file is named after comes first.
+
+    Candidates are names of timm or SageMaker's. Raises UserError for a file that cannot be read.
+    """
+    shapes = {name: list(array.shape) for name, array in read_arrays(path).items()}
+    named_after = [name for name in timm.list_models() if name == path.name.partition(".")[0]]
+    for candidate in [*named_after, *candidates]:
+        try:
+            with torch.device("meta"):
+                expected = _expected(SAGEMAKER_BACKBONES.get(candidate, candidate), {})
+        except (NotImplementedError, RuntimeError):  # a few models compute with their own weights when they are built
+            continue
+        if all(shapes.get(name) == shape for name, shape in expected.items()):
+            return candidate
+    return None
+
+
 def _check_arrays(plan: BackbonePlan, arrays: Mapping[str, Tensor], path: Path) -> None:
-    # as in published files: three bands, without classifier and counts of batches
-    arguments: dict[str, Any] = {**plan.arguments, "in_chans": 3, "num_classes": 0}
-    state = timm.create_model(plan.timm_name, **arguments).state_dict()
-    expected = {name: list(array.shape) for name, array in state.items() if not name.endswith("num_batches_tracked")}
+    expected = _expected(plan.timm_name, plan.arguments)
     missing = [name for name in expected if name not in arrays]
+    other = [name for name, shape in expected.items() if name in arrays and list(arrays[name].shape) != shape]
+    if not missing and not other:
+        return
+    fitting = fitting_backbone(path, LIKELY_BACKBONES)
+    cure = f" This file fits the backbone {fitting}: set backbone to that." if fitting else ""
     if missing:
         raise UserError(
             f"{path}: {len(missing)} of the {len(expected)} arrays of the backbone {plan.timm_name!r} are "
-            f"missing, for example {listed(missing)}. It has to hold this model's weights under timm's names."
+            f"missing, for example {listed(missing)}. It has to hold this model's weights under timm's names.{cure}"
         )
-    other = [name for name, shape in expected.items() if list(arrays[name].shape) != shape]
-    if other:
-        shown = [f"{name} ({list(arrays[name].shape)} instead of {expected[name]})" for name in other]
-        raise UserError(
-            f"{path}: {len(other)} arrays have other shapes than in the backbone {plan.timm_name!r}: {listed(shown)}."
-        )
+    shown = [f"{name} ({list(arrays[name].shape)} instead of {expected[name]})" for name in other]
+    raise UserError(
+        f"{path}: {len(other)} arrays have other shapes than in the backbone {plan.timm_name!r}: {listed(shown)}.{cure}"
+    )
+
+
+def _expected(name: str, arguments: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The shapes of a model's arrays in published files: of three bands, without classifier and counts of batches."""
+    state = timm.create_model(name, **{**arguments, "in_chans": 3, "num_classes": 0}).state_dict()
+    return {name: list(array.shape) for name, array in state.items() if not name.endswith("num_batches_tracked")}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from segwright.algorithms import check_decoder_stride
 from segwright.bundle import Description, load_network
 from segwright.checks.pixel_statistics import BandStatistics
 from segwright.errors import HyperparameterError
@@ -54,6 +55,7 @@ def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:
             cure = f"Leave {name} out, or train without start_from."
             sentence = f"{name} is {value}, but the model to start from has {had}: its weights fit no other. {cure}"
             raise HyperparameterError(sentence, name=name, value=value)
+    check_decoder_stride(settings.algorithm, settings.decoder_output_stride)
     if settings.backbone_weights is not None:
         raise HyperparameterError("backbone_weights and start_from both give the backbone's weights: leave one out.")
 

@@ -21,7 +21,7 @@ from segwright.errors import BundleError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference import Model, load
 from segwright.mxnet import find_model, is_mxnet_model
-from segwright.networks import check_backbone
+from segwright.networks import check_network
 from segwright.resources import keep_freed_memory
 from segwright.stopping import StopRequest, StopRequested, stop_on_signals
 from segwright.training.checkpoint_state import TrainProgress, load_checkpoint
@@ -116,9 +116,10 @@ class Training:
         if parent:
             self.inherit(parent, resuming=checkpoint is not None)
         elif self.settings.recipe == "best":
-            self.settings = apply_choices(self.settings, choose_backbone(device.type))
+            self.settings = apply_choices(self.settings, choose_backbone(self.settings, device.type))
         precision = choose_precision(self.settings.precision_dtype, device)
-        check_backbone(self.settings.backbone, self.settings.backbone_weights)
+        given, published = self.settings, self.settings.use_pretrained_model and parent is None
+        check_network(given.algorithm, given.backbone, given.backbone_weights, published=published)
         streams = open_streams(self.channels, processes)
         prepared = self._prepare(parent, streams)
         if self.settings.recipe == "best":
