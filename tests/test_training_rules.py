@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from segwright.checks.label_statistics import LabelStatistics
 from segwright.hyperparameters import Hyperparameters
+from segwright.networks.timm_import import timm
 from segwright.training.rules import Circumstances, apply_choices, choose_backbone, choose_settings
 
 STREETS = LabelStatistics(
@@ -41,10 +44,23 @@ def chosen(labels: LabelStatistics, device: str = "cpu", images: int = 400, **gi
 
 
 def test_the_backbone_follows_the_device() -> None:
-    assert apply_choices(Hyperparameters(), choose_backbone("cpu")).backbone == "tf_efficientnet_lite0"
-    assert apply_choices(Hyperparameters(), choose_backbone("cuda")).backbone == "resnet-50"
-    given = Hyperparameters(backbone="resnet18")
-    assert apply_choices(given, choose_backbone("cpu")).backbone == "resnet18"
+    def backbone(device: str, **given: Any) -> str:
+        settings = Hyperparameters(**given)
+        return apply_choices(settings, choose_backbone(settings, device)).backbone
+
+    assert backbone("cpu") == "tf_efficientnet_lite0"
+    assert backbone("cuda") == "resnet-50"
+    assert backbone("cpu", backbone="resnet18") == "resnet18"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_file_of_weights_says_which_backbone_it_is(tmp_path: Path, device: str) -> None:
+    arrays = timm.create_model("resnet50").state_dict()
+    save_file(arrays, tmp_path / "weights.safetensors")
+    settings = Hyperparameters(backbone_weights=tmp_path / "weights.safetensors")
+    assert apply_choices(settings, choose_backbone(settings, device)).backbone == "resnet50"
+    given = Hyperparameters(backbone="resnet18", backbone_weights=tmp_path / "weights.safetensors")
+    assert apply_choices(given, choose_backbone(given, device)).backbone == "resnet18"
 
 
 @pytest.mark.parametrize("width, stride", [(3, 1), (5.9, 1), (8, 2), (13, 4), (100, 4)])

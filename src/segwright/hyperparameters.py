@@ -345,6 +345,8 @@ class Hyperparameters(BaseModel):
         if given.get("recipe", "best") != "best":
             return given
         defaults = dict(BEST_DEFAULTS)
+        if is_smp(algorithm):
+            del defaults["decoder_output_stride"]
         if given.get("optimizer", defaults["optimizer"]) != defaults["optimizer"]:
             defaults = {name: value for name, value in defaults.items() if name not in _OPTIMIZER_DEFAULTS}
         if "base_size" in given:

@@ -5,9 +5,10 @@ from segwright.networks.backbone import timm_name
 from segwright.networks.network import SegmentationNetwork, build_network
 from segwright.networks.pooling import resize
 from segwright.networks.spec import NetworkSpec
-from segwright.networks.weights import check_network, fitting_backbone
+from segwright.networks.weights import LIKELY_BACKBONES, check_network, fitting_backbone
 
 __all__ = [
+    "LIKELY_BACKBONES",
     "Algorithm",
     "NetworkSpec",
     "SegmentationNetwork",

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from segwright.algorithms import is_smp
 from segwright.checks.label_statistics import LabelStatistics
 from segwright.hyperparameters import Hyperparameters
+from segwright.networks import LIKELY_BACKBONES, fitting_backbone
 from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -63,8 +65,17 @@ def apply_choices(settings: Hyperparameters, choices: Iterator[Choice] | Sequenc
     return settings
 
 
-def choose_backbone(device: str) -> Iterator[Choice]:
-    """The backbone for a device."""
+def choose_backbone(settings: Hyperparameters, device: str) -> Iterator[Choice]:
+    """The backbone that a file of weights fits, or else the one for a device.
+
+    Raises UserError for a file of weights that cannot be read.
+    """
+    weights = settings.backbone_weights
+    if weights and "backbone" not in settings.model_fields_set:
+        fitting = fitting_backbone(weights, LIKELY_BACKBONES)
+        if fitting is not None:
+            yield Choice("backbone", fitting, f"{weights.name} holds its weights")
+            return
     if device == "cpu":
         yield Choice("backbone", CPU_BACKBONE, "on a CPU it trains about ten times as fast as resnet-50")
     else:
@@ -100,6 +111,8 @@ def _resolution(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choi
 
 
 def _decoder(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    if is_smp(settings.algorithm):
+        return
     width, name = _thinnest(seen)
     width *= settings.image_scale or settings.base_size / seen.labels.long_side
     stride = next((stride for most, stride in _FINE if width <= most), _COARSE)
@@ -114,6 +127,8 @@ def _crop(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
         yield Choice("crop_size", max(whole, _CROP_MULTIPLE), f"that holds a typical image, {long_side} pixels long")
     else:
         yield Choice("crop_size", usual, f"the device is {seen.device}")
+    if not settings.use_pretrained_model:
+        yield Choice("head_rate_factor", 1.0, "the backbone starts from random numbers too")
     yield Choice("mini_batch_size", 8 if seen.device == "cpu" else 16, f"the device is {seen.device}")
 
 
