@@ -17,7 +17,7 @@ from functools import partial
 import albumentations as A  # type: ignore[import-not-found]
 import cv2
 import numpy as np
-import segmentation_models_pytorch as smp  # type: ignore[import-not-found]
+import segmentation_models_pytorch as smp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
