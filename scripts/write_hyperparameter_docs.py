@@ -45,28 +45,28 @@ sagemaker --epochs 50`); the log names the recipe and the overridden values. Val
 
 ## How `best` configures itself
 
-`best` measures the labels of up to 200 training images before it trains, and chooses what was not given. The log says each
-choice with its reason, and the trained model keeps the values. In Pipe mode nothing can be measured beforehand, so those
-values stay as in the table below.
+`best` measures the labels of up to 200 training images before it trains, and chooses what was not given. The log
+says each choice with its reason, and the trained model keeps the values. In Pipe mode nothing can be measured
+beforehand, so those values stay as in the table below.
 
 | Chosen | By | Rule |
 | --- | --- | --- |
-| `backbone` | `backbone_weights`, device | the one that the file fits; else `tf_efficientnet_lite0` on a CPU, `resnet-50` elsewhere |
-| `image_scale` | size of images, thinnest class | 1; images longer than 1024 pixels (2048 on GPUs) are reduced, but no class below 8 pixels |
+| `backbone` | weights, device | what the file of weights fits; else `tf_efficientnet_lite0` on CPUs, `resnet-50` |
+| `image_scale` | sizes, thinnest class | 1; above 1024 pixels (GPUs: 2048) less, but no class below 8 pixels |
 | `decoder_output_stride` | thinnest class | 1 up to 6 pixels wide, 2 up to 12, else 4 |
-| `crop_size` | size of images, device | 256 pixels on a CPU, 512 elsewhere, and no more than a typical image |
+| `crop_size` | sizes, device | 256 pixels on CPUs, else 512, and no more than a typical image |
 | `mini_batch_size` | device | 8 on a CPU, 16 elsewhere |
-| `scale_range` | whether labels have an up | 0.5 to 2 for scenes, which show things near and far; else 0.7 to 1.4 |
-| `flips` | up, left | none where left and right differ, as for left and right lungs; `both` without an up |
-| `rotation` | up, left, direction of borders | any angle where labels have none of them |
-| `photometric`, `blur` | how well colour alone tells the classes | 0.5 and none; no photometric changes where colour tells nine pixels in ten |
-| `class_weights` | shares of the classes | `auto` where a class has less than a fifth of an even share |
+| `scale_range` | up | 0.5 to 2 for scenes, which show things near and far; else 0.7 to 1.4 |
+| `flips` | up, left | none where left and right differ (left and right lung); `both` without an up |
+| `rotation` | up, left, direction | any angle where labels have none of them |
+| `photometric` | whether colour tells classes | 0.5; 0 where colour alone tells nine pixels in ten; `blur` is 0 |
+| `class_weights` | shares | `auto` where a class has less than a fifth of an even share |
 | `head_rate_factor` | `use_pretrained_model` | 1 where nothing is pretrained |
-| `repeats`, `epochs` | number of images, device | at least 3,000 updates on a CPU, 10,000 elsewhere, and ten passes; `minutes` sets the time instead |
+| `repeats`, `epochs` | images, device | 3,000 updates on CPUs, else 10,000, and ten passes, or as `minutes` allow |
 
-The width of a class is that of a strip as wide as its parts typically are, by distances to the nearest edge. Labels have an
-up, a left or a direction where classes lie or touch so consistently over the images that chance does not explain it; with
-fewer than eight images, they count as having an up and a direction.
+The width of a class is that of a strip as wide as its parts typically are, by distances to the nearest edge. Labels
+have an up, a left or a direction where classes lie or touch so consistently over the images that chance does not
+explain it; with fewer than eight images, they count as having an up and a direction.
 
 In `best` a new network's last layers start from the logarithms of the classes' shares of pixels, in `sagemaker` from
 zero.
