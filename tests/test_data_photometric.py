@@ -40,7 +40,7 @@ def test_contrast_and_light_go_both_ways() -> None:
 def test_grey_stays_grey() -> None:
     grey = np.repeat(np.asarray(image(np.uint8, 1), np.uint8), 3, axis=2)
     after = jitter_light(np.random.default_rng(2), grey, 1.0)
-    assert (after == after[..., :1]).all()
+    assert np.ptp(after.astype(int), axis=2).max() <= 1  # OpenCV's fixed point
 
 
 def test_gaps_stay_gaps() -> None:
