@@ -68,6 +68,12 @@ def test_the_thinnest_class_decides_on_the_decoder(width: float, stride: int) ->
     assert chosen(replace(STREETS, widths=(None, 80.0, width))).decoder_output_stride == stride
 
 
+def test_on_a_cpu_features_are_coarser() -> None:
+    assert (chosen(STREETS).output_stride, chosen(STREETS, "cuda").output_stride) == (32, 16)
+    assert chosen(STREETS, output_stride=8).output_stride == 8
+    assert chosen(STREETS, algorithm="smp:deeplabv3plus").output_stride == 16
+
+
 def test_large_images_are_reduced_as_far_as_nothing_becomes_too_thin() -> None:
     large = replace(STREETS, long_side=4096, short_side=3000, widths=(900.0, 500.0, 100.0))
     assert chosen(large).image_scale == 0.25
