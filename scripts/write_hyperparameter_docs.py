@@ -61,7 +61,7 @@ beforehand, so those values stay as in the table below.
 | `flips` | up, left | none where left and right differ (left and right lung); `both` without an up |
 | `rotation` | up, left, direction | any angle where labels have none of them |
 | `photometric` | whether colour tells classes | 0.5; 0 where colour alone tells nine pixels in ten; `blur` is 0 |
-| `class_weights` | shares | `auto` where a class has less than a fifth of an even share |
+| `class_weights` | shares | `auto` where a class has less than half an even share |
 | `head_rate_factor` | `use_pretrained_model` | 1 where nothing is pretrained |
 | `repeats`, `epochs` | images, device | 3,000 updates on CPUs, else 10,000, and ten passes, or as `minutes` allow |
 

@@ -140,5 +140,6 @@ def test_epochs_that_are_given_are_passes_over_the_images() -> None:
 def test_choices_are_logged_with_their_reasons(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     chosen(CELLS, crop_size=64)
-    assert "rotation 180.0: no class has borders of one direction" in caplog.text
+    assert "rotation 180: no class has borders of one direction" in caplog.text
+    assert "scale_range 0.7 to 1.4: " in caplog.text
     assert "crop_size" not in caplog.text

@@ -18,7 +18,7 @@ _COMPARABLE: Final = 3  # epochs whose losses can be compared
 _MOST_NAMES: Final = 5
 
 _CURES: Final = {
-    "class": "train longer, or set class_weights to auto; for thin structures set decoder_output_stride to 4 or 1",
+    "class": "train longer; class_weights auto helps rare classes, a smaller decoder_output_stride thin ones",
     "score": "train longer, or with another learning_rate; segwright inspect shows the masks over their images",
     "loss": "try a higher or lower learning_rate",
 }

@@ -33,7 +33,7 @@ _CPU_UPDATES: Final = 3_000
 _GPU_UPDATES: Final = 10_000
 _PASSES: Final = 10  # over large data sets
 _EPOCH_UPDATES: Final = 50  # at least: validating costs time
-_RARE: Final = 0.2  # of an even share of the pixels
+_RARE: Final = 0.5  # of an even share of the pixels
 _COLOUR_TELLS: Final = 0.9  # of the pixels of a class
 
 
@@ -60,7 +60,9 @@ def apply_choices(settings: Hyperparameters, choices: Iterator[Choice] | Sequenc
     """Settings with what rules choose, a log line each; what was given stays as it is."""
     for choice in choices:
         if choice.name not in settings.model_fields_set and choice.value != getattr(settings, choice.name):
-            logger.info(f"  {choice.name} {choice.value}: {choice.reason}")
+            value = " to ".join(f"{one:g}" for one in choice.value) if isinstance(choice.value, tuple) else choice.value
+            shown = f"{value:g}" if isinstance(value, float) else value
+            logger.info(f"  {choice.name} {shown}: {choice.reason}")
             settings = settings.model_copy(update={choice.name: choice.value})
     return settings
 

@@ -89,11 +89,9 @@ def describe_selection(chosen: float, base: float, trials: Mapping[float, Trial]
     more = f" ({', '.join(others)})" if others else ""
     if chosen == base:
         return f"inference scale {base:g}, as in training: mean IoU {trials[base].mean_iou:.4f}{more}"
-    before, after = trials[base].seconds, trials[chosen].seconds
-    ratio = after / before if before and after else (chosen / base) ** 2
     return (
         f"inference scale {chosen:g}: mean IoU {trials[chosen].mean_iou:.4f} against {trials[base].mean_iou:.4f} at "
-        f"{base:g}{more}; prediction takes about {ratio:.1f} times as long"
+        f"{base:g}{more}; prediction takes about {(chosen / base) ** 2:.1f} times as long"
     )
 
 
