@@ -121,9 +121,11 @@ def test_without_origins_all_stays_as_it_is(pool: InferencePool, model: Model) -
     asked = client(pool, model)
     answer = asked.options("/invocations", headers=PREFLIGHT)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert answer.text == (
-        "/invocations takes POST, not OPTIONS. A page of another origin asks here: allow_origin admits it."
+    sentence = (
+        "/invocations takes POST, not OPTIONS; this server knows GET /ping, GET /execution-parameters, POST "
+        "/invocations."
     )
-    assert asked.options("/invocations").text == "/invocations takes POST, not OPTIONS."
+    assert answer.text == f"{sentence} A page of another origin asks here: allow_origin admits it."
+    assert asked.options("/invocations").text == sentence
     answer = asked.get("/ping", headers={"Origin": PAGE})
     assert not {"vary", "access-control-allow-origin"} & {name.lower() for name in answer.headers}

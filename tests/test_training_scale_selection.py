@@ -124,7 +124,7 @@ def test_the_line_says_what_was_scored_and_what_it_costs() -> None:
 def test_few_images_crops_and_streams_choose_nothing() -> None:
     assert why_not_selected(Hyperparameters(), 5) is None
     assert why_not_selected(Hyperparameters(), 4) == "there are only 4 validation images"
-    assert "crops of 240 pixels" in str(why_not_selected(Hyperparameters(validation_mini_batch_size=2), 100))
+    assert "crops of 256 pixels" in str(why_not_selected(Hyperparameters(validation_mini_batch_size=2), 100))
     assert "stream" in str(why_not_selected(Hyperparameters(), None))
 
 
