@@ -48,13 +48,19 @@ def test_balanced_crops_show_each_class_equally_often() -> None:
     assert usual < 100 < 150 < balanced
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.3, 3), st.integers(8, 100))
-def test_a_balanced_crop_shows_a_pixel_of_the_class_that_was_drawn(seed: int, scale: float, size: int) -> None:
-    mask = np.full((50, 70), IGNORE, np.uint8)
-    row, column = np.random.default_rng(seed).integers((50, 70))
-    mask[row : row + 4, column : column + 4] = 3  # a block that no scale above 0.25 leaves out
-    crop = random_crop(np.random.default_rng(seed), mask, 70, size, Augmentation((scale, scale), balanced_crops=1.0))
-    assert 3 in apply_crop(crop, np.zeros((50, 70, 3), np.uint8), mask)[1]
+@given(st.integers(0, 2**32 - 1), st.floats(0.3, 3), st.integers(8, 100), st.booleans())
+def test_a_balanced_crop_lies_where_the_class_that_was_drawn_is(
+    seed: int, scale: float, size: int, mirror: bool
+) -> None:
+    rng, mask = np.random.default_rng(seed), np.full((50, 70), IGNORE, np.uint8)
+    row, column = rng.integers((50, 70))
+    mask[row, column] = 3
+    crop = random_crop(rng, mask, 70, size, Augmentation((scale, scale), mirror=mirror, balanced_crops=1.0))
+    if min(crop.scaled_height / 50, crop.scaled_width / 70) >= 1:  # smaller images may leave a pixel out
+        assert 3 in apply_crop(crop, np.zeros((50, 70, 3), np.uint8), mask)[1]
+    column = 69 - column if crop.mirrored else column
+    assert crop.top <= (row + 0.5) * crop.scaled_height / 50 <= crop.top + size
+    assert crop.left <= (column + 0.5) * crop.scaled_width / 70 <= crop.left + size
 
 
 def test_without_labels_a_balanced_crop_is_any_crop() -> None:

@@ -21,7 +21,7 @@ class Augmentation:
     rotation: float = 0.0  # the largest angle to either side, in degrees
     upside_down: bool = False  # whether images are flipped top to bottom with probability 0.5
     mirror: bool = True  # whether they are mirrored left to right with probability 0.5
-    balanced_crops: float = 0.0  # the share of crops that show a pixel of a class drawn among those in the mask
+    balanced_crops: float = 0.0  # the share that, before a rotation, shows a pixel of a class drawn among the mask's
 
 
 GLUONCV: Final = Augmentation()
@@ -72,8 +72,9 @@ def random_crop(
     blur = float(rng.random()) if rng.random() < augmentation.blur else 0.0
     balanced = augmentation.balanced_crops > 0 and rng.random() < augmentation.balanced_crops
     if balanced and (shown := _pixel_of_a_class(rng, mask)):
-        row, column = shown[0] * scaled_height // height, shown[1] * scaled_width // width
-        column = scaled_width - 1 - column if mirrored else column
+        column = width - 1 - shown[1] if mirrored else shown[1]
+        # The scaled pixel on the middle of that pixel: one beside it may show its neighbour.
+        row, column = (2 * shown[0] + 1) * scaled_height // (2 * height), (2 * column + 1) * scaled_width // (2 * width)
         top = min(max(row - int(rng.integers(crop_size)), 0), most_top)
         left = min(max(column - int(rng.integers(crop_size)), 0), most_left)
     angle = float(rng.uniform(-augmentation.rotation, augmentation.rotation)) if augmentation.rotation else 0.0
