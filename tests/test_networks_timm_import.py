@@ -41,7 +41,8 @@ def test_torchvision_that_cannot_load_its_operators_is_cured(tmp_path: Path) -> 
     printed = run(f"""
         import runpy, sys
         sys.path.insert(0, {str(tmp_path)!r})
-        print(runpy.run_path({timm_import.__file__!r})["timm"].__file__)  # without the package, which needs the real timm
+        # alone: the package around it needs the real timm
+        print(runpy.run_path({timm_import.__file__!r})["timm"].__file__)
     """)
     assert printed == str(tmp_path / "timm.py")
 

@@ -34,9 +34,13 @@ def inherit_settings(settings: Hyperparameters, network: NetworkSpec) -> Hyperpa
 
 
 def resumed_settings(settings: Hyperparameters, then: Description) -> Hyperparameters:
-    """Settings of a training in the recipe `best` that is resumed: what is not given is as it was chosen `then`."""
-    had = Hyperparameters.model_validate(then.hyperparameters)
-    kept = set(then.hyperparameters) - settings.model_fields_set - {"num_classes", "num_training_samples"}
+    """Settings of a training in the recipe `best` that is resumed: what is not given is as it was chosen `then`;
+    epochs take the place of minutes, and the reverse.
+    """
+    had, given = Hyperparameters.model_validate(then.hyperparameters), settings.model_fields_set
+    kept = set(then.hyperparameters) - given - {"num_classes", "num_training_samples"}
+    if given & {"epochs", "minutes"}:
+        kept -= {"epochs", "minutes"}
     return settings.model_copy(update={name: getattr(had, name) for name in kept})
 
 

@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from segwright.checks.prepare import CheckedData
+from segwright.errors import HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
 from segwright.training.region_losses import dice_loss, lovasz_loss
+from segwright.wording import counted, listed
 
 _RAREST_SHARE: Final = 1e-4
 _LOGIT_ADJUSTMENT: Final = 0.5  # the part of what class weights do to the logits; benchmarks/README.md has the figures
@@ -126,6 +129,30 @@ def _by_pixel(logits: Tensor, masks: Tensor, class_weights: Tensor | None) -> tu
     return losses, 1.0 if class_weights is None else class_weights[masks.clamp(max=len(class_weights) - 1)]
 
 
+def class_weights(settings: Hyperparameters, data: CheckedData) -> Tensor | None:
+    """What `class_weights` says of the classes in data: float32 [C], or None where all weigh the same.
+
+    Raises HyperparameterError for a list of another length, UserError for `auto` on a stream.
+    """
+    if settings.class_weights == "none":
+        return None
+    if settings.class_weights != "auto":
+        if len(settings.class_weights) != data.num_classes:
+            raise HyperparameterError(
+                f"class_weights has {counted(len(settings.class_weights), 'number')}, but there are {data.num_classes} "
+                f"classes: give one for each, in the order {listed(data.class_names, 20)}.",
+                name="class_weights",
+                value=settings.class_weights,
+            )
+        return torch.tensor(settings.class_weights)
+    if not data.train.complete:
+        raise UserError(
+            "class_weights auto needs the pixels of all masks counted, which a stream does not allow: leave it none, "
+            "give a list of numbers, or give the manifest itself in place of Pipe mode."
+        )
+    return balancing_weights(data.train.histogram)
+
+
 def balancing_weights(histogram: NDArray[np.int64]) -> Tensor:
     """Weigh classes by one over the square root of their share of labelled pixels, [C]; float32 [C].
 
@@ -168,8 +195,8 @@ def loss_scale(settings: Hyperparameters, own_labelled: int, labelled: int, pixe
     Source of gluoncv: its `MixSoftmaxCrossEntropyLoss` and `Trainer.step`.
     """
     gluoncv = settings.update_rule == "gluoncv"
-    counted = pixels if gluoncv else labelled
-    mean = 1 / max(counted, 1)
+    divisor = pixels if gluoncv else labelled
+    mean = 1 / max(divisor, 1)
     figure = (mean, settings.aux_weight * mean)
     step = 1 / (max(own_labelled, 1) * settings.mini_batch_size)
-    return LossScale((step, step) if gluoncv else figure, figure, counted)
+    return LossScale((step, step) if gluoncv else figure, figure, divisor)

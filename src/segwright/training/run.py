@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from segwright.bundle import Description, describe, read_description
 from segwright.checks.classes import Classes, settle_classes
@@ -17,7 +16,7 @@ from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.distributed import ALONE, Distributed, join_processes
-from segwright.errors import BundleError, HyperparameterError, UserError
+from segwright.errors import BundleError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference import Model, load
 from segwright.mxnet import find_model, is_mxnet_model
@@ -33,13 +32,13 @@ from segwright.training.initialization import (
     resumed_settings,
     start_network,
 )
-from segwright.training.loss import balancing_weights, prior_bias
+from segwright.training.loss import class_weights, prior_bias
 from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe
 from segwright.training.resumed_streams import StreamIdentity, compare_streams
 from segwright.training.rules import Circumstances, apply_choices, choose_backbone, choose_settings
 from segwright.training.train_step import TrainState
 from segwright.training.trainer import Trainer
-from segwright.wording import counted, listed
+from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -113,28 +112,16 @@ class Training:
             return load(self.output, device.type)
         checkpoint, writer = processes.compute_on_main(lambda: self.checkpoints.open(folder, self.output))
         parent = processes.compute_on_main(lambda: checkpoint.description if checkpoint else self.read_parent())
-        if parent:
-            self.inherit(parent, resuming=checkpoint is not None)
-        elif self.settings.recipe == "best":
-            self.settings = apply_choices(self.settings, choose_backbone(self.settings, device.type))
+        self._settle_network(parent, device, resuming=checkpoint is not None)
         precision = choose_precision(self.settings.precision_dtype, device)
-        given, published = self.settings, self.settings.use_pretrained_model and parent is None
-        check_network(given.algorithm, given.backbone, given.backbone_weights, published=published)
         streams = open_streams(self.channels, processes)
         prepared = self._prepare(parent, streams)
-        if self.settings.recipe == "best":
-            self.settings = self._configure(prepared, device, checkpoint)
+        if self.settings.recipe == "best" and checkpoint is None:
+            self.settings = self._configure(prepared, device)
         self.settings = _complete(self.settings, prepared)
-        class_weights = _class_weights(self.settings, prepared)
-        like, start, names = parent.network if parent else prepared.train.bands, self.start_from, prepared.class_names
-        network = start_network(self.settings, names, prepared.pixel_format, like, start, blank=checkpoint is not None)
-        fresh = self.start_from is None and checkpoint is None
-        if self.settings.recipe == "best" and fresh and self.settings.loss_of_pixels:
-            network.set_classifier_bias(prior_bias(prepared.train.histogram, class_weights))
-        torch.manual_seed(self.settings.seed + processes.rank)  # Dropout must differ between processes.
-        state = TrainState(network, self.settings, processes, device, precision, class_weights)
+        state = self._build_state(prepared, parent, device, precision, resuming=checkpoint is not None)
         description = describe(
-            network.spec,
+            state.network.spec,
             self.settings,
             prepared.class_names,
             (prepared.train.label_map, prepared.validation.label_map),
@@ -151,16 +138,47 @@ class Training:
         with stop_on_signals(self.stop), opened as readers:
             data = TrainingData(prepared, readers, self.settings, processes, self.strict)
             reporter = self.reporter or ConsoleReporter(self.settings.logging_frequency)
-            beginning = (self.started or 0.0) - progress.timing.elapsed
-
-            def elapsed() -> float:
-                return self.clock() - beginning
-
+            elapsed = self._stopwatch(progress.timing.elapsed)
             trainer = Trainer(state, data, progress, description, writer, folder, self.stop, reporter, elapsed)
             trainer.run()
         if progress.best_weights is not None:
             state.network.load_state_dict(progress.best_weights)
         return Model(progress.complete(trainer.description), state.network.eval(), device)
+
+    def _stopwatch(self, before: float) -> Callable[[], float]:
+        """The seconds since the command began, after `before` in the processes that it continues."""
+        beginning = (self.started or 0.0) - before
+        return lambda: self.clock() - beginning
+
+    def _settle_network(self, parent: Description | None, device: torch.device, *, resuming: bool) -> None:
+        """Settle what is known before the data are read: by `parent`, the checkpoint's or the model to start from, or
+        else by the device. Raises UserError for a network or weights that cannot be had.
+        """
+        if parent:
+            self.inherit(parent, resuming=resuming)
+        elif self.settings.recipe == "best":
+            self.settings = apply_choices(self.settings, choose_backbone(self.settings, device.type))
+        given, published = self.settings, self.settings.use_pretrained_model and parent is None
+        check_network(given.algorithm, given.backbone, given.backbone_weights, published=published)
+
+    def _build_state(
+        self,
+        data: CheckedData,
+        parent: Description | None,
+        device: torch.device,
+        precision: torch.dtype,
+        *,
+        resuming: bool,
+    ) -> TrainState:
+        """The network with its first weights, unless a checkpoint has them, and all that trains it."""
+        settings, start = self.settings, self.start_from
+        weights = class_weights(settings, data)
+        like = parent.network if parent else data.train.bands
+        network = start_network(settings, data.class_names, data.pixel_format, like, start, blank=resuming)
+        if settings.recipe == "best" and settings.loss_of_pixels and start is None and not resuming:
+            network.set_classifier_bias(prior_bias(data.train.histogram, weights))
+        torch.manual_seed(settings.seed + self.processes.rank)  # Dropout must differ between processes.
+        return TrainState(network, settings, self.processes, device, precision, weights)
 
     def read_parent(self) -> Description | None:
         """The model to start from."""
@@ -172,10 +190,14 @@ class Training:
         return read_description(self.start_from) if self.start_from else None
 
     def inherit(self, parent: Description, *, resuming: bool) -> None:
-        """Take settings of the network that were not given from `parent`. Raises HyperparameterError for other ones."""
+        """Take settings of the network that were not given from `parent`, and what rules chose where its training is
+        resumed. Raises HyperparameterError for another network.
+        """
         self.settings = inherit_settings(self.settings, parent.network)
         if not resuming:
             check_same_network(self.settings, parent.network)
+        elif self.settings.recipe == "best":
+            self.settings = resumed_settings(self.settings, parent)
 
     def settle_classes(self, parent: Description | None) -> Classes:
         """How many classes there are, their names and label maps, as far as no mask has to be read."""
@@ -197,10 +219,8 @@ class Training:
             )
         )
 
-    def _configure(self, data: CheckedData, device: torch.device, checkpoint: Checkpoint | None) -> Hyperparameters:
-        """What the rules of the recipe `best` choose by what the labels show, measured on rank 0, or have chosen."""
-        if checkpoint is not None:
-            return resumed_settings(self.settings, checkpoint.description)
+    def _configure(self, data: CheckedData, device: torch.device) -> Hyperparameters:
+        """What the rules of the recipe `best` choose by what the labels show, measured on rank 0."""
         if not data.train.complete:
             logger.info("labels in a stream cannot be measured beforehand: what follows from them has its usual value")
             return self.settings
@@ -238,26 +258,6 @@ class Training:
         if (start := self.start_from) and started_from != str(start):
             logger.warning(f"start_from {start} is not used: the resumed training started from {started_from}")
         return now.model_copy(update={"started_from": started_from})
-
-
-def _class_weights(settings: Hyperparameters, data: CheckedData) -> Tensor | None:
-    if settings.class_weights == "none":
-        return None
-    if settings.class_weights != "auto":
-        if len(settings.class_weights) != data.num_classes:
-            raise HyperparameterError(
-                f"class_weights has {counted(len(settings.class_weights), 'number')}, but there are {data.num_classes} "
-                f"classes: give one for each, in the order {listed(data.class_names, 20)}.",
-                name="class_weights",
-                value=settings.class_weights,
-            )
-        return torch.tensor(settings.class_weights)
-    if not data.train.complete:
-        raise UserError(
-            "class_weights auto needs the pixels of all masks counted, which a stream does not allow: leave it none, "
-            "give a list of numbers, or give the manifest itself in place of Pipe mode."
-        )
-    return balancing_weights(data.train.histogram)
 
 
 def _complete(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
