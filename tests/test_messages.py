@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.cli import main
-from tests.conftest import blocks
+from tests.conftest import TINY_BACKBONE, blocks
 
 GOLDEN = Path(__file__).parent / "data" / "messages.txt"
 
@@ -183,6 +183,8 @@ DATA_SETS: dict[str, Callable[[Path], Arguments]] = {
     )
 }  # fmt: skip
 
+SMALL = ("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu")
+
 COMMANDS: dict[str, Arguments] = {
     "a hyperparameter that does not exist": ["train", "data", "--output", "out", "--learning-speed", "1"],
     "a name of another tool": ["train", "data", "--output", "out", "--lr", "0.1"],
@@ -191,7 +193,7 @@ COMMANDS: dict[str, Arguments] = {
     "an unknown choice": ["train", "data", "--output", "out", "--algorithm", "unet"],
     "an unknown backbone": ["train", "data", "--output", "out", "--backbone", "resnet-5"],
     "steps without the scheduler": ["train", "data", "--output", "out", "--lr-scheduler", "step"],
-    "weights for other classes": ["train", "data", "--output", "out", "--class-weights", "1, 5"],
+    "weights for other classes": ["train", "data", "--output", "out", *SMALL, "--class-weights", "1, 5"],
     "weights for a loss without": ["train", "data", "--output", "out", "--loss", "dice", "--class-weights", "auto"],
     "a loss that the original has not": ["train", "data", "--output", "out", "--recipe", "sagemaker", "--loss", "dice"],
     "no data folder": ["train", "nowhere", "--output", "out"],
@@ -199,9 +201,7 @@ COMMANDS: dict[str, Arguments] = {
     "a channel in place of its folder": ["train", "data/train", "--output", "out"],
     "an output that exists": ["train", "data", "--output", "full"],
     "weights that are not there": ["train", "data", "--output", "out", "--backbone-weights", "none.pth"],
-    "a stream and a folder": [
-        *("train", "data", "--output", "out", "--input-mode", "Pipe", "--no-use-pretrained-model"),
-    ],
+    "a stream and a folder": ["train", "data", "--output", "out", *SMALL, "--input-mode", "Pipe"],
     "no bundle": ["predict", "data/train", "data/train", "--output", "masks"],
     "a bundle that does not exist": ["evaluate", "nothing", "--images", "data/train", "--masks", "masks"],
     "a model that is none": ["import-model", "data", "out"],

@@ -192,7 +192,7 @@ def test_what_is_resumed_needs_no_model_to_start_from(
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"algorithm": "psp"}, "algorithm changed from fcn to psp"),
+        ({"algorithm": "psp"}, "algorithm changed from deeplab to psp"),
         ({"optimizer": "sgd"}, "optimizer changed from adam to sgd"),
         ({"seed": "7"}, "seed changed from 0 to 7"),
         ({"epochs": "1"}, "epochs is 1, but epoch 2 has begun; it takes at least 2"),

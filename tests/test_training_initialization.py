@@ -21,11 +21,11 @@ CLASSIFIERS = ("head.block.4.weight", "head.block.4.bias", "auxiliary_head.block
 
 @pytest.fixture
 def bundle(channels_folder: Draw, tmp_path: Path) -> Path:
-    """A model of three named classes, trained for an epoch."""
+    """An FCN of three named classes, trained for an epoch."""
     data = channels_folder()
     (data / "label_map").mkdir()
     (data / "label_map" / "class_names.txt").write_text("sky\nground\nthing\n")
-    return train(data, tmp_path / "trained", epochs="1")
+    return train(data, tmp_path / "trained", algorithm="fcn", output_stride="8", epochs="1")
 
 
 def started(bundle: Path, names: tuple[str, ...], **given: object) -> dict[str, torch.Tensor]:

@@ -1,5 +1,4 @@
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -73,11 +72,8 @@ def test_scales_are_tried_up_while_they_improve_else_down(
         (None, -1, []),
     ],
 )
-def test_no_trial_begins_that_would_end_too_late(
-    seconds: float | None, left: float, asked: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_trial_begins_that_would_end_too_late(seconds: float | None, left: float, asked: list[float]) -> None:
     now = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
 
     class Slow(Scorer):
         def __call__(self, scale: float) -> Scores:
@@ -86,7 +82,7 @@ def test_no_trial_begins_that_would_end_too_late(
             return super().__call__(scale)
 
     scorer = Slow({1.25: 0.7, 1.5: 0.8, 2: 0.9, 0.75: 0.4})
-    chosen, trials = select_scale(scorer, 1, Trial({"mean_iou": 0.5}, seconds), deadline=now + left)
+    chosen, trials = select_scale(scorer, 1, Trial({"mean_iou": 0.5}, seconds), deadline=now + left, clock=lambda: now)
     assert scorer.asked == asked
     assert trials[chosen].mean_iou == max([0.5, *(scorer.table[scale] for scale in scorer.asked)])
 
@@ -185,12 +181,11 @@ def test_more_epochs_are_compared_at_the_scale_of_the_training(
         "segwright.training.trainer.select_scale",
         lambda _score, base, at_base, **_: (2.0, {base: at_base, 2.0: Trial({**at_base.scores, "mean_iou": 2.0}, 1.0)}),
     )
-    train(data, bundle, epochs="1")
+    channels, kept = segwright.Channels.locate(data), CheckpointPolicy(tmp_path / "kept", resume=True)
+    segwright.train(channels, bundle, settings(epochs="1"), device="cpu", checkpoints=kept)
     first = read_description(bundle)
     assert (first.inference_scale, first.metrics["best"]["mean_iou"]) == (2, 2.0)
-    given = settings(epochs="4")
-    channels = segwright.Channels.locate(data)
-    segwright.train(channels, bundle, given, device="cpu", checkpoints=CheckpointPolicy(resume=True))
+    segwright.train(channels, bundle, settings(epochs="4"), device="cpu", checkpoints=kept)
     again = read_description(bundle)
     assert again.metrics["best"]["epoch"] > 1, "2.0 of the first epoch must not stand in the way"
     assert again.metrics["best"]["mean_iou_by_scale"]["1"] == max(

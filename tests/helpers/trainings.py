@@ -21,6 +21,7 @@ SMALL = {
     "mini_batch_size": "4",
     "crop_size": "32",
     "base_size": "48",
+    "precision_dtype": "float32",
     "learning_rate": "0.01",
     "optimizer": "adam",
     "_workers": "0",
@@ -28,7 +29,9 @@ SMALL = {
 
 
 def settings(**values: str) -> segwright.Hyperparameters:
-    return segwright.Hyperparameters.from_strings({**SMALL, **values})
+    """Small settings with the given ones; minutes take the place of their epochs."""
+    small = {name: value for name, value in SMALL.items() if name != "epochs" or "minutes" not in values}
+    return segwright.Hyperparameters.from_strings({**small, **values})
 
 
 def train(data: Path, output: Path, **values: str) -> Path:

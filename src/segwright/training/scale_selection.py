@@ -52,21 +52,30 @@ def select_scale(
     at_base: Trial,
     *,
     deadline: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
     processes: Distributed = ALONE,
 ) -> tuple[float, Mapping[float, Trial]]:
     """Choose the smallest scale whose mean IoU is less than `SMALLEST_GAIN` below the best, and return all trials.
 
     `score` scores one scale, in all processes together; `base` is the training's. No trial begins that would not end by
-    `deadline`, in seconds of `time.monotonic`: its time is that of the trial before, times the number of pixels. A
-    scale that needs more memory than there is counts as none.
+    `deadline`, in seconds of `clock`: its time is that of the trial before, times the number of pixels. A scale that
+    needs more memory than there is counts as none.
     """
     trials = {base: at_base}
+
+    def in_time(scale: float) -> bool:
+        if deadline is None:
+            return True
+        last, trial = list(trials.items())[-1]
+        seconds = (trial.seconds or 0.0) * (scale / last) ** 2
+        return processes.compute_on_main(lambda: clock() + seconds <= deadline)
+
     for factors, tolerance in ((_LARGER, 0.0), (_SMALLER, SMALLEST_GAIN)):
         for scale in (base * factor for factor in factors):
             best = max(trial.mean_iou for trial in trials.values())
-            if not SMALLEST_SCALE <= scale <= LARGEST_SCALE or not _has_time(scale, trials, deadline, processes):
+            if not SMALLEST_SCALE <= scale <= LARGEST_SCALE or not in_time(scale):
                 break
-            start = time.monotonic()
+            start = clock()
             try:
                 scores = score(scale).to_json()
             except torch.OutOfMemoryError:
@@ -74,7 +83,7 @@ def select_scale(
                     raise
                 logger.info(f"inference scale {scale:g} needs more memory than there is")
                 break
-            trials[scale] = Trial(scores, time.monotonic() - start)
+            trials[scale] = Trial(scores, clock() - start)
             if trials[scale].mean_iou <= best - tolerance:
                 break
         if max(trial.mean_iou for trial in trials.values()) > at_base.mean_iou:
@@ -93,10 +102,3 @@ def describe_selection(chosen: float, base: float, trials: Mapping[float, Trial]
         f"inference scale {chosen:g}: mean IoU {trials[chosen].mean_iou:.4f} against {trials[base].mean_iou:.4f} at "
         f"{base:g}{more}; prediction takes about {(chosen / base) ** 2:.1f} times as long"
     )
-
-
-def _has_time(scale: float, trials: Mapping[float, Trial], deadline: float | None, processes: Distributed) -> bool:
-    if deadline is None:
-        return True
-    last, seconds = [(tried, trial.seconds or 0.0) for tried, trial in trials.items()][-1]
-    return processes.compute_on_main(lambda: time.monotonic() + seconds * (scale / last) ** 2 <= deadline)

@@ -3,12 +3,16 @@
 All of it follows from `Timing`, which is the same in all processes: they decide alike without asking each other.
 """
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Final
 
 from segwright.hyperparameters import Hyperparameters
-from segwright.training.optimizers import learning_rate
+from segwright.training.optimizers import learning_rate, updates_per_epoch
+from segwright.wording import counted
+
+logger = logging.getLogger(__name__)
 
 _VALIDATION_SHARE: Final = 0.1  # of the time, at most
 _MARGIN: Final = 0.01  # of the budget, for what cannot be foreseen
@@ -50,6 +54,16 @@ class Schedule:
     def epochs(self) -> int | None:
         """How many epochs there are; None where time decides."""
         return self.settings.epochs if self.budget is None else None
+
+    def follow(self, pairs: int) -> None:
+        """Follow the number of pairs in a stream, which is known only when it has ended."""
+        updates = updates_per_epoch(self.settings, max(pairs, self.settings.mini_batch_size))
+        if updates != self.updates_per_epoch:
+            logger.warning(
+                f"the stream held {counted(pairs, 'pair')}, not {self.settings.num_training_samples}: the schedule "
+                f"follows them from here, {counted(updates, 'update')} an epoch"
+            )
+            self.updates_per_epoch = updates
 
     def begin_epoch(self) -> None:
         """The updates of an epoch, or of the rest of one, follow."""

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,6 +43,15 @@ class EpochSums:
     def mean_loss(self) -> float:
         """The mean loss over all pixels so far."""
         return self.loss / max(self.pixels, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the line of an epoch in `metrics.jsonl` says of its updates."""
+        return {
+            "images": self.images,
+            "train_loss": self.mean_loss,
+            "learning_rate": self.learning_rate,
+            "images_per_second": self.images_per_second,
+        }
 
 
 @dataclass(frozen=True)

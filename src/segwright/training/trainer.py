@@ -1,7 +1,6 @@
 """The epochs of a training: train, validate, save, and stop early or on request."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
@@ -64,7 +63,10 @@ class Trainer:
         self.reporter = reporter if self.processes.is_main else Reporter()
         self.loader = data.train_loader(progress.stream_pairs, pin_memory=state.device.type == "cuda")
         per_epoch = updates_per_epoch(self.settings, self.loader.count)
-        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, VALIDATIONS_AFTER)
+        images = None if data.streams else len(data.prepared.validation.pairs)
+        self._scale_stays = why_not_selected(self.settings, images)
+        after = VALIDATIONS_AFTER if self.settings.inference_scale == "auto" and not self._scale_stays else 0
+        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, after)
         self._elapsed, self._last_checkpoint = elapsed, elapsed()
         self._diagnosis, self._estimated = Diagnosis(), False
 
@@ -121,7 +123,8 @@ class Trainer:
             self.state.train_epoch(batches, self.schedule.learning_rate, sums, after_step)
         if self.data.streams and not self.schedule.time_is_used:  # A pass that was broken off is not compared.
             self._end_pass("train", self.loader.skipped)
-            self._correct_schedule()
+            self.progress.stream_pairs = self.loader.count  # Known only now.
+            self.schedule.follow(self.loader.count)
         if not self.progress.training_reported:
             self.reporter.on_epoch_trained(epoch, sums)
             self.progress.training_reported = True
@@ -143,17 +146,6 @@ class Trainer:
         if everywhere:
             pairs = f"{counted(len(everywhere), 'pair')} of the stream in epoch {self.progress.epoch + 1}"
             logger.warning(f"{split}: skipped {pairs}: {sentences(everywhere, 20)}")
-
-    def _correct_schedule(self) -> None:
-        """Let the schedule follow the number of pairs in the stream, which is known only when it has ended."""
-        self.progress.stream_pairs = self.loader.count
-        updates = updates_per_epoch(self.settings, max(self.loader.count, self.settings.mini_batch_size))
-        if updates != self.schedule.updates_per_epoch:
-            logger.warning(
-                f"the stream held {counted(self.loader.count, 'pair')}, not {self.settings.num_training_samples}: the "
-                f"schedule follows them from here, {counted(updates, 'update')} an epoch"
-            )
-            self.schedule.updates_per_epoch = updates
 
     def _validate(self) -> None:
         start, report = self._elapsed(), partial(self.reporter.validating, self.progress.epoch)
@@ -197,20 +189,18 @@ class Trainer:
         progress, base = self.progress, self.settings.validation_scale
         if self.settings.inference_scale != "auto" or progress.best is None or progress.best_weights is None:
             return
-        images = None if self.data.streams else len(self.data.prepared.validation.pairs)
-        if reason := why_not_selected(self.settings, images):
-            logger.info(f"inference_scale auto stays {base:g}, as in training: {reason}")
+        if self._scale_stays:
+            logger.info(f"inference_scale auto stays {base:g}, as in training: {self._scale_stays}")
             return
-        self._checkpoint_or_stop()  # It updates the time.
-        budget = self.schedule.budget
-        deadline = None if budget is None else time.monotonic() + budget - progress.timing.elapsed
+        self._checkpoint_or_stop()
         network = deepcopy(self.state.network)  # whose weights are the last ones, for checkpoints
         network.load_state_dict(progress.best_weights)
         chosen, trials = select_scale(
             lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
             base,
             Trial(progress.best, progress.timing.validation),
-            deadline=deadline,
+            deadline=self.schedule.budget,
+            clock=self._elapsed,
             processes=self.processes,
         )
         logger.info(describe_selection(chosen, base, trials))
@@ -249,18 +239,9 @@ class Trainer:
         """Record an epoch, with the scores of its validation, if it had one, which took so many `seconds`."""
         progress, sums = self.progress, self.progress.sums
         progress.epoch += 1
-        progress.records.append(
-            {
-                "epoch": progress.epoch,
-                "updates": self.state.updates,
-                "images": sums.images,
-                "train_loss": sums.mean_loss,
-                "learning_rate": sums.learning_rate,
-                "images_per_second": sums.images_per_second,
-                "seconds": round(sums.seconds + seconds, 3),
-                **({"validation": scores.to_json()} if scores else {}),
-            }
-        )
+        record = {"epoch": progress.epoch, "updates": self.state.updates, **sums.to_json()}
+        record["seconds"] = round(sums.seconds + seconds, 3)
+        progress.records.append({**record, **({"validation": scores.to_json()} if scores else {})})
         progress.sums, progress.training_reported = EpochSums(), False
 
     def _checkpoint_or_stop(self) -> None:
