@@ -201,6 +201,19 @@ def test_an_empty_value_leaves_out_what_is_optional_and_nothing_else(text: str) 
     assert 'epochs is ""; it takes a whole number of at least 1.' in complaint(epochs=text)
 
 
+def test_none_gives_what_is_optional_no_value_in_any_recipe() -> None:
+    settings = Hyperparameters.from_strings({"decoder_output_stride": "none", "lr_scheduler_step": "none"})
+    assert settings.decoder_output_stride is None and settings.changes() == {"decoder_output_stride": None}
+    assert Hyperparameters.from_strings({"recipe": "sagemaker", "validate_every": "none"}).validate_every is None
+    assert complaint(epochs="none") == 'epochs is "none"; it takes a whole number of at least 1.'
+
+
+def test_only_what_was_given_counts_as_given() -> None:
+    settings = Hyperparameters(epochs=5, class_weights="auto")
+    assert settings.model_fields_set == {"epochs", "class_weights"}
+    assert Hyperparameters.model_validate(settings).model_fields_set == {"epochs", "class_weights"}
+
+
 @pytest.mark.parametrize("name", UNDERSCORED_DEFAULTS)
 def test_underscored_names_are_read_with_and_without_the_underscore(name: str) -> None:
     text = {"aux_loss": "false", "augmentation_type": "none"}.get(name, "1")

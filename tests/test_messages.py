@@ -183,7 +183,7 @@ DATA_SETS: dict[str, Callable[[Path], Arguments]] = {
     )
 }  # fmt: skip
 
-SMALL = ("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu")
+SMALL = ("--recipe", "sagemaker", "--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu")
 
 COMMANDS: dict[str, Arguments] = {
     "a hyperparameter that does not exist": ["train", "data", "--output", "out", "--learning-speed", "1"],

@@ -202,7 +202,7 @@ def test_time_ends_a_training_in_the_middle_of_a_pass(
         return step(self, *arguments)
 
     monkeypatch.setattr(TrainState, "train_step", timed)
-    given = settings(num_classes="3", num_training_samples="10", validate_every="2", minutes="0.1")
+    given = settings(num_classes="3", num_training_samples="10", validate_every="2", epochs="", minutes="0.1")
     with served(manifests, tmp_path / "pipes", 2) as channels, caplog.at_level(logging.WARNING, "segwright"):
         policy = segwright.CheckpointPolicy()
         Training(channels, tmp_path / "model", given, policy, device="cpu", clock=lambda: now[0]).run()

@@ -61,7 +61,7 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train, with the recipe's choice when to validate; return the lines of metrics."""
     texts = {name: str(value) for name, value in values.items()}
-    given = settings(**{"crop_size": "24", "repeats": "1", "validate_every": "", **texts})
+    given = settings(**{"crop_size": "24", "repeats": "1", "epochs": "", "validate_every": "", **texts})
     channels = segwright.Channels.locate(data)
     Training(channels, output, given, policy, device="cpu", clock=clock, reporter=reporter).run()
     return records(output)

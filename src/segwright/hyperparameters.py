@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
@@ -148,7 +148,7 @@ class Hyperparameters(BaseModel):
     decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(_parse_whole_number)] = _network(
         None,
         "Refine the head's features with finer ones of the backbone, down to this stride: 4 makes DeepLabV3 a "
-        "DeepLabV3+, 1 draws the thinnest structures; by default no decoder, as in the original.",
+        "DeepLabV3+, 1 draws the thinnest structures; none: no decoder, as in the original.",
     )
     aux_loss: bool = _network(True, "Train an auxiliary head on the stage before the last.")
     aux_weight: float = _network(0.5, "The weight of the auxiliary head's loss.", ge=0, le=1)
@@ -311,7 +311,8 @@ class Hyperparameters(BaseModel):
         """Read hyperparameters as SageMaker writes them: names and values are strings.
 
         One pair of double quotes round a value is dropped, an empty value leaves an optional hyperparameter out, and
-        names of SageMaker's and MXNet's own machinery are ignored, with a line in the log.
+        none gives it no value, whatever the recipe's default is. Names of SageMaker's and MXNet's own machinery are
+        ignored, with a line in the log.
 
         Raises HyperparameterError for unknown names, bad values and contradictions, all in one message.
         """
@@ -319,13 +320,13 @@ class Hyperparameters(BaseModel):
         ignored: list[str] = []
         for given, text in strings.items():
             name = given[1:] if given.startswith("_") and given[1:] in UNDERSCORED else given
-            optional = name in cls.model_fields and cls.model_fields[name].default is None
+            optional = name in cls.model_fields and type(None) in get_args(cls.model_fields[name].annotation)
             if name.startswith(("_", "sagemaker_")):
                 ignored.append(given)
             elif name in values:
                 raise HyperparameterError(f"{name} is given twice, as {name} and as _{name}; give it once", name=name)
             elif (value := _unquoted(str(text))) or not optional:
-                values[name] = value
+                values[name] = None if optional and value == "none" else value
         if ignored:
             logger.info("Hyperparameters without a meaning here, ignored: %s", ", ".join(ignored))
         return cls.model_validate(values)
@@ -385,7 +386,8 @@ class Hyperparameters(BaseModel):
     def _as_one_error(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             settings = validate(data)
-            settings.__pydantic_fields_set__ = set(data)  # without the recipe's defaults
+            if isinstance(data, Mapping):
+                settings.__pydantic_fields_set__ = set(data)  # without the recipe's defaults
             return settings
         except ValidationError as error:
             raise HyperparameterError(describe_errors(error, cls)) from None

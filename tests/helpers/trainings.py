@@ -29,9 +29,9 @@ SMALL = {
 
 
 def settings(**values: str) -> segwright.Hyperparameters:
-    """Small settings with the given ones; minutes take the place of their epochs."""
-    small = {name: value for name, value in SMALL.items() if name != "epochs" or "minutes" not in values}
-    return segwright.Hyperparameters.from_strings({**small, **values})
+    """Small settings and the given ones; an empty text leaves one out."""
+    given = {name: text for name, text in {**SMALL, **values}.items() if text}
+    return segwright.Hyperparameters.from_strings(given)
 
 
 def train(data: Path, output: Path, **values: str) -> Path:
