@@ -216,6 +216,7 @@ def test_other_data_are_refused_and_other_circumstances_warned_about(
     data, output = channels_folder(), tmp_path / "model"
     train_killed_at(3, monkeypatch, data, output)
     threads = torch.get_num_threads()
+    monkeypatch.setattr("segwright.devices.available_cores", lambda: 64)  # Fewer would limit the threads.
     torch.set_num_threads(threads + 1)
     try:
         with caplog.at_level(logging.WARNING, "segwright"):

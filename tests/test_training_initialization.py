@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import segwright
-from segwright.bundle import load_network, read_description
+from segwright.bundle import Description, load_network, read_description
 from segwright.errors import BundleError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import NetworkSpec, build_network
-from segwright.training.initialization import check_same_network, inherit_settings, start_network
+from segwright.training.initialization import check_same_network, inherit_settings, resumed_settings, start_network
 from tests.conftest import TINY_BACKBONE, Draw
 from tests.helpers.trainings import train
 
@@ -91,6 +91,18 @@ def test_another_algorithm_or_backbone_is_refused(bundle: Path, given: dict[str,
 def test_sagemakers_name_and_timms_are_one_backbone(bundle: Path) -> None:
     network = replace(read_description(bundle).network, backbone="resnet50s.gluon_in1k")
     check_same_network(inherit_settings(Hyperparameters(backbone="resnet-50"), network), network)
+
+
+@pytest.mark.parametrize(("then", "now"), [({"epochs": 5}, {"minutes": 2.0}), ({"minutes": 2.0}, {"epochs": 5})])
+def test_what_is_resumed_keeps_its_settings_but_ends_as_it_is_told_now(
+    then: dict[str, object], now: dict[str, object]
+) -> None:
+    had = Hyperparameters.model_validate({"optimizer": "sgd", "scale_range": (0.8, 1.2), **then})
+    description = Description.model_construct(hyperparameters=had.model_dump(mode="json"))
+    assert resumed_settings(Hyperparameters(), description) == had
+    resumed = resumed_settings(Hyperparameters.model_validate(now), description)
+    assert resumed == Hyperparameters.model_validate({"optimizer": "sgd", "scale_range": (0.8, 1.2), **now})
+    assert Hyperparameters.model_validate(resumed.model_dump(mode="json")) == resumed, "and can be resumed again"
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])

@@ -10,10 +10,11 @@ from PIL import Image
 
 import segwright
 from segwright.bundle import Description, load_network, read_description
+from segwright.devices import choose_precision
 from segwright.errors import DataError, HyperparameterError, LabelError, OutputExistsError
 from segwright.training.train_step import TrainState
 from tests.conftest import Draw, blocks
-from tests.helpers.trainings import records, settings, train
+from tests.helpers.trainings import killed_at, records, settings, train
 
 
 def test_a_network_learns_and_the_bundle_says_everything(channels_folder: Draw, tmp_path: Path) -> None:
@@ -59,6 +60,21 @@ def test_the_same_seed_ends_with_the_same_bits(channels_folder: Draw, tmp_path: 
     state = first.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in again.state_dict().items())
     assert any(not torch.equal(value, state[name]) for name, value in other.state_dict().items())
+
+
+def test_what_is_not_given_again_is_resumed_as_it_was(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    channels, output = segwright.Channels.locate(channels_folder()), tmp_path / "model"
+    usual = choose_precision("auto", torch.device("cpu"))
+    first = settings(precision_dtype="bfloat16" if usual is torch.float32 else "float32")
+    policy = segwright.CheckpointPolicy(every=1e-9, resume=True)
+    with killed_at(3, monkeypatch):
+        segwright.train(channels, output, first, checkpoints=policy, device="cpu")
+    with caplog.at_level(logging.WARNING, "segwright"):
+        segwright.train(channels, output, segwright.Hyperparameters(), checkpoints=policy, device="cpu")
+    assert "resumed with changes" not in caplog.text, "in epochs, precision, ..."
+    assert len(records(output)) == 2 and first.changes().items() <= read_description(output).hyperparameters.items()
 
 
 def test_a_wrong_number_of_samples_is_reported_and_not_trusted(

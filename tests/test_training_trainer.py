@@ -11,10 +11,11 @@ import pytest
 import segwright
 from segwright.bundle import load_network, read_description
 from segwright.errors import ResumeError
-from segwright.training import validation
+from segwright.training import trainer, validation
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.reporter import ConsoleReporter, EpochResult
 from segwright.training.run import Training
+from segwright.training.scale_selection import Trial
 from segwright.training.train_step import TrainState
 from tests.conftest import Draw
 from tests.helpers.trainings import killed_at, records, settings
@@ -83,6 +84,20 @@ def test_a_minute_ends_in_time_with_a_validated_model(
     assert description.metrics["last"]["epoch"] == len(lines) and description.finished
     assert "1 min in epochs of 9 pairs in 3 updates" in caplog.text
     assert "about 28 updates at 2.0 s each fit into 1 min, validating every 3 epochs" in caplog.text
+
+
+def test_time_is_kept_to_try_scales_and_ends_that_too(
+    channels_folder: Draw, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[float] = []
+
+    def select(_score: object, base: float, at_base: Trial, **options: Any) -> tuple[float, dict[float, Trial]]:
+        left.append(options["deadline"] - options["clock"]())
+        return base, {base: at_base}
+
+    monkeypatch.setattr(trainer, "select_scale", select)
+    train(channels_folder(validation=5), tmp_path / "few", clock, minutes=2.0)
+    assert 8 < left[0] < 12, "four validations of two seconds"
 
 
 def test_time_ends_a_training_in_the_middle_of_an_epoch(channels_folder: Draw, tmp_path: Path, clock: Clock) -> None:
