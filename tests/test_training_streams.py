@@ -95,6 +95,11 @@ def test_what_only_a_list_can_tell_must_be_given(manifests: Manifests, tmp_path:
         train(channels, tmp_path / "model", False, **{missing: ""})
 
 
+def test_a_stream_does_not_repeat(manifests: Manifests, tmp_path: Path) -> None:
+    with served(manifests, tmp_path / "pipes", 1) as channels, pytest.raises(UserError, match="give more epochs"):
+        train(channels, tmp_path / "model", repeats="3")
+
+
 def rewritten(manifest: Path, change: Callable[[list[dict[str, str]]], None]) -> Path:
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     change(lines)

@@ -16,7 +16,7 @@ from segwright.checks.prepare import CheckedData, Streams, prepare
 from segwright.data.channels import Channels
 from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.distributed import ALONE, Distributed, join_processes
-from segwright.errors import BundleError, UserError
+from segwright.errors import BundleError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
 from segwright.inference import Model, load
 from segwright.mxnet import find_model, is_mxnet_model
@@ -267,6 +267,12 @@ def _complete(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
         raise UserError(
             "Give num_training_samples: in Pipe mode the number of pairs is not known beforehand, and the learning "
             "rate's schedule depends on it. After the first epoch the true number is used."
+        )
+    if samples is None and settings.repeats > 1:
+        raise HyperparameterError(
+            f"repeats is {settings.repeats}, but an epoch is one pass over a stream: leave it out, and give more epochs.",
+            name="repeats",
+            value=settings.repeats,
         )
     if samples and given not in (None, samples):
         logger.warning(
