@@ -12,6 +12,7 @@ from segwright.checks.mask_values import absent_classes
 from segwright.checks.prepare import log_advice
 from segwright.checks.scan import PairScan
 from segwright.findings import Finding
+from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.wording import printable
 from tests.helpers.scans import scan, statistics
@@ -24,12 +25,15 @@ def ordinary(channel: str, count: int = 30, size: tuple[int, int] = (360, 480)) 
     return [scan(f"{channel}/{index}", {0: 50, 1: 40, 2: 30, 3: 40}, size) for index in range(count)]
 
 
+GIVEN = Hyperparameters(base_size=520, crop_size=240)
+
+
 def findings(
-    train: Sequence[PairScan], validation: Sequence[PairScan], base_size: int = 520, crop_size: int = 240
+    train: Sequence[PairScan], validation: Sequence[PairScan], settings: Hyperparameters = GIVEN
 ) -> list[Finding]:
     channels = statistics("train", train), statistics("validation", validation)
     hints = label_map_hints(*channels, count_is_given=True)
-    return [*hints, *advise(*channels, class_names=NAMES, base_size=base_size, crop_size=crop_size)]
+    return [*hints, *advise(*channels, class_names=NAMES, settings=settings)]
 
 
 def only(found: list[Finding]) -> Finding:
@@ -100,9 +104,7 @@ def test_masks_without_a_labelled_pixel_are_counted() -> None:
     found = only(
         [
             one
-            for one in advise(
-                unmapped, statistics("validation", [], 2), class_names=NAMES, base_size=520, crop_size=240
-            )
+            for one in advise(unmapped, statistics("validation", [], 2), class_names=NAMES, settings=GIVEN)
             if one.rule == "unlabelled"
         ]
     )
@@ -134,7 +136,7 @@ def test_many_rare_values_beside_few_frequent_ones_are_doubted() -> None:
     smooth = {0: 9000, 1: 5000, 2: 9000, **dict.fromkeys(range(3, 14), 20)}
     doubted = statistics("train", [scan(str(index), smooth) for index in range(40)], 14)
     names = tuple(map(str, range(14)))
-    advice = advise(doubted, statistics("validation", [], 14), class_names=names, base_size=480, crop_size=240)
+    advice = advise(doubted, statistics("validation", [], 14), class_names=names, settings=GIVEN)
     found = [one for one in advice if one.rule == "between_classes"]
     assert [(one.severity, one.channel) for one in found] == [("warning", "train")]
     assert "99.1 % of their pixels are 0, 1 and 2" in found[0].what and "nearest neighbour" in found[0].cure
@@ -148,7 +150,7 @@ def test_few_pairs_are_a_note() -> None:
 
 
 def test_crops_that_are_mostly_padding_are_a_warning() -> None:
-    found = only(findings(ordinary("train"), ordinary("validation"), base_size=260, crop_size=480))
+    found = only(findings(ordinary("train"), ordinary("validation"), Hyperparameters(base_size=260, crop_size=480)))
     assert (
         (found.rule, found.severity) == ("padded_crops", "warning")
         and "crop_size is 480" in found.what
@@ -159,6 +161,29 @@ def test_crops_that_are_mostly_padding_are_a_warning() -> None:
     scales = np.linspace(0.5, 2, 16)
     covered = np.minimum(260 * scales, 480) * np.minimum(195 * scales, 480) / 480**2
     assert share == round(100 * (1 - covered.mean()))
+
+
+@pytest.mark.parametrize("image_scale", [1.0, 0.5])
+def test_a_crop_is_compared_with_the_sizes_that_images_have_in_training(image_scale: float) -> None:
+    settings = Hyperparameters(crop_size=480, image_scale=image_scale, scale_range=(0.8, 1.2))
+    found = only(findings(ordinary("train"), ordinary("validation"), settings))
+    height, width = 360 * image_scale, 480 * image_scale
+    assert found.rule == "padded_crops" and found.cure == f"Try crop_size {height // 8 * 8:.0f}."
+    assert f"at image_scale {image_scale:g} a typical image is {width:.0f}x{height:.0f} pixels" in found.what
+    scales = np.linspace(0.8, 1.2, 16)
+    covered = np.minimum(height * scales, 480) * np.minimum(width * scales, 480) / 480**2
+    assert f"average {100 * (1 - covered.mean()):.0f} %" in found.what
+
+
+def test_what_rules_choose_needs_no_advice() -> None:
+    for size in ((1536, 2048), (96, 128)):
+        assert findings(ordinary("train", size=size), ordinary("validation", size=size), Hyperparameters()) == []
+    small, original = (96, 128), Hyperparameters(recipe="sagemaker")
+    (found, *_) = findings(ordinary("train", size=(90, 480)), ordinary("validation", size=(90, 480)), original)
+    assert found.rule == "padded_crops", "its crop_size is nobody's choice, but nothing else is either"
+    assert (
+        only(findings(ordinary("train", size=small), ordinary("validation", size=small), original)).rule == "enlarged"
+    )
 
 
 def test_large_images_lose_what_is_thin() -> None:
@@ -187,6 +212,9 @@ def test_images_of_very_different_size_or_shape_are_named() -> None:
         and "120x90 and 480x360" in found.what
         and found.files[0] == "tiny.jpg"
     )
+    assert "All are brought to one longer side" in found.cure
+    (kept,) = findings(mixed, ordinary("validation"), Hyperparameters())
+    assert kept.rule == "varied_size" and "They stay so different" in kept.cure
     mixed[-1] = scan("tower", {0: 1, 1: 1, 2: 1, 3: 1}, (480, 200))
     found = only(findings(mixed, ordinary("validation")))
     assert found.rule == "varied_shape" and "200x480 and 480x360" in found.what

@@ -366,9 +366,30 @@ def test_bars_grow_with_the_logarithm() -> None:
     assert words == ["none", "< 0.001 %", "0.034 %", "1.23 %", "34.6 %", "100.0 %"]
 
 
-def test_sketches_have_the_scales_of_a_training() -> None:
-    sizes = scaled_sizes(360, 480, 520)
-    assert [(width, height) for _, width, height in sizes] == [(260, 195), (520, 390), (1040, 780)]
+@pytest.mark.parametrize(
+    ("settings", "sizes", "words"),
+    [
+        (
+            Hyperparameters(base_size=520, crop_size=240),
+            [(260, 195), (520, 390), (1040, 780)],
+            ("base_size is 520: ", "longer side becomes something between 0.5 and 2 times that.", "240 pixels"),
+        ),
+        (
+            Hyperparameters(image_scale=0.5, scale_range=(0.8, 1.25)),
+            [(192, 144), (240, 180), (300, 225)],
+            ("image_scale is 0.5: ", "between 0.8 and 1.25 times as long", "256 pixels", "may choose another"),
+        ),
+    ],
+)
+def test_sketches_have_the_scales_of_a_training(
+    channels_folder: Draw, settings: Hyperparameters, sizes: list[tuple[int, int]], words: tuple[str, ...]
+) -> None:
+    assert [(width, height) for _, width, height in scaled_sizes(360, 480, settings)] == sizes
+    data = examine(Channels.locate(channels_folder(height=360, width=480)), settings)
+    html = " ".join(page.render(data, "data", settings).split())
+    assert all(text in html for text in (*words, *(f"{width} x {height}" for width, height in sizes)))
+    assert ("may choose another" in html) == ("may choose another" in words)
+    assert command.to_json(data, "data", settings)["image_scale"] == settings.image_scale
 
 
 @pytest.mark.parametrize(("more", "last"), [(1, "1 other size"), (2, "2 other sizes")])

@@ -103,6 +103,7 @@ def test_what_is_resumed_keeps_its_settings_but_ends_as_it_is_told_now(
     resumed = resumed_settings(Hyperparameters.model_validate(now), description)
     assert resumed == Hyperparameters.model_validate({"optimizer": "sgd", "scale_range": (0.8, 1.2), **now})
     assert Hyperparameters.model_validate(resumed.model_dump(mode="json")) == resumed, "and can be resumed again"
+    assert resumed.model_fields_set == set(now)
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])

@@ -11,13 +11,14 @@ from segwright.checks.channel_statistics import ChannelStatistics
 from segwright.checks.mask_values import between_classes
 from segwright.checks.scan import PairScan, image_names
 from segwright.findings import Finding, Severity
+from segwright.hyperparameters import Hyperparameters
 from segwright.wording import counted, listed
 
 _FEW_TRAIN: Final = 20  # pairs
 _FEW_VALIDATION: Final = 10
 _SEEN_ENOUGH: Final = 3  # images that show a class
 _NO_CHANCE: Final = 3  # different images with one and the same mask
-_SCALES: Final = np.linspace(0.5, 2.0, 16)  # what base_size is multiplied by
+_SCALES: Final = 16  # of scale_range that are looked at
 _PADDED: Final = 0.25  # of a crop's area, on average
 _SHRUNK: Final = 3.0  # times
 _ENLARGED: Final = 2.0
@@ -30,12 +31,9 @@ def advise(
     train: ChannelStatistics,
     *others: ChannelStatistics,
     class_names: Sequence[str],
-    base_size: int,
-    crop_size: int,
+    settings: Hyperparameters,
 ) -> Iterator[Finding]:
-    """All that is remarkable whatever the label maps mean, in train and in `others`: validation and perhaps test.
-    `base_size` and `crop_size` are in pixels.
-    """
+    """All that is remarkable whatever the label maps mean, in train and in `others`: validation and perhaps test."""
     for other in others:
         yield from _in_both(train, other)
         yield from _not_in_train(train, other, class_names)
@@ -52,10 +50,18 @@ def advise(
             what = f"there are only {counted(len(channel.scans), 'pair')}: {why}."
             yield Finding("few_pairs", "note", channel.channel, what, "Add images.")
     if train.scans:
-        yield from _crops(train, base_size, crop_size)
-        yield from _varied_sizes(train)
+        if crop_is_given(settings):
+            yield from _crops(train, settings)
+        if settings.image_scale is None:
+            yield from _scaling(train, settings.base_size)
+        yield from _varied_sizes(train, settings)
         for other in filter(lambda channel: channel.scans, others):
             yield from _other_size(train, other)
+
+
+def crop_is_given(settings: Hyperparameters) -> bool:
+    """Whether crop_size stays as it is; in the recipe best, rules choose one that fits where none is given."""
+    return settings.recipe != "best" or "crop_size" in settings.model_fields_set
 
 
 def _in_both(train: ChannelStatistics, other: ChannelStatistics) -> Iterator[Finding]:
@@ -140,19 +146,27 @@ def _seldom_or_rare(train: ChannelStatistics, class_names: Sequence[str]) -> Ite
         yield Finding("rare", "note", train.channel, what, "class_weights auto makes them count for more.")
 
 
-def _crops(train: ChannelStatistics, base_size: int, crop_size: int) -> Iterator[Finding]:
-    """Crops that are mostly padding, and images that lose or gain much by scaling."""
-    scaled = train.sizes / train.sizes.max(1, keepdims=True) * base_size  # [N, 2]
-    inside = np.minimum(scaled[:, None] * _SCALES[:, None], crop_size) / crop_size  # [N, scales, 2]
+def _crops(train: ChannelStatistics, settings: Hyperparameters) -> Iterator[Finding]:
+    """Crops that are mostly padding."""
+    crop_size, long_sides = settings.training_crop_size, [settings.long_side(*size) for size in train.sizes.tolist()]
+    scaled = train.sizes / train.sizes.max(1, keepdims=True) * np.array(long_sides)[:, None]  # [N, 2]
+    scales = np.linspace(*settings.scale_range, _SCALES)
+    inside = np.minimum(scaled[:, None] * scales[:, None], crop_size) / crop_size  # [N, scales, 2]
     padded = 1 - float(inside.prod(2).mean())
     if padded > _PADDED:
         height, width = np.median(scaled, 0)
+        sized = "base_size" if settings.image_scale is None else "image_scale"
         what = (
             f"on average {100 * padded:.0f} % of a training crop lies beside its image: crop_size is {crop_size}, and "
-            f"at base_size {base_size} a typical image is {width:.0f}x{height:.0f} pixels."
+            f"at {sized} {getattr(settings, sized):g} a typical image is {width:.0f}x{height:.0f} pixels."
         )
-        cure = f"Try crop_size {max(int(min(height, width)) // 8 * 8, 24)}, or a larger base_size."
+        larger = ", or a larger base_size" if settings.image_scale is None else ""
+        cure = f"Try crop_size {max(int(min(height, width)) // 8 * 8, 24)}{larger}."
         yield Finding("padded_crops", "warning", train.channel, what, cure)
+
+
+def _scaling(train: ChannelStatistics, base_size: int) -> Iterator[Finding]:
+    """Images that lose or gain much where all get one longer side."""
     height, width = np.median(train.sizes, 0)
     long_side = max(height, width)
     shrunk, enlarged = long_side / base_size, base_size / long_side
@@ -166,11 +180,12 @@ def _crops(train: ChannelStatistics, base_size: int, crop_size: int) -> Iterator
         yield Finding("enlarged", "note", train.channel, what, f"Try base_size {long_side:.0f}.")
 
 
-def _varied_sizes(train: ChannelStatistics) -> Iterator[Finding]:
+def _varied_sizes(train: ChannelStatistics, settings: Hyperparameters) -> Iterator[Finding]:
     """Training images unlike each other in size or shape."""
+    scaled = "All are brought to one longer side" if settings.image_scale is None else "They stay so different"
     long_sides, aspects = train.sizes.max(1).astype(float), train.sizes[:, 1] / train.sizes[:, 0]
     for kind, measure, limit, cure in (
-        ("size", long_sides, _VARIED, "All are brought to one longer side: sort out what does not belong together."),
+        ("size", long_sides, _VARIED, f"{scaled}: sort out what does not belong together."),
         ("shape", aspects, _ELONGATED, "Long images fill a square crop badly: cut them, where that is possible."),
     ):
         if measure.max() >= limit * measure.min():

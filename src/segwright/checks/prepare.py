@@ -143,12 +143,7 @@ def _are_usable(classes: Classes, findings: Findings) -> bool:
 def _advice(data: CheckedData, classes: Classes | None, settings: Hyperparameters) -> Iterator[Finding]:
     if classes:
         yield from label_map_hints(data.train, data.validation, count_is_given=classes.count is not None)
-    yield from advise(
-        *data.channels,
-        class_names=data.class_names,
-        base_size=settings.base_size,
-        crop_size=settings.training_crop_size,
-    )
+    yield from advise(*data.channels, class_names=data.class_names, settings=settings)
 
 
 def _check(

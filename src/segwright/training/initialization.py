@@ -41,7 +41,8 @@ def resumed_settings(settings: Hyperparameters, then: Description) -> Hyperparam
     kept = set(then.hyperparameters) - given - {"num_classes", "num_training_samples"}
     if given & {"epochs", "minutes"}:
         kept -= {"epochs", "minutes"}
-    return settings.model_copy(update={name: getattr(had, name) for name in kept})
+    values = dict(settings) | {name: getattr(had, name) for name in kept}
+    return Hyperparameters.model_construct(_fields_set=set(given), **values)  # What was chosen is still not given.
 
 
 def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:

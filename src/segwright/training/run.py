@@ -270,7 +270,7 @@ def _complete(settings: Hyperparameters, data: CheckedData) -> Hyperparameters:
         )
     if samples is None and settings.repeats > 1:
         raise HyperparameterError(
-            f"repeats is {settings.repeats}, but an epoch is one pass over a stream: leave it out, and give more epochs.",
+            f"repeats is {settings.repeats}, but an epoch is one pass over a stream: give more epochs instead.",
             name="repeats",
             value=settings.repeats,
         )

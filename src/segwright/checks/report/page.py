@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright import __version__
+from segwright.checks.advice import crop_is_given
 from segwright.checks.channel_statistics import ChannelStatistics
 from segwright.checks.prepare import CheckedData
 from segwright.checks.report.samples import STRANGE, draw_samples
@@ -60,8 +61,8 @@ def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
         value_rows=_value_rows,
         left_out_shown=_LEFT_OUT_SHOWN,
         sketches=_sketches(data.train, settings),
-        base_size=settings.base_size,
-        crop_size=settings.training_crop_size,
+        settings=settings,
+        crop_is_given=crop_is_given(settings),
         samples=samples,
         strange=STRANGE if strange else None,
     )
@@ -91,7 +92,7 @@ def _sketches(train: ChannelStatistics, settings: Hyperparameters) -> list[dict[
     """The most frequent training image at three scales, with a crop, in the measures of one drawing."""
     if not train.image_sizes:
         return []
-    sizes = scaled_sizes(*train.image_sizes[0][0], settings.base_size)
+    sizes = scaled_sizes(*train.image_sizes[0][0], settings)
     crop = settings.training_crop_size
     unit = _SKETCH / max(crop, *(max(width, height) for _, width, height in sizes))
     return [
@@ -138,10 +139,11 @@ def presence_strip(channel: ChannelStatistics, index: int, colour: NDArray[np.ui
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def scaled_sizes(height: int, width: int, base_size: int) -> list[tuple[str, int, int]]:
+def scaled_sizes(height: int, width: int, settings: Hyperparameters) -> list[tuple[str, int, int]]:
     """Name, width and height of an image of `height` x `width` pixels at three scales of the training."""
-    factor = base_size / max(height, width)
+    factor = settings.long_side(height, width) / max(height, width)
+    smallest, largest = settings.scale_range
     return [
         (name, max(round(width * factor * scale), 1), max(round(height * factor * scale), 1))
-        for name, scale in (("smallest", 0.5), ("middle", 1.0), ("largest", 2.0))
+        for name, scale in (("smallest", smallest), ("middle", math.sqrt(smallest * largest)), ("largest", largest))
     ]
