@@ -82,13 +82,19 @@ def measure_labels(
             measured.append(result)
             chroma[2 * number // count] += its_chroma
             after_each()
+    return _summary(
+        measured,
+        class_names or numbered_names(num_classes),
+        _colour_accuracy(*chroma) if count >= ENOUGH_IMAGES else None,
+    )
+
+
+def _summary(measured: Sequence[_Measured], names: Sequence[str], colour_accuracy: float | None) -> LabelStatistics:
     pixels = np.stack([one.shapes.pixels * one.reduction**2 for one in measured])
     widths = np.stack([one.shapes.widths * one.reduction for one in measured])
     thin = np.stack([one.shapes.thin for one in measured])
     parts = np.stack([one.shapes.parts for one in measured])
-    up, left, direction = judge_directions(
-        [one.directions for one in measured], class_names or numbered_names(num_classes)
-    )
+    up, left, direction = judge_directions([one.directions for one in measured], names)
     shown = (pixels > 0).astype(np.int64)
     return LabelStatistics(
         images=len(measured),
@@ -99,7 +105,7 @@ def measure_labels(
         widths=_medians(widths, pixels),
         thin_shares=tuple(
             float(np.average(thin[:, index], weights=pixels[:, index])) if pixels[:, index].any() else None
-            for index in range(num_classes)
+            for index in range(len(names))
         ),
         parts=_medians(parts, shown),
         part_areas=_medians(pixels / np.maximum(parts, 1), shown),
@@ -109,7 +115,7 @@ def measure_labels(
         left_reason=left.reason,
         has_direction=direction.holds,
         direction_reason=direction.reason,
-        colour_accuracy=_colour_accuracy(*chroma) if count >= ENOUGH_IMAGES else None,
+        colour_accuracy=colour_accuracy,
     )
 
 

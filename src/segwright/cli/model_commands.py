@@ -164,6 +164,9 @@ def evaluate(
     print_scores(scores, f"{bundle} on {images}")
 
 
+Colours = Annotated[list[str] | None, Parameter(name=("--colour", "--color"), metavar="CLASS=COLOUR", negative=())]
+
+
 @app.command(sort_key=3, usage="Usage: segwright predict BUNDLE IMAGE_OR_DIR... --output DIR [OPTIONS]")
 def predict(
     bundle: Bundle,
@@ -173,9 +176,7 @@ def predict(
     output: Path,
     overlay: Switch = False,
     opacity: float | None = None,
-    colour: Annotated[
-        list[str] | None, Parameter(name=("--colour", "--color"), metavar="CLASS=COLOUR", negative=())
-    ] = None,
+    colour: Colours = None,
     probabilities: Switch = False,
     device: Device = None,
     precision_dtype: PrecisionDtype = "float32",

@@ -17,19 +17,17 @@ from segwright.data.lists import (
     LIST_SUFFIXES,
     MANIFEST_SUFFIXES,
     RECORD_SUFFIX,
+    is_list,
+    list_in_folder,
     manifest_pairs,
-    read_lines,
     record_pairs,
-    referred,
 )
 from segwright.data.pairs import Pairing
 from segwright.data.pipe_mode import FifoStream
 from segwright.errors import DataError, LabelError
-from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.labels import LabelMap, parse_class_names
 from segwright.storage import (
     Cache,
-    FileBlob,
     Location,
     S3Location,
     describe_folder,
@@ -115,7 +113,7 @@ class Channels:
         names = tuple(attributes) if attributes else None
         for split in SPLITS:
             if split in found:
-                found[split] = _list_in(split, found[split], names, f"{split}_annotation" in found)
+                found[split] = list_in_folder(split, found[split], names, f"{split}_annotation" in found)
         usual = not given.keys() - {"label_map"} and input_mode == "File"
         if isinstance(root, Path) and usual and (absent := _missing(found)):
             found |= _from_layout(root, list(absent))
@@ -202,44 +200,6 @@ def _below(root: Location, mode: InputMode) -> dict[str, Location]:
     return found
 
 
-def _list_in(split: Split, folder: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
-    """The list of pairs that is all a folder holds, or lies beside the files that it names; else the folder."""
-    if not isinstance(folder, Path) or not folder.is_dir():
-        return folder
-    files, folders = list_folder(folder)
-    lists = [file for file in files if _is_list(file)]
-    if not lists or (len(files) == 1 and not folders):
-        return lists[0] if lists else folder
-    named, masks = ", ".join(file.name for file in lists), f"{split}_annotation"
-    if has_masks:
-        logger.info("%s: not used, since the masks are in %s: %s", folder, masks, named)
-        return folder
-    if len(lists) > 1:
-        raise DataError(
-            f"{folder} holds {len(lists)} lists of pairs ({named}), and there is no {masks}: leave one list there, or "
-            f"give the masks as {masks}."
-        )
-    if not _names_files_below(lists[0], attributes, folder):
-        raise DataError(
-            f"{folder} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
-            f"{masks}, or leave {named} alone in {split}."
-        )
-    logger.info("%s: the pairs are those that %s lists; other files there are not used.", folder, named)
-    return lists[0]
-
-
-def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Path) -> bool:
-    """Whether a list holds its pairs, or names some of the images in its folder, if there are any."""
-    if file.suffix.lower() == RECORD_SUFFIX:
-        return True
-    base = folder.resolve()
-    lines, names = read_lines(file, attributes)
-    for image in (referred(line, names.image, file) for line in lines):
-        if isinstance(image, FileBlob) and image.path.is_file() and image.path.resolve().is_relative_to(base):
-            return True
-    return not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
-
-
 def _holds(root: Location) -> str:
     """What a folder without any channel holds, and where they are if it is one of them."""
     if not isinstance(root, Path):
@@ -282,20 +242,16 @@ def _missing(found: Mapping[str, Location], mode: InputMode = "File") -> dict[st
     for name in _INPUTS:
         location = found.get(name)
         images = found.get(name.removesuffix("_annotation"))
-        if name.endswith("_annotation") and (mode == "Pipe" or (images is not None and _is_list(images))):
+        if name.endswith("_annotation") and (mode == "Pipe" or (images is not None and is_list(images))):
             continue
         if location is None and name != "label_map":
             missing[name] = ""
         if location is None or (mode == "Pipe" and name in SPLITS) or is_folder(location):
             continue
-        if not (is_file(location) and (name == "label_map" or _is_list(location))):
+        if not (is_file(location) and (name == "label_map" or is_list(location))):
             exists = isinstance(location, Path) and location.exists()
             missing[name] = f"{location} {'is not a folder' if exists else 'does not exist'}"
     return missing
-
-
-def _is_list(location: Location) -> bool:
-    return location.suffix.lower() in LIST_SUFFIXES
 
 
 def _warn_of_unknown_label_files(folder: Location | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from segwright.data.pairs import Pair, Pairing
 from segwright.errors import DataError
+from segwright.formats.images import IMAGE_SUFFIXES
 from segwright.formats.manifest import (
     Attributes,
     ManifestLine,
@@ -23,7 +24,17 @@ from segwright.formats.manifest import (
 )
 from segwright.formats.masks import PaletteClasses
 from segwright.formats.recordio import index_records, join_parts
-from segwright.storage import Blob, Cache, FileRangesBlob, Location, S3Location, open_blob, with_tags
+from segwright.storage import (
+    Blob,
+    Cache,
+    FileBlob,
+    FileRangesBlob,
+    Location,
+    S3Location,
+    list_folder,
+    open_blob,
+    with_tags,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +42,53 @@ MANIFEST_SUFFIXES: Final = (".manifest", ".jsonl")
 RECORD_SUFFIX: Final = ".rec"
 LIST_SUFFIXES: Final = (*MANIFEST_SUFFIXES, RECORD_SUFFIX)
 """Endings of files that name or hold images and masks together, so that no folder of masks is needed."""
+
+
+def is_list(location: Location) -> bool:
+    """Whether a file is a list, by its ending."""
+    return location.suffix.lower() in LIST_SUFFIXES
+
+
+def list_in_folder(split: str, folder: Location, attributes: Sequence[str] | None, has_masks: bool) -> Location:
+    """The list of pairs that is all a folder holds, or lies beside the files that it names; else the folder.
+
+    `has_masks`: the channel of masks is there, so that no list is needed. Raises DataError where it is not clear which
+    list it is.
+    """
+    if not isinstance(folder, Path) or not folder.is_dir():
+        return folder
+    files, folders = list_folder(folder)
+    lists = [file for file in files if is_list(file)]
+    if not lists or (len(files) == 1 and not folders):
+        return lists[0] if lists else folder
+    named, masks = ", ".join(file.name for file in lists), f"{split}_annotation"
+    if has_masks:
+        logger.info("%s: not used, since the masks are in %s: %s", folder, masks, named)
+        return folder
+    if len(lists) > 1:
+        raise DataError(
+            f"{folder} holds {len(lists)} lists of pairs ({named}), and there is no {masks}: leave one list there, or "
+            f"give the masks as {masks}."
+        )
+    if not _names_files_below(lists[0], attributes, folder):
+        raise DataError(
+            f"{folder} holds images and {named}, which names none of them, and there is no {masks}: give the masks as "
+            f"{masks}, or leave {named} alone in {split}."
+        )
+    logger.info("%s: the pairs are those that %s lists; other files there are not used.", folder, named)
+    return lists[0]
+
+
+def _names_files_below(file: Path, attributes: Sequence[str] | None, folder: Path) -> bool:
+    """Whether a list holds its pairs, or names some of the images in its folder, if there are any."""
+    if file.suffix.lower() == RECORD_SUFFIX:
+        return True
+    base = folder.resolve()
+    lines, names = read_lines(file, attributes)
+    for image in (referred(line, names.image, file) for line in lines):
+        if isinstance(image, FileBlob) and image.path.is_file() and image.path.resolve().is_relative_to(base):
+            return True
+    return not any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
 
 
 def manifest_pairs(manifest: Location, attributes: Sequence[str] | None, cache: Cache | None = None) -> Pairing:

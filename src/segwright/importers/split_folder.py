@@ -71,15 +71,14 @@ def split_folder(
             split: SplitSummary(sum(map(len, groups.values())), len(groups)) for split, groups in splits.items()
         }
         _warn_of_missing_values(splits)
-        with progress("copying", sum(summary.pairs for summary in summaries.values())) as advance:
-            for split, groups in splits.items():
-                for scan in chain(*groups.values()):
-                    pair = scan.pair
-                    for blob, channel in ((pair.image, split), (pair.mask, f"{split}_annotation")):
-                        path = folder / channel / f"{pair.key}{PurePosixPath(blob.name).suffix}"
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        path.write_bytes(blob.read())
-                    advance(1, "pairs")
+        pairs = [(split, scan.pair) for split, groups in splits.items() for scan in chain(*groups.values())]
+        with progress("copying", len(pairs)) as advance:
+            for split, pair in pairs:
+                for blob, channel in ((pair.image, split), (pair.mask, f"{split}_annotation")):
+                    path = folder / channel / f"{pair.key}{PurePosixPath(blob.name).suffix}"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(blob.read())
+                advance(1, "pairs")
         _copy_labels(data, folders, folder)
         names = {split: list(map(printable, groups)) for split, groups in splits.items()}
         settings = {"source": printable(str(data)), "shares": shares, "seed": seed, "group": group and printable(group)}

@@ -16,7 +16,7 @@ from segwright.data.folders import list_images
 from segwright.errors import DataError, OutputExistsError, UserError
 from segwright.formats.images import EncodedImage, encode_png
 from segwright.formats.masks import encode_mask
-from segwright.formats.pixels import Note
+from segwright.formats.pixels import Note, PixelFormat
 from segwright.inference.logits import assemble
 from segwright.inference.model import Model, load
 from segwright.storage import (
@@ -64,9 +64,7 @@ def predict_files(
     Raises OutputExistsError when `output` may not be written to, UserError for colours and opacities that are none,
     DataError when two images would write the same file or, at the end, when some could not be predicted.
     """
-    if opacity is not None and not (overlay and 0 <= opacity <= 1):
-        allowed = "a number from 0 to 1" if overlay else "no value without overlay, which it is for"
-        raise UserError(f"opacity is {opacity}; it takes {allowed}.", name="opacity", value=opacity)
+    _check_opacity(opacity, overlay)
     output = Path(output)
     check_replaceable(output, overwrite)
     check_writable_folder(output)
@@ -76,27 +74,50 @@ def predict_files(
     model = load(bundle, device, precision_dtype, scale=scale, tta=tta)
     palette, clear = choose_colours(model.palette, model.class_names, colours or {})
     draw = partial(draw_overlay, palette=palette, opacity=OPACITY if opacity is None else opacity, clear=clear)
-    failed = 0
-    turned, noted = list[tuple[str, int]](), list[NotedFile]()
+
+    def predict(stem: str, blob: Blob) -> tuple[int, Sequence[Note]]:
+        return _predict(model, blob, _output_files(output, stem, blob, suffixes, overwrite), palette, draw)
+
+    failed, turned, noted = _predict_all(images, predict)
+    logger.info(f"wrote the masks of {len(images) - failed} of {len(images)} images to {output}")
+    _log_notes(noted, turned, len(images), model.pixel_format)
+    if failed:
+        raise DataError(f"{failed} of {len(images)} images could not be predicted; the warnings above name them")
+
+
+def _check_opacity(opacity: float | None, overlay: bool) -> None:
+    if opacity is not None and not (overlay and 0 <= opacity <= 1):
+        allowed = "a number from 0 to 1" if overlay else "no value without overlay, which it is for"
+        raise UserError(f"opacity is {opacity}; it takes {allowed}.", name="opacity", value=opacity)
+
+
+def _predict_all(
+    images: Images, predict: Callable[[str, Blob], tuple[int, Sequence[Note]]]
+) -> tuple[int, list[tuple[str, int]], list[NotedFile]]:
+    """Predict each image; return how many failed, and the orientations and notes of the others."""
+    failed, turned, noted = 0, list[tuple[str, int]](), list[NotedFile]()
     with progress("predicting", len(images), every=20) as advance:
         for stem, blob in images:
             try:
-                files = _output_files(output, stem, blob, suffixes, overwrite)
-                orientation, notes = _predict(model, blob, files, palette, draw)
+                orientation, notes = predict(stem, blob)
                 turned += [(blob.name, orientation)] * (orientation > 1)
                 noted += [NotedFile(blob.name, note) for note in notes]
             except UserError as error:
                 logger.warning(str(error))
                 failed += 1
             advance(1, "images")
-    for finding in describe_notes(noted, "image", len(images), "predict"):
+    return failed, turned, noted
+
+
+def _log_notes(
+    noted: Sequence[NotedFile], turned: Sequence[tuple[str, int]], images: int, pixel_format: PixelFormat
+) -> None:
+    """Log what decoders had to say of files, and which orientations were noted in them."""
+    for finding in describe_notes(noted, "image", images, "predict"):
         logger.log(logging.WARNING if finding.severity == "warning" else logging.INFO, "%s", finding)
-    logger.info(f"wrote the masks of {len(images) - failed} of {len(images)} images to {output}")
     if turned:
-        read = "turned upright" if model.pixel_format.exif_transposed else "read as stored, without turning"
-        logger.info(f"{count_orientations(turned, len(images))}: {read}, and so are the masks")
-    if failed:
-        raise DataError(f"{failed} of {len(images)} images could not be predicted; the warnings above name them")
+        read = "turned upright" if pixel_format.exif_transposed else "read as stored, without turning"
+        logger.info(f"{count_orientations(turned, images)}: {read}, and so are the masks")
 
 
 def _list_images(inputs: Sequence[Path | str], output: Path) -> Images:
