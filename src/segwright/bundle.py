@@ -29,7 +29,8 @@ from torch import Tensor
 
 import segwright
 from segwright.errors import BundleError, LabelError, UserError
-from segwright.hyperparameters import Hyperparameters, InferenceScale
+from segwright.hyperparameter_values import InferenceScale
+from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from segwright.palettes import default_palette

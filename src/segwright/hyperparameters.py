@@ -1,7 +1,7 @@
 """Every hyperparameter, defined once: name, values, default and meaning.
 
 SageMaker's strings, the flags of the command line, the JSON schema and the tables in the documents are made from this
-definition. The defaults of the fields are those of the recipe `sagemaker`; `BEST_DEFAULTS` replaces some of them.
+definition. The defaults of the fields are those of the recipe `sagemaker`; `recipes` replaces some of them.
 
 Source: SageMaker's contract, section 3 (names, ranges and the documented defaults).
 """
@@ -15,90 +15,24 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from segwright.algorithms import Algorithm, check_decoder_stride, check_offered, is_smp, usual_output_stride
+from segwright.algorithms import Algorithm, check_decoder_stride
 from segwright.errors import HyperparameterError
 from segwright.hyperparameter_help import describe_errors
+from segwright.hyperparameter_values import (
+    EpochList,
+    InferenceScale,
+    Loss,
+    ScaleRange,
+    WeightList,
+    parse_weights,
+    parse_whole_number,
+)
+from segwright.recipes import BEST_DEFAULTS, with_defaults
 
 logger = logging.getLogger(__name__)
 
 UNDERSCORED: Final = ("workers", "aux_loss", "aux_weight", "augmentation_type", "logging_frequency")
 """Fields that SageMaker writes with a leading underscore (contract section 3.2); both spellings are read."""
-
-BEST_DEFAULTS: Final[Mapping[str, Any]] = {
-    "epochs": 30,
-    "mini_batch_size": 8,
-    "optimizer": "adamw",
-    "learning_rate": 0.0004,
-    "weight_decay": 0.01,
-    "warmup": 0.05,
-    "update_rule": "mean",
-    "last_batch": "keep",
-    "padding": "ignore",
-    "validation_mini_batch_size": 1,
-    "algorithm": "deeplab",
-    "output_stride": 16,
-    "decoder_output_stride": 4,
-    "image_scale": 1.0,
-    "crop_size": 256,
-    "precision_dtype": "auto",
-    "inference_scale": "auto",
-    "validate_every": None,
-}
-"""The defaults of the recipe `best` that differ from SageMaker's."""
-
-_OPTIMIZER_DEFAULTS: Final = ("learning_rate", "weight_decay")
-
-
-def _parse_epochs(value: object) -> object:
-    """The numbers of ``"10, 20"`` in ascending order; values that are no string pass through, sorted.
-
-    Raises ValueError where a part between commas is not a whole number.
-    """
-    if isinstance(value, str):
-        value = [int(part) for part in value.split(",")]
-    return tuple(sorted(set(value))) if isinstance(value, list | tuple) else value
-
-
-def _parse_whole_number(value: object) -> object:
-    """A string of digits as a number, for choices among numbers, which pydantic does not convert."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-def _parse_weights(value: object) -> object:
-    """The numbers of ``"1, 5, 2"``; words and values that are no string pass through.
-
-    Raises ValueError where a part between commas is no number.
-    """
-    if isinstance(value, str) and value not in ("none", "auto"):
-        return tuple(float(part) for part in value.split(","))
-    return value
-
-
-SMALLEST_SCALE: Final = 0.25
-LARGEST_SCALE: Final = 4
-InferenceScale = Annotated[float, Field(ge=SMALLEST_SCALE, le=LARGEST_SCALE)]
-"""Size of what the network sees over that of the image."""
-
-EpochList = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_parse_epochs)]
-"""Epochs in ascending order; SageMaker's strings are comma lists with blanks, ``"10, 20"``."""
-
-Loss = Literal["cross-entropy", "ohem", "focal", "dice", "lovasz", "cross-entropy+dice", "cross-entropy+lovasz"]
-
-WeightList = tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...]
-"""One weight for each class."""
-
-
-def _parse_range(value: object) -> object:
-    """``"0.5, 2.0"`` as two numbers; values that are no string pass through. Raises ValueError for other strings."""
-    if isinstance(value, str):
-        value = tuple(float(part) for part in value.split(","))
-    if isinstance(value, list | tuple) and len(value) == 2 and not 0 < value[0] <= value[1] <= 16:
-        raise ValueError("the first must be above 0 and not above the second, which is at most 16")
-    return value
-
-
-ScaleRange = Annotated[tuple[float, float], BeforeValidator(_parse_range)]
-"""The smallest and the largest factor."""
 
 
 def _field(section: str, default: Any, description: str, **bounds: Any) -> Any:
@@ -140,12 +74,12 @@ class Hyperparameters(BaseModel):
     num_classes: int | None = _network(
         None, "The number of classes, including background; by default from the label map or masks.", ge=2, le=254
     )
-    output_stride: Annotated[Literal[8, 16, 32], BeforeValidator(_parse_whole_number)] = _network(
+    output_stride: Annotated[Literal[8, 16, 32], BeforeValidator(parse_whole_number)] = _network(
         8,
         "Input size over feature map size: 8 is finest and slowest, 32 is coarsest and fastest. With smp: decoders the "
         "default is 32, with smp:deeplabv3plus 16.",
     )
-    decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(_parse_whole_number)] = _network(
+    decoder_output_stride: Annotated[Literal[1, 2, 4, 8] | None, BeforeValidator(parse_whole_number)] = _network(
         None,
         "Refine the head's features with finer ones of the backbone, down to this stride: 4 makes DeepLabV3 a "
         "DeepLabV3+, 1 draws the thinnest structures; none: no decoder, as in the original.",
@@ -227,7 +161,7 @@ class Hyperparameters(BaseModel):
         "take at most a tenth of the time.",
         gt=0,
     )
-    class_weights: Annotated[Literal["none", "auto"] | WeightList, BeforeValidator(_parse_weights)] = _training(
+    class_weights: Annotated[Literal["none", "auto"] | WeightList, BeforeValidator(parse_weights)] = _training(
         "none",
         "auto: weight a pixel by one over the square root of its class's share, so that rare and thin things are "
         "learnt; none: equal weights; or a list of weights. Not for loss dice and lovasz.",
@@ -334,25 +268,8 @@ class Hyperparameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _with_recipe_defaults(cls, given: Any) -> Any:
-        """Fill in `BEST_DEFAULTS`; learning rate and weight decay are AdamW's, other optimizers have SageMaker's.
-
-        Decoders of segmentation_models_pytorch have their own output stride, in both recipes.
-        """
-        if not isinstance(given, Mapping):
-            return given
-        algorithm = str(given.get("algorithm"))
-        check_offered(algorithm)
-        given = {"output_stride": usual_output_stride(algorithm)} | dict(given) if is_smp(algorithm) else given
-        if given.get("recipe", "best") != "best":
-            return given
-        defaults = dict(BEST_DEFAULTS)
-        if is_smp(algorithm):
-            del defaults["decoder_output_stride"]
-        if given.get("optimizer", defaults["optimizer"]) != defaults["optimizer"]:
-            defaults = {name: value for name, value in defaults.items() if name not in _OPTIMIZER_DEFAULTS}
-        if "base_size" in given:
-            del defaults["image_scale"]
-        return defaults | dict(given)
+        """Fill in the recipe's defaults."""
+        return with_defaults(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _check_contradictions(self) -> Self:

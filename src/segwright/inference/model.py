@@ -14,7 +14,7 @@ from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.errors import DataError, UserError
 from segwright.formats.images import EncodedImage, encode_tiff
 from segwright.formats.pixels import PixelFormat, Pixels
-from segwright.hyperparameters import LARGEST_SCALE, SMALLEST_SCALE
+from segwright.hyperparameter_values import LARGEST_SCALE, SMALLEST_SCALE
 from segwright.inference.logits import Block, assemble, logit_blocks
 from segwright.mxnet import find_model, is_mxnet_model, read_mxnet_model
 from segwright.networks import SegmentationNetwork

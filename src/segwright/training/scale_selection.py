@@ -12,7 +12,8 @@ import torch
 
 from segwright.distributed import ALONE, Distributed
 from segwright.evaluation import Scores
-from segwright.hyperparameters import LARGEST_SCALE, SMALLEST_SCALE, Hyperparameters
+from segwright.hyperparameter_values import LARGEST_SCALE, SMALLEST_SCALE
+from segwright.hyperparameters import Hyperparameters
 from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
