@@ -75,7 +75,7 @@ OUT_OF_RANGE = {
     "padding": ("1",),
     "warmup": ("-0.1", "1"),
     "head_rate_factor": ("0", "101"),
-    "inference_scale": ("0.2", "4.1", "nan", "none"),
+    "inference_scale": ("0.2", "4.1", "nan", "large"),
     "backbone": ("",),
 }
 
@@ -111,7 +111,11 @@ def _number(text: str) -> float:
         ("weight_decay", "a number of at least 0 and below 1"),
         ("gamma1", "a number from 0 to 1"),
         ("inference_scale", "auto, or a number from 0.25 to 4"),
-        ("algorithm", "one of fcn, psp, deeplab"),
+        (
+            "algorithm",
+            "one of fcn, psp, deeplab, smp:unet, smp:unetplusplus, smp:manet, smp:linknet, smp:fpn, smp:upernet, "
+            "smp:segformer, smp:deeplabv3plus",
+        ),
         ("output_stride", "one of 8, 16, 32"),
         ("syncbn", "True or False"),
         ("backbone", "a name"),

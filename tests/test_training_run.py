@@ -261,7 +261,8 @@ def test_classifiers_start_from_the_shares_of_the_classes_where_the_loss_goes_by
     channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture, recipe: str, loss: str
 ) -> None:
     data = channels_folder()
-    values = {"recipe": recipe, "loss": loss, "epochs": "1", "learning_rate": "1e-9", "optimizer": "sgd"}
+    values = {"recipe": recipe, "loss": loss, "class_weights": "none", "epochs": "1", "optimizer": "sgd"}
+    values["learning_rate"] = "1e-9"
     with caplog.at_level(logging.WARNING, "segwright"):
         bundle = train(data, tmp_path / "model", **values)
     description, network = load_network(bundle)

@@ -107,7 +107,7 @@ def test_the_line_says_what_was_scored_and_what_it_costs() -> None:
         1.5: Trial({"mean_iou": 0.645}, 4.6),
     }
     assert describe_selection(1.5, 1, trials) == (
-        "inference scale 1.5: mean IoU 0.6450 against 0.6280 at 1 (0.6400 at 1.25); prediction takes about 2.3 times "
+        "inference scale 1.5: mean IoU 0.6450 against 0.6280 at 1 (0.6400 at 1.25); prediction takes about 2.2 times "
         "as long"
     )
     assert describe_selection(1, 1, {1: trials[1], 1.25: Trial({"mean_iou": 0.6}, 3)}) == (
