@@ -57,7 +57,7 @@ beforehand, so those values stay as in the table below.
 | `decoder_output_stride` | thinnest class | 1 up to 6 pixels wide, 2 up to 12, else 4 |
 | `crop_size` | sizes, device | 256 pixels on CPUs, else 512, and no more than a typical image |
 | `mini_batch_size` | device | 8 on a CPU, 16 elsewhere |
-| `scale_range` | up | 0.5 to 2 for scenes, which show things near and far; else 0.7 to 1.4 |
+| `scale_range` | up | 0.5 to 2 for scenes (things near and far), else 0.7 to 1.4; small images less reduced |
 | `flips` | up, left | none where left and right differ (left and right lung); `both` without an up |
 | `rotation` | up, left, direction | any angle where labels have none of them |
 | `photometric` | whether colour tells classes | 0.5; 0 where colour alone tells nine pixels in ten; `blur` is 0 |

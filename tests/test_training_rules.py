@@ -97,6 +97,14 @@ def test_a_crop_is_no_larger_than_images() -> None:
     assert chosen(replace(STREETS, long_side=20, short_side=20)).crop_size == 32
 
 
+def test_scales_follow_perspective_and_fill_the_crop() -> None:
+    assert chosen(STREETS).scale_range == (0.71, 2.0)
+    assert chosen(replace(STREETS, long_side=1024, short_side=768)).scale_range == (0.5, 2.0)
+    assert chosen(CELLS).scale_range == (0.71, 1.4)
+    assert chosen(replace(CELLS, long_side=320, short_side=256)).scale_range == (0.8, 1.4)
+    assert chosen(CELLS, crop_size=64).scale_range == (0.7, 1.4)
+
+
 def test_turning_images_follows_what_labels_show() -> None:
     streets, cells = chosen(STREETS), chosen(CELLS)
     assert (streets.flips, streets.rotation) == ("horizontal", 0)

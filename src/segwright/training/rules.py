@@ -33,6 +33,9 @@ _CPU_UPDATES: Final = 3_000
 _GPU_UPDATES: Final = 10_000
 _PASSES: Final = 10  # over large data sets
 _EPOCH_UPDATES: Final = 50  # at least: validating costs time
+_NEAR_AND_FAR: Final = (0.5, 2.0, "scenes show things near and far")
+_FIXED_DISTANCE: Final = (0.7, 1.4, "no perspective")
+_LARGEST_SMALLEST: Final = 0.8  # to which the smallest scale is raised, lest crops be padding
 _RARE: Final = 0.5  # of an even share of the pixels
 _COLOUR_TELLS: Final = 0.9  # of the pixels of a class
 
@@ -136,11 +139,12 @@ def _crop(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     yield Choice("mini_batch_size", 8 if seen.device == "cpu" else 16, f"the device is {seen.device}")
 
 
-def _scales(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
-    if seen.labels.has_up:
-        yield Choice("scale_range", (0.5, 2.0), f"scenes show things near and far ({seen.labels.up_reason})")
-    else:
-        yield Choice("scale_range", (0.7, 1.4), f"no perspective ({seen.labels.up_reason})")
+def _scales(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    """Sizes vary more where things are near and far; an image does not become much smaller than the crop."""
+    smallest, largest, reason = _FIXED_DISTANCE if not seen.labels.has_up else _NEAR_AND_FAR
+    short_side = seen.labels.short_side * (settings.image_scale or settings.base_size / seen.labels.long_side)
+    filled = round(min(settings.training_crop_size / short_side, _LARGEST_SMALLEST), 2)
+    yield Choice("scale_range", (max(smallest, filled), largest), f"{reason} ({seen.labels.up_reason})")
 
 
 def _orientation(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
