@@ -54,7 +54,7 @@ beforehand, so those values stay as in the table below.
 | `backbone` | weights, device | what the file of weights fits; else `tf_efficientnet_lite0` on CPUs, `resnet-50` |
 | `image_scale` | sizes, thinnest class | 1; above 1024 pixels (GPUs: 2048) less, but no class below 8 pixels |
 | `output_stride` | device | 32 on CPUs, else 16 |
-| `decoder_output_stride` | thinnest class | 1 up to 6 pixels wide, 2 up to 12, else 4 |
+| `decoder_output_stride` | widths | 1 if half the classes are up to 6 pixels wide, 2 if one is up to 12, else 4 |
 | `crop_size` | sizes, device | 256 pixels on CPUs, else 512, and no more than a typical image |
 | `mini_batch_size` | device | 8 on a CPU, 16 elsewhere |
 | `scale_range` | up | 0.5 to 2 for scenes (things near and far), else 0.7 to 1.4; small images less reduced |

@@ -63,9 +63,16 @@ def test_a_file_of_weights_says_which_backbone_it_is(tmp_path: Path, device: str
     assert apply_choices(given, choose_backbone(given, device)).backbone == "resnet18"
 
 
-@pytest.mark.parametrize("width, stride", [(3, 1), (5.9, 1), (8, 2), (13, 4), (100, 4)])
+@pytest.mark.parametrize(("width", "stride"), [(6.5, 2), (11, 2), (13, 4), (100, 4)])
 def test_the_thinnest_class_decides_on_the_decoder(width: float, stride: int) -> None:
-    assert chosen(replace(STREETS, widths=(None, 80.0, width))).decoder_output_stride == stride
+    assert chosen(replace(STREETS, widths=(120.0, 80.0, width))).decoder_output_stride == stride
+
+
+def test_the_finest_decoder_is_for_labels_that_are_mostly_thin() -> None:
+    assert chosen(replace(STREETS, widths=(120.0, 5.0, 4.0))).decoder_output_stride == 1
+    assert chosen(replace(STREETS, widths=(5.0, 80.0, 70.0))).decoder_output_stride == 4  # only the background is thin
+    assert chosen(replace(STREETS, widths=(120.0, None, 4.0), shares=(0.9, 0.0, 0.1))).decoder_output_stride == 1
+    assert chosen(replace(STREETS, widths=(120.0, None, None), shares=(1.0, 0.0, 0.0))).decoder_output_stride == 4
 
 
 def test_on_a_cpu_features_are_coarser() -> None:

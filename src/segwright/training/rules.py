@@ -14,7 +14,7 @@ from segwright.algorithms import is_smp
 from segwright.checks.label_statistics import LabelStatistics
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import LIKELY_BACKBONES, fitting_backbone
-from segwright.wording import counted
+from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +27,8 @@ _CROP_MULTIPLE: Final = 32  # the coarsest stride of backbones
 _CPU_LONG_SIDE: Final = 1024  # to which larger images are reduced where nothing in them is thin
 _GPU_LONG_SIDE: Final = 2048
 _LEAST_WIDTH: Final = 8.0  # that a reduction leaves to the thinnest class, in pixels
-_FINE: Final = ((6.0, 1), (12.0, 2))  # up to that width the decoder's stride is that
-_COARSE: Final = 4
+_THREAD: Final = 6.0  # pixels; where half of the classes are no wider, the decoder works at stride 1, at twice the cost
+_THIN: Final = 12.0  # pixels; where one is no wider, at stride 2
 _CPU_UPDATES: Final = 3_000
 _GPU_UPDATES: Final = 10_000
 _PASSES: Final = 10  # over large data sets
@@ -120,10 +120,20 @@ def _decoder(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]
         return
     if seen.device == "cpu":
         yield Choice("output_stride", 32, "on a CPU 16 takes half as long again, and the decoder refines it anyway")
-    width, name = _thinnest(seen)
-    width *= settings.image_scale or settings.base_size / seen.labels.long_side
-    stride = next((stride for most, stride in _FINE if width <= most), _COARSE)
-    yield Choice("decoder_output_stride", stride, f"{name} is typically {width:.1f} pixels wide in training")
+    factor = settings.image_scale or settings.base_size / seen.labels.long_side
+    background = max(seen.labels.shares)
+    others = [
+        (width * factor, name)
+        for share, width, name in zip(seen.labels.shares, seen.labels.widths, seen.class_names, strict=True)
+        if width is not None and share < background
+    ] or [(factor * seen.labels.long_side, "everything")]
+    thin = [name for width, name in others if width <= _THREAD]
+    width, thinnest = min(others)
+    if 2 * len(thin) >= len(others):
+        yield Choice("decoder_output_stride", 1, f"{listed(thin, 3)}: typically at most {_THREAD:g} pixels wide")
+    else:
+        stride = 2 if width <= _THIN else 4
+        yield Choice("decoder_output_stride", stride, f"{thinnest} is typically {width:.1f} pixels wide in training")
 
 
 def _crop(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
