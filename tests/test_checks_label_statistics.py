@@ -48,7 +48,6 @@ def test_the_width_of_a_strip_is_found_also_where_it_runs_beside_the_border(widt
     for mask in (strip(width), strip(width, upright=True)):
         found = measured(mask)
         assert found.widths[1] == pytest.approx(width, rel=0.02)
-        assert found.thin_shares[1] == (1 if width <= 8 else 0)
     assert measured(strip(width, start=0)).widths[1] == pytest.approx(2 * width, rel=0.02)
 
 
@@ -57,27 +56,19 @@ def test_a_disc_is_as_wide_as_two_thirds_of_its_diameter_and_a_whole_mask_as_its
     cv2.circle(disc, (50, 50), 30, 1, -1)
     assert measured(disc).widths[1] == pytest.approx(40, rel=0.05)
     whole = measured(np.ones((60, 80), np.uint8))
-    assert (whole.widths, whole.thin_shares) == ((None, 160, None), (None, 0, None))
+    assert whole.widths == (None, 160, None)
 
 
-def test_a_width_is_typical_for_most_pixels_and_thin_parts_are_a_share_of_them() -> None:
-    found = measured(strip(30), strip(30), strip(4), strip(4), strip(4))
-    assert found.widths[1] == pytest.approx(30)
-    assert found.thin_shares[1] == pytest.approx(12 / 72)
-    both = strip(40, start=10)
-    both[10:50:, 30:40] = 0
-    both[28:32] = 1  # a bridge of 40 by 4 between two blocks
-    assert measured(both).thin_shares[1] == pytest.approx(4 * 10 / np.count_nonzero(both), abs=0.01)
+def test_a_width_is_typical_for_most_pixels() -> None:
+    assert measured(strip(30), strip(30), strip(4), strip(4), strip(4)).widths[1] == pytest.approx(30)
 
 
-def test_parts_areas_shares_and_occurrences() -> None:
+def test_sizes_and_shares() -> None:
     mask = np.zeros((50, 60), np.uint8)
     mask[:5, :4] = mask[10:15, 10:14] = mask[20:25, 20:24] = 2
     mask[:, 50:] = 255
     found = measured(mask, mask, np.zeros((50, 60), np.uint8))
     assert (found.images, found.long_side, found.short_side) == (3, 60, 50)
-    assert (found.occurrences, found.parts) == ((3, 0, 2), (1, None, 3))
-    assert found.part_areas[2] == 20
     assert found.shares == pytest.approx((1 - 120 / 8000, 0, 120 / 8000))
 
 
@@ -87,8 +78,7 @@ def test_large_masks_are_reduced_and_their_lengths_scaled_back(monkeypatch: pyte
     monkeypatch.setattr(label_statistics, "_MASK_PIXELS", mask.size // 4)
     reduced = measured(mask)
     assert reduced.widths[1] == pytest.approx(full.widths[1], rel=0.1)
-    assert reduced.part_areas[1] == full.part_areas[1]
-    assert (reduced.long_side, reduced.thin_shares[1]) == (full.long_side, full.thin_shares[1])
+    assert (reduced.long_side, reduced.shares) == (full.long_side, full.shares)
 
 
 def test_label_maps_are_applied_and_what_they_do_not_name_is_ignored() -> None:

@@ -1,4 +1,4 @@
-"""Statistics of label maps that say how to train: widths and parts of classes, directions, and what colour tells."""
+"""Statistics of label maps that say how to train: shares and widths of classes, directions, and what colour tells."""
 
 import math
 from collections.abc import Callable, Generator, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.checks.label_directions import ENOUGH_IMAGES, DirectionCounts, judge_directions
-from segwright.checks.label_shapes import THIN, MaskShapes
+from segwright.checks.label_widths import MaskWidths
 from segwright.data.pairs import Pair, read_mask_numbers
 from segwright.formats.images import EncodedImage
 from segwright.formats.pixels import RGB, PixelFormat
@@ -28,20 +28,16 @@ _CHROMA_BINS: Final = 16
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """What a sample of the labels shows. Lengths are in pixels and areas in square pixels of full-size masks; tuples
-    have one entry a class, and those that are None belong to classes that the sample lacks.
+    """What a sample of the labels shows. Lengths are in pixels of full-size masks; tuples have one entry a class, and
+    those that are None belong to classes that the sample lacks.
     """
 
     images: int  # how many pairs were measured
     long_side: float  # median
     short_side: float
     shares: tuple[float, ...]  # of the labelled pixels
-    occurrences: tuple[int, ...]  # in how many of the images the class occurs
     widths: tuple[float | None, ...]
     """The typical width of what belongs to the class: of a strip its width, of a disc two thirds of its diameter."""
-    thin_shares: tuple[float | None, ...]  # share of the class's pixels in what is at most 8 pixels wide
-    parts: tuple[float | None, ...]  # connected parts in an image that shows the class, median
-    part_areas: tuple[float | None, ...]  # mean of an image's parts, median over images
     has_up: bool  # images turned upside down would be wrong
     up_reason: str
     has_left: bool  # mirror images would be wrong
@@ -57,7 +53,7 @@ class _Measured(NamedTuple):
     """One pair. Lengths are in full-size pixels."""
 
     size: tuple[int, int]
-    shapes: MaskShapes
+    shapes: MaskWidths
     reduction: int  # of the mask
     directions: DirectionCounts
 
@@ -92,23 +88,13 @@ def measure_labels(
 def _summary(measured: Sequence[_Measured], names: Sequence[str], colour_accuracy: float | None) -> LabelStatistics:
     pixels = np.stack([one.shapes.pixels * one.reduction**2 for one in measured])
     widths = np.stack([one.shapes.widths * one.reduction for one in measured])
-    thin = np.stack([one.shapes.thin for one in measured])
-    parts = np.stack([one.shapes.parts for one in measured])
     up, left, direction = judge_directions([one.directions for one in measured], names)
-    shown = (pixels > 0).astype(np.int64)
     return LabelStatistics(
         images=len(measured),
         long_side=float(np.median([max(one.size) for one in measured])),
         short_side=float(np.median([min(one.size) for one in measured])),
         shares=tuple((pixels.sum(0) / max(pixels.sum(), 1)).tolist()),
-        occurrences=tuple(shown.sum(0).tolist()),
         widths=_medians(widths, pixels),
-        thin_shares=tuple(
-            float(np.average(thin[:, index], weights=pixels[:, index])) if pixels[:, index].any() else None
-            for index in range(len(names))
-        ),
-        parts=_medians(parts, shown),
-        part_areas=_medians(pixels / np.maximum(parts, 1), shown),
         has_up=up.holds,
         up_reason=up.reason,
         has_left=left.holds,
@@ -136,7 +122,7 @@ def _measure(
     reduced = np.ascontiguousarray(mask[::reduction, ::reduction])
     measured = _Measured(
         size=(mask.shape[0], mask.shape[1]),
-        shapes=MaskShapes.of(reduced, num_classes, THIN / reduction),
+        shapes=MaskWidths.of(reduced, num_classes),
         reduction=reduction,
         directions=DirectionCounts.of(reduced, num_classes),
     )
