@@ -11,6 +11,9 @@ from typing import Any
 
 from segwright.hyperparameter_help import allowed, sections
 from segwright.hyperparameters import Hyperparameters
+from segwright.recipes import CHOSEN_IN_BEST
+
+CHOSEN = "chosen"
 
 INTRODUCTION = """\
 <!-- Written by scripts/write_hyperparameter_docs.py from src/segwright/hyperparameters.py: edit there. -->
@@ -22,7 +25,8 @@ values and defaults, and a few more. On the command line they are flags (`--lear
 `--learning_rate 0.01`), in Python the fields of `segwright.Hyperparameters`, in a job SageMaker's
 hyperparameters. [hyperparameters.schema.json](hyperparameters.schema.json) is their JSON schema.
 
-The columns of defaults are the two [recipes](recipes.md); `--recipe sagemaker` selects the original's.
+The columns of defaults are the two [recipes](recipes.md); `--recipe sagemaker` selects the original's. "chosen" is
+what `best` chooses by data and device.
 `momentum` and `weight_decay` may be 0, unlike in SageMaker's algorithm.
 
 In a job every value is a string. Booleans are read in any case (`True`, `true`, `1`, `yes`), and one pair of
@@ -53,7 +57,7 @@ beforehand, so those values stay as in the table below.
 | --- | --- | --- |
 | `backbone` | weights, device | what the file of weights fits; else `tf_efficientnet_lite0` on CPUs, `resnet-50` |
 | `image_scale` | sizes, thinnest class | 1; above 1024 pixels (GPUs: 2048) less, but no class below 8 pixels |
-| `output_stride` | device | 32 on CPUs, else 16 |
+| `output_stride` | device | 32 on CPUs, where 16 takes half as long again, else 16; not for `smp:` |
 | `decoder_output_stride` | widths | 1 if half the classes are up to 6 pixels wide, 2 if one is up to 12, else 4 |
 | `crop_size` | sizes, device | 256 pixels on CPUs, else 512, and no more than a typical image |
 | `mini_batch_size` | device | 8 on a CPU, 16 elsewhere |
@@ -65,7 +69,13 @@ beforehand, so those values stay as in the table below.
 | `head_rate_factor` | `use_pretrained_model` | 1 where nothing is pretrained |
 | `repeats`, `epochs` | images, device | 3,000 updates on CPUs, else 10,000, and ten passes, or as `minutes` allow |
 
-The width of a class is that of a strip as wide as its parts typically are, by distances to the nearest edge. Labels
+Small data sets are repeated (`repeats`) until an epoch has 50 updates; `epochs` that are given are plain passes over
+the images, so `minutes` is the better way to train longer or shorter. A sum with Dice or Lovász, balanced crops and
+other output strides are left to you: where they were tried, they gained nothing
+([benchmarks](../benchmarks/README.md#the-recipe-best)).
+
+The width of a class is that of a strip as wide as its parts typically are, by distances to the nearest edge, in pixels
+of the training, that is after `image_scale`. `smp:` networks have decoders of their own and no rule for them. Labels
 have an up, a left or a direction where classes lie or touch so consistently over the images that chance does not
 explain it; with fewer than eight images, they count as having an up and a direction.
 
@@ -111,7 +121,13 @@ def page() -> str:
     tables = []
     for title, fields in grouped.items():
         rows = [
-            (f"`{name}`", allowed(field), *(_shown(values[name]) for values in both.values()), str(field.description))
+            (
+                f"`{name}`",
+                allowed(field),
+                CHOSEN if name in CHOSEN_IN_BEST else _shown(both["best"][name]),
+                _shown(both["sagemaker"][name]),
+                str(field.description),
+            )
             for name, field in fields.items()
         ]
         tables.append(f"## {title}\n\n{markdown_table(heads, rows)}\n")
@@ -121,11 +137,14 @@ def page() -> str:
 def recipes_page() -> str:
     """The page of recipes: one table for each."""
     both = defaults()
-    differ = {name for name, value in both["best"].items() if value != both["sagemaker"][name]}
+    differ = {name for name, value in both["best"].items() if value != both["sagemaker"][name]} | {*CHOSEN_IN_BEST}
     tables = []
     for recipe, values in both.items():
         rows = [
-            (f"**`{name}`**" if name in differ else f"`{name}`", _shown(value))
+            (
+                f"**`{name}`**" if name in differ else f"`{name}`",
+                f"{CHOSEN}; else {_shown(value)}" if recipe == "best" and name in CHOSEN_IN_BEST else _shown(value),
+            )
             for name, value in values.items()
             if name != "recipe"
         ]

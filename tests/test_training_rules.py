@@ -36,13 +36,13 @@ CELLS = replace(
 
 def chosen(labels: LabelStatistics, device: str = "cpu", images: int = 400, **given: Any) -> Hyperparameters:
     names = ["ground", "car", "pole"]
-    return choose_settings(Hyperparameters(**given), Circumstances(device, images, names, labels))
+    return choose_settings(Hyperparameters(**given), Circumstances(device, images, names, labels), {})
 
 
 def test_the_backbone_follows_the_device() -> None:
     def backbone(device: str, **given: Any) -> str:
         settings = Hyperparameters(**given)
-        return apply_choices(settings, choose_backbone(settings, device)).backbone
+        return apply_choices(settings, choose_backbone(settings, device), {}).backbone
 
     assert backbone("cpu") == "tf_efficientnet_lite0"
     assert backbone("cuda") == "resnet-50"
@@ -54,9 +54,9 @@ def test_a_file_of_weights_says_which_backbone_it_is(tmp_path: Path, device: str
     arrays = timm.create_model("resnet50").state_dict()
     save_file(arrays, tmp_path / "weights.safetensors")
     settings = Hyperparameters(backbone_weights=tmp_path / "weights.safetensors")
-    assert apply_choices(settings, choose_backbone(settings, device)).backbone == "resnet50"
+    assert apply_choices(settings, choose_backbone(settings, device), {}).backbone == "resnet50"
     given = Hyperparameters(backbone="resnet18", backbone_weights=tmp_path / "weights.safetensors")
-    assert apply_choices(given, choose_backbone(given, device)).backbone == "resnet18"
+    assert apply_choices(given, choose_backbone(given, device), {}).backbone == "resnet18"
 
 
 @pytest.mark.parametrize(("width", "stride"), [(6.5, 2), (11, 2), (13, 4), (100, 4)])

@@ -135,6 +135,7 @@ def _call(command: list[str], log: Path, limit: float | None = None) -> None:
             for text in process.stdout:
                 print(f"  {text.rstrip()}", flush=True)
                 file.write(text)
+                file.flush()
         if process.wait():
             raise SystemExit(f"exit status {process.returncode}; see {log}")
     finally:

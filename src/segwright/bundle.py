@@ -78,6 +78,7 @@ class Description(BaseModel):
     started_from: str | None = None  # the bundle that the training started from
     inference_scale: InferenceScale = 1.0  # the network sees images at so many times their size
     finished: bool = False  # whether the training has ended by itself
+    reasons: dict[str, str] = {}  # why the recipe chose a hyperparameter, by name
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -117,6 +118,7 @@ def describe(
     palette: NDArray[np.uint8] | None = None,
     data: Mapping[str, Any] | None = None,
     started_from: Path | str | None = None,
+    reasons: Mapping[str, str] | None = None,
 ) -> Description:
     """Describe a network without scores; `label_maps` are of train and validation, `palette` is uint8 [C, 3]."""
     colours = default_palette(len(class_names)) if palette is None else palette
@@ -132,6 +134,7 @@ def describe(
         metrics={"best": None, "last": None},
         versions=versions(),
         started_from=None if started_from is None else str(started_from),
+        reasons=dict(reasons or {}),
         inference_scale=settings.validation_scale,
     )
 

@@ -87,7 +87,9 @@ class Hyperparameters(BaseModel):
     aux_loss: bool = _network(True, "Train an auxiliary head on the stage before the last.")
     aux_weight: float = _network(0.5, "The weight of the auxiliary head's loss.", ge=0, le=1)
     base_size: int = _data(
-        520, "Longer edge of an image before the crop, in pixels, multiplied by a factor of scale_range.", gt=16
+        520,
+        "Longer edge of an image before the crop, in pixels, multiplied by a factor of scale_range; in best only if given.",
+        gt=16,
     )
     image_scale: float | None = _data(
         None,
@@ -129,7 +131,7 @@ class Hyperparameters(BaseModel):
         None, "Required in Pipe mode; otherwise samples are counted, and a difference is reported.", gt=0
     )
     workers: int = _data(16, "Processes that load training data, at most one per CPU core.", ge=0)
-    epochs: int = _training(10, "Passes over the training images.", gt=0)
+    epochs: int = _training(10, "Passes over the training images, each taken repeats times.", gt=0)
     minutes: float | None = _training(
         None,
         "In place of epochs: minutes from the beginning of the command, data check included, to the trained and "
@@ -153,11 +155,11 @@ class Hyperparameters(BaseModel):
     inference_scale: InferenceScale | Literal["auto"] | None = _training(
         None,
         "Validation and prediction resize images by this factor for the network; auto: after the training, chosen on "
-        "the validation images among a few; by default as in training. The trained model keeps it.",
+        "the validation images among a few; none: as in training. The trained model keeps it.",
     )
     validate_every: int | None = _training(
         1,
-        "Epochs between validations; the last epoch always has one. None: chosen by speed, once, so that validations "
+        "Epochs between validations; the last epoch always has one. none: chosen by speed, once, so that validations "
         "take at most a tenth of the time.",
         gt=0,
     )

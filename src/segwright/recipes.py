@@ -27,6 +27,26 @@ BEST_DEFAULTS: Final[Mapping[str, Any]] = {
 }
 """The defaults of the recipe `best` that differ from SageMaker's."""
 
+CHOSEN_IN_BEST: Final = (
+    "backbone",
+    "output_stride",
+    "decoder_output_stride",
+    "image_scale",
+    "scale_range",
+    "crop_size",
+    "flips",
+    "rotation",
+    "blur",
+    "photometric",
+    "repeats",
+    "epochs",
+    "mini_batch_size",
+    "class_weights",
+    "head_rate_factor",
+)
+"""What rules choose in `best` by data and device (training/rules.py), where it is not given; where labels cannot be
+measured, as in Pipe mode, `BEST_DEFAULTS` and the fields' defaults apply."""
+
 _OPTIMIZER_DEFAULTS: Final = ("learning_rate", "weight_decay")
 
 

@@ -17,6 +17,7 @@ from segwright import __version__
 from segwright.errors import UserError
 from segwright.hyperparameter_help import allowed, plain_type, sections
 from segwright.hyperparameters import Hyperparameters
+from segwright.recipes import CHOSEN_IN_BEST
 
 CHANNEL_GROUP: Final = Group("Channels", help="Channels that are not in DATA under SageMaker's names.", sort_key=2)
 app = App(
@@ -122,7 +123,10 @@ def _flag(group: Group, name: str, field: FieldInfo) -> Any:
     """The type of one flag: an optional string with its help, `meaning (values; default)`."""
     best, original = (getattr(Hyperparameters(recipe=recipe), name) for recipe in ("best", "sagemaker"))
     default = "" if best is None else f"; default {best}"
-    default += f", in recipe sagemaker {original}" if name != "recipe" and original != best else ""
+    if name in CHOSEN_IN_BEST:
+        default = f"; chosen by data and device, in recipe sagemaker {original}"
+    elif name != "recipe" and original != best:
+        default += f", in recipe sagemaker {original}"
     text = f"{field.description} ({allowed(field)}{default})"
     metavar = _METAVARS.get(plain_type(field), "VALUE")
     return Annotated[str | None, Parameter(help=text, group=group, show_default=False, metavar=metavar)]

@@ -41,7 +41,16 @@ class Model:
         scale: float | None = None,
         tta: bool = False,
     ) -> None:
-        """Predict images at `scale` times their size, by default the description's, and with `tta` also mirrored."""
+        """Predict images at `scale` times their size, by default the description's, and with `tta` also mirrored.
+
+        Raises UserError for `tta` where the model knows no mirror images.
+        """
+        if tta and description.hyperparameters.get("flips") == "none":
+            raise UserError(
+                "tta averages over mirror images, but this model was trained without them (flips none), because left "
+                "and right mean something in its classes: leave tta out.",
+                name="tta",
+            )
         self.description, self.device, self.precision = description, device, precision
         self.scale, self.tta = description.inference_scale if scale is None else scale, tta
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -146,10 +146,11 @@ class SageMakerReporter(Reporter):
         self._metrics({"epochs": progress.epoch, **times}, self._started, now)
         if progress.best:
             mean_iou, epoch = progress.best["mean_iou"], progress.best["epoch"] - 1
-            logger.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}")
             wrong, cure = verdict(progress.best, progress.records)
             if wrong:
-                logger.warning(f"{wrong}: {cure}")
+                logger.warning(f"validation mean IoU {mean_iou:.4f} in epoch {epoch}, but {wrong}: {cure}")
+            else:
+                logger.info(f"best validation mean IoU {mean_iou:.4f} in epoch {epoch}")
 
     def _notice(self, epoch: int, iterations: int, more: str = "") -> None:
         now = time.monotonic()

@@ -14,6 +14,7 @@ from segwright.formats.pixels import PixelFormat
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import numbered_names
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, timm_name
+from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -106,14 +107,24 @@ def start_network(
 
 @torch.no_grad()
 def _copy_weights(network: SegmentationNetwork, trained: SegmentationNetwork, rows: dict[int, int]) -> None:
-    """Copy the weights of a trained network; of its last layers only the rows of the classes that both know."""
+    """Copy the weights of a trained network; of its last layers only the rows of the classes that both know. Layers
+    that it lacks, or has in another size, as where the decoder's stride is another one, start anew.
+    """
     trained_state, classifiers = trained.state_dict(), set(network.classifier_names())
+    anew = 0
     for name, weights in network.state_dict().items():
-        if name in classifiers and name in trained_state:
+        had = trained_state.get(name)
+        if had is not None and name in classifiers and had.shape[1:] == weights.shape[1:]:
             for row, trained_row in rows.items():
-                weights[row].copy_(trained_state[name][trained_row])
-        elif name in trained_state:  # the trained network may lack the auxiliary head
-            weights.copy_(trained_state[name])
+                weights[row].copy_(had[trained_row])
+        elif had is not None and name not in classifiers and had.shape == weights.shape:
+            weights.copy_(had)
+        elif weights.ndim > 1:
+            anew += 1
+    if anew:
+        logger.info(
+            f"{counted(anew, 'layer')} of the network are not in that model, or of another size, and start anew"
+        )
 
 
 def _match_classes(names: Sequence[str], trained_names: Sequence[str]) -> dict[int, int]:

@@ -143,12 +143,12 @@ class ConsoleReporter(Reporter):
     def on_train_end(self, progress: TrainProgress, model: Path) -> None:
         """The best score, what is wrong with it, and where the bundle is."""
         if progress.best:
-            score = f"best validation mean IoU {progress.best['mean_iou']:.4f} in epoch {progress.best['epoch']}"
+            score = f"validation mean IoU {progress.best['mean_iou']:.4f} in epoch {progress.best['epoch']}"
             wrong, cure = verdict(progress.best, progress.records)
             if wrong:
                 logger.warning(f"{score}, but {wrong}: {cure}; the model is in {model}")
             else:
-                logger.info(f"{score}; the model is in {model}")
+                logger.info(f"best {score}; the model is in {model}")
 
 
 def _title(epoch: int, epochs: int | None) -> str:

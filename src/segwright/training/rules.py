@@ -6,11 +6,12 @@ Source of the idea: Isensee et al., "nnU-Net: a self-configuring method", 2021.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from segwright.algorithms import is_smp
+from segwright.checks.label_directions import ENOUGH_IMAGES
 from segwright.checks.label_statistics import LabelStatistics
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks import LIKELY_BACKBONES, fitting_backbone
@@ -59,14 +60,19 @@ class Circumstances:
     labels: LabelStatistics
 
 
-def apply_choices(settings: Hyperparameters, choices: Iterator[Choice] | Sequence[Choice]) -> Hyperparameters:
-    """Settings with what rules choose, a log line each; what was given stays as it is."""
+Reasons = dict[str, str]
+"""Why a hyperparameter was chosen, by its name."""
+
+
+def apply_choices(settings: Hyperparameters, choices: Iterable[Choice], reasons: Reasons) -> Hyperparameters:
+    """Settings with what rules choose, a log line each, with `reasons` added; what was given stays as it is."""
     for choice in choices:
-        if choice.name not in settings.model_fields_set and choice.value != getattr(settings, choice.name):
+        if choice.name not in settings.model_fields_set:
             value = " to ".join(f"{one:g}" for one in choice.value) if isinstance(choice.value, tuple) else choice.value
             shown = f"{value:g}" if isinstance(value, float) else value
             logger.info(f"  {choice.name} {shown}: {choice.reason}")
             settings = settings.model_copy(update={choice.name: choice.value})
+            reasons[choice.name] = choice.reason
     return settings
 
 
@@ -87,17 +93,18 @@ def choose_backbone(settings: Hyperparameters, device: str) -> Iterator[Choice]:
         yield Choice("backbone", GPU_BACKBONE, f"the device is {device}")
 
 
-def choose_settings(settings: Hyperparameters, seen: Circumstances) -> Hyperparameters:
-    """Apply all rules in turn; later ones see what earlier ones chose."""
+def choose_settings(settings: Hyperparameters, seen: Circumstances, reasons: Reasons) -> Hyperparameters:
+    """Apply all rules in turn, with `reasons` added; later ones see what earlier ones chose."""
     for rule in (_resolution, _decoder, _crop, _scales, _orientation, _light, _rare_classes, _length):
-        settings = apply_choices(settings, list(rule(settings, seen)))
+        settings = apply_choices(settings, list(rule(settings, seen)), reasons)
     return settings
 
 
 def _thinnest(seen: Circumstances) -> tuple[float, str]:
     """The typical width of the thinnest class, in pixels of full-size images, and its name."""
     widths = zip(seen.labels.widths, seen.class_names, strict=True)
-    return min((width, name) for width, name in widths if width is not None)
+    known = [(width, name) for width, name in widths if width is not None]
+    return min(known) if known else (seen.labels.long_side, "everything")
 
 
 def _resolution(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
@@ -151,7 +158,9 @@ def _crop(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
 
 def _scales(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     """Sizes vary more where things are near and far; an image does not become much smaller than the crop."""
-    smallest, largest, reason = _FIXED_DISTANCE if not seen.labels.has_up else _NEAR_AND_FAR
+    smallest, largest, reason = _NEAR_AND_FAR if seen.labels.has_up else _FIXED_DISTANCE
+    if seen.labels.images < ENOUGH_IMAGES:
+        reason = "sizes may vary"
     short_side = seen.labels.short_side * (settings.image_scale or settings.base_size / seen.labels.long_side)
     filled = round(min(settings.training_crop_size / short_side, _LARGEST_SMALLEST), 2)
     yield Choice("scale_range", (max(smallest, filled), largest), f"{reason} ({seen.labels.up_reason})")
@@ -173,12 +182,12 @@ def _light(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
         yield Choice("photometric", 0.0, f"colour alone tells {tells:.0%} of the pixels")
     else:
         yield Choice("photometric", 0.5, "light differs from image to image")
-    yield Choice("blur", 0.0, "fine things must not be lost")
+    yield Choice("blur", 0.0, "blurred crops lose fine things")
 
 
 def _rare_classes(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     shares = zip(seen.labels.shares, seen.class_names, strict=True)
-    share, name = min((share, name) for share, name in shares if share)
+    share, name = min([(share, name) for share, name in shares if share] or [(1.0, "")])
     if share < _RARE / len(seen.class_names):
         yield Choice("class_weights", "auto", f"{name} has only {100 * share:.2g} % of the pixels")
 
@@ -192,7 +201,7 @@ def _length(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     repeats = settings.repeats
     if "repeats" not in settings.model_fields_set:
         repeats = -(-_EPOCH_UPDATES * settings.mini_batch_size // seen.images)
-        yield Choice("repeats", repeats, f"an epoch of {counted(seen.images, 'image')} would be over at once")
+        yield Choice("repeats", repeats, f"an epoch has at least {_EPOCH_UPDATES} updates")
     if settings.minutes is not None:
         return
     updates = -(-seen.images * repeats // settings.mini_batch_size)

@@ -35,7 +35,7 @@ from segwright.training.initialization import (
 from segwright.training.loss import class_weights, prior_bias
 from segwright.training.reporter import ConsoleReporter, Reporter, log_recipe
 from segwright.training.resumed_streams import StreamIdentity, compare_streams
-from segwright.training.rules import Circumstances, apply_choices, choose_backbone, choose_settings
+from segwright.training.rules import Circumstances, Reasons, apply_choices, choose_backbone, choose_settings
 from segwright.training.train_step import TrainState
 from segwright.training.trainer import Trainer
 from segwright.wording import counted
@@ -84,6 +84,7 @@ class Training:
     reporter: Reporter | None = None
     processes: Distributed = ALONE
     clock: Callable[[], float] = time.monotonic
+    reasons: Reasons = field(default_factory=dict)  # why rules chose what they chose
     started: float | None = None  # when the command began, on this clock; None: with `run`
 
     def run(self) -> Model:
@@ -128,6 +129,7 @@ class Training:
             palette=prepared.palette,
             data=prepared.to_json(),
             started_from=self.start_from,
+            reasons=self.reasons,
         )
         known = {split: StreamIdentity.begin(stream.begun) for split, stream in streams.items()}
         progress = TrainProgress(streams=known, job=self.checkpoints.job)
@@ -157,7 +159,7 @@ class Training:
         if parent:
             self.inherit(parent, resuming=resuming)
         elif self.settings.recipe == "best":
-            self.settings = apply_choices(self.settings, choose_backbone(self.settings, device.type))
+            self.settings = apply_choices(self.settings, choose_backbone(self.settings, device.type), self.reasons)
         given, published = self.settings, self.settings.use_pretrained_model and parent is None
         check_network(given.algorithm, given.backbone, given.backbone_weights, published=published)
 
@@ -198,6 +200,7 @@ class Training:
             check_same_network(self.settings, parent.network)
         elif self.settings.recipe == "best":
             self.settings = resumed_settings(self.settings, parent)
+            self.reasons = dict(parent.reasons)
 
     def settle_classes(self, parent: Description | None) -> Classes:
         """How many classes there are, their names and label maps, as far as no mask has to be read."""
@@ -234,9 +237,8 @@ class Training:
                 after_each=self.stop.check,
             )
         )
-        return choose_settings(
-            self.settings, Circumstances(device.type, len(data.train.pairs), data.class_names, labels)
-        )
+        seen = Circumstances(device.type, len(data.train.pairs), data.class_names, labels)
+        return choose_settings(self.settings, seen, self.reasons)
 
     def _resume(
         self, state: TrainState, progress: TrainProgress, now: Description, checkpoint: Checkpoint, streams: Streams
