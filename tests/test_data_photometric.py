@@ -37,6 +37,13 @@ def test_contrast_and_light_go_both_ways() -> None:
     assert deviations.min() < 0.7 and deviations.max() > 1.4
 
 
+def test_each_band_changes_by_its_own_measure() -> None:
+    before = np.concatenate([image(np.float32, 1) / 255, image(np.float32, 1, 3000)], axis=2)
+    for seed in range(20):
+        after = jitter_light(np.random.default_rng(seed), before, 1.0)
+        assert (np.abs(after.mean((0, 1)) - before.mean((0, 1))) < before.std((0, 1))).all()
+
+
 def test_grey_stays_grey() -> None:
     grey = np.repeat(np.asarray(image(np.uint8, 1), np.uint8), 3, axis=2)
     after = jitter_light(np.random.default_rng(2), grey, 1.0)

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from segwright.checks.label_statistics import LabelStatistics
 from segwright.hyperparameters import Hyperparameters
 from segwright.networks.timm_import import timm
+from segwright.recipes import CHOSEN_IN_BEST
 from segwright.training.rules import Circumstances, apply_choices, choose_backbone, choose_settings
 
 STREETS = LabelStatistics(
@@ -106,6 +107,34 @@ def test_scales_follow_perspective_and_fill_the_crop() -> None:
     assert chosen(CELLS).scale_range == (0.71, 1.4)
     assert chosen(replace(CELLS, long_side=320, short_side=256)).scale_range == (0.8, 1.4)
     assert chosen(CELLS, crop_size=64).scale_range == (0.7, 1.4)
+
+
+def test_a_model_to_start_from_has_no_random_backbone() -> None:
+    seen = Circumstances("cpu", 400, ["ground", "car", "pole"], STREETS, starts_from_model=True)
+    assert choose_settings(Hyperparameters(use_pretrained_model=False), seen, {}).head_rate_factor == 10
+    assert chosen(STREETS, use_pretrained_model=False).head_rate_factor == 1
+
+
+def test_without_a_decoder_features_stay_finer() -> None:
+    assert chosen(STREETS, decoder_output_stride=None).output_stride == 16
+
+
+@pytest.mark.parametrize("loss", ["dice", "lovasz"])
+def test_losses_of_regions_take_no_class_weights(loss: str) -> None:
+    assert chosen(STREETS, loss=loss).class_weights == "none"
+
+
+def test_masks_without_a_labelled_pixel_choose_nothing_by_class() -> None:
+    nothing = replace(STREETS, widths=(None,) * 3, shares=(0.0,) * 3)
+    assert chosen(nothing).class_weights == "none" and chosen(nothing).decoder_output_stride == 4
+
+
+def test_only_what_the_documents_call_chosen_is_chosen() -> None:
+    for labels in (STREETS, CELLS, replace(CELLS, has_left=True, colour_accuracy=0.99)):
+        reasons: dict[str, str] = {}
+        settings = Hyperparameters(use_pretrained_model=False)
+        choose_settings(settings, Circumstances("cpu", 20, ["ground", "car", "pole"], labels), reasons)
+        assert set(reasons) < set(CHOSEN_IN_BEST)
 
 
 def test_turning_images_follows_what_labels_show() -> None:

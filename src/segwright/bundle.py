@@ -29,7 +29,6 @@ from torch import Tensor
 
 import segwright
 from segwright.errors import BundleError, LabelError, UserError
-from segwright.hyperparameter_values import InferenceScale
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
@@ -76,7 +75,7 @@ class Description(BaseModel):
     metrics: dict[str, Any]  # of the weights "best" and "last": validation scores in the training's precision, or null
     versions: dict[str, str]
     started_from: str | None = None  # the bundle that the training started from
-    inference_scale: InferenceScale = 1.0  # the network sees images at so many times their size
+    inference_scale: Annotated[float, Field(gt=0)] = 1.0  # the network sees images at so many times their size
     finished: bool = False  # whether the training has ended by itself
     reasons: dict[str, str] = {}  # why the recipe chose a hyperparameter, by name
 
@@ -177,6 +176,10 @@ class BundleWriter:
     def keeps_older(self) -> bool:
         """Whether an older bundle is still in place: there was one, and nothing has been saved yet."""
         return self._found_older and not self._own
+
+    def read_own(self) -> Description | None:
+        """The description in place, where an earlier process of this training has written it."""
+        return read_description(self.path) if self._own else None
 
     def save(self, description: Description, *, last: State, best: State, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the last weights, the best ones, and the lines of metrics. Raises UserError when that fails."""

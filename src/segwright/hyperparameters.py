@@ -88,7 +88,7 @@ class Hyperparameters(BaseModel):
     aux_weight: float = _network(0.5, "The weight of the auxiliary head's loss.", ge=0, le=1)
     base_size: int = _data(
         520,
-        "Longer edge of an image before the crop, in pixels, multiplied by a factor of scale_range; in best only if given.",
+        "Longer edge of an image before the crop, in pixels, times a factor of scale_range; in best only if given.",
         gt=16,
     )
     image_scale: float | None = _data(

@@ -58,7 +58,8 @@ def predict_pairs(
             height, width = labels.shape
             image, labels = apply_crop(center_crop(height, width, crop_size), image, labels)
         prediction = np.empty_like(labels)
-        assemble(logit_blocks(network, image, precision=precision, scale=scale, tta=tta), prediction)
+        seen_at = scale if crop_size is None else 1.0  # a crop has its size already
+        assemble(logit_blocks(network, image, precision=precision, scale=seen_at, tta=tta), prediction)
         yield labels, prediction
 
 

@@ -120,7 +120,8 @@ def _check_exists(path: Path) -> None:
 
 
 def fitting_backbone(path: Path, candidates: Iterable[str]) -> str | None:
-    """The first backbone of which the file holds all arrays, or None; one that the file is named after comes first.
+    """The first backbone of which the file holds all arrays, and no others but a classifier's, or None; one that the
+    file is named after comes first.
 
     Candidates are names of timm or SageMaker's. Raises UserError for a file that cannot be read.
     """
@@ -132,9 +133,19 @@ def fitting_backbone(path: Path, candidates: Iterable[str]) -> str | None:
                 expected = _expected(SAGEMAKER_BACKBONES.get(candidate, candidate), {})
         except (NotImplementedError, RuntimeError):  # a few models compute with their own weights when they are built
             continue
-        if all(shapes.get(name) == shape for name, shape in expected.items()):
+        if not all(shapes.get(name) == shape for name, shape in expected.items()):
+            continue
+        rest = [name for name in shapes if name not in expected and not name.endswith("num_batches_tracked")]
+        if all(name.startswith(_classifiers(candidate)) for name in rest):
             return candidate
     return None
+
+
+def _classifiers(backbone: str) -> tuple[str, ...]:
+    """How the names of a model's last layers begin."""
+    config = timm.models.get_pretrained_cfg(SAGEMAKER_BACKBONES.get(backbone, backbone))
+    names = config.classifier if config else ()
+    return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names or ()))
 
 
 def _check_arrays(plan: BackbonePlan, arrays: Mapping[str, Tensor], path: Path) -> None:

@@ -36,14 +36,16 @@ def inherit_settings(settings: Hyperparameters, network: NetworkSpec) -> Hyperpa
 
 def resumed_settings(settings: Hyperparameters, then: Description) -> Hyperparameters:
     """Settings of a training in the recipe `best` that is resumed: what is not given is as it was chosen `then`;
-    epochs take the place of minutes, and the reverse.
+    epochs take the place of minutes, and the reverse. Raises HyperparameterError for what does not go together.
     """
     had, given = Hyperparameters.model_validate(then.hyperparameters), settings.model_fields_set
     kept = set(then.hyperparameters) - given - {"num_classes", "num_training_samples"}
     if given & {"epochs", "minutes"}:
         kept -= {"epochs", "minutes"}
-    values = dict(settings) | {name: getattr(had, name) for name in kept}
-    return Hyperparameters.model_construct(_fields_set=set(given), **values)  # What was chosen is still not given.
+    values = dict(Hyperparameters(recipe=had.recipe)) | {name: getattr(had, name) for name in kept}
+    resumed = Hyperparameters.model_validate(values | {name: getattr(settings, name) for name in given})
+    resumed.__pydantic_fields_set__ = set(given)  # What was chosen is still not given.
+    return resumed
 
 
 def check_same_network(settings: Hyperparameters, network: NetworkSpec) -> None:

@@ -159,7 +159,9 @@ def balancing_weights(histogram: NDArray[np.int64]) -> Tensor:
     The mean weight of a labelled pixel is 1, so that the loss keeps its scale. A class counts as no rarer than one
     pixel in 10,000, or a few wrong labels would dominate a training.
     """
-    total = max(histogram.sum(), 1)
+    total = histogram.sum()
+    if not total:
+        return torch.ones(len(histogram))
     weights = np.maximum(histogram / total, _RAREST_SHARE) ** -0.5
     return torch.from_numpy(weights / ((weights * histogram).sum() / total)).float()
 

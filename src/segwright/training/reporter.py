@@ -176,9 +176,11 @@ def log_start(state: TrainState, progress: TrainProgress, samples: int, schedule
         f"output stride {spec.output_stride}{decoder}, crops of {settings.training_crop_size} pixels; "
         f"{state.device.type} x {state.processes.world_size}, {str(state.precision).removeprefix('torch.')}"
     )
+    pairs = counted(samples // settings.repeats, "pair")
+    pairs += f", each {settings.repeats} times," if settings.repeats > 1 else ""
     length = f"{settings.minutes:g} min in epochs" if settings.minutes else counted(settings.epochs, "epoch")
     logger.info(
-        f"{length} of {counted(samples, 'pair')} in {counted(schedule.updates_per_epoch, 'update')}, "
+        f"{length} of {pairs} in {counted(schedule.updates_per_epoch, 'update')}, "
         f"{settings.optimizer} at {settings.learning_rate:g} ({settings.lr_scheduler}){heads}, seed {settings.seed}; "
         f"validation scores {scored}"
     )

@@ -58,6 +58,7 @@ class Circumstances:
     images: int  # to train on
     class_names: Sequence[str]
     labels: LabelStatistics
+    starts_from_model: bool = False
 
 
 Reasons = dict[str, str]
@@ -125,7 +126,7 @@ def _resolution(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choi
 def _decoder(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     if is_smp(settings.algorithm):
         return
-    if seen.device == "cpu":
+    if seen.device == "cpu" and settings.decoder_output_stride is not None:
         yield Choice("output_stride", 32, "on a CPU 16 takes half as long again, and the decoder refines it anyway")
     factor = settings.image_scale or settings.base_size / seen.labels.long_side
     background = max(seen.labels.shares)
@@ -151,7 +152,7 @@ def _crop(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
         yield Choice("crop_size", max(whole, _CROP_MULTIPLE), f"that holds a typical image, {long_side} pixels long")
     else:
         yield Choice("crop_size", usual, f"the device is {seen.device}")
-    if not settings.use_pretrained_model:
+    if not settings.use_pretrained_model and not seen.starts_from_model:
         yield Choice("head_rate_factor", 1.0, "the backbone starts from random numbers too")
     yield Choice("mini_batch_size", 8 if seen.device == "cpu" else 16, f"the device is {seen.device}")
 
@@ -185,7 +186,9 @@ def _light(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     yield Choice("blur", 0.0, "blurred crops lose fine things")
 
 
-def _rare_classes(_settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+def _rare_classes(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
+    if not settings.loss_of_pixels:
+        return
     shares = zip(seen.labels.shares, seen.class_names, strict=True)
     share, name = min([(share, name) for share, name in shares if share] or [(1.0, "")])
     if share < _RARE / len(seen.class_names):

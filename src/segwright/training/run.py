@@ -160,8 +160,9 @@ class Training:
             self.inherit(parent, resuming=resuming)
         elif self.settings.recipe == "best":
             self.settings = apply_choices(self.settings, choose_backbone(self.settings, device.type), self.reasons)
-        given, published = self.settings, self.settings.use_pretrained_model and parent is None
-        check_network(given.algorithm, given.backbone, given.backbone_weights, published=published)
+        given, fresh = self.settings, parent is None
+        weights, published = given.backbone_weights if fresh else None, fresh and given.use_pretrained_model
+        check_network(given.algorithm, given.backbone, weights, published=published)
 
     def _build_state(
         self,
@@ -225,7 +226,7 @@ class Training:
     def _configure(self, data: CheckedData, device: torch.device) -> Hyperparameters:
         """What the rules of the recipe `best` choose by what the labels show, measured on rank 0."""
         if not data.train.complete:
-            logger.info("labels in a stream cannot be measured beforehand: what follows from them has its usual value")
+            logger.info("a stream's labels cannot be measured beforehand: nothing is chosen by them, or by the device")
             return self.settings
         labels = self.processes.compute_on_main(
             lambda: measure_labels(
@@ -237,7 +238,8 @@ class Training:
                 after_each=self.stop.check,
             )
         )
-        seen = Circumstances(device.type, len(data.train.pairs), data.class_names, labels)
+        known = (device.type, len(data.train.pairs), data.class_names, labels)
+        seen = Circumstances(*known, starts_from_model=self.start_from is not None)
         return choose_settings(self.settings, seen, self.reasons)
 
     def _resume(

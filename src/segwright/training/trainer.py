@@ -77,7 +77,10 @@ class Trainer:
         """
         log_start(self.state, self.progress, self.loader.count, self.schedule)
         try:
-            if self.progress.finished:  # The process before may have been killed before it wrote the bundle.
+            complete = self._take_chosen_scale()
+            if complete:
+                pass
+            elif self.progress.finished:  # The process before may have been killed before it wrote the bundle.
                 self._write_bundle(host_copy(self.state.network))
             else:
                 timing = self.progress.timing
@@ -92,14 +95,15 @@ class Trainer:
                     self._validate()
                 else:
                     self._count_epoch()
-            self._select_scale()
+            if not complete:
+                self._select_scale()
         except StopRequested:
             self._save_interrupted()
             raise
         except torch.OutOfMemoryError as error:
             raise UserError(
-                "The device has too little memory: try accumulation 2 (or 4, 8), a smaller crop_size, output_stride "
-                f"16, or precision_dtype auto ({str(error).splitlines()[0]})."
+                "The device has too little memory: try accumulation 2 (or 4, 8), a smaller crop_size or "
+                f"mini_batch_size, or precision_dtype auto ({str(error).splitlines()[0]})."
             ) from error
         if self.checkpoints is not None and self.processes.is_main:
             self.checkpoints.end()
@@ -180,6 +184,15 @@ class Trainer:
             self._end_pass("validation", skipped)
         processes.sum(torch.from_numpy(matrix.counts))
         return matrix.scores(prepared.class_names), int(processes.sum(torch.tensor(images)))
+
+    def _take_chosen_scale(self) -> bool:
+        """Whether the training is finished and its bundle holds the chosen scale, which checkpoints do not; take it."""
+        bundle = self.processes.compute_on_main(self.writer.read_own) if self.progress.finished else None
+        if bundle is None or not bundle.finished or "mean_iou_by_scale" not in (bundle.metrics["best"] or {}):
+            return False
+        self.progress.best = bundle.metrics["best"]
+        self.description = self.description.model_copy(update={"inference_scale": bundle.inference_scale})
+        return True
 
     def _select_scale(self) -> None:
         """At the end, with inference_scale auto: score the best weights at other scales, as far as the budget allows,
