@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_predict_and_the_server_use_the_models_scale(bundle: Path, tmp_path: Pat
         client = TestClient(single_model_app(ModelHolder(model), pool))
         answer = client.post("/invocations", content=picture(), headers={"Accept": "image/png"})
     assert (pixels(answer.content) == expected(model, 0.5)).all()
+
+
+def test_a_model_that_tells_left_from_right_sees_no_mirror_images(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    shutil.copytree(bundle, path)
+    document = json.loads((path / DESCRIPTION).read_text())
+    (path / DESCRIPTION).write_text(json.dumps({**document, "hyperparameters": {"flips": "none"}}))
+    with pytest.raises(UserError, match=r"trained without them \(flips none\)"):
+        load(path, "cpu", tta=True)
+    load(path, "cpu")
 
 
 @pytest.mark.parametrize("scale", [0, -1, 0.2, 5, float("nan")])

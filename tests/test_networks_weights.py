@@ -154,6 +154,13 @@ def test_a_file_that_fits_another_backbone_says_which(tmp_path: Path) -> None:
         build("test_resnet", file)
 
 
+def test_a_file_of_a_larger_network_fits_no_smaller_one(tmp_path: Path) -> None:
+    file = tmp_path / "downloaded.safetensors"
+    save_file(timm.create_model("resnet34").state_dict(), file)
+    assert fitting_backbone(file, ["resnet18"]) is None
+    assert fitting_backbone(file, ["resnet18", "resnet34"]) == "resnet34"
+
+
 def test_a_file_fits_the_backbone_that_it_is_named_after(tmp_path: Path) -> None:
     file = tmp_path / "efficientnet_lite0.mine.safetensors"  # the two have arrays of the same shapes
     save_file(timm.create_model("efficientnet_lite0").state_dict(), file)

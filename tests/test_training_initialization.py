@@ -69,6 +69,30 @@ def test_an_auxiliary_head_may_come_or_go(bundle: Path) -> None:
     assert set(started(bundle, ("sky", "ground", "thing"))) == set(again.state_dict())
 
 
+@pytest.mark.parametrize("given", [{"decoder_output_stride": 4}, {"decoder_output_stride": 1, "output_stride": 16}])
+def test_another_decoder_starts_anew_and_the_rest_does_not(
+    bundle: Path, given: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, trained = load_network(bundle)
+    with caplog.at_level(logging.INFO, "segwright"):
+        state = started(bundle, ("sky", "ground", "thing"), **given)
+    name = "backbone.features.conv1.weight"
+    name = name if name in state else next(key for key in state if key.startswith("backbone") and state[key].ndim == 4)
+    assert torch.equal(state[name], trained.state_dict()[name])
+    assert "of the network are not in that model, or of another size, and start anew" in caplog.text
+
+
+def test_from_one_decoder_to_another_of_other_channels(channels_folder: Draw, tmp_path: Path) -> None:
+    fine = {"algorithm": "fcn", "output_stride": "16"}
+    data = channels_folder()
+    trained = train(data, tmp_path / "two", epochs="1", decoder_output_stride="2", **fine)
+    network = load_network(trained)[1].state_dict()
+    state = started(trained, ("a", "b", "c"), decoder_output_stride=1, output_stride=16)
+    same = [name for name in network if name in state and state[name].shape == network[name].shape]
+    kept = [name for name in same if "classifier" not in name and torch.equal(state[name], network[name])]
+    assert len(kept) > len(same) / 2
+
+
 def test_what_is_left_open_is_the_models(bundle: Path) -> None:
     wanted = inherit_settings(Hyperparameters(), read_description(bundle).network)
     assert (wanted.algorithm, wanted.backbone, wanted.output_stride) == ("fcn", TINY_BACKBONE, 8)

@@ -189,6 +189,8 @@ def test_checkpoints_of_a_finished_training_are_removed_and_it_stays_finished(
     for name, longer in (("epochs 2", {"epochs": 2}), ("minutes 1", {"minutes": 1.0})):
         with pytest.raises(ResumeError, match=f"Cannot resume with {name}: .* checkpoints are removed"):
             train(data, output, clock, **longer)
+    with pytest.raises(ResumeError, match="seed changed from 0 to 7, and the training of .* has ended"):
+        train(data, output, clock, epochs=1, seed=7)
 
 
 def test_checkpoints_in_a_folder_that_was_named_stay(channels_folder: Draw, tmp_path: Path, clock: Clock) -> None:

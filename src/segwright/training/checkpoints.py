@@ -240,13 +240,10 @@ class CheckpointPolicy:
                 )
         then = Hyperparameters.model_validate(bundle.hyperparameters)
         for name in settings.model_fields_set - {"epochs", "minutes"}:
-            if getattr(then, name) != (value := getattr(settings, name)):
-                raise ResumeError(
-                    f"Cannot resume: {name} changed from {getattr(then, name)} to {value}, and the training of {output} has "
-                    f"ended. Restore it, or {START_OVER}.",
-                    name=name,
-                    value=value,
-                )
+            had, value = getattr(then, name), getattr(settings, name)
+            if had != value:
+                what = f"{name} changed from {had} to {value}, and the training of {output} has ended"
+                raise ResumeError(f"Cannot resume: {what}. Restore it, or {START_OVER}.", name=name, value=value)
         epoch = (bundle.metrics["last"] or {}).get("epoch")
         logger.info(
             f"{output}: the training ended after epoch {epoch}: nothing is left to train; data are not compared"
