@@ -189,7 +189,7 @@ def test_checkpoints_of_a_finished_training_are_removed_and_it_stays_finished(
     for name, longer in (("epochs 2", {"epochs": 2}), ("minutes 1", {"minutes": 1.0})):
         with pytest.raises(ResumeError, match=f"Cannot resume with {name}: .* checkpoints are removed"):
             train(data, output, clock, **longer)
-    with pytest.raises(ResumeError, match="seed changed from 0 to 7, and the training of .* has ended"):
+    with pytest.raises(ResumeError, match=r"seed changed from 0 to 7, and the training of .* has ended"):
         train(data, output, clock, epochs=1, seed=7)
 
 
