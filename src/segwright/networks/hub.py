@@ -41,7 +41,8 @@ def cannot_be_fetched(name: str, problem: str) -> UserError:
 
 def _is_cached(repository: str) -> bool:
     folder = f"models--{repository.replace('/', '--')}"
-    return any(Path(constants.HF_HUB_CACHE, folder).glob("snapshots/*/*"))
+    files = Path(constants.HF_HUB_CACHE, folder).glob("snapshots/*/*")
+    return any(file.suffix in (".safetensors", ".bin") for file in files)
 
 
 def _hub_problem(repository: str) -> str | None:
