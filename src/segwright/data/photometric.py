@@ -37,4 +37,4 @@ def jitter_light(rng: np.random.Generator, pixels: Pixels, strength: float) -> N
     values = means + np.float32(contrast) * (values - means) + np.float32(shift) * deviations
     if pixels.dtype != np.float32:
         values = np.rint(values).clip(0, 255 if pixels.dtype == np.uint8 else 65535)
-    return values.astype(pixels.dtype)
+    return np.asarray(values, pixels.dtype)
