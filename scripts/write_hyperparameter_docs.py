@@ -70,8 +70,8 @@ beforehand, so those values stay as in the table below.
 | `repeats`, `epochs` | images, device | 3,000 updates on CPUs, else 10,000, and ten passes, or as `minutes` allow |
 
 Small data sets are repeated (`repeats`) until an epoch has 50 updates; `epochs` that are given are plain passes over
-the images, so `minutes` is the better way to train longer or shorter. A sum with Dice or Lovász, balanced crops and
-other output strides are left to you: where they were tried, they gained nothing
+the images, so `minutes` is the better way to train longer or shorter. No rule chooses `balanced_crops`, which gained
+nothing where it was tried, or a `loss`, of which only cross-entropy is measured so far
 ([benchmarks](../benchmarks/README.md#the-recipe-best)).
 
 The width of a class is that of a strip as wide as its parts typically are, by distances to the nearest edge, in pixels
