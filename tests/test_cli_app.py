@@ -44,7 +44,7 @@ def test_the_help_of_train_gives_meaning_range_and_default(capsys: pytest.Captur
     assert (
         "The peak learning rate. (a number above 0 and at most 1; default 0.0004, in recipe sagemaker 0.001)" in words
     )
-    assert "(a whole number of at least 1; default 30, in recipe sagemaker 10)" in words
+    assert "(a whole number of at least 1; chosen by data and device, in recipe sagemaker 10)" in words
     assert "Hyperparameters: Early stopping" in words
     for name in Hyperparameters.model_fields:
         assert "--" + name.replace("_", "-") in words

@@ -149,7 +149,7 @@ def test_unknown_names_get_the_nearest_one(wrong: str, right: str) -> None:
         ("lr", "learning_rate (the peak learning rate)"),
         ("batch_size", "mini_batch_size (images per training batch, over all devices together)"),
         ("batchSize", "mini_batch_size (images per training batch, over all devices together)"),
-        ("max_epochs", "epochs (passes over the training images)"),
+        ("max_epochs", "epochs (passes over the training images, each taken repeats times)"),
         ("wd", "weight_decay (weight decay, decoupled in adamw)"),
         ("num-workers", "workers (processes that load training data, at most one per CPU core)"),
         ("encoder", "backbone (the encoder: resnet-50, resnet-101, or the name of any timm model with feature maps)"),

@@ -79,7 +79,7 @@ def test_a_job_on_another_stream_never_delivers_what_the_first_has_learnt(tmp_pa
     assert sorted((tmp_path / "checkpoints").iterdir()) == checkpoints
 
     status, log, again = run(0, JOB_B, seed=7)
-    assert status == 0 and not (again / "output/failure").exists()
+    assert status == 0 and not (again / "output/failure").exists(), jobs.failure(again)
     assert "train: the checkpoint is complete; reading the stream once to see whether it is the same data" in log
     assert "train: the stream holds the same 8 pairs as the checkpoint's" in log
     assert "validation: the stream holds the same 3 pairs as the checkpoint's" in log

@@ -178,8 +178,8 @@ class BundleWriter:
         return self._found_older and not self._own
 
     def read_own(self) -> Description | None:
-        """The description in place, where an earlier process of this training has written it."""
-        return read_description(self.path) if self._own else None
+        """The description in place, if an earlier process of this training has written it."""
+        return read_description(self.path) if self._own and (self.path / DESCRIPTION).is_file() else None
 
     def save(self, description: Description, *, last: State, best: State, records: Sequence[Mapping[str, Any]]) -> None:
         """Write the last weights, the best ones, and the lines of metrics. Raises UserError when that fails."""

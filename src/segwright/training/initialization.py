@@ -39,10 +39,10 @@ def resumed_settings(settings: Hyperparameters, then: Description) -> Hyperparam
     epochs take the place of minutes, and the reverse. Raises HyperparameterError for what does not go together.
     """
     had, given = Hyperparameters.model_validate(then.hyperparameters), settings.model_fields_set
-    kept = set(then.hyperparameters) - given - {"num_classes", "num_training_samples"}
+    open_again = {"num_classes", "num_training_samples"}
     if given & {"epochs", "minutes"}:
-        kept -= {"epochs", "minutes"}
-    values = dict(Hyperparameters(recipe=had.recipe)) | {name: getattr(had, name) for name in kept}
+        open_again |= {"epochs", "minutes"}
+    values = {name: value for name, value in had if name not in open_again}
     resumed = Hyperparameters.model_validate(values | {name: getattr(settings, name) for name in given})
     resumed.__pydantic_fields_set__ = set(given)  # What was chosen is still not given.
     return resumed
