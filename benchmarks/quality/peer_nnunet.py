@@ -21,6 +21,8 @@ from typing import Any
 
 from PIL import Image
 
+from peer_arguments import parse_arguments
+
 START = time.monotonic()
 NAME = "Dataset001_quality"
 EPOCHS = 20
@@ -28,18 +30,7 @@ EPOCHS = 20
 
 def main() -> None:
     """Run a command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    training, predicting = commands.add_parser("train"), commands.add_parser("predict")
-    for command in (training, predicting):
-        command.add_argument("data", type=Path)
-        command.add_argument("output", type=Path)
-    predicting.add_argument("split")
-    training.add_argument("--weights", type=Path, help="not used: nnU-Net starts from random weights")
-    training.add_argument("--classes", type=int, required=True)
-    training.add_argument("--minutes", type=float, required=True)
-    training.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__, "not used: nnU-Net starts from random weights")
     for kind in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{kind}"] = str(arguments.output.resolve() / kind)
     os.environ.update({"nnUNet_n_proc_DA": "2"})

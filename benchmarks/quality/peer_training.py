@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from peer_arguments import parse_arguments
+
 START = time.monotonic()
 """The budget begins before the network is built."""
 IGNORE = 255
@@ -162,19 +164,7 @@ def main(
     add_options: Callable[[argparse.ArgumentParser], object] = lambda _parser: None,
 ) -> None:
     """Run a command of a peer's script; `packages` are those whose versions the result names."""
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers(dest="command", required=True)
-    training, predicting = commands.add_parser("train"), commands.add_parser("predict")
-    for command in (training, predicting):
-        command.add_argument("data", type=Path)
-        command.add_argument("output", type=Path)
-    predicting.add_argument("split")
-    training.add_argument("--weights", type=Path, required=True, help="of the encoder, as timm names them")
-    training.add_argument("--classes", type=int, required=True)
-    training.add_argument("--minutes", type=float, required=True)
-    training.add_argument("--seed", type=int, default=0)
-    add_options(training)
-    arguments = parser.parse_args()
+    arguments = parse_arguments(None, "of the encoder, as timm names them", add_options, weights_required=True)
     if arguments.command == "train":
         train(packages, build, arguments)
     else:

@@ -17,24 +17,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from peer_arguments import parse_arguments
+
 MODEL = "yolo26n-sem.yaml"
 
 
 def main() -> None:
     """Run a command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    training, predicting = commands.add_parser("train"), commands.add_parser("predict")
-    for command in (training, predicting):
-        command.add_argument("data", type=Path)
-        command.add_argument("output", type=Path)
-    predicting.add_argument("split")
-    training.add_argument("--weights", type=Path, help="not used: the task takes no other encoder")
-    training.add_argument("--classes", type=int, required=True)
-    training.add_argument("--minutes", type=float, required=True)
-    training.add_argument("--seed", type=int, default=0)
-    training.add_argument("--image-size", type=int, default=640)
-    arguments = parser.parse_args()
+    arguments = parse_arguments(
+        __doc__,
+        "not used: the task takes no other encoder",
+        lambda training: training.add_argument("--image-size", type=int, default=640),
+    )
     os.environ |= {"YOLO_CONFIG_DIR": str(arguments.output.resolve()), "YOLO_OFFLINE": "true"}
     if arguments.command == "train":
         train(arguments)

@@ -19,8 +19,8 @@ from segwright.wording import counted, listed
 
 logger = logging.getLogger(__name__)
 
-CPU_BACKBONE: Final = "tf_efficientnet_lite0"
-GPU_BACKBONE: Final = "resnet-50"
+_CPU_BACKBONE: Final = "tf_efficientnet_lite0"
+_GPU_BACKBONE: Final = "resnet-50"
 
 _CPU_CROP: Final = 256
 _GPU_CROP: Final = 512
@@ -36,8 +36,8 @@ _PASSES: Final = 10  # over large data sets
 _EPOCH_UPDATES: Final = 50  # at least: validating costs time
 _NEAR_AND_FAR: Final = (0.5, 2.0, "scenes show things near and far")
 _FIXED_DISTANCE: Final = (0.7, 1.4, "no perspective")
-_LARGEST_SMALLEST: Final = 0.8  # to which the smallest scale is raised, lest crops be padding
-_RARE: Final = 0.5  # of an even share of the pixels
+_LEAST_REDUCTION: Final = 0.8  # smallest scale of images that are hardly larger than the crop
+_UNEVEN: Final = 0.5  # of an even share of the pixels
 _COLOUR_TELLS: Final = 0.9  # of the pixels of a class
 
 
@@ -89,16 +89,21 @@ def choose_backbone(settings: Hyperparameters, device: str) -> Iterator[Choice]:
             yield Choice("backbone", fitting, f"{weights.name} holds its weights")
             return
     if device == "cpu":
-        yield Choice("backbone", CPU_BACKBONE, "on a CPU it trains about ten times as fast as resnet-50")
+        yield Choice("backbone", _CPU_BACKBONE, "on a CPU it trains about ten times as fast as resnet-50")
     else:
-        yield Choice("backbone", GPU_BACKBONE, f"the device is {device}")
+        yield Choice("backbone", _GPU_BACKBONE, f"the device is {device}")
 
 
 def choose_settings(settings: Hyperparameters, seen: Circumstances, reasons: Reasons) -> Hyperparameters:
     """Apply all rules in turn, with `reasons` added; later ones see what earlier ones chose."""
-    for rule in (_resolution, _decoder, _crop, _scales, _orientation, _light, _rare_classes, _length):
+    for rule in (_resolution, _decoder, _crop, _optimizer, _scales, _orientation, _light, _rare_classes, _length):
         settings = apply_choices(settings, list(rule(settings, seen)), reasons)
     return settings
+
+
+def _reduction(settings: Hyperparameters, seen: Circumstances) -> float:
+    """Size of a typical image in training over its own, before a factor of `scale_range`."""
+    return settings.image_scale or settings.base_size / seen.labels.long_side
 
 
 def _thinnest(seen: Circumstances) -> tuple[float, str]:
@@ -128,7 +133,7 @@ def _decoder(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]
         return
     if seen.device == "cpu" and settings.decoder_output_stride is not None:
         yield Choice("output_stride", 32, "on a CPU 16 takes half as long again, and the decoder refines it anyway")
-    factor = settings.image_scale or settings.base_size / seen.labels.long_side
+    factor = _reduction(settings, seen)
     background = max(seen.labels.shares)
     others = [
         (width * factor, name)
@@ -152,6 +157,9 @@ def _crop(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
         yield Choice("crop_size", max(whole, _CROP_MULTIPLE), f"that holds a typical image, {long_side} pixels long")
     else:
         yield Choice("crop_size", usual, f"the device is {seen.device}")
+
+
+def _optimizer(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     if not settings.use_pretrained_model and not seen.starts_from_model:
         yield Choice("head_rate_factor", 1.0, "the backbone starts from random numbers too")
     yield Choice("mini_batch_size", 8 if seen.device == "cpu" else 16, f"the device is {seen.device}")
@@ -162,8 +170,8 @@ def _scales(settings: Hyperparameters, seen: Circumstances) -> Iterator[Choice]:
     smallest, largest, reason = _NEAR_AND_FAR if seen.labels.has_up else _FIXED_DISTANCE
     if seen.labels.images < ENOUGH_IMAGES:
         reason = "sizes may vary"
-    short_side = seen.labels.short_side * (settings.image_scale or settings.base_size / seen.labels.long_side)
-    filled = round(min(settings.training_crop_size / short_side, _LARGEST_SMALLEST), 2)
+    short_side = seen.labels.short_side * _reduction(settings, seen)
+    filled = round(min(settings.training_crop_size / short_side, _LEAST_REDUCTION), 2)
     yield Choice("scale_range", (max(smallest, filled), largest), f"{reason} ({seen.labels.up_reason})")
 
 
@@ -191,7 +199,7 @@ def _rare_classes(settings: Hyperparameters, seen: Circumstances) -> Iterator[Ch
         return
     shares = zip(seen.labels.shares, seen.class_names, strict=True)
     share, name = min([(share, name) for share, name in shares if share] or [(1.0, "")])
-    if share < _RARE / len(seen.class_names):
+    if share < _UNEVEN / len(seen.class_names):
         yield Choice("class_weights", "auto", f"{name} has only {100 * share:.2g} % of the pixels")
 
 

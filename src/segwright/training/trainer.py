@@ -78,11 +78,9 @@ class Trainer:
         log_start(self.state, self.progress, self.loader.count, self.schedule)
         try:
             complete = self._take_chosen_scale()
-            if complete:
-                pass
-            elif self.progress.finished:  # The process before may have been killed before it wrote the bundle.
+            if self.progress.finished and not complete:  # The process before may have been killed before it wrote this.
                 self._write_bundle(host_copy(self.state.network))
-            else:
+            elif not self.progress.finished:
                 timing = self.progress.timing
                 timing.validation = timing.validation or estimate_seconds(self.state, self.data, self._elapsed)
                 timing.elapsed = self._elapsed()
