@@ -18,7 +18,8 @@ _COMPARABLE: Final = 3  # epochs whose losses can be compared
 _MOST_NAMES: Final = 5
 
 _CURES: Final = {
-    "class": "train longer; if not set yet, class_weights auto helps rare classes, a smaller decoder_output_stride thin ones",
+    "class": "train longer; if not set yet, class_weights auto helps rare classes, and a smaller decoder_output_stride "
+    "thin ones",
     "score": "train longer, or with another learning_rate; segwright inspect shows the masks over their images",
     "loss": "try a higher or lower learning_rate",
 }
