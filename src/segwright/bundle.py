@@ -7,6 +7,7 @@
     bundle.json          network, classes, preprocessing, hyperparameters, data, metrics, versions
     metrics.jsonl        one line an epoch, with `validation` where it had one
     README.md            a few lines about the model
+    export/              what `segwright export` wrote (`segwright.exported`)
 
 Loading never unpickles.
 """
@@ -29,6 +30,7 @@ from torch import Tensor
 
 import segwright
 from segwright.errors import BundleError, LabelError, UserError
+from segwright.exported import BEST_WEIGHTS as BEST_WEIGHTS
 from segwright.hyperparameters import Hyperparameters
 from segwright.labels import LabelMap
 from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
@@ -43,7 +45,6 @@ from segwright.storage import (
 )
 
 FORMAT_VERSION: Final = 1
-BEST_WEIGHTS: Final = "model.safetensors"
 LAST_WEIGHTS: Final = "last.safetensors"
 DESCRIPTION: Final = "bundle.json"
 
