@@ -256,6 +256,48 @@ def serve(
     run(bundle, settings)
 
 
+@app.command(sort_key=3, usage="Usage: segwright export BUNDLE --format FORMAT [OPTIONS]")
+def export(
+    bundle: Bundle,
+    /,
+    *,
+    format: Literal["onnx", "openvino"],
+    precision: Literal["float32", "bfloat16", "int8"] = "float32",
+    calibrate: str | None = None,
+    images: str | None = None,
+    masks: str | None = None,
+    max_fall: Annotated[float | None, Parameter(validator=validators.Number(gte=0))] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a trained model for other runtimes, into its folder export/FORMAT-PRECISION, and check it there.
+
+    Args:
+        format: ONNX for ONNX Runtime and many others, or OpenVINO, mostly the fastest on x86-64 processors.
+        precision: The number format to compute in; int8 needs --calibrate, --images and --masks.
+        calibrate: A folder of images like those that the model will see, which give int8 its ranges.
+        images: Images, as for evaluate, to measure what the export costs in mean IoU.
+        masks: The folder of their masks.
+        max_fall: Write nothing where mean IoU falls by more points (hundredths); by default 0.5.
+    """
+    try:
+        from segwright.export import export_bundle
+    except ModuleNotFoundError as error:
+        if error.name not in ("onnx", "onnxruntime", "onnxscript"):
+            raise
+        raise UserError(f"exporting needs the package {error.name}: pip install 'segwright[export]'") from error
+
+    export_bundle(
+        bundle,
+        format,
+        precision,
+        calibrate=calibrate,
+        images=images,
+        masks=masks,
+        max_fall=max_fall,
+        overwrite=overwrite,
+    )
+
+
 @app.command(sort_key=8, usage="Usage: segwright import-model MODEL_TAR_GZ_OR_PARAMS BUNDLE [OPTIONS]")
 def import_model(
     source: Annotated[Path, Parameter(name="MODEL_TAR_GZ_OR_PARAMS")],
