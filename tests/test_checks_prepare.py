@@ -139,7 +139,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> list[LabelMap]:
     """The label maps that `evaluate` scores with, for a model of the classes road, tree, sky."""
     used: list[LabelMap] = []
 
-    def predict_pairs(_network: Any, _pairs: Any, label_map: LabelMap, **_: Any) -> list[Any]:
+    def predict_pairs(_runtime: Any, _pairs: Any, label_map: LabelMap, *_: Any, **__: Any) -> list[Any]:
         used.append(label_map)
         return []
 

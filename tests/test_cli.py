@@ -13,6 +13,7 @@ from segwright.cli import main
 from segwright.cli.shared import with_boolean_values
 from segwright.errors import DataError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
+from segwright.inference.runtimes import PRECISIONS
 from segwright.standard_streams import OutputClosedError
 from segwright.storage import Cache
 from segwright.training import CheckpointPolicy
@@ -169,7 +170,7 @@ def test_evaluate_shows_scores_and_writes_them(
     file = tmp_path / "scores.json"
     assert main(["evaluate", "bundle", "--images", "i", "--masks", "m", "--json", str(file)]) == 0
     assert calls[0][0] == (Path("bundle"), "i", "m")
-    expected = {"label_map": None, "attributes": None, "device": None, "precision_dtype": "float32", "strict": False}
+    expected = {"label_map": None, "attributes": None, "device": None, "precision": "float32", "strict": False}
     assert calls[0][1] == {**expected, "scale": None, "tta": False}
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
     assert "bundle on i" in capsys.readouterr().out
@@ -189,7 +190,7 @@ def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert calls[0][0] == (Path("bundle"), ["a.jpg", "folder"], Path("o"))
     given = {"overlay": True, "probabilities": True}
     usual: dict[str, object] = {"device": None, "overwrite": False, "opacity": None, "colours": {}}
-    assert calls[0][1] == {**given, **usual, "precision_dtype": "float32", "scale": None, "tta": False}
+    assert calls[0][1] == {**given, **usual, "precision": "auto", "scale": None, "tta": False}
 
 
 def test_predict_passes_on_opacity_and_colours(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,10 +211,12 @@ def test_scale_and_test_time_augmentation_are_flags(calls: Calls, command: str) 
 def test_the_number_format_of_a_trained_model_can_be_chosen(
     calls: Calls, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
+    assert main([*command.split(), "--precision", "int8"]) == 0
     assert main([*command.split(), "--precision-dtype", "bfloat16"]) == 0
-    assert calls[0][1]["precision_dtype"] == "bfloat16"
+    assert [given["precision"] for _, given, _ in calls] == ["int8", "bfloat16"]
     capsys.readouterr()
-    assert '"float32", "float16", "bfloat16", "auto"' in complaint(capsys, *command.split(), "--precision-dtype=int8")
+    allowed = ", ".join(f'"{precision}"' for precision in PRECISIONS)
+    assert allowed in complaint(capsys, *command.split(), "--precision=int4")
 
 
 @pytest.mark.parametrize("file", [".", "file/scores.json"])

@@ -7,24 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segwright.inference.logits import Block, assemble, logit_blocks, resized_pixels, resized_rows, windows
-from segwright.networks import NetworkSpec, SegmentationNetwork, build_network, resize
+from segwright.inference.runtimes import PyTorchRuntime
+from segwright.networks import NetworkSpec, build_network, resize
 from tests.conftest import TINY_BACKBONE
 
 
 @pytest.fixture(scope="module")
-def network() -> SegmentationNetwork:
+def network() -> PyTorchRuntime:
     torch.manual_seed(0)
     network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=4))
-    return network.eval()
+    return PyTorchRuntime(network.eval())
 
 
 def picture(height: int, width: int) -> np.typing.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def forward(network: SegmentationNetwork, image: np.typing.NDArray[np.uint8]) -> torch.Tensor:
+def forward(network: PyTorchRuntime, image: np.typing.NDArray[np.uint8]) -> torch.Tensor:
     with torch.inference_mode():
-        logits: torch.Tensor = network(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
+        logits: torch.Tensor = network.network(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
     return logits
 
 
@@ -49,7 +50,7 @@ def test_bands_equal_the_whole_resize(h: int, w: int, height: int, width: int, d
 
 
 @pytest.mark.parametrize("size", [(64, 80), (65, 81), (1, 1), (7, 130)])
-def test_blocks_together_are_the_forward_pass(network: SegmentationNetwork, size: tuple[int, int]) -> None:
+def test_blocks_together_are_the_forward_pass(network: PyTorchRuntime, size: tuple[int, int]) -> None:
     image = picture(*size)
     expected = forward(network, image)
     whole = torch.empty_like(expected)
@@ -58,7 +59,7 @@ def test_blocks_together_are_the_forward_pass(network: SegmentationNetwork, size
     assert torch.allclose(whole, expected, atol=1e-4)
 
 
-def test_bands_are_used_when_logits_are_large(network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_are_used_when_logits_are_large(network: PyTorchRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(50, 40)
     monkeypatch.setattr("segwright.inference.logits._BAND_VALUES", 4 * 40 * 7)
     blocks = list(logit_blocks(network, image))
@@ -68,7 +69,7 @@ def test_bands_are_used_when_logits_are_large(network: SegmentationNetwork, monk
 
 
 def test_above_the_budget_every_pixel_gets_a_class_from_a_bounded_window(
-    network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch
+    network: PyTorchRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     coarse = network.coarse_logits
@@ -100,14 +101,14 @@ def test_every_window_and_band_lands_in_its_place(monkeypatch: pytest.MonkeyPatc
     image = picture(700, 1100)
     found = np.zeros((3, 700, 1100), np.float32)
     times = np.zeros((700, 1100), int)
-    for block in logit_blocks(cast(SegmentationNetwork, Echo()), image, pixel_budget=512 * 512):
+    for block in logit_blocks(cast(PyTorchRuntime, Echo()), image, pixel_budget=512 * 512):
         found[:, block.rows, block.columns] = block.logits.numpy()
         times[block.rows, block.columns] += 1
     assert (times == 1).all()
     assert np.allclose(found, image.transpose(2, 0, 1), atol=1e-2)
 
 
-def test_mask_is_the_argmax_of_probabilities(network: SegmentationNetwork) -> None:
+def test_mask_is_the_argmax_of_probabilities(network: PyTorchRuntime) -> None:
     image = picture(33, 47)
     mask, probabilities = np.empty((33, 47), np.uint8), np.empty((4, 33, 47), np.float32)
     assemble(logit_blocks(network, image), mask, probabilities)
@@ -127,7 +128,7 @@ def test_rounding_never_moves_the_winner(dtype: str) -> None:
     assert np.abs(probabilities.astype(np.float64).sum(0) - 1).max() < (3e-3 if dtype == "float16" else 1e-6)
 
 
-def spied(network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+def spied(network: PyTorchRuntime, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """All pixels that the network sees from here on."""
     seen: list[torch.Tensor] = []
     coarse = network.coarse_logits
@@ -144,7 +145,7 @@ def spied(network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch) -> list
     ("scale", "size"), [(0.25, (8, 12)), (0.75, (25, 35)), (1, (33, 47)), (1.5, (50, 70)), (2, (66, 94))]
 )
 def test_the_network_sees_another_size_and_logits_have_the_images_own(
-    network: SegmentationNetwork, monkeypatch: pytest.MonkeyPatch, scale: float, size: tuple[int, int]
+    network: PyTorchRuntime, monkeypatch: pytest.MonkeyPatch, scale: float, size: tuple[int, int]
 ) -> None:
     seen, image = spied(network, monkeypatch), picture(33, 47)
     mask, probabilities = np.full((33, 47), 9, np.uint8), np.zeros((4, 33, 47), np.float32)
@@ -156,7 +157,7 @@ def test_the_network_sees_another_size_and_logits_have_the_images_own(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (3, 2)])
-def test_no_image_becomes_empty(network: SegmentationNetwork, size: tuple[int, int]) -> None:
+def test_no_image_becomes_empty(network: PyTorchRuntime, size: tuple[int, int]) -> None:
     mask = np.empty(size, np.uint8)
     assemble(logit_blocks(network, picture(*size), scale=0.25), mask)
 
@@ -168,7 +169,7 @@ def test_windows_at_any_scale_agree_with_the_whole_image_and_stay_small(
     monkeypatch.setattr("segwright.inference.logits._MARGIN", 16)
     rows, columns = np.mgrid[:300, :200].astype(np.float32)
     image = np.stack([rows, columns, np.sin(rows / 40)], 2)
-    echo, budget = cast(SegmentationNetwork, Echo()), 64 * 64
+    echo, budget = cast(PyTorchRuntime, Echo()), 64 * 64
     seen = spied(echo, monkeypatch)
     found = np.full((3, 300, 200), np.nan, np.float32)
     for block in logit_blocks(echo, image, scale=scale, pixel_budget=budget):
@@ -204,7 +205,7 @@ def test_no_data_spreads_no_further_than_it_must() -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 1.5])
-def test_test_time_augmentation_is_the_mean_of_both_probabilities(network: SegmentationNetwork, scale: float) -> None:
+def test_test_time_augmentation_is_the_mean_of_both_probabilities(network: PyTorchRuntime, scale: float) -> None:
     image = picture(40, 57)
     plain, mirrored, mean = (np.empty((4, 40, 57), np.float32) for _ in range(3))
     assemble(logit_blocks(network, image, scale=scale), probabilities=plain)

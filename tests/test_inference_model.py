@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from segwright.errors import DataError
@@ -24,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def upright(model: Model) -> Model:
     """The same model, but for EXIF orientation, which it applies."""
     network = replace(model.description.network, upright=True)
-    return Model(model.description.model_copy(update={"network": network}), model.network, torch.device("cpu"))
+    return Model(model.description.model_copy(update={"network": network}), model.runtime)
 
 
 def saved(path: Path, orientation: int = 1) -> Path:
@@ -89,6 +88,6 @@ def test_numbers_of_another_kind_are_refused(model: Model) -> None:
 def test_a_model_of_one_deep_band_takes_such_an_image(tmp_path: Path) -> None:
     model = load(write_bundle(tmp_path / "model", bands=1), "cpu")
     network = replace(model.description.network, bit_depth=16)
-    deep = Model(model.description.model_copy(update={"network": network}), model.network, torch.device("cpu"))
+    deep = Model(model.description.model_copy(update={"network": network}), model.runtime)
     pixels = (np.arange(2000) * 32).astype(np.uint16).reshape(40, 50)
     assert (deep.mask(Image.fromarray(pixels)) == deep.mask(pixels[..., None])).all()

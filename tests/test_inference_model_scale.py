@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected(model: Model, scale: float, tta: bool = False) -> np.ndarray:
     mask = np.empty(IMAGE.shape[:2], np.uint8)
-    assemble(logit_blocks(model.network, IMAGE, scale=scale, tta=tta), mask)
+    assemble(logit_blocks(model.runtime, IMAGE, scale=scale, tta=tta), mask)
     return mask
 
 

@@ -62,6 +62,15 @@ class ClassDescription(BaseModel):
     colour: tuple[Byte, Byte, Byte]
 
 
+class PrecisionCost(BaseModel):
+    """What a number format costs: points, hundredths of mean IoU, that it is below float32 on the same images."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    fall: float  # below 0 where it is better
+    images: int
+
+
 class Description(BaseModel):
     """What `bundle.json` holds; unknown keys are ignored. Raises ValidationError for what does not fit together."""
 
@@ -77,6 +86,7 @@ class Description(BaseModel):
     versions: dict[str, str]
     started_from: str | None = None  # the bundle that the training started from
     inference_scale: Annotated[float, Field(gt=0)] = 1.0  # the network sees images at so many times their size
+    precisions: dict[str, PrecisionCost] = {}  # what number formats cost, by name, where a training has compared them
     finished: bool = False  # whether the training has ended by itself
     reasons: dict[str, str] = {}  # why the recipe chose a hyperparameter, by name
 

@@ -49,9 +49,13 @@ ClassNames = Annotated[
 Device = Annotated[
     Literal["cpu", "cuda", "mps"] | None, Parameter(help="The device; by default the best available one.")
 ]
-PrecisionDtype = Annotated[
-    Literal["float32", "float16", "bfloat16", "auto"],
-    Parameter(help="The number format; auto takes the fastest that the device does well."),
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16", "int8", "auto"],
+    Parameter(
+        name=("--precision", "--precision-dtype"),
+        help="The number format: float32 is exact, float16 is for GPUs, int8 takes an export of the model; auto is the "
+        "fastest that is proven for the model, and never slower than float32.",
+    ),
 ]
 Scale = Annotated[
     float | None,

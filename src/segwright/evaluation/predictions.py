@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from segwright.checks.channel import StreamCheck
@@ -13,40 +12,39 @@ from segwright.data.crops import center_crop
 from segwright.data.pairs import Pair, read_pair
 from segwright.data.transforms import apply_crop
 from segwright.errors import DataError
-from segwright.formats.pixels import Pixels
+from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference.logits import assemble, logit_blocks
+from segwright.inference.runtimes import Runtime
 from segwright.labels import LabelMap
-from segwright.networks import SegmentationNetwork
 
 Mask = NDArray[np.uint8]
 ReadPair = tuple[Pixels, Mask]
 
 
 def predict_pairs(
-    network: SegmentationNetwork,
+    runtime: Runtime,
     pairs: Iterable[Pair],
     label_map: LabelMap,
+    pixel_format: PixelFormat,
     *,
-    precision: torch.dtype = torch.float32,
     scale: float = 1.0,
     tta: bool = False,
     crop_size: int | None = None,
     check: StreamCheck | None = None,
     skipped: list[str] | None = None,
 ) -> Iterator[tuple[Mask, Mask]]:
-    """Yield the labels of every pair, 255 = ignore, and the classes that the network predicts: both uint8 [H, W].
+    """Yield the labels of every pair, 255 = ignore, and the classes that are predicted: both uint8 [H, W].
 
     An image is predicted whole, at its own size, or with `crop_size` as GluonCV validates: scaled so that its short
     side has that many pixels, and only the square at its centre. `scale` and `tta` are those of
     `inference.logits.logit_blocks`. `check` judges the pairs of a stream; `skipped` receives a sentence for each that
-    cannot be read. The network is put into evaluation mode and left there. Raises DataError when a file cannot be read.
+    cannot be read. Raises DataError when a file cannot be read.
     """
-    network.eval()
 
     def read(pair: Pair) -> ReadPair | None:
         num_classes = check.num_classes if check else None
         try:
-            return read_pair(pair, label_map, network.spec.pixel_format, num_classes=num_classes)
+            return read_pair(pair, label_map, pixel_format, num_classes=num_classes)
         except DataError:
             if check is None or skipped is None:
                 raise
@@ -59,7 +57,7 @@ def predict_pairs(
             image, labels = apply_crop(center_crop(height, width, crop_size), image, labels)
         prediction = np.empty_like(labels)
         seen_at = scale if crop_size is None else 1.0  # a crop has its size already
-        assemble(logit_blocks(network, image, precision=precision, scale=seen_at, tta=tta), prediction)
+        assemble(logit_blocks(runtime, image, scale=seen_at, tta=tta), prediction)
         yield labels, prediction
 
 

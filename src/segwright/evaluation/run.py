@@ -28,7 +28,7 @@ def evaluate(
     label_map: Path | str | None = None,
     attributes: Sequence[str] | None = None,
     device: str | None = None,
-    precision_dtype: str = "float32",
+    precision: str = "float32",
     scale: float | None = None,
     tta: bool = False,
     strict: bool = False,
@@ -37,10 +37,11 @@ def evaluate(
 
     A manifest, of which `attributes` may name image and mask, or a RecordIO file in place of the images has its masks
     with it. Without `label_map` the masks are read as the model's validation masks were; class names in it are those of
-    the model, in any order. `scale` and `tta` are those of `load`. Raises DataError, LabelError or
+    the model, in any order. `precision`, `scale` and `tta` are those of `load`; only float32 gives the same scores on
+    every processor. Raises DataError, LabelError or
     BundleError for what is wrong with the files, as training does.
     """
-    model = load(bundle, device, precision_dtype, scale=scale, tta=tta)
+    model = load(bundle, device, precision, scale=scale, tta=tta)
     mask_map = model.description.label_map("validation")
     if label_map:
         mask_map = _numbered_map(Path(label_map), model.class_names)
@@ -54,12 +55,7 @@ def evaluate(
     matrix = ConfusionMatrix(num_classes)
     with progress("evaluating", len(report.pairs), every=50) as advance:
         for labels, prediction in predict_pairs(
-            model.network,
-            report.pairs,
-            mask_map,
-            precision=model.precision,
-            scale=model.scale,
-            tta=model.tta,
+            model.runtime, report.pairs, mask_map, model.pixel_format, scale=model.scale, tta=model.tta
         ):
             matrix.update(labels, prediction)
             advance(1, "images")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segwright.formats.pixels import Pixels
-from segwright.networks import SegmentationNetwork, resize
+from segwright.inference.runtimes import Runtime
+from segwright.networks import resize
 
 PIXEL_BUDGET: Final = 1 << 21
 """Pixels that a network sees at once: 2048 x 1024, about 2 GB of activations for a ResNet-50 in float32."""
@@ -56,17 +57,16 @@ def windows(length: int, longest: int, margin: int = _MARGIN) -> list[Span]:
 
 @torch.inference_mode()
 def logit_blocks(
-    network: SegmentationNetwork,
+    runtime: Runtime,
     image: Pixels,
     *,
-    precision: torch.dtype = torch.float32,
     scale: float = 1.0,
     tta: bool = False,
     pixel_budget: int = PIXEL_BUDGET,
 ) -> Iterator[Block]:
     """Yield the logits of an image, [H, W, bands], block by block; the blocks tile it without overlap.
 
-    The network must be in evaluation mode. It sees images at `scale` times their size; logits have the image's own.
+    The network sees images at `scale` times their size; logits have the image's own.
     With test-time augmentation (`tta`) they are the logarithms of probabilities, means over image and mirror image.
     At or below `pixel_budget` pixels the network sees the whole image, and the blocks together equal its forward pass.
     """
@@ -77,7 +77,7 @@ def logit_blocks(
         longest = int(max(math.isqrt(pixel_budget), 4 * _MARGIN) / scale)
     for vertical, horizontal in product(windows(height, longest, margin), windows(width, longest, margin)):
         window = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
-        coarse = _coarse_logits(network, window, precision, scale, tta)
+        coarse = _coarse_logits(runtime, window, scale, tta)
         yield from _window_blocks(coarse, window.shape[0], window.shape[1], vertical, horizontal)
 
 
@@ -132,18 +132,14 @@ def _softmax(logits: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
     return probabilities
 
 
-def _coarse_logits(
-    network: SegmentationNetwork, window: Pixels, precision: torch.dtype, scale: float, tta: bool
-) -> list[Tensor]:
+def _coarse_logits(runtime: Runtime, window: Pixels, scale: float, tta: bool) -> list[Tensor]:
     """Coarse logits [1, C, h, w] of a window and, with `tta`, of its mirror image, mirrored back."""
-    device = network.device
     # A copy: windows are cut out of the image, and torch takes no read-only arrays, which Pillow's are.
-    pixels = torch.from_numpy(np.array(window)).to(device).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(np.array(window)).to(runtime.device).permute(2, 0, 1)[None]
     pixels = resized_pixels(pixels, *scaled_size(window.shape[0], window.shape[1], scale))
-    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-        coarse = [network.coarse_logits(pixels).float()]
-        if tta:
-            coarse.append(network.coarse_logits(pixels.flip(3)).float().flip(3))
+    coarse = [runtime.coarse_logits(pixels)]
+    if tta:
+        coarse.append(runtime.coarse_logits(pixels.flip(3)).flip(3))
     return coarse
 
 

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright.bundle import Description, load_network
-from segwright.devices import choose_device, choose_precision, limit_threads
+from segwright.devices import choose_device, limit_threads
 from segwright.errors import DataError, UserError
 from segwright.formats.images import EncodedImage, encode_tiff
 from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.hyperparameter_values import LARGEST_SCALE, SMALLEST_SCALE
 from segwright.inference.logits import Block, assemble, logit_blocks
+from segwright.inference.runtimes import PyTorchRuntime, Runtime, check_precision, choose_runtime
 from segwright.mxnet import find_model, is_mxnet_model, read_mxnet_model
 from segwright.networks import SegmentationNetwork
 from segwright.storage import open_blob
@@ -29,14 +30,12 @@ logger = logging.getLogger(__name__)
 
 
 class Model:
-    """A network with its classes on a device."""
+    """A network with its classes, and what computes it."""
 
     def __init__(
         self,
         description: Description,
-        network: SegmentationNetwork,
-        device: torch.device,
-        precision: torch.dtype = torch.float32,
+        runtime: Runtime,
         *,
         scale: float | None = None,
         tta: bool = False,
@@ -51,9 +50,15 @@ class Model:
                 "and right mean something in its classes: leave tta out.",
                 name="tta",
             )
-        self.description, self.device, self.precision = description, device, precision
+        self.description, self.runtime = description, runtime
         self.scale, self.tta = description.inference_scale if scale is None else scale, tta
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def network(self) -> SegmentationNetwork:
+        """The network itself. Raises AttributeError where not PyTorch computes it but an exported graph."""
+        if not isinstance(self.runtime, PyTorchRuntime):
+            raise AttributeError(f"the model is computed by {self.runtime.name}; only precision float32 has a network")
+        return self.runtime.network
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -102,7 +107,7 @@ class Model:
                 f"an image of shape {image.shape} and type {image.dtype} does not fit the model: "
                 f"it takes [height, width, {pixel_format.bands}] of {pixel_format.dtype}"
             )
-        return logit_blocks(self.network, image, precision=self.precision, scale=self.scale, tta=self.tta)
+        return logit_blocks(self.runtime, image, scale=self.scale, tta=self.tta)
 
     def _read(self, image: ImageSource) -> Pixels:
         if isinstance(image, np.ndarray):
@@ -116,29 +121,35 @@ class Model:
 def load(
     bundle: Path | str,
     device: str | None = None,
-    precision_dtype: str = "float32",
+    precision: str = "float32",
     *,
     scale: float | None = None,
     tta: bool = False,
+    workers: int = 1,
 ) -> Model:
     """Load the best weights of a bundle onto a device (cpu, cuda, mps; None: the best one present).
 
     `bundle` may also be a folder with the files of SageMaker's original algorithm, or one with the only model in a
-    folder below it. `precision_dtype` is the number format to compute in: float32, float16, bfloat16 or auto. The
-    network sees images at `scale` times their size, 0.25 to 4, by default as the bundle says; with test-time
-    augmentation (`tta`) also their mirror images, and probabilities are means over both.
+    folder below it. `precision` is the number format to compute in: float32, which is exact, float16 (GPUs), bfloat16,
+    int8 (exported models), or auto, the fastest that is proven for the model (`runtimes.choose_runtime`). The network
+    sees images at `scale` times their size, 0.25 to 4, by default as the bundle says; with test-time augmentation
+    (`tta`) also their mirror images, and probabilities are means over both. As many threads as `workers` may use the
+    model at the same time.
 
-    Raises BundleError when the model is damaged or there are several, UserError when the device is not there or the
-    scale is not allowed.
+    Raises BundleError when the model is damaged or there are several, UserError when the device is not there, or scale
+    or precision cannot be had.
     """
     if scale is not None and not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
         allowed = f"a number from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}"
         raise UserError(f"scale is {scale:g}; it takes {allowed}, or can be left out.", name="scale", value=scale)
+    check_precision(precision)
     path = find_model(Path(bundle))
     description, network = read_mxnet_model(path) if is_mxnet_model(path) else load_network(path)
     chosen = choose_device(device)
-    limit_threads()
-    model = Model(description, network, chosen, choose_precision(precision_dtype, chosen), scale=scale, tta=tta)
+    limit_threads(workers)
+    network = network.to(chosen).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    runtime = choose_runtime(precision, path, description, network, streams=workers)
+    model = Model(description, runtime, scale=scale, tta=tta)
     if model.scale != 1:
         logger.info(f"the network sees images at {model.scale:g} times their size")
     return model

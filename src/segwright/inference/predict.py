@@ -48,7 +48,7 @@ def predict_files(
     colours: Mapping[str, str] | None = None,
     probabilities: bool = False,
     device: str | None = None,
-    precision_dtype: str = "float32",
+    precision: str = "auto",
     scale: float | None = None,
     tta: bool = False,
     overwrite: bool = False,
@@ -56,8 +56,8 @@ def predict_files(
     """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders.
 
     `overlay` adds `STEM.overlay.png`, in which colours have an `opacity` from 0 to 1, by default 0.5, and background
-    stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. `scale` and `tta`
-    are those of `load`. `colours` are of classes, by name or index, and replace those of the model
+    stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. `precision`,
+    `scale` and `tta` are those of `load`. `colours` are of classes, by name or index, and replace those of the model
     (`visualization.choose_colours`). An image that cannot be read, or whose name leads out of `output`, does not stop
     the others.
 
@@ -71,7 +71,7 @@ def predict_files(
     suffixes = [".png", *[".overlay.png"] * overlay, *[".npy"] * probabilities]
     images = _list_images(inputs, output)
     _check_collisions(images, suffixes)
-    model = load(bundle, device, precision_dtype, scale=scale, tta=tta)
+    model = load(bundle, device, precision, scale=scale, tta=tta)
     palette, clear = choose_colours(model.palette, model.class_names, colours or {})
     draw = partial(draw_overlay, palette=palette, opacity=OPACITY if opacity is None else opacity, clear=clear)
 

@@ -3,21 +3,33 @@
 Source: SageMaker's contract, sections 6.2 to 6.4.
 """
 
+from typing import Final
+
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
+from segwright.inference.runtimes import check_precision
 from segwright.sagemaker.logs import log_to_stdout
 from segwright.sagemaker.paths import Paths
 from segwright.serving import ServingSettings, serve, serve_models
 
+PRECISION_VARIABLE: Final = "SEGWRIGHT_PRECISION"
+
 
 def run_serving(paths: Paths) -> None:
-    """Answer until SIGTERM. Raises UserError for variables and BundleError for models that cannot be used."""
+    """Answer until SIGTERM, in the number format that SEGWRIGHT_PRECISION names, float32 by default. Raises UserError
+    for variables and BundleError for models that cannot be used.
+    """
     log_to_stdout()
     port = paths.environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or "8080"
     if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 1 << 16):
         raise UserError(f"SAGEMAKER_BIND_TO_PORT is {port[:100]}; it takes the number of a port, 1 to 65535.")
+    # Answers are the same in every release and on every instance, unless another format is asked for.
+    precision = paths.environment.get(PRECISION_VARIABLE, "").strip() or "float32"
+    check_precision(precision, PRECISION_VARIABLE)
     # The platform's proxy comes from outside of the container.
-    settings = ServingSettings.from_environment(paths.environment, host="0.0.0.0", port=int(port), log_metrics=True)
+    settings = ServingSettings.from_environment(
+        paths.environment, host="0.0.0.0", port=int(port), log_metrics=True, precision=precision
+    )
     PACKAGE_LOGGER.setLevel(settings.log_level)
     if paths.environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true":
         serve_models(paths.models, paths.local, settings)

@@ -21,7 +21,9 @@ from starlette.types import ASGIApp
 
 from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
+from segwright.exported import EXPORT_FOLDER
 from segwright.inference import Model, load
+from segwright.inference.runtimes import installed
 from segwright.resources import raise_file_limit
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
 from segwright.serving.inference_pool import InferencePool
@@ -52,6 +54,9 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
         def load_model() -> None:
             try:
                 holder.model = _load(model, settings)
+                could_export = holder.model.runtime.device.type == "cpu" and not (model / EXPORT_FOLDER).exists()
+                if settings.precision == "auto" and could_export and installed("openvino"):
+                    logger.info(f"segwright export {model} --format openvino may make it faster")
                 address, accept = _address(listener), "-H 'Accept: image/png;palette=1'"
                 logger.info(f"serving {model} on {address}; Ctrl-C ends it. Try:")
                 logger.info(f"curl --data-binary @photo.jpg {accept} {address}/invocations -o mask.png")
@@ -81,8 +86,14 @@ def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: Ser
 
 
 def _load(model: Path, settings: ServingSettings) -> Model:
-    device, precision_dtype = settings.device, settings.precision_dtype
-    return load(model, device=device, precision_dtype=precision_dtype, scale=settings.scale, tta=settings.tta)
+    return load(
+        model,
+        device=settings.device,
+        precision=settings.precision,
+        scale=settings.scale,
+        tta=settings.tta,
+        workers=settings.workers,
+    )
 
 
 @contextmanager

@@ -25,7 +25,7 @@ class ServingSettings:
     port: int = 8080  # 0 takes any free one
     allow_origin: Sequence[str] = ()  # of pages that may send requests, such as `https://app.example`; `*` for all
     device: str | None = None
-    precision_dtype: str = "float32"
+    precision: str = "float32"  # as `inference.load` takes it
     scale: float | None = None  # the network sees images at so many times their size; by default as each model says
     tta: bool = False  # test-time augmentation: means over image and mirror image
     workers: int = 1

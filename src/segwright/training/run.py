@@ -18,7 +18,7 @@ from segwright.devices import choose_device, choose_precision, limit_threads
 from segwright.distributed import ALONE, Distributed, join_processes
 from segwright.errors import BundleError, HyperparameterError, UserError
 from segwright.hyperparameters import Hyperparameters
-from segwright.inference import Model, load
+from segwright.inference import Model, PyTorchRuntime, load
 from segwright.mxnet import find_model, is_mxnet_model
 from segwright.networks import check_network
 from segwright.resources import keep_freed_memory
@@ -145,7 +145,7 @@ class Training:
             trainer.run()
         if progress.best_weights is not None:
             state.network.load_state_dict(progress.best_weights)
-        return Model(progress.complete(trainer.description), state.network.eval(), device)
+        return Model(progress.complete(trainer.description), PyTorchRuntime(state.network.eval()))
 
     def _stopwatch(self, before: float) -> Callable[[], float]:
         """The seconds since the command began, after `before` in the processes that it continues."""

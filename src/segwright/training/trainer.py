@@ -21,6 +21,7 @@ from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
 from segwright.training.diagnosis import Diagnosis
 from segwright.training.optimizers import updates_per_epoch
+from segwright.training.precision_cost import compare_precisions, seconds_for_comparison
 from segwright.training.reporter import (
     AdvanceImages,
     EpochResult,
@@ -94,7 +95,7 @@ class Trainer:
                 else:
                     self._count_epoch()
             if not complete:
-                self._select_scale()
+                self._settle_inference()
         except StopRequested:
             self._save_interrupted()
             raise
@@ -189,23 +190,46 @@ class Trainer:
         if bundle is None or not bundle.finished or "mean_iou_by_scale" not in (bundle.metrics["best"] or {}):
             return False
         self.progress.best = bundle.metrics["best"]
-        self.description = self.description.model_copy(update={"inference_scale": bundle.inference_scale})
+        known = {"inference_scale": bundle.inference_scale, "precisions": bundle.precisions}
+        self.description = self.description.model_copy(update=known)
         return True
 
-    def _select_scale(self) -> None:
-        """At the end, with inference_scale auto: score the best weights at other scales, as far as the budget allows,
-        and write the bundle with the best one. A checkpoint never holds it, because further epochs would be compared
-        with its scores.
+    def _settle_inference(self) -> None:
+        """At the end: find out how the best weights are best used, as far as the budget allows, and write the bundle
+        that says so.
+        """
+        if self.progress.best_weights is None:
+            return
+        self._checkpoint_or_stop()
+        network, before = deepcopy(self.state.network), self.description  # The last weights stay, for checkpoints.
+        network.load_state_dict(self.progress.best_weights)
+        self._compare_precisions(network)
+        self._select_scale(network)
+        if self.description is not before:
+            self._write_bundle(host_copy(self.state.network))
+
+    def _compare_precisions(self, network: SegmentationNetwork) -> None:
+        """Score a network in bfloat16 and in float32; a deadline leaves as much time for what follows."""
+        seconds, budget = seconds_for_comparison(self._elapsed()), self.schedule.budget
+        if budget is not None:
+            seconds = min(seconds, (budget - self._elapsed()) / 2)
+        self.processes.broadcast_buffers(network)
+        scale, stop = self.settings.validation_scale, self.stop.check
+        found = compare_precisions(network, scale, self.state, self.data, seconds, self._elapsed, stop)
+        self._checkpoint_or_stop()
+        if found:
+            self.description = self.description.model_copy(update={"precisions": found})
+
+    def _select_scale(self, network: SegmentationNetwork) -> None:
+        """With inference_scale auto: score a network at other scales, and take the best one. A checkpoint never holds
+        it, because further epochs would be compared with its scores.
         """
         progress, base = self.progress, self.settings.validation_scale
-        if self.settings.inference_scale != "auto" or progress.best is None or progress.best_weights is None:
+        if self.settings.inference_scale != "auto" or progress.best is None:
             return
         if self._scale_stays:
             logger.info(f"inference_scale auto stays {base:g}, as in training: {self._scale_stays}")
             return
-        self._checkpoint_or_stop()
-        network = deepcopy(self.state.network)  # whose weights are the last ones, for checkpoints
-        network.load_state_dict(progress.best_weights)
         chosen, trials = select_scale(
             lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
             base,
@@ -218,7 +242,6 @@ class Trainer:
         by_scale = {f"{scale:g}": trials[scale].mean_iou for scale in sorted(trials)}
         progress.best = {**progress.best, **trials[chosen].scores, "mean_iou_by_scale": by_scale}
         self.description = self.description.model_copy(update={"inference_scale": chosen})
-        self._write_bundle(host_copy(self.state.network))
 
     def _finish_epoch(self, scores: Scores, images: int, start: float) -> None:
         """Record an epoch, whose validation began at `start`; write a checkpoint, then the bundle, which a resumed

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segwright.checks.channel import StreamCheck
 from segwright.data.pairs import Pair
 from segwright.evaluation import predict_pairs
+from segwright.inference import PyTorchRuntime
 from segwright.networks import SegmentationNetwork
 from segwright.training.data_loaders import TrainingData
 from segwright.training.train_step import TrainState
@@ -27,13 +29,16 @@ def validation_predictions(
     pairs: Iterable[Pair],
     check: StreamCheck | None = None,
     skipped: list[str] | None = None,
+    precision: torch.dtype | None = None,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Yield labels and predictions of validation pairs as `predict_pairs` does, with the settings of the training."""
+    """Yield labels and predictions of validation pairs as `predict_pairs` does, with the settings of the training, of
+    which `precision` replaces one. The network is put into evaluation mode and left there.
+    """
     return predict_pairs(
-        network,
+        PyTorchRuntime(network.eval(), precision or state.precision),
         pairs,
         data.prepared.validation.label_map,
-        precision=state.precision,
+        data.prepared.pixel_format,
         scale=scale,
         crop_size=state.settings.validation_crop_size,
         check=check,

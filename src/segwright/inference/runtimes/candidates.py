@@ -1,0 +1,96 @@
+"""What may compute a bundle: PyTorch, and the bundle's exports in runtimes that are installed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from segwright.bundle import Description
+from segwright.exported import Export, ExportFormat, read_exports
+from segwright.inference.runtimes.base import Runtime
+from segwright.inference.runtimes.openvino import OpenVINORuntime
+from segwright.inference.runtimes.pytorch import PyTorchRuntime
+from segwright.networks import SegmentationNetwork
+from segwright.wording import counted
+
+LARGEST_FALL: Final = 0.1
+"""Points, hundredths of mean IoU, that bfloat16 may cost where `auto` chooses it."""
+
+_LIBRARIES: Final[dict[ExportFormat, Sequence[str]]] = {"openvino": ["openvino"], "onnx": ["onnxruntime", "openvino"]}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A runtime that is not opened yet."""
+
+    library: str
+    precision: str
+    open: Callable[[], Runtime]
+    cost: str = ""  # of its number format in mean IoU, in words
+    objection: str = ""  # why `auto` must not choose it, in words
+
+    def __str__(self) -> str:
+        return f"{self.precision} with {self.library}"
+
+
+def installed(library: str) -> bool:
+    """Whether a package is there; it is not imported."""
+    return find_spec(library) is not None
+
+
+def find_candidates(
+    path: Path, description: Description, network: SegmentationNetwork, streams: int = 1
+) -> Iterator[Candidate]:
+    """All that can compute a bundle on its network's device, PyTorch in float32 first; `streams` is how many images
+    are computed at the same time.
+    """
+    yield Candidate("PyTorch", "float32", partial(PyTorchRuntime, network))
+    yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), *_by_training(description))
+    for export in read_exports(path) if network.device.type == "cpu" else ():
+        library = next(filter(installed, _LIBRARIES[export.description.format]), None)
+        precision, threads = export.description.precision, torch.get_num_threads()
+        judged = _by_export(export) if export.description.mean_iou or precision == "int8" else _by_training(description)
+        if precision == "float32":
+            judged = ("", "")
+        if library == "openvino":
+            opening: Callable[[], Runtime] = partial(
+                OpenVINORuntime, export.path, precision, threads=threads, streams=streams
+            )
+            yield Candidate(OpenVINORuntime.name, precision, opening, *judged)
+        elif library == "onnxruntime" and precision != "bfloat16":
+            yield Candidate("ONNX Runtime", precision, partial(_open_onnx, export.path, precision, threads), *judged)
+
+
+def _open_onnx(model: Path, precision: str, threads: int) -> Runtime:
+    """Import ONNX Runtime only where it is used: it is an extra."""
+    runtime: Runtime = import_module("segwright.inference.runtimes.onnx").ONNXRuntime(model, precision, threads=threads)
+    return runtime
+
+
+def _by_training(description: Description) -> tuple[str, str]:
+    """Cost of and objection to bfloat16, by what the training has measured."""
+    known = description.precisions.get("bfloat16")
+    if known is None:
+        return "", "bfloat16 was not compared with float32 at the end of its training"
+    cost = _cost(known.fall, known.images)
+    return cost, "" if known.fall <= LARGEST_FALL else f"bfloat16: {cost}"
+
+
+def _by_export(export: Export) -> tuple[str, str]:
+    """Cost of and objection to an export, by what `segwright export` has measured; its own bound it has kept."""
+    precision, measured = export.description.precision, export.description.mean_iou
+    if measured is None:
+        return "", f"{precision} was exported without masks to measure it on"
+    cost = _cost(measured.fall, measured.images)
+    too_much = precision == "bfloat16" and measured.fall > LARGEST_FALL
+    return cost, f"{precision}: {cost}" if too_much else ""
+
+
+def _cost(fall: float, images: int) -> str:
+    way = "lower" if fall >= 0 else "higher"
+    return f"mean IoU {abs(fall):.2f} points {way} on {counted(images, 'image')}"
