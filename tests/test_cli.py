@@ -213,7 +213,7 @@ def test_the_number_format_of_a_trained_model_can_be_chosen(
 ) -> None:
     assert main([*command.split(), "--precision", "int8"]) == 0
     assert main([*command.split(), "--precision-dtype", "bfloat16"]) == 0
-    assert [given["precision"] for _, given, _ in calls] == ["int8", "bfloat16"]
+    assert [named["precision"] for _, named in calls] == ["int8", "bfloat16"]
     capsys.readouterr()
     allowed = ", ".join(f'"{precision}"' for precision in PRECISIONS)
     assert allowed in complaint(capsys, *command.split(), "--precision=int4")

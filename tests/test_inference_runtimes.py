@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from segwright.inference.runtimes import PyTorchRuntime, Runtime
+from segwright.inference import PyTorchRuntime, Runtime, load
 from segwright.inference.runtimes.onnx import ONNXRuntime
 from segwright.inference.runtimes.openvino import OpenVINORuntime
-from segwright.networks import NetworkSpec, build_network
 from segwright.openvino_import import import_openvino
-from tests.conftest import TINY_BACKBONE
-from tests.helpers.exported_graphs import write_graph
+from tests.helpers.exported_graphs import served_graph
+from tests.helpers.served import write_bundle
 
 SIZES = [(1, 64, 96), (1, 65, 129), (3, 97, 40), (2, 33, 120)]
 Opening = Callable[[Path, str], Runtime]
@@ -21,14 +20,15 @@ BOTH = pytest.mark.parametrize("opening", [OpenVINORuntime, ONNXRuntime])
 
 
 @pytest.fixture(scope="module")
-def exact() -> PyTorchRuntime:
-    torch.manual_seed(0)
-    return PyTorchRuntime(build_network(NetworkSpec("psp", TINY_BACKBONE, 4, auxiliary=False)).eval())
+def exact(tmp_path_factory: pytest.TempPathFactory) -> PyTorchRuntime:
+    return PyTorchRuntime(load(write_bundle(tmp_path_factory.mktemp("served") / "model"), "cpu").network)
 
 
 @pytest.fixture(scope="module")
-def graph(exact: PyTorchRuntime, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_graph(exact.network, tmp_path_factory.mktemp("graph") / "model.onnx")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("graph") / "model.onnx"
+    file.write_bytes(served_graph())
+    return file
 
 
 def picture(batch: int, height: int, width: int) -> torch.Tensor:

@@ -1,8 +1,11 @@
-"""Exports without `segwright export`: a network as an ONNX graph, and the folder that describes it."""
+"""Exports without `segwright export`: the network of a served model as an ONNX graph, and the folder around it."""
 
+import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -17,8 +20,10 @@ from segwright.exported import (
     folder_of,
     weights_digest,
 )
+from segwright.inference import load
 from segwright.networks import SegmentationNetwork
 from segwright.networks.pooling import resize
+from tests.helpers.served import write_bundle
 
 
 class Graph(nn.Module):
@@ -34,36 +39,48 @@ class Graph(nn.Module):
         return logits.argmax(1).to(torch.uint8), logits.softmax(1), coarse
 
 
-def write_graph(network: SegmentationNetwork, path: Path) -> Path:
-    """Write a network in evaluation mode as ONNX, for images of every size."""
-    dynamic = {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
-    image = torch.zeros(2, network.spec.bands, 64, 96, dtype=torch.uint8)
-    program = torch.export.export(Graph(network).eval(), (image,), dynamic_shapes=(dynamic,))
-    with warnings.catch_warnings():
+@cache
+def served_graph() -> bytes:
+    """The network of `write_bundle` as ONNX, for images of every size; made once, because it takes seconds."""
+    image, dynamic = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        graph = Graph(load(write_bundle(Path(folder) / "model"), "cpu").network).eval()
+        program = torch.export.export(graph, (image,), dynamic_shapes=(dynamic,))
         # PyTorch's exporter copies trees by a name that PyTorch itself has deprecated
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
         outputs = ["mask", "probabilities", "logits"]
         converted = torch.onnx.export(
             program, dynamo=True, input_names=["image"], output_names=outputs, verbose=False, optimize=False
         )
-    assert converted is not None
-    converted.save(path)
-    return path
+        assert converted is not None
+        converted.save(Path(folder) / "model.onnx")
+        return (Path(folder) / "model.onnx").read_bytes()
+
+
+def damaged_graph() -> bytes:
+    """The same graph with the sign of every weight changed: it runs, and is wrong."""
+    model = onnx.load_from_string(served_graph())
+    for initializer in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(initializer)
+        if values.ndim == 4:
+            initializer.CopyFrom(onnx.numpy_helper.from_array(-values, initializer.name))
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def write_export(
     bundle: Path,
-    model: Path | None = None,
+    model: bytes = b"no model",
     precision: ExportPrecision = "float32",
     export_format: ExportFormat = "onnx",
     measured: MeasuredMeanIou | None = None,
     digest: str | None = None,
 ) -> Path:
-    """Write an export of a bundle whose model is a copy of the file `model`, else no model at all but bytes."""
+    """Write an export of a bundle, with `model` in its file."""
     folder = folder_of(bundle, export_format, precision)
     folder.mkdir(parents=True)
     file = folder / MODEL_FILES[export_format]
-    file.write_bytes(model.read_bytes() if model else b"no model")
+    file.write_bytes(model)
     description = ExportDescription(
         format=export_format,
         precision=precision,
