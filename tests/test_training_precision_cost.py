@@ -1,0 +1,71 @@
+"""At its end a training measures what bfloat16 costs, in little time, and keeps that in the bundle."""
+
+import itertools
+import logging
+from pathlib import Path
+
+import pytest
+
+import segwright
+from segwright.bundle import PrecisionCost, read_description
+from segwright.inference.runtimes.candidates import LARGEST_FALL
+from segwright.training import precision_cost
+from segwright.training.precision_cost import seconds_for_comparison
+from tests.conftest import Draw
+from tests.helpers.trainings import train
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_bundle_knows_what_bfloat16_costs(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture, precision: str
+) -> None:
+    data = channels_folder(validation=6)
+    with caplog.at_level(logging.INFO, "segwright"):
+        bundle = train(data, tmp_path / "model", epochs="1", precision_dtype=precision, inference_scale="1")
+    cost = read_description(bundle).precisions["bfloat16"]
+    assert cost.images == 6
+    folders = (data / "validation", data / "validation_annotation")
+    exact, rounded = (
+        segwright.evaluate(bundle, *folders, device="cpu", precision=name) for name in ("float32", "bfloat16")
+    )
+    assert cost.fall == pytest.approx(100 * (exact.mean_iou_present - rounded.mean_iou_present), abs=1e-9)
+    assert (
+        f"mean IoU in bfloat16 {rounded.mean_iou_present:.4f}, in float32 {exact.mean_iou_present:.4f}" in caplog.text
+    )
+    with caplog.at_level(logging.INFO, "segwright"):
+        segwright.load(bundle, "cpu", "auto")
+    expected = "no faster here: bfloat16|bfloat16 with PyTorch, " if cost.fall <= LARGEST_FALL else "points lower on 6"
+    assert any(part in caplog.text for part in expected.split("|"))
+
+
+def test_weights_are_those_of_a_training_without_the_comparison(
+    channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = channels_folder(validation=6)
+    compared = train(data, tmp_path / "compared")
+    monkeypatch.setattr("segwright.training.trainer.compare_precisions", lambda *_: {})
+    plain = train(data, tmp_path / "plain")
+    assert read_description(compared).precisions and not read_description(plain).precisions
+    for name in ("model", "last"):
+        files = [(bundle / f"{name}.safetensors").read_bytes() for bundle in (compared, plain)]
+        assert files[0] == files[1]
+
+
+def test_few_images_prove_nothing(channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "segwright"):
+        bundle = train(channels_folder(validation=4), tmp_path / "model", epochs="1")
+    assert read_description(bundle).precisions == {}
+    assert "bfloat16 is not compared with float32" in caplog.text and "4 validation images" in caplog.text
+
+
+def test_the_comparison_ends_in_time(channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [seconds_for_comparison(hours * 3600) for hours in (0.01, 1, 24)] == [5, 36, 60]
+    compare, ticks = precision_cost.compare_precisions, itertools.count()
+
+    def slow(*arguments: object) -> dict[str, PrecisionCost]:
+        network, scale, state, data, _, _, stop = arguments
+        return compare(network, scale, state, data, 6.0, lambda: float(next(ticks)), stop)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("segwright.training.trainer.compare_precisions", slow)
+    bundle = train(channels_folder(validation=20), tmp_path / "model", epochs="1", inference_scale="1")
+    assert read_description(bundle).precisions["bfloat16"].images == 7
