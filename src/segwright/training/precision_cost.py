@@ -21,12 +21,18 @@ from segwright.wording import counted, duration
 logger = logging.getLogger(__name__)
 
 _MOST_IMAGES: Final = 50
-_SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.01, 5.0, 60.0  # of the time of the training
+_SHARE: Final = 0.02  # of the training's time
+_LEAST_SECONDS, _MOST_SECONDS = 5.0, 60.0
 
 
-def seconds_for_comparison(elapsed: float) -> float:
-    """How long the comparison may take after a training of so many seconds: a hundredth, within 5 to 60 seconds."""
-    return min(max(_SHARE * elapsed, _LEAST_SECONDS), _MOST_SECONDS)
+def seconds_to_compare(elapsed: float, budget: float | None) -> float:
+    """How long the comparison may take after a training of so many seconds, which had a budget of seconds or none."""
+    return min(max(_SHARE * elapsed, _LEAST_SECONDS) if budget is None else _SHARE * budget, _MOST_SECONDS)
+
+
+def can_compare(device: torch.device, images: int | None) -> bool:
+    """Whether so many validation images (None: a stream, which is not read once more) allow to compare on a device."""
+    return images is not None and images >= FEWEST_IMAGES and device.type in ("cpu", "cuda")  # complete in bfloat16
 
 
 def compare_precisions(
@@ -39,11 +45,8 @@ def compare_precisions(
     check_stop: Callable[[], None],
 ) -> dict[str, PrecisionCost]:
     """Score a network in float32 and in bfloat16 on up to 50 validation images drawn at random, as many as `seconds`
-    allow, and log the result; all processes call it together, each with its share. Empty with too few images, and for
-    a stream, which is not read once more.
+    allow, and log the result; all processes call it together, each with its share. Empty where too few were scored.
     """
-    if data.streams or state.device.type not in ("cpu", "cuda"):  # on others, torch's bfloat16 is not complete
-        return {}
     pairs, count, _ = data.validation_pairs(0)
     drawn = random.Random(0).sample(list(pairs), min(count, -(-_MOST_IMAGES // state.processes.world_size)))
     exact, rounded = (
@@ -65,8 +68,8 @@ def compare_precisions(
         state.processes.sum(torch.from_numpy(matrix.counts))
     images = int(state.processes.sum(torch.tensor(images)))
     if images < FEWEST_IMAGES:
-        why = f"{counted(images, 'validation image')} in {duration(seconds)} are too few"
-        logger.info(f"bfloat16 is not compared with float32, and not used by precision auto: {why}")
+        scored = f"{counted(images, 'validation image')} in {duration(seconds)}"
+        logger.info(f"bfloat16 is not proven for this model: only {scored} could be compared with float32")
         return {}
     first, second = (matrix.scores(data.prepared.class_names).mean_iou_present for matrix in matrices)
     logger.info(f"mean IoU in bfloat16 {second:.4f}, in float32 {first:.4f} on {counted(images, 'validation image')}")

@@ -42,12 +42,15 @@ class Schedule:
         updates_per_epoch: int,
         updates: int = 0,
         validations_after: int = 0,
+        seconds_after: float = 0.0,
     ) -> None:
-        """`validations_after` the last one are wanted too, if they fit into a tenth of the budget."""
+        """`validations_after` the last one are wanted too, if they fit into a tenth of the budget, and `seconds_after`
+        for other things.
+        """
         self.settings, self.timing, self.updates_per_epoch, self.updates = settings, timing, updates_per_epoch, updates
         self.budget = None if settings.minutes is None else 60 * settings.minutes
         """Seconds from the beginning of the command to its end; None where epochs decide."""
-        self._validations_after, self._begun_at = validations_after, updates
+        self._validations_after, self._seconds_after, self._begun_at = validations_after, seconds_after, updates
         self._counted, self._seconds, self._before = 0, 0.0, math.nan
 
     @property
@@ -100,6 +103,7 @@ class Schedule:
         further = self._validations_after * self.timing.validation
         if further > _VALIDATION_SHARE * self.budget:
             further = 0.0
+        further += self._seconds_after
         return self.budget * (1 - _MARGIN) - _START_AND_EXIT - one - further
 
     @property

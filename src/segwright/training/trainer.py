@@ -21,7 +21,7 @@ from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
 from segwright.training.diagnosis import Diagnosis
 from segwright.training.optimizers import updates_per_epoch
-from segwright.training.precision_cost import compare_precisions, seconds_for_comparison
+from segwright.training.precision_cost import can_compare, compare_precisions, seconds_to_compare
 from segwright.training.reporter import (
     AdvanceImages,
     EpochResult,
@@ -67,7 +67,10 @@ class Trainer:
         images = None if data.streams else len(data.prepared.validation.pairs)
         self._scale_stays = why_not_selected(self.settings, images)
         after = VALIDATIONS_AFTER if self.settings.inference_scale == "auto" and not self._scale_stays else 0
-        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, after)
+        self._compares = can_compare(state.device, images)
+        budget = 60 * self.settings.minutes if self.settings.minutes else None
+        compare = seconds_to_compare(0.0, budget) if budget and self._compares else 0.0
+        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, after, compare)
         self._elapsed, self._last_checkpoint = elapsed, elapsed()
         self._diagnosis, self._estimated = Diagnosis(), False
 
@@ -209,10 +212,10 @@ class Trainer:
             self._write_bundle(host_copy(self.state.network))
 
     def _compare_precisions(self, network: SegmentationNetwork) -> None:
-        """Score a network in bfloat16 and in float32; a deadline leaves as much time for what follows."""
-        seconds, budget = seconds_for_comparison(self._elapsed()), self.schedule.budget
-        if budget is not None:
-            seconds = min(seconds, (budget - self._elapsed()) / 2)
+        """Score a network in bfloat16 and in float32, and keep the difference."""
+        if not self._compares:
+            return
+        seconds = seconds_to_compare(self._elapsed(), self.schedule.budget)
         self.processes.broadcast_buffers(network)
         scale, stop = self.settings.validation_scale, self.stop.check
         found = compare_precisions(network, scale, self.state, self.data, seconds, self._elapsed, stop)

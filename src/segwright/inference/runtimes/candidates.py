@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from segwright.bundle import Description
+from segwright.devices import choose_precision
 from segwright.exported import Export, ExportFormat, read_exports
 from segwright.inference.runtimes.base import Runtime
 from segwright.inference.runtimes.openvino import OpenVINORuntime
@@ -50,7 +51,12 @@ def find_candidates(
     are computed at the same time.
     """
     yield Candidate("PyTorch", "float32", partial(PyTorchRuntime, network))
-    yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), *_by_training(description))
+    cost, objection = _by_training(description)
+    if (
+        choose_precision("auto", network.device) != torch.bfloat16
+    ):  # which is not to be timed: it takes many times longer
+        objection = objection or f"no fast bfloat16 on this {'processor' if network.device.type == 'cpu' else 'device'}"
+    yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), cost, objection)
     for export in read_exports(path) if network.device.type == "cpu" else ():
         library = next(filter(installed, _LIBRARIES[export.description.format]), None)
         precision, threads = export.description.precision, torch.get_num_threads()

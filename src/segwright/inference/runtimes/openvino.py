@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segwright.errors import UserError
 from segwright.exported import LOGITS
 from segwright.openvino_import import import_openvino
 
@@ -24,7 +25,8 @@ class OpenVINORuntime:
 
     def __init__(self, model: Path, precision: str, *, threads: int = 1, streams: int = 1) -> None:
         """Compile a model, of OpenVINO's format or ONNX; `streams` images are computed at the same time, each by
-        `threads`. Raises UserError where OpenVINO is not installed, RuntimeError for a model that it cannot use.
+        `threads`. Raises UserError where OpenVINO is not installed and for bfloat16 on a processor without it,
+        RuntimeError for a model that it cannot use.
         """
         openvino = import_openvino()
         core = openvino.Core()
@@ -43,6 +45,8 @@ class OpenVINORuntime:
                 "ENABLE_CPU_PINNING": False,  # other processes in the same container would be bound to the same cores
             },
         )
+        if precision == "bfloat16" and self._compiled.get_property("INFERENCE_PRECISION_HINT") != openvino.Type.bf16:
+            raise UserError("this processor does not compute in bfloat16", name="precision", value=precision)
         self._idle: deque[Any] = deque()  # requests, each for one thread at a time
 
     def coarse_logits(self, pixels: Tensor) -> Tensor:

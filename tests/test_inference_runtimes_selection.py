@@ -40,6 +40,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Times:
         return [known[f"{runtime.precision} {runtime.name}"] for runtime in runtimes]
 
     monkeypatch.setattr(selection, "seconds_of", timed)
+    monkeypatch.setattr(candidates, "choose_precision", lambda *_: torch.bfloat16)  # as if this processor had it
     return known
 
 
@@ -107,6 +108,14 @@ def test_auto_takes_bfloat16_where_it_is_proven_and_faster(
     model, line = chosen()
     assert line == f"precision auto: {expected}"
     assert model.runtime.precision == expected.split()[0]
+
+
+def test_auto_does_not_time_bfloat16_on_a_processor_without_it(
+    times: Times, chosen: Choose, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "choose_precision", lambda *_: torch.float32)
+    prove(bundle, PROVEN)
+    assert chosen()[1] == "precision auto: float32 with PyTorch (no fast bfloat16 on this processor)"
 
 
 def test_auto_takes_exports_within_their_bounds(times: Times, chosen: Choose, bundle: Path) -> None:
