@@ -14,6 +14,10 @@ from segwright import client
 from segwright.cli import main
 from segwright.errors import BundleError
 from segwright.inference import load
+from segwright.sagemaker import serve as serve_entry
+from segwright.sagemaker.paths import Paths
+from segwright.sagemaker.serve import run_serving
+from segwright.serving import ServingSettings
 from tests.helpers.gluoncv import recorded_arrays
 from tests.helpers.mxnet_params_writer import write_params
 from tests.helpers.served import picture, server, write_bundle
@@ -73,6 +77,7 @@ def test_a_multi_model_endpoint_begins_empty_and_loads_what_is_requested(tmp_pat
         ({"SAGEMAKER_BIND_TO_PORT": "eight"}, "SAGEMAKER_BIND_TO_PORT is eight; it takes the number of a port"),
         ({"SAGEMAKER_BIND_TO_PORT": "0"}, "SAGEMAKER_BIND_TO_PORT is 0"),
         ({}, "does not exist; give the folder"),
+        ({"SEGWRIGHT_PRECISION": "half"}, "SEGWRIGHT_PRECISION is half; it takes one of float32, bfloat16, float16"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(
@@ -88,6 +93,17 @@ def test_what_cannot_be_served_is_one_sentence(
     assert main(["container", "serve"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and said in line
+
+
+@pytest.mark.parametrize(("asked", "precision"), [("", "float32"), (" auto ", "auto")])
+def test_endpoints_are_exact_unless_another_format_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, precision: str
+) -> None:
+    served: list[ServingSettings] = []
+    monkeypatch.setattr(serve_entry, "serve", lambda _model, settings: served.append(settings))
+    monkeypatch.setattr(serve_entry, "log_to_stdout", lambda: None)
+    run_serving(Paths.from_environment({"SEGWRIGHT_ML_ROOT": str(tmp_path), "SEGWRIGHT_PRECISION": asked}))
+    assert [settings.precision for settings in served] == [precision]
 
 
 @pytest.mark.parametrize("below", ["", "model", "out/model"])
