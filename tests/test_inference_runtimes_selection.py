@@ -115,7 +115,7 @@ def test_auto_does_not_time_bfloat16_on_a_processor_without_it(
 ) -> None:
     monkeypatch.setattr(candidates, "choose_precision", lambda *_: torch.float32)
     prove(bundle, PROVEN)
-    assert chosen()[1] == "precision auto: float32 with PyTorch (no fast bfloat16 on this processor)"
+    assert chosen()[1] == "precision auto: float32 with PyTorch (bfloat16 is slow on this processor)"
 
 
 def test_auto_takes_exports_within_their_bounds(times: Times, chosen: Choose, bundle: Path) -> None:

@@ -294,3 +294,9 @@ def test_without_the_extra_serve_says_what_to_install(bundle: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, "serve", str(bundle)], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: serving needs the package uvicorn: pip install 'segwright[serve]'\n"
+
+
+def test_the_log_says_what_computes_and_what_may_be_faster(served: Server, bundle: Path) -> None:
+    log = "".join(served.messages)
+    assert "precision auto: float32 with PyTorch" in log
+    assert f"segwright export {bundle} --format openvino may make it faster" in log

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from segwright.bundle import Description
 from segwright.devices import choose_precision
 from segwright.exported import Export, ExportFormat, read_exports
 from segwright.inference.runtimes.base import Runtime
+from segwright.inference.runtimes.onnx import ONNXRuntime
 from segwright.inference.runtimes.openvino import OpenVINORuntime
 from segwright.inference.runtimes.pytorch import PyTorchRuntime
 from segwright.networks import SegmentationNetwork
@@ -51,35 +51,25 @@ def find_candidates(
     are computed at the same time.
     """
     yield Candidate("PyTorch", "float32", partial(PyTorchRuntime, network))
-    cost, objection = _by_training(description)
-    if (
-        choose_precision("auto", network.device) != torch.bfloat16
-    ):  # which is not to be timed: it takes many times longer
-        objection = objection or f"no fast bfloat16 on this {'processor' if network.device.type == 'cpu' else 'device'}"
+    cost, objection = _bfloat16_by_training(description)
+    if choose_precision("auto", network.device) != torch.bfloat16:  # Timing it would take many times as long.
+        objection = objection or "bfloat16 is slow on this processor"
     yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), cost, objection)
     for export in read_exports(path) if network.device.type == "cpu" else ():
-        library = next(filter(installed, _LIBRARIES[export.description.format]), None)
         precision, threads = export.description.precision, torch.get_num_threads()
-        judged = _by_export(export) if export.description.mean_iou or precision == "int8" else _by_training(description)
-        if precision == "float32":
-            judged = ("", "")
-        if library == "openvino":
-            opening: Callable[[], Runtime] = partial(
-                OpenVINORuntime, export.path, precision, threads=threads, streams=streams
-            )
-            yield Candidate(OpenVINORuntime.name, precision, opening, *judged)
-        elif library == "onnxruntime" and precision != "bfloat16":
-            yield Candidate("ONNX Runtime", precision, partial(_open_onnx, export.path, precision, threads), *judged)
+        judged = _judge(export, description)
+        match next(filter(installed, _LIBRARIES[export.description.format]), None):
+            case "openvino":
+                opened = partial(OpenVINORuntime, export.path, precision, threads=threads, streams=streams)
+                yield Candidate(OpenVINORuntime.name, precision, opened, *judged)
+            case "onnxruntime":
+                yield Candidate(
+                    ONNXRuntime.name, precision, partial(ONNXRuntime, export.path, precision, threads=threads), *judged
+                )
 
 
-def _open_onnx(model: Path, precision: str, threads: int) -> Runtime:
-    """Import ONNX Runtime only where it is used: it is an extra."""
-    runtime: Runtime = import_module("segwright.inference.runtimes.onnx").ONNXRuntime(model, precision, threads=threads)
-    return runtime
-
-
-def _by_training(description: Description) -> tuple[str, str]:
-    """Cost of and objection to bfloat16, by what the training has measured."""
+def _bfloat16_by_training(description: Description) -> tuple[str, str]:
+    """What bfloat16 costs, and what is to be said against it, by what the training has measured."""
     known = description.precisions.get("bfloat16")
     if known is None:
         return "", "bfloat16 was not compared with float32 at the end of its training"
@@ -87,14 +77,15 @@ def _by_training(description: Description) -> tuple[str, str]:
     return cost, "" if known.fall <= LARGEST_FALL else f"bfloat16: {cost}"
 
 
-def _by_export(export: Export) -> tuple[str, str]:
-    """Cost of and objection to an export, by what `segwright export` has measured; its own bound it has kept."""
+def _judge(export: Export, description: Description) -> tuple[str, str]:
+    """What an export costs, and what is to be said against it; in int8 and float32 it has kept its own bound."""
     precision, measured = export.description.precision, export.description.mean_iou
-    if measured is None:
-        return "", f"{precision} was exported without masks to measure it on"
-    cost = _cost(measured.fall, measured.images)
-    too_much = precision == "bfloat16" and measured.fall > LARGEST_FALL
-    return cost, f"{precision}: {cost}" if too_much else ""
+    if measured is not None:
+        cost = _cost(measured.fall, measured.images)
+        return cost, f"{precision}: {cost}" if precision == "bfloat16" and measured.fall > LARGEST_FALL else ""
+    if precision == "bfloat16":
+        return _bfloat16_by_training(description)
+    return "", "int8 was exported without masks to measure it on" if precision == "int8" else ""
 
 
 def _cost(fall: float, images: int) -> str:

@@ -1,10 +1,10 @@
 """ONNX Runtime as the runtime of exported models, on CPUs of every kind."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
@@ -20,7 +20,8 @@ class ONNXRuntime:
     device: Final = torch.device("cpu")
 
     def __init__(self, model: Path, precision: str, *, threads: int = 1) -> None:
-        """Load a model in ONNX; each image is computed by `threads`."""
+        """Load a model in ONNX; each image is computed by `threads`. Raises ModuleNotFoundError without the library."""
+        onnxruntime: Any = import_module("onnxruntime")  # an extra
         self.precision = precision
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
