@@ -20,6 +20,7 @@ from segwright.serving import ServingSettings
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.inference_pool import MAX_WAITING, InferencePool
 from segwright.serving.requests import Body
+from segwright.serving.timing import StageTimes
 from tests.helpers.served import CLASSES, picture, pixels
 
 MASK = ResponseFormat("image/png", probabilities=False, dtype="uint8")
@@ -58,7 +59,8 @@ async def ask(
 ) -> bytes:
     lease = nullcontext(cast(Model, model)) if isinstance(model, FakeModel) else model
     deadline = asyncio.get_running_loop().time() + seconds
-    return await pool.infer(lease, Body(picture() if body is None else body), form, disconnected or never(), deadline)
+    data = Body(picture() if body is None else body)
+    return await pool.infer(lease, data, form, disconnected or never(), deadline, StageTimes())
 
 
 def infer(pool: InferencePool, model: FakeModel, body: bytes | None = None, form: ResponseFormat = MASK) -> bytes:

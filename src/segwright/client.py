@@ -53,8 +53,8 @@ def read_mask(body: bytes, content_type: str | None = None) -> NDArray[np.uint8]
             return _read_png(body)
         case "application/json":
             return _paint(_read_json(body))
-        case "application/x-npy" if (array := _read_npy(body)).ndim == 2 and array.dtype == np.uint8:
-            return np.asarray(array, np.uint8)
+        case "application/x-npy" if (array := _read_npy(body)).dtype == np.uint8 and array.shape[:-2] in ((), (2,)):
+            return np.asarray(array if array.ndim == 2 else array[0], np.uint8)
     return np.asarray(read_probabilities(body, content_type).argmax(axis=0), np.uint8)
 
 
@@ -72,6 +72,17 @@ def read_probabilities(body: bytes, content_type: str | None = None) -> NDArray[
         f"this {media_type} holds class numbers, no probabilities: ask for application/x-npy;output=probabilities or "
         "application/x-recordio-protobuf"
     )
+
+
+def read_confidence(body: bytes, content_type: str | None = None) -> NDArray[np.float32]:
+    """How probable the mask's class is at every pixel, float32 [H, W] from 0 to 1, from a NumPy array with
+    `output=confidence`, in steps of 1/255, or from probabilities. `content_type` and errors as in `read_probabilities`.
+    """
+    if _media_type(body, content_type) == "application/x-npy":
+        array = _read_npy(body)
+        if array.dtype == np.uint8 and array.shape[:-2] == (2,):
+            return np.asarray(array[1], np.float32) / np.float32(255)
+    return read_probabilities(body, content_type).max(axis=0)
 
 
 def read_class_names(body: bytes, content_type: str | None = None) -> tuple[str, ...]:

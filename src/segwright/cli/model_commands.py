@@ -222,6 +222,7 @@ def serve(
     port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 8080,
     host: str = "127.0.0.1",
     allow_origin: Annotated[list[str] | None, Parameter(metavar="ORIGIN", negative=())] = None,
+    page: Annotated[bool, Parameter(show_default=False)] = True,
     device: Device = None,
     precision: Precision = "auto",
     scale: Scale = None,
@@ -233,6 +234,7 @@ def serve(
         port: The port; 0 selects a free one.
         host: The address to listen on; 0.0.0.0 accepts other machines.
         allow_origin: Allow requests from web pages of this origin, such as https://app.example, or *; may be repeated.
+        page: At / is a page to try the model in a browser; --no-page leaves it out.
     """
     try:
         from segwright.serving import ServingSettings
@@ -247,6 +249,7 @@ def serve(
         host=host,
         port=port,
         allow_origin=allow_origin or (),
+        page=page,
         device=device,
         precision=precision,
         scale=scale,

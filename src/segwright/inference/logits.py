@@ -107,16 +107,22 @@ def resized_pixels(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def assemble(
-    blocks: Iterable[Block], mask: NDArray[np.uint8] | None = None, probabilities: NDArray[Any] | None = None
+    blocks: Iterable[Block],
+    mask: NDArray[np.uint8] | None = None,
+    probabilities: NDArray[Any] | None = None,
+    confidence: NDArray[np.uint8] | None = None,
 ) -> None:
-    """Fill a mask, uint8 [H, W], with the argmax of logits, and probabilities, float32 or float16 [C, H, W], with their
-    softmax.
+    """Fill a mask, uint8 [H, W], with the argmax of logits, probabilities, float32 or float16 [C, H, W], with their
+    softmax, and a confidence, uint8 [H, W], with the softmax of the mask's class, 255 times.
     """
     for block in blocks:
         if mask is not None:
             mask[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).cpu().numpy()
         if probabilities is not None:
             probabilities[:, block.rows, block.columns] = _softmax(block.logits, probabilities.dtype)
+        if confidence is not None:
+            highest = (block.logits.amax(0) - block.logits.logsumexp(0)).exp()
+            confidence[block.rows, block.columns] = (255 * highest).round().to(torch.uint8).cpu().numpy()
 
 
 def _softmax(logits: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -21,16 +21,22 @@ _OFFERED: Final[Mapping[str, _Parameters]] = {
     RECORDIO: {},
     RECORDIO_SHORT: {},
     PNG: {"palette": ("0", "1"), "on_error": ("empty",)},
-    NPY: {"output": ("mask", "probabilities"), "dtype": ("uint8",), "gzip": ("0", "1"), "on_error": ("empty",)},
+    NPY: {
+        "output": ("mask", "confidence", "probabilities"),
+        "dtype": ("uint8",),
+        "gzip": ("0", "1"),
+        "on_error": ("empty",),
+    },
     JSON: {"charset": ("utf-8",), "on_error": ("empty",)},
 }
 """Media types in the order in which `*/*` takes them, with the values of their parameters."""
 
 _NPY_PROBABILITIES: Final[_Parameters] = {
-    "output": ("mask", "probabilities"),
+    "output": ("mask", "confidence", "probabilities"),
     "dtype": ("float32", "float16"),
     "gzip": ("0", "1"),
 }
+_NPY_CONFIDENCE: Final[_Parameters] = {**_NPY_PROBABILITIES, "dtype": ("uint8",)}
 _MAX_LENGTH: Final = 1024  # characters of a header; those of browsers have about two hundred
 _SHOWN: Final = 100  # characters of a header in a message
 
@@ -41,6 +47,7 @@ class ResponseFormat:
 
     content_type: str = RECORDIO
     probabilities: bool = True  # whether it holds probabilities, [C, H, W], or class numbers, [H, W]
+    confidence: bool = False  # whether class numbers come with their probabilities times 255, [2, H, W]
     dtype: str = "float32"
     palette: bool = False
     gzip: bool = False
@@ -108,7 +115,8 @@ def _matches(name: str, named: set[str], default: ResponseFormat) -> Sequence[st
 def _response_format(media_type: str, parameters: Mapping[str, str]) -> ResponseFormat:
     label, known, output = media_type, _OFFERED[media_type], parameters.get("output", "mask")
     if media_type == NPY and output in known["output"]:
-        label, known = f"{NPY} with output={output}", known if output == "mask" else _NPY_PROBABILITIES
+        by_output = {"mask": known, "confidence": _NPY_CONFIDENCE, "probabilities": _NPY_PROBABILITIES}
+        label, known = f"{NPY} with output={output}", by_output[output]
     for name, value in parameters.items():
         if name not in known:
             allowed = ", ".join(known) or "no parameters"
@@ -121,6 +129,7 @@ def _response_format(media_type: str, parameters: Mapping[str, str]) -> Response
     return ResponseFormat(
         media_type,
         probabilities=known is _NPY_PROBABILITIES,
+        confidence=known is _NPY_CONFIDENCE,
         dtype=parameters.get("dtype", known.get("dtype", ("uint8",))[0]),
         palette=parameters.get("palette") == "1",
         gzip=parameters.get("gzip") == "1",

@@ -21,6 +21,7 @@ from segwright.serving.inference_pool import InferencePool
 from segwright.serving.invocations import error_response, respond
 from segwright.serving.middleware import drain_request_body, respond_on_shutdown
 from segwright.serving.multi_model import ModelStore
+from segwright.serving.page import page_routes
 from segwright.serving.requests import read_body
 
 EXECUTION_PARAMETERS: Final = {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 10}
@@ -46,7 +47,9 @@ def single_model_app(holder: ModelHolder, pool: InferencePool) -> Starlette:
             raise HTTPException(503, "The model is still being loaded: send the request again in a moment.")
         return await respond(request, nullcontext(holder.model), pool)
 
-    return _app([Route("/invocations", invoke, methods=["POST"])], pool, lambda: holder.model is not None)
+    page = page_routes(lambda: holder.model) if pool.settings.page else ()
+    routes = [Route("/invocations", invoke, methods=["POST"]), *page]
+    return _app(routes, pool, lambda: holder.model is not None)
 
 
 def multi_model_app(store: ModelStore, pool: InferencePool) -> Starlette:

@@ -38,7 +38,7 @@ def check_result_size(wanted: ResponseFormat, shape: Sequence[int]) -> None:
 
 
 def encode(result: NDArray[Any], wanted: ResponseFormat, classes: Sequence[ClassDescription]) -> bytes:
-    """The body of a response. `result` is float [C, H, W] or uint8 [H, W], as the format says.
+    """The body of a response. `result` is float [C, H, W], uint8 [H, W] or uint8 [2, H, W], as the format says.
 
     RecordIO is one record in one part (flag 0), a Record of `target`, float32 of all probabilities, and `shape`, int32
     [1, C, H, W]. Compressed NumPy arrays are gzip in the body itself, without Content-Encoding, which proxies strip.

@@ -20,6 +20,7 @@ from segwright.serving.accept import ResponseFormat
 from segwright.serving.encoding import check_result_size, encode
 from segwright.serving.requests import Body, decode, ignore_mask
 from segwright.serving.settings import ServingSettings
+from segwright.serving.timing import StageTimes
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +67,15 @@ class InferencePool:
         wanted: ResponseFormat,
         disconnected: Coroutine[Any, Any, None],
         deadline: float,
+        times: StageTimes,
     ) -> bytes:
-        """A model's response to one image; the lease ends when no thread uses the model, which may be later.
+        """A model's response to one image; the lease ends when no thread uses the model, which may be later. `times`
+        receives the stages decode, network and encode, without what an image waits for others.
 
         Raises HTTPException 400 or 413 for an image that cannot be used, 507 where memory is short, 504 at the deadline
         on the event loop's clock, and ClientDisconnect when `disconnected` ends.
         """
-        work = asyncio.create_task(self._run(lease, body, wanted))
+        work = asyncio.create_task(self._run(lease, body, wanted, times))
         leaving = asyncio.ensure_future(disconnected)
         try:
             both: set[asyncio.Future[Any]] = {work, leaving}
@@ -92,13 +95,15 @@ class InferencePool:
         """Accept no more work, and drop what has not begun."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, lease: AbstractContextManager[Model], body: Body, wanted: ResponseFormat) -> bytes:
+    async def _run(
+        self, lease: AbstractContextManager[Model], body: Body, wanted: ResponseFormat, times: StageTimes
+    ) -> bytes:
         """Wait for a thread and its result; where cancelled, until the thread has noticed."""
         cancelled = _CancelToken()
         with lease as model:
             async with self._free_threads:
                 loop = asyncio.get_running_loop()
-                done = loop.run_in_executor(self._threads, self._respond, model, body, wanted, cancelled)
+                done = loop.run_in_executor(self._threads, self._respond, model, body, wanted, cancelled, times)
                 try:
                     await asyncio.wait([done])
                 except asyncio.CancelledError:
@@ -108,20 +113,26 @@ class InferencePool:
                     raise
                 return done.result()
 
-    def _respond(self, model: Model, body: Body, wanted: ResponseFormat, cancelled: _CancelToken) -> bytes:
+    def _respond(
+        self, model: Model, body: Body, wanted: ResponseFormat, cancelled: _CancelToken, times: StageTimes
+    ) -> bytes:
         try:
-            data = body.decoded()
-            try:
-                image = decode(data, model.pixel_format)
-            except HTTPException as error:
-                if not wanted.empty_on_error:
-                    raise
-                logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
+            with times.stage("decode"):
+                data = body.decoded()
+                try:
+                    image = decode(data, model.pixel_format)
+                except HTTPException as error:
+                    if not wanted.empty_on_error:
+                        raise
+                    logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
+                    image = None
+            if image is None:
                 result = ignore_mask(data, model.pixel_format)
             else:
-                with self._computing:
+                with self._computing, times.stage("network"):
                     result = _compute(model, image, wanted, cancelled)
-            return encode(result, wanted, model.description.classes)
+            with times.stage("encode"):
+                return encode(result, wanted, model.description.classes)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 logger.warning(f"out of memory: {error}")
@@ -141,14 +152,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _compute(model: Model, image: Pixels, wanted: ResponseFormat, cancelled: _CancelToken) -> NDArray[Any]:
-    """Class numbers, uint8 [H, W], or probabilities, float [C, H, W]."""
+    """Class numbers, uint8 [H, W], or with how probable they are, uint8 [2, H, W]; or probabilities, float [C, H, W]."""
     size = image.shape[:2]
-    shape = (len(model.class_names), *size) if wanted.probabilities else size
+    shape = (len(model.class_names), *size) if wanted.probabilities else (2, *size) if wanted.confidence else size
     check_result_size(wanted, shape)
     result = np.empty(shape, wanted.dtype)
     blocks = _until_cancelled(model.blocks(image), cancelled)
     if wanted.probabilities:
         assemble(blocks, probabilities=result)
+    elif wanted.confidence:
+        assemble(blocks, result[0], confidence=result[1])
     else:
         assemble(blocks, result)
     return result

@@ -17,6 +17,7 @@ from segwright.inference import Model
 from segwright.serving.accept import NotAcceptableError, negotiate
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.requests import check_content_type, read_body
+from segwright.serving.timing import SERVER_TIMING, StageTimes
 from segwright.standard_streams import LOG
 from segwright.wording import printable
 
@@ -41,10 +42,11 @@ async def respond(request: Request, lease: AbstractContextManager[Model], pool: 
     with ExitStack() as slot:
         slot.enter_context(pool.admit())
         body = await read_body(request, pool.settings.max_payload, deadline, _CURE)
-        content = await pool.infer(lease, body, wanted, _disconnected(request), deadline)
+        times = StageTimes()
+        content = await pool.infer(lease, body, wanted, _disconnected(request), deadline, times)
         if pool.settings.log_metrics:
             _print_metrics(start)
-        headers = {"Content-Type": wanted.content_type, **_echoed(request)}
+        headers = {"Content-Type": wanted.content_type, SERVER_TIMING: times.header(), **_echoed(request)}
         return SlotResponse(content, slot.pop_all(), timeout, headers)
 
 

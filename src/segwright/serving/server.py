@@ -60,6 +60,8 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
                 address, accept = _address(listener), "-H 'Accept: image/png;palette=1'"
                 logger.info(f"serving {model} on {address}; Ctrl-C ends it. Try:")
                 logger.info(f"curl --data-binary @photo.jpg {accept} {address}/invocations -o mask.png")
+                if settings.page:
+                    logger.info(f"or open {address} in a browser")
             except BaseException as error:
                 failures.append(error)
                 server.should_exit = True

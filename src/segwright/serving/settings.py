@@ -24,6 +24,7 @@ class ServingSettings:
     host: str = "127.0.0.1"
     port: int = 8080  # 0 takes any free one
     allow_origin: Sequence[str] = ()  # of pages that may send requests, such as `https://app.example`; `*` for all
+    page: bool = False  # whether people find a page at `/` where they can try the model
     device: str | None = None
     precision: str = "float32"  # as `inference.load` takes it
     scale: float | None = None  # the network sees images at so many times their size; by default as each model says

@@ -21,6 +21,7 @@ from segwright.checks.channel_statistics import ChannelStatistics
 from segwright.checks.prepare import CheckedData
 from segwright.checks.report.samples import STRANGE, draw_samples
 from segwright.hyperparameters import Hyperparameters
+from segwright.pages import STYLE
 from segwright.wording import counted, printable
 
 TICKS: Final = (0.01, 0.1, 1.0, 10.0, 100.0)  # shares, in percent, that the scale of `log_length` names
@@ -50,6 +51,7 @@ def render(data: CheckedData, source: str, settings: Hyperparameters) -> str:
     environment.filters["log_length"] = log_length
     return environment.get_template("page.html").render(
         version=__version__,
+        style=Markup(STYLE),
         source=source,
         data=data,
         counts=Counter(finding.severity for finding in data.findings),
