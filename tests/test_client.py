@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segwright import client
-from segwright.client import read_class_names, read_mask, read_probabilities
+from segwright.client import read_class_names, read_confidence, read_mask, read_probabilities
 from segwright.serving.accept import ResponseFormat, negotiate
 from segwright.serving.encoding import encode
 from tests.helpers.served import CLASSES
@@ -27,6 +27,7 @@ GENERATOR = np.random.default_rng(0)
 PROBABILITIES = GENERATOR.dirichlet(np.ones(3), (19, 31)).transpose(2, 0, 1).astype(np.float32)
 MASK = PROBABILITIES.argmax(0).astype(np.uint8)
 MASKS = ["image/png", "image/png;palette=1", "application/x-npy", "application/x-npy;gzip=1", "application/json"]
+CONFIDENT = ["application/x-npy;output=confidence", "application/x-npy;output=confidence;gzip=1"]
 TENSORS = [
     "application/x-recordio-protobuf",
     "application/x-protobuf",
@@ -60,15 +61,24 @@ for module in ("torch", "PIL", "cv2"):
 def answer(accept: str, mask: NDArray[np.uint8] = MASK) -> tuple[bytes, str]:
     pixel_format = negotiate(accept, ResponseFormat())
     result = PROBABILITIES.astype(pixel_format.dtype) if pixel_format.probabilities else mask
+    if pixel_format.confidence:
+        result = np.stack([mask, np.rint(255 * PROBABILITIES.max(0)).astype(np.uint8)])
     return encode(result, pixel_format, CLASSES), pixel_format.content_type
 
 
-@pytest.mark.parametrize("accept", [*MASKS, *TENSORS])
+@pytest.mark.parametrize("accept", [*MASKS, *CONFIDENT, *TENSORS])
 def test_a_mask_comes_out_of_every_form(accept: str) -> None:
     body, content_type = answer(accept)
     for named in (content_type, content_type.upper() + "; charset=utf-8", "binary/octet-stream", None):
         mask = read_mask(body, named)
         assert mask.dtype == np.uint8 and (mask == MASK).all()
+
+
+@pytest.mark.parametrize("accept", [*CONFIDENT, *TENSORS])
+def test_confidence_comes_out_of_the_forms_that_tell_it(accept: str) -> None:
+    confidence = read_confidence(*answer(accept))
+    assert confidence.dtype == np.float32 and confidence.shape == (19, 31)
+    assert np.abs(confidence - PROBABILITIES.max(0)).max() <= 0.5 / 255 + 1e-6
 
 
 @pytest.mark.parametrize("accept", TENSORS)

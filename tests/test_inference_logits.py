@@ -115,6 +115,17 @@ def test_mask_is_the_argmax_of_probabilities(network: PyTorchRuntime) -> None:
     assert (mask == probabilities.argmax(0)).all()
 
 
+def test_confidence_is_the_highest_probability_in_steps_of_255(network: SegmentationNetwork) -> None:
+    image = picture(33, 47)
+    confidence, probabilities = np.empty((33, 47), np.uint8), np.empty((4, 33, 47), np.float32)
+    assemble(logit_blocks(network, image), probabilities=probabilities, confidence=confidence)
+    assert np.abs(confidence - 255 * probabilities.max(0)).max() < 0.501
+    logits = torch.tensor([[[1e4, -1e4, 0.0]], [[-1e4, -1e4, 0.0]]])
+    sure = np.empty((1, 3), np.uint8)
+    assemble([Block(slice(1), slice(3), logits)], confidence=sure)
+    assert sure.tolist() == [[255, 128, 128]]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_rounding_never_moves_the_winner(dtype: str) -> None:
     generator = torch.Generator().manual_seed(0)

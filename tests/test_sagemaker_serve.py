@@ -48,6 +48,7 @@ def test_an_artefact_of_the_original_is_served_as_it_lies(tmp_path: Path, port: 
         assert running.address.endswith(f":{port}")
         with running.client() as asked:
             assert asked.get("/ping").status_code == 200
+            assert asked.get("/").status_code == 404, "the page is for laptops"
             sent = picture("JPEG")
             shown = asked.post("/invocations", content=sent, headers={"Accept": "image/png"})
             record = asked.post("/invocations", content=sent, headers={"Content-Type": "image/jpeg"})

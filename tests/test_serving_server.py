@@ -5,6 +5,7 @@ import gzip
 import io
 import logging
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -178,6 +179,31 @@ def test_what_cannot_be_used_gets_one_sentence(
     assert answer.headers["content-type"].startswith("text/plain")
     assert len(answer.text.splitlines()) == 1 and len(answer.text) < 400 and "Traceback" not in answer.text
     assert invoke(asked, "image/png").status_code == 200, "the next request is none the worse"
+
+
+def test_a_mask_comes_with_how_sure_the_network_is(asked: httpx2.Client, bundle: Path, expected: np.ndarray) -> None:
+    answer = invoke(asked, "application/x-npy;output=confidence;gzip=1")
+    assert (decoder.read_mask(answer.content) == expected).all()
+    highest = load(bundle, "cpu").probabilities(pixels(picture())).max(0)
+    assert np.abs(decoder.read_confidence(answer.content) - highest).max() <= 0.51 / 255
+
+
+def test_every_answer_says_how_long_its_stages_took(asked: httpx2.Client) -> None:
+    timing = invoke(asked, "image/png").headers["server-timing"]
+    assert re.fullmatch(r"decode;dur=[\d.]+, network;dur=[\d.]+, encode;dur=[\d.]+", timing)
+    unread = invoke(asked, "image/png;on_error=empty", b"poison")
+    assert re.fullmatch(r"decode;dur=[\d.]+, encode;dur=[\d.]+", unread.headers["server-timing"])
+
+
+def test_a_laptop_has_a_page_and_says_where(served: Server, asked: httpx2.Client, bundle: Path) -> None:
+    assert asked.get("/").headers["content-type"].startswith("text/html")
+    assert asked.get("/page/model").json()["classes"]
+    assert any(f"open {served.address} in a browser" in line for line in served.messages)
+    arguments = ("-m", "segwright", "serve", bundle, "--port", "0", "--device", "cpu", "--no-page")
+    with server(*arguments) as running, running.client() as client:
+        wait_until(lambda: client.get("/ping").status_code == 200)
+        assert client.get("/").status_code == 404
+        assert not any("in a browser" in line for line in running.messages)
 
 
 def test_an_accept_that_nothing_fits_is_406_with_what_is_offered(asked: httpx2.Client) -> None:

@@ -121,7 +121,7 @@ def assemble(
         if probabilities is not None:
             probabilities[:, block.rows, block.columns] = _softmax(block.logits, probabilities.dtype)
         if confidence is not None:
-            highest = (block.logits.amax(0) - block.logits.logsumexp(0)).exp()
+            highest = 1 / (block.logits - block.logits.amax(0)).exp().sum(0)  # of the softmax
             confidence[block.rows, block.columns] = (255 * highest).round().to(torch.uint8).cpu().numpy()
 
 

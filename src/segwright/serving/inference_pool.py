@@ -152,7 +152,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _compute(model: Model, image: Pixels, wanted: ResponseFormat, cancelled: _CancelToken) -> NDArray[Any]:
-    """Class numbers, uint8 [H, W], or with how probable they are, uint8 [2, H, W]; or probabilities, float [C, H, W]."""
+    """Class numbers, uint8 [H, W], or with their confidence, uint8 [2, H, W]; or probabilities, float [C, H, W]."""
     size = image.shape[:2]
     shape = (len(model.class_names), *size) if wanted.probabilities else (2, *size) if wanted.confidence else size
     check_result_size(wanted, shape)

@@ -2,6 +2,8 @@
 
 import { Layer } from "./paint.js";
 
+const EXIF = [0x45, 0x78, 0x69, 0x66, 0, 0];
+const BEGINNING = 1 << 17; // bytes, in which a JPEG has its EXIF
 const LARGEST_CANVAS = 1 << 24; // pixels; phones have no larger ones
 
 /**
@@ -9,11 +11,8 @@ const LARGEST_CANVAS = 1 << 24; // pixels; phones have no larger ones
  * is smaller on the canvas. `upright`: turned as its EXIF orientation says, as the model sees it.
  */
 export async function readPicture(file, upright) {
-  const image = new Image(), address = URL.createObjectURL(file);
-  image.style.imageOrientation = upright ? "from-image" : "none";
-  image.className = "unseen";
+  const image = new Image(), address = URL.createObjectURL(upright ? file : await withoutOrientation(file));
   image.src = address;
-  document.body.append(image); // styles count for what is in the page only
   try {
     await image.decode();
     const { naturalWidth: width, naturalHeight: height } = image;
@@ -23,9 +22,17 @@ export async function readPicture(file, upright) {
   } catch {
     return null;
   } finally {
-    image.remove();
     URL.revokeObjectURL(address);
   }
+}
+
+/** The same picture, but browsers, which turn JPEG files by their EXIF whatever a page says, find none. */
+async function withoutOrientation(file) {
+  const bytes = new Uint8Array(await file.slice(0, BEGINNING).arrayBuffer());
+  const found = bytes.findIndex((_, index) => EXIF.every((byte, offset) => bytes[index + offset] === byte));
+  if (bytes[0] !== 0xff || found < 0) return file;
+  bytes[found] = 0;
+  return new Blob([bytes, file.slice(BEGINNING)], { type: file.type });
 }
 
 /** The picture under its classes as PNG, a Blob; smaller than a very large picture. */
