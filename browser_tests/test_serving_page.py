@@ -347,7 +347,7 @@ def test_the_command_is_one_for_a_shell_whatever_the_name(open_page: Callable[..
 def test_a_file_that_is_no_picture_is_an_error_and_the_next_one_is_not(page: Page) -> None:
     file = {"name": "<b>notes</b>.txt", "mimeType": "text/plain", "buffer": b"notes"}
     page.set_input_files("#chooser", file)  # type: ignore[arg-type]
-    expect(page.locator("#error")).to_contain_text("<b>notes</b>.txt: The content type text/plain is no image")
+    expect(page.locator("#error")).to_contain_text("<b>notes</b>.txt: The image")
     expect(page.locator("#invitation")).to_be_visible()
     expect(page.locator("#busy")).to_be_hidden()
     choose(page)

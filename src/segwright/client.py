@@ -81,8 +81,9 @@ def read_confidence(body: bytes, content_type: str | None = None) -> NDArray[np.
     if _media_type(body, content_type) == "application/x-npy":
         array = _read_npy(body)
         if array.dtype == np.uint8 and array.shape[:-2] == (2,):
-            return np.divide(array[1], 255, dtype=np.float32)
-    return read_probabilities(body, content_type).max(axis=0)
+            confidence: NDArray[np.float32] = array[1] / np.float32(255)
+            return confidence
+    return np.asarray(read_probabilities(body, content_type).max(axis=0), np.float32)
 
 
 def read_class_names(body: bytes, content_type: str | None = None) -> tuple[str, ...]:

@@ -53,8 +53,8 @@ function listen() {
     take(event.dataTransfer.files);
   });
   addEventListener("keydown", event => {
-    const action = { "+": () => view.zoomIn(), "=": () => view.zoomIn(), "-": () => view.zoomOut(), 0: () => view.fit() };
-    if (view.size && event.key in action && !event.ctrlKey && !event.metaKey && !event.altKey) action[event.key]();
+    const action = { "+": "zoomIn", "=": "zoomIn", "-": "zoomOut", 0: "fit" }[event.key];
+    if (action && view.size && !event.ctrlKey && !event.metaKey && !event.altKey) view[action]();
   });
   find("zoom-in").addEventListener("click", () => view.zoomIn());
   find("zoom-out").addEventListener("click", () => view.zoomOut());
@@ -66,7 +66,9 @@ function listen() {
   find("show-all").addEventListener("click", () => legend.setAll(true));
   find("show-none").addEventListener("click", () => legend.setAll(false));
   find("cancel").addEventListener("click", () => request.abort());
-  find("save-mask").addEventListener("click", async () => save(await maskPng(result, colours()), `${stem(file.name)}.mask.png`));
+  find("save-mask").addEventListener("click", async () => {
+    save(await maskPng(result, colours()), `${stem(file.name)}.mask.png`);
+  });
   find("save-overlay").addEventListener("click", async () => {
     save(await overlayPng(view.picture, result, view.tables), `${stem(file.name)}.overlay.png`);
   });
@@ -134,8 +136,8 @@ function present(answer, picture) {
 }
 
 function describeAnswer(found) {
-  const size = `${result.width} x ${result.height}`;
-  find("summary").textContent = `${file.name}, ${size}: ${found} of ${model.classes.length} classes in ${duration(result.total)}`;
+  const size = `${result.width} x ${result.height}`, classes = `${found} of ${model.classes.length} classes`;
+  find("summary").textContent = `${file.name}, ${size}: ${classes} in ${duration(result.total)}`;
   const longest = result.times.reduce((sum, [, milliseconds]) => sum + milliseconds, 0);
   const parts = result.times.map(([, milliseconds], index) => {
     const part = element("i");
@@ -156,7 +158,8 @@ function describeAnswer(found) {
 }
 
 function duration(milliseconds) {
-  return milliseconds < 1000 ? `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms` : `${(milliseconds / 1000).toFixed(2)} s`;
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(2)} s`;
+  return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 }
 
 /** Follow the controls. */

@@ -54,7 +54,8 @@ function packed([red, green, blue], opacity) {
 function paint(target, width, height, { scale, x, y }, result, tables, from = 0) {
   target.fill(0);
   const { classes, confidence } = result, { fills, outlines } = tables;
-  const left = Math.max(Math.ceil(x - 0.5), from, 0), right = Math.min(Math.ceil(x + scale * result.width - 0.5), width);
+  const left = Math.max(Math.ceil(x - 0.5), from, 0);
+  const right = Math.min(Math.ceil(x + scale * result.width - 0.5), width);
   const top = Math.max(Math.ceil(y - 0.5), 0), bottom = Math.min(Math.ceil(y + scale * result.height - 0.5), height);
   const column = at => Math.min(Math.floor((at + 0.5 - x) / scale), result.width - 1);
   const columns = Int32Array.from({ length: Math.max(right - left, 0) }, (_, index) => column(left + index));

@@ -21,7 +21,7 @@ export async function describeModel() {
  */
 export async function segment(file, signal) {
   const start = performance.now();
-  const headers = { Accept: ACCEPT, "Content-Type": file.type || "application/octet-stream" };
+  const headers = { Accept: ACCEPT, "Content-Type": "application/octet-stream" }; // its bytes say what it is
   const answer = await fetch(INVOCATIONS, { method: "POST", body: file, headers, signal });
   if (!answer.ok) throw new Error(await answer.text());
   const inflated = answer.body.pipeThrough(new DecompressionStream("gzip"));

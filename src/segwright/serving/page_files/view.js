@@ -112,7 +112,8 @@ export class View extends EventTarget {
       context.drawImage(this.layer.paint(canvas.width, canvas.height, this, this.result, this.tables, from), 0, 0);
     }
     if (this.pointed && scale >= FRAMED) {
-      const left = x + this.pointed.x * scale, top = y + this.pointed.y * scale, line = (context.lineWidth = devicePixelRatio);
+      const left = x + this.pointed.x * scale, top = y + this.pointed.y * scale, line = devicePixelRatio;
+      context.lineWidth = line;
       context.strokeStyle = "#fff";
       context.strokeRect(left - line / 2, top - line / 2, scale + line, scale + line);
       context.strokeStyle = "#000";
