@@ -115,7 +115,7 @@ def test_mask_is_the_argmax_of_probabilities(network: PyTorchRuntime) -> None:
     assert (mask == probabilities.argmax(0)).all()
 
 
-def test_confidence_is_the_highest_probability_in_steps_of_255(network: SegmentationNetwork) -> None:
+def test_confidence_is_the_highest_probability_in_steps_of_255(network: PyTorchRuntime) -> None:
     image = picture(33, 47)
     confidence, probabilities = np.empty((33, 47), np.uint8), np.empty((4, 33, 47), np.float32)
     assemble(logit_blocks(network, image), probabilities=probabilities, confidence=confidence)

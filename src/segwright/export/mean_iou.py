@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
-
-import torch
 
 from segwright.bundle import Description
 from segwright.checks.channel import Expected, check_pairs
@@ -14,9 +11,8 @@ from segwright.data.channels import Source
 from segwright.data.pairs import Pair
 from segwright.evaluation.metrics import ConfusionMatrix
 from segwright.evaluation.predictions import predict_pairs
-from segwright.export.sessions import ExportedCoarseLogits
 from segwright.exported import MeasuredMeanIou
-from segwright.networks import SegmentationNetwork
+from segwright.inference.runtimes import Runtime
 from segwright.storage import parse_location
 
 
@@ -36,22 +32,23 @@ class LabelledImages:
         report = check_pairs(pairing, Expected("evaluation", label_map, len(names), requested, names))
         return cls(report.pairs, description)
 
-    def compare(self, network: SegmentationNetwork, exported: ExportedCoarseLogits) -> MeasuredMeanIou:
+    def compare(self, exact: Runtime, exported: Runtime) -> MeasuredMeanIou:
         """Score both over the classes in the masks, each image whole and at the model's inference scale."""
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with progress("evaluating", 2 * len(self.pairs), every=50) as advance:
 
             def after_each() -> None:
                 advance(1, "images")
 
-            own = self._score(network, after_each)
-            other = self._score(cast(SegmentationNetwork, exported), after_each)  # it has what is asked of a network
+            own, other = self._score(exact, after_each), self._score(exported, after_each)
         return MeasuredMeanIou(float32=own, exported=other, fall=100 * (own - other), images=len(self.pairs))
 
-    def _score(self, network: SegmentationNetwork, after_each: Callable[[], None]) -> float:
-        matrix = ConfusionMatrix(len(self.description.class_names))
-        label_map, scale = self.description.label_map("validation"), self.description.inference_scale
-        for labels, prediction in predict_pairs(network, self.pairs, label_map, scale=scale):
+    def _score(self, runtime: Runtime, after_each: Callable[[], None]) -> float:
+        description = self.description
+        matrix = ConfusionMatrix(len(description.class_names))
+        label_map, pixel_format = description.label_map("validation"), description.network.pixel_format
+        for labels, prediction in predict_pairs(
+            runtime, self.pairs, label_map, pixel_format, scale=description.inference_scale
+        ):
             matrix.update(labels, prediction)
             after_each()
-        return matrix.scores(self.description.class_names).mean_iou_present
+        return matrix.scores(description.class_names).mean_iou_present

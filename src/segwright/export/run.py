@@ -5,6 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from segwright.bundle import Description, load_network, versions
 from segwright.devices import limit_threads
 from segwright.errors import BundleError, UserError
@@ -12,7 +14,6 @@ from segwright.export.graph import OUTPUTS, write_onnx
 from segwright.export.mean_iou import LabelledImages
 from segwright.export.openvino import write_openvino
 from segwright.export.quantization import CalibrationImages, quantize
-from segwright.export.sessions import ExportedCoarseLogits
 from segwright.export.verification import verify
 from segwright.exported import (
     EXPORT_DESCRIPTION,
@@ -30,6 +31,7 @@ from segwright.exported import (
     folder_of,
     weights_digest,
 )
+from segwright.inference.runtimes import ONNXRuntime, OpenVINORuntime, PyTorchRuntime
 from segwright.mxnet import find_model, is_mxnet_model
 from segwright.storage import atomic_directory, check_replaceable, write_bytes
 from segwright.wording import counted
@@ -84,8 +86,9 @@ def export_bundle(
         difference = verify(network, temporary / file, export_format, precision)
         measured = None
         if labelled is not None:
-            exported = ExportedCoarseLogits(network.spec, temporary / file, export_format, precision)
-            measured = labelled.compare(network, exported)
+            runtime = OpenVINORuntime if export_format == "openvino" else ONNXRuntime
+            exported = runtime(temporary / file, precision, threads=torch.get_num_threads())
+            measured = labelled.compare(PyTorchRuntime(network), exported)
             _check_fall(measured, precision, MAX_FALL if max_fall is None else max_fall)
         export = ExportDescription(
             format=export_format,

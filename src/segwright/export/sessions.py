@@ -7,11 +7,9 @@ from typing import Any, Final
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from segwright.errors import UserError
-from segwright.exported import IMAGE, LOGITS, ExportFormat, ExportPrecision
-from segwright.networks import NetworkSpec
+from segwright.exported import IMAGE, ExportFormat, ExportPrecision
 from segwright.openvino_import import import_openvino
 
 Run = Callable[[NDArray[Any]], list[NDArray[Any]]]
@@ -63,20 +61,3 @@ def _openvino(file: Path, precision: ExportPrecision, outputs: Sequence[str]) ->
         return [computed[index] for index in range(len(outputs))]
 
     return run
-
-
-class ExportedCoarseLogits:
-    """An exported file in the place of its network, where only coarse logits are asked of it."""
-
-    def __init__(self, spec: NetworkSpec, file: Path, export_format: ExportFormat, precision: ExportPrecision) -> None:
-        self.spec, self.device = spec, torch.device("cpu")
-        self._run = open_session(file, export_format, precision, [LOGITS])
-
-    def eval(self) -> "ExportedCoarseLogits":
-        """Exported files are in evaluation mode."""
-        return self
-
-    def coarse_logits(self, images: Tensor) -> Tensor:
-        """Images [B, bands, H, W] to logits, float32 [B, C, h, w]."""
-        (logits,) = self._run(images.contiguous().numpy())
-        return torch.from_numpy(logits)

@@ -60,7 +60,7 @@ def describe(model: Model) -> dict[str, Any]:
     network = model.description.network
     return {
         "network": f"{network.algorithm}, {network.backbone}",
-        "device": model.device.type,
+        "device": model.runtime.device.type,
         "classes": [{"name": entry.name, "colour": entry.colour} for entry in model.description.classes],
         "background": background(model.class_names),
         "pixels": str(model.pixel_format),
