@@ -19,8 +19,8 @@ from segwright.inference.logits import Block
 from segwright.serving import ServingSettings
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.inference_pool import MAX_WAITING, InferencePool
+from segwright.serving.request_log import RequestRecord
 from segwright.serving.requests import Body
-from segwright.serving.timing import StageTimes
 from tests.helpers.served import CLASSES, picture, pixels
 
 MASK = ResponseFormat("image/png", probabilities=False, dtype="uint8")
@@ -59,8 +59,10 @@ async def ask(
 ) -> bytes:
     lease = nullcontext(cast(Model, model)) if isinstance(model, FakeModel) else model
     deadline = asyncio.get_running_loop().time() + seconds
-    data = Body(picture() if body is None else body)
-    return await pool.infer(lease, data, form, disconnected or never(), deadline, StageTimes())
+    record = RequestRecord("id", "POST", "/invocations")
+    return await pool.infer(
+        lease, Body(picture() if body is None else body), form, disconnected or never(), deadline, record
+    )
 
 
 def infer(pool: InferencePool, model: FakeModel, body: bytes | None = None, form: ResponseFormat = MASK) -> bytes:

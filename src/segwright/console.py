@@ -40,6 +40,12 @@ def set_up_logging(handler: logging.Handler | None = None) -> None:
     PACKAGE_LOGGER.propagate = False
 
 
+def print_to_copy(line: str) -> None:
+    """Print a line to stderr whole, unless messages are switched off: rich would break it at the terminal's width."""
+    if PACKAGE_LOGGER.isEnabledFor(logging.INFO):
+        print(line, file=MESSAGES)
+
+
 class _WarningPrefix(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         text = printable(super().formatMessage(record))

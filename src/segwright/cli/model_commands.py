@@ -223,6 +223,8 @@ def serve(
     host: str = "127.0.0.1",
     allow_origin: Annotated[list[str] | None, Parameter(metavar="ORIGIN", negative=())] = None,
     page: Annotated[bool, Parameter(show_default=False)] = True,
+    access_log: Literal["text", "json", "errors"] = "text",
+    metrics: bool = True,
     device: Device = None,
     precision: Precision = "auto",
     scale: Scale = None,
@@ -235,21 +237,26 @@ def serve(
         host: The address to listen on; 0.0.0.0 accepts other machines.
         allow_origin: Allow requests from web pages of this origin, such as https://app.example, or *; may be repeated.
         page: At / is a page to try the model in a browser; --no-page leaves it out.
+        access_log: A line for each request: text among the messages, json on standard output, or errors alone.
+        metrics: Whether /metrics has numbers for Prometheus.
     """
     try:
-        from segwright.serving import ServingSettings
+        from segwright.serving import COLOURED_MASK, ServingSettings
         from segwright.serving import serve as run
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        if error.name not in ("prometheus_client", "starlette", "uvicorn"):
             raise
         raise UserError(f"serving needs the package {error.name}: pip install 'segwright[serve]'") from error
 
     settings = ServingSettings.from_environment(
         os.environ,
+        COLOURED_MASK,
         host=host,
         port=port,
         allow_origin=allow_origin or (),
         page=page,
+        access_log=access_log,
+        metrics=metrics,
         device=device,
         precision=precision,
         scale=scale,

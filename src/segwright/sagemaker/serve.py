@@ -3,6 +3,7 @@
 Source: SageMaker's contract, sections 6.2 to 6.4.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from segwright.console import PACKAGE_LOGGER
@@ -28,10 +29,24 @@ def run_serving(paths: Paths) -> None:
     check_precision(precision, PRECISION_VARIABLE)
     # The platform's proxy comes from outside of the container.
     settings = ServingSettings.from_environment(
-        paths.environment, host="0.0.0.0", port=int(port), log_metrics=True, precision=precision
+        paths.environment,
+        host="0.0.0.0",
+        port=int(port),
+        precision=precision,
+        access_log=_choice(paths.environment, "SEGWRIGHT_ACCESS_LOG", ("errors", "text", "json")),
+        metrics=_choice(paths.environment, "SEGWRIGHT_METRICS", ("false", "true")) == "true",
+        log_metrics=True,
     )
     PACKAGE_LOGGER.setLevel(settings.log_level)
     if paths.environment.get("SAGEMAKER_MULTI_MODEL", "").strip().lower() == "true":
         serve_models(paths.models, paths.local, settings)
     else:
         serve(paths.model, settings)
+
+
+def _choice(environment: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    """The value of a variable, the first of `choices` where it is empty."""
+    value = environment.get(name, "").strip().lower() or choices[0]
+    if value not in choices:
+        raise UserError(f"{name} is {value[:100]}; it takes {' or '.join(choices)}.", name=name, value=value)
+    return value

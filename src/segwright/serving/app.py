@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
@@ -14,14 +14,16 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from segwright.inference import Model
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.invocations import error_response, respond
+from segwright.serving.metrics import Models, ServerMetrics
 from segwright.serving.middleware import drain_request_body, respond_on_shutdown
 from segwright.serving.multi_model import ModelStore
 from segwright.serving.page import page_routes
+from segwright.serving.request_log import record_requests
 from segwright.serving.requests import read_body
 
 EXECUTION_PARAMETERS: Final = {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 10}
@@ -37,22 +39,28 @@ class ModelHolder:
     """The one model of a server, None while it is loaded."""
 
     model: Model | None = None
+    name: str = "model"
 
 
-def single_model_app(holder: ModelHolder, pool: InferencePool) -> Starlette:
+def single_model_app(holder: ModelHolder, pool: InferencePool) -> ASGIApp:
     """The application that serves one model."""
 
     async def invoke(request: Request) -> Response:
         if holder.model is None:
-            raise HTTPException(503, "The model is still being loaded: send the request again in a moment.")
+            sentence = "The model is still being loaded: send the request again in a moment."
+            raise HTTPException(503, sentence, {"Retry-After": "1"})
         return await respond(request, nullcontext(holder.model), pool)
 
     page = page_routes(lambda: holder.model) if pool.settings.page else ()
     routes = [Route("/invocations", invoke, methods=["POST"]), *page]
-    return _app(routes, pool, lambda: holder.model is not None)
+
+    def models() -> Mapping[str, Model]:
+        return {holder.name: holder.model} if holder.model else {}
+
+    return _app(routes, pool, models, lambda: holder.model is not None)
 
 
-def multi_model_app(store: ModelStore, pool: InferencePool) -> Starlette:
+def multi_model_app(store: ModelStore, pool: InferencePool) -> ASGIApp:
     """The application that loads, lists, serves and unloads models."""
 
     async def load(request: Request) -> Response:
@@ -91,15 +99,20 @@ def multi_model_app(store: ModelStore, pool: InferencePool) -> Starlette:
         Route("/models/{name}", unload, methods=["DELETE"]),
         Route("/models/{name}/invoke", invoke, methods=["POST"]),
     ]
-    return _app(routes, pool, lambda: True)
+    return _app(routes, pool, store.models, lambda: True)
 
 
-def _app(routes: Sequence[Route], pool: InferencePool, ready: Callable[[], bool]) -> Starlette:
+def _app(routes: Sequence[Route], pool: InferencePool, models: Models, ready: Callable[[], bool]) -> ASGIApp:
+    metrics = ServerMetrics(pool, models)
+
     async def ping(_: Request) -> Response:
         return Response(status_code=200 if ready() and not pool.broken else 503)
 
     async def execution_parameters(_: Request) -> Response:
         return JSONResponse(EXECUTION_PARAMETERS)
+
+    async def numbers(_: Request) -> Response:
+        return metrics.response()
 
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
         return Response(status_code=_CLIENT_CLOSED)
@@ -107,13 +120,15 @@ def _app(routes: Sequence[Route], pool: InferencePool, ready: Callable[[], bool]
     known = [
         Route("/ping", ping, methods=["GET"]),
         Route("/execution-parameters", execution_parameters, methods=["GET"]),
+        *([Route("/metrics", numbers, methods=["GET"])] if pool.settings.metrics else []),
         *routes,
     ]
-    return Starlette(
+    app = Starlette(
         routes=[*known, _Fallback(known)],
         exception_handlers={HTTPException: error_response, ClientDisconnect: on_disconnect, Exception: error_response},
         middleware=[Middleware(respond_on_shutdown), Middleware(drain_request_body)],
     )
+    return record_requests(app, pool.settings.access_log, metrics.observe)
 
 
 class _Fallback(BaseRoute):

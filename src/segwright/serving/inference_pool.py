@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +17,18 @@ from starlette.requests import ClientDisconnect
 
 from segwright.formats.pixels import Pixels
 from segwright.inference import Block, Model, assemble
+from segwright.resources import return_freed_memory
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.encoding import check_result_size, encode
+from segwright.serving.request_log import RequestRecord
 from segwright.serving.requests import Body, decode, ignore_mask
 from segwright.serving.settings import ServingSettings
-from segwright.serving.timing import StageTimes
 
 logger = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 64  # requests in flight beside those in threads; beyond, clients are asked to retry
+_TRIM_EVERY: Final = 8
+"""Images after which glibc returns what it keeps: computing is faster with it, but changing sizes fragment it."""
 
 
 class _CancelledError(Exception):
@@ -46,19 +50,24 @@ class InferencePool:
         self._threads = ThreadPoolExecutor(2 * workers, thread_name_prefix="inference")
         self._free_threads = asyncio.Semaphore(2 * workers)
         self._computing = threading.BoundedSemaphore(workers)
-        self._free_slots = 2 * workers + MAX_WAITING
+        self._slots = 2 * workers + MAX_WAITING
+        self.in_flight = 0  # requests that hold a slot
+        self.busy_threads = 0  # threads at work
+        self._begun, self._count = 0, threading.Lock()
+        self._pace = 0.0  # seconds that the last image took
         self.broken = False  # whether the device has failed for good, so that only a new process helps
 
     @contextmanager
     def admit(self) -> Iterator[None]:
         """Hold a slot, from before a request's body is read until its response is sent. HTTPException 503 without."""
-        if not self._free_slots:
-            raise HTTPException(503, "Too many requests in flight; retry shortly.")
-        self._free_slots -= 1
+        if self.in_flight == self._slots:
+            soon = {"Retry-After": str(math.ceil(max(self._pace / self.settings.workers, 1)))}
+            raise HTTPException(503, "Too many requests in flight; retry shortly.", soon)
+        self.in_flight += 1
         try:
             yield
         finally:
-            self._free_slots += 1
+            self.in_flight -= 1
 
     async def infer(
         self,
@@ -67,15 +76,15 @@ class InferencePool:
         wanted: ResponseFormat,
         disconnected: Coroutine[Any, Any, None],
         deadline: float,
-        times: StageTimes,
+        record: RequestRecord,
     ) -> bytes:
-        """A model's response to one image; the lease ends when no thread uses the model, which may be later. `times`
-        receives the stages decode, network and encode, without what an image waits for others.
+        """A model's response to one image; the lease ends when no thread uses the model, which may be later. `record`
+        receives the image's size and the seconds of the stages decode, network and encode, without waiting for others.
 
         Raises HTTPException 400 or 413 for an image that cannot be used, 507 where memory is short, 504 at the deadline
         on the event loop's clock, and ClientDisconnect when `disconnected` ends.
         """
-        work = asyncio.create_task(self._run(lease, body, wanted, times))
+        work = asyncio.create_task(self._run(lease, body, wanted, record))
         leaving = asyncio.ensure_future(disconnected)
         try:
             both: set[asyncio.Future[Any]] = {work, leaving}
@@ -96,14 +105,14 @@ class InferencePool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(
-        self, lease: AbstractContextManager[Model], body: Body, wanted: ResponseFormat, times: StageTimes
+        self, lease: AbstractContextManager[Model], body: Body, wanted: ResponseFormat, record: RequestRecord
     ) -> bytes:
         """Wait for a thread and its result; where cancelled, until the thread has noticed."""
         cancelled = _CancelToken()
         with lease as model:
             async with self._free_threads:
                 loop = asyncio.get_running_loop()
-                done = loop.run_in_executor(self._threads, self._respond, model, body, wanted, cancelled, times)
+                done = loop.run_in_executor(self._threads, self._respond, model, body, wanted, cancelled, record)
                 try:
                     await asyncio.wait([done])
                 except asyncio.CancelledError:
@@ -114,25 +123,14 @@ class InferencePool:
                 return done.result()
 
     def _respond(
-        self, model: Model, body: Body, wanted: ResponseFormat, cancelled: _CancelToken, times: StageTimes
+        self, model: Model, body: Body, wanted: ResponseFormat, cancelled: _CancelToken, record: RequestRecord
     ) -> bytes:
+        with self._count:
+            self.busy_threads += 1
+            self._begun += 1
+            trims = self._begun % _TRIM_EVERY == 0
         try:
-            with times.stage("decode"):
-                data = body.decoded()
-                try:
-                    image = decode(data, model.pixel_format)
-                except HTTPException as error:
-                    if not wanted.empty_on_error:
-                        raise
-                    logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
-                    image = None
-            if image is None:
-                result = ignore_mask(data, model.pixel_format)
-            else:
-                with self._computing, times.stage("network"):
-                    result = _compute(model, image, wanted, cancelled)
-            with times.stage("encode"):
-                return encode(result, wanted, model.description.classes)
+            return self._answer(model, body, wanted, cancelled, record)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 logger.warning(f"out of memory: {error}")
@@ -143,6 +141,38 @@ class InferencePool:
                 ) from None
             self.broken = self.broken or isinstance(error, torch.AcceleratorError)
             raise
+        except Exception:
+            raise
+        except BaseException as error:  # it would end the event loop, and the server
+            raise RuntimeError(f"a thread was told to end: {error!r}") from error
+        finally:
+            if trims:
+                return_freed_memory()
+            with self._count:
+                self.busy_threads -= 1
+
+    def _answer(
+        self, model: Model, body: Body, wanted: ResponseFormat, cancelled: _CancelToken, record: RequestRecord
+    ) -> bytes:
+        stage = record.times.stage
+        with stage("decode"):
+            data = body.decoded()
+            try:
+                image = decode(data, model.pixel_format)
+            except HTTPException as error:
+                if not wanted.empty_on_error:
+                    raise
+                logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
+                image = None
+        if image is None:
+            result = ignore_mask(data, model.pixel_format)
+        else:
+            record.size = image.shape[:2]
+            with self._computing, stage("network"):
+                result = _compute(model, image, wanted, cancelled)
+            self._pace = record.times.seconds["network"]
+        with stage("encode"):
+            return encode(result, wanted, model.description.classes)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,17 +15,16 @@ from starlette.types import Receive, Scope, Send
 
 from segwright.inference import Model
 from segwright.serving.accept import NotAcceptableError, negotiate
+from segwright.serving.connections import transfer_time
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.requests import check_content_type, read_body
-from segwright.serving.timing import SERVER_TIMING, StageTimes
+from segwright.serving.timing import SERVER_TIMING
 from segwright.standard_streams import LOG
 from segwright.wording import printable
 
 logger = logging.getLogger(__name__)
 
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
-_TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
-_SHOWN: Final = 200  # characters of a path in the log
 _CURE: Final = "send a smaller or more compressed image, or raise SAGEMAKER_MAX_PAYLOAD_IN_MB."
 _PIECE: Final = 1 << 20  # bytes; copying a whole response at once would block the event loop
 
@@ -42,20 +41,21 @@ async def respond(request: Request, lease: AbstractContextManager[Model], pool: 
     with ExitStack() as slot:
         slot.enter_context(pool.admit())
         body = await read_body(request, pool.settings.max_payload, deadline, _CURE)
-        times = StageTimes()
-        content = await pool.infer(lease, body, wanted, _disconnected(request), deadline, times)
+        record = request.state.record
+        content = await pool.infer(lease, body, wanted, _disconnected(request), deadline, record)
         if pool.settings.log_metrics:
             _print_metrics(start)
-        headers = {"Content-Type": wanted.content_type, SERVER_TIMING: times.header(), **_echoed(request)}
+        timing = {SERVER_TIMING: record.times.header()}
+        headers = {"Content-Type": wanted.content_type, **timing, **_echoed(request)}
         return SlotResponse(content, slot.pop_all(), timeout, headers)
 
 
 class SlotResponse(Response):
-    """Holds a slot until all but the last MiB is sent, the client hangs up, or `seconds` are over."""
+    """Holds a slot until all but the last MiB is sent, the client hangs up, or its time is over, `seconds` at most."""
 
     def __init__(self, content: bytes, slot: ExitStack, seconds: float, headers: Mapping[str, str]) -> None:
         super().__init__(content, headers=headers)
-        self._slot, self._seconds = slot, seconds
+        self._slot, self._seconds = slot, min(seconds, transfer_time(len(content)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it in pieces; the server returns from each call when the piece before it was sent."""
@@ -76,15 +76,13 @@ async def error_response(request: Request, error: Exception) -> Response:
     headers = _echoed(request)
     if isinstance(error, HTTPException):
         status, sentence = error.status_code, error.detail
-        target = request.headers.get(_TARGET_MODEL, "")
-        what = " ".join(filter(None, (request.method, request.url.path[:_SHOWN], target)))
-        line = " ".join(f"{status} for {what}: {sentence}".split())  # a path may hold line feeds
-        logger.log(logging.INFO if status < 500 else logging.WARNING, line)
         headers = {**(error.headers or {}), **headers}
     else:
         status, headers["Connection"] = 500, "close"  # uvicorn closes it after a traceback
         sentence = "The server failed at this request, which is a fault of its own: its log says more."
-    return PlainTextResponse(printable(" ".join(sentence.split())), status, headers)
+    sentence = printable(" ".join(sentence.split()))
+    request.state.record.error = sentence
+    return PlainTextResponse(sentence, status, headers)
 
 
 def _print_metrics(start: float) -> None:

@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segwright.errors import UserError
 from segwright.serving.invocations import CUSTOM_ATTRIBUTES, error_response
+from segwright.serving.request_log import REQUEST_ID
+from segwright.serving.timing import SERVER_TIMING
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_origins=[parse_origin(origin) for origin in origins],
         allow_methods=("GET", "HEAD", "POST"),
         allow_headers=["*"],
-        expose_headers=[CUSTOM_ATTRIBUTES],
+        expose_headers=[CUSTOM_ATTRIBUTES, REQUEST_ID, SERVER_TIMING, "Retry-After"],
         allow_private_network=True,  # a laptop's server, used by a page from elsewhere
     )
 

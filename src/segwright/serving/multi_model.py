@@ -86,6 +86,10 @@ class ModelStore:
         """Name and folder of a model; 404 for an unknown name, as in all methods."""
         return {"modelName": name, "modelUrl": self._entry(name).url}
 
+    def models(self) -> dict[str, Model]:
+        """The models by name."""
+        return {name: entry.model for name, entry in self._entries.items()}
+
     def page(self, token: str) -> dict[str, Any]:
         """Models in the order of their names: those after `token`, the last name of the page before."""
         names = sorted(self._entries)

@@ -21,6 +21,7 @@ from segwright.formats.file_types import sniff
 from segwright.formats.images import EncodedImage
 from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.labels import IGNORE
+from segwright.serving.connections import transfer_time
 
 _CONTENT_TYPES: Final = "image/jpeg, image/png, image/*, application/x-image, application/octet-stream"
 _UNSPECIFIC: Final = (
@@ -120,17 +121,19 @@ class Body:
 
 async def read_body(request: Request, limit: int, deadline: float, cure: str) -> Body:
     """Read a request's body. Raises HTTPException 415 as `content_codings`, 413 for more than `limit` bytes, 408 at the
-    deadline, which is on the event loop's clock, and ClientDisconnect.
+    deadline, which is on the event loop's clock, or where it comes slower than `transfer_time`, and ClientDisconnect.
     """
     codings = content_codings(request)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise _too_many_bytes(f"{int(announced):,} bytes", limit, cure)
     chunks, size = [], 0
+    start = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(min(start + transfer_time(0), deadline)) as timeout:
             async for chunk in request.stream():
                 size += len(chunk)
+                timeout.reschedule(min(start + transfer_time(size), deadline))
                 if size > limit:
                     raise _too_many_bytes(f"more than {limit:,} bytes", limit, cure)
                 chunks.append(chunk)

@@ -14,24 +14,28 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from segwright.console import print_to_copy
 from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
 from segwright.exported import EXPORT_FOLDER
 from segwright.inference import Model, load
 from segwright.inference.runtimes import installed
-from segwright.resources import raise_file_limit
+from segwright.resources import bound_memory_of_sizes, raise_file_limit
+from segwright.serving.accept import PNG
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
+from segwright.serving.connections import Connection
 from segwright.serving.inference_pool import InferencePool
 from segwright.serving.middleware import allow_origins
 from segwright.serving.multi_model import ModelStore
 from segwright.serving.settings import ServingSettings
-from segwright.standard_streams import finish_streams
+from segwright.standard_streams import MESSAGES, finish_streams
 from segwright.stopping import release_termination
+from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +46,15 @@ _KEEP_ALIVE: Final = 75  # seconds; longer than proxies keep idle connections, s
 
 def serve(model: Path, settings: ServingSettings | None = None) -> None:
     """Serve one model until SIGTERM, which gives requests in flight 25 seconds; Ctrl-C does the same and raises
-    KeyboardInterrupt. The socket opens at once; until the model is loaded, /ping answers 503 and signals end it all.
+    KeyboardInterrupt, a second one ends the process. The socket opens at once; until the model is loaded, /ping answers
+    503 and signals end it all.
 
     Raises UserError for a device, an address or an origin that cannot be used, and BundleError for a damaged model.
     """
     settings = settings or ServingSettings()
-    holder, failures = ModelHolder(), list[BaseException]()
+    holder, failures = ModelHolder(name=model.resolve().name), list[BaseException]()
     with _pool_and_socket(settings) as (pool, listener):
-        server = _server(single_model_app(holder, pool), settings)
+        server = _Server(single_model_app(holder, pool), pool)
 
         def load_model() -> None:
             try:
@@ -57,9 +62,10 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
                 could_export = holder.model.runtime.device.type == "cpu" and not (model / EXPORT_FOLDER).exists()
                 if settings.precision == "auto" and could_export and installed("openvino"):
                     logger.info(f"segwright export {model} --format openvino may make it faster")
-                address, accept = _address(listener), "-H 'Accept: image/png;palette=1'"
+                address = _address(listener)
                 logger.info(f"serving {model} on {address}; Ctrl-C ends it. Try:")
-                logger.info(f"curl --data-binary @photo.jpg {accept} {address}/invocations -o mask.png")
+                header = "" if settings.default_format.content_type == PNG else "-H 'Accept: image/png;palette=1' "
+                print_to_copy(f"curl --data-binary @photo.jpg {header}{address}/invocations -o mask.png")
                 if settings.page:
                     logger.info(f"or open {address} in a browser")
             except BaseException as error:
@@ -68,14 +74,9 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
 
         loading = threading.Thread(target=load_model, name="loading")
         loading.start()
-        try:
-            _run(server, listener)
-        except KeyboardInterrupt:
-            _exit_if_alive(loading, 128 + signal.SIGINT)
-            raise
+        _run(server, listener, lambda: loading.is_alive() or pool.busy_threads > 0)
         if failures:
             raise failures[0]
-        _exit_if_alive(loading, 0)
 
 
 def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: ServingSettings | None = None) -> None:
@@ -84,7 +85,7 @@ def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: Ser
     with _pool_and_socket(settings) as (pool, listener):
         logger.info(f"serving models from below {root} on {_address(listener)}")
         store = ModelStore(root, partial(_load, settings=settings), choose_device(settings.device), locate)
-        _run(_server(multi_model_app(store, pool), settings), listener)
+        _run(_Server(multi_model_app(store, pool), pool), listener, lambda: pool.busy_threads > 0)
 
 
 def _load(model: Path, settings: ServingSettings) -> Model:
@@ -101,6 +102,7 @@ def _load(model: Path, settings: ServingSettings) -> Model:
 @contextmanager
 def _pool_and_socket(settings: ServingSettings) -> Iterator[tuple[InferencePool, socket.socket]]:
     raise_file_limit()
+    bound_memory_of_sizes()
     choose_device(settings.device)
     with _listen(settings.host, settings.port) as listener, closing(InferencePool(settings)) as pool:
         limit_threads(settings.workers)
@@ -125,12 +127,14 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def _server(app: ASGIApp, settings: ServingSettings) -> uvicorn.Server:
-    # h11 and asyncio, which come along: a model takes a thousand times as long as parsing its request's headers.
-    return uvicorn.Server(
-        uvicorn.Config(
-            allow_origins(app, settings.allow_origin),
-            http="h11",
+class _Server(uvicorn.Server):
+    """uvicorn, which says what it waits for at its end."""
+
+    def __init__(self, app: ASGIApp, pool: InferencePool) -> None:
+        # h11 and asyncio, which come along: a model takes a thousand times as long as parsing its request's headers.
+        config = uvicorn.Config(
+            allow_origins(app, pool.settings.allow_origin),
+            http=Connection,
             loop="asyncio",
             ws="none",
             lifespan="off",
@@ -141,11 +145,31 @@ def _server(app: ASGIApp, settings: ServingSettings) -> uvicorn.Server:
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_DRAINING,
         )
-    )
+        super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_not_about_the_end)
+        self._pool = pool
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Let requests in flight finish; at Ctrl-C after another signal, end the process."""
+        if sig == signal.SIGINT and self.should_exit:
+            _end_process(interrupted=True)
+        super().handle_exit(sig, frame)
+        if requests := self._pool.in_flight:
+            again = "; Ctrl-C again ends at once" if sig == signal.SIGINT else ""
+            logger.info(f"waiting up to {_DRAINING:g} s for {counted(requests, 'request')} in flight{again}")
 
 
-def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Run until a signal. uvicorn drains, then raises the signal again, which must not kill the process."""
+def _not_about_the_end(record: logging.LogRecord) -> bool:
+    """False for uvicorn's line about requests that it cancels: `respond_on_shutdown` has one for each."""
+    return "timeout graceful shutdown" not in record.getMessage()
+
+
+def _run(server: uvicorn.Server, listener: socket.socket, busy: Callable[[], bool]) -> None:
+    """Run until a signal. uvicorn drains, then raises the signal again, which must not kill the process.
+
+    Threads that are `busy` then, with loading or computing, end with the process. Python's own end would wait for them,
+    or break off daemons within torch, which then aborts.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -154,15 +178,19 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     release_termination()
     try:
         server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        if busy():
+            _end_process(interrupted=True)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
+    if busy():
+        _end_process(interrupted=False)
 
 
-def _exit_if_alive(loading: threading.Thread, status: int) -> None:
-    """End the process while a model is being loaded. Python's own end would wait for the thread, or break off a daemon
-    within torch, which then aborts.
-    """
-    if loading.is_alive():
-        logging.shutdown()
-        finish_streams()
-        os._exit(status)
+def _end_process(*, interrupted: bool) -> NoReturn:
+    if interrupted:
+        print("interrupted", file=MESSAGES)
+    logging.shutdown()
+    finish_streams()
+    os._exit(128 + signal.SIGINT if interrupted else 0)

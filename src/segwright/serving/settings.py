@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from segwright.errors import UserError
-from segwright.serving.accept import NotAcceptableError, ResponseFormat, negotiate
+from segwright.serving.accept import PNG, NotAcceptableError, ResponseFormat, negotiate
 
 _MAX_PAYLOAD: Final = 1024  # MiB, as asynchronous endpoints
 _MAX_TIMEOUT: Final = 7 * 24 * 3600  # seconds
 _SHOWN: Final = 100  # characters of a value in a message
 
+COLOURED_MASK: Final = ResponseFormat(PNG, probabilities=False, dtype="uint8", palette=True)
+
 
 @dataclass(frozen=True)
 class ServingSettings:
-    """The defaults suit an endpoint as well as a laptop."""
+    """The defaults are those of an endpoint."""
 
     host: str = "127.0.0.1"
     port: int = 8080  # 0 takes any free one
@@ -37,13 +39,20 @@ class ServingSettings:
     default_format: ResponseFormat = field(default_factory=ResponseFormat)  # where Accept leaves the choice
     max_payload: int = _MAX_PAYLOAD << 20  # bytes of a request
     log_level: int = logging.INFO
+    access_log: str = "errors"
+    """`text`: a line for each request among the messages; `json`: a line of JSON for each on standard output; `errors`:
+    a line of text for each that is refused or fails."""
+    metrics: bool = False  # whether /metrics has numbers for Prometheus
     log_metrics: bool = False  # a `#metrics` line for each response, as SageMaker's algorithm prints
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "ServingSettings":
+    def from_environment(
+        cls, environ: Mapping[str, str], default_format: ResponseFormat | None = None, **settings: Any
+    ) -> "ServingSettings":
         """Read SAGEMAKER_MODEL_SERVER_WORKERS, SAGEMAKER_MODEL_SERVER_TIMEOUT (or the newer _TIMEOUT_SECONDS),
         SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MAX_PAYLOAD_IN_MB (0 means 1,024) and
-        SAGEMAKER_CONTAINER_LOG_LEVEL, where not empty; `settings` are the other fields. Raises UserError.
+        SAGEMAKER_CONTAINER_LOG_LEVEL, where not empty; without the third `default_format` holds. `settings` are the
+        other fields. Raises UserError.
         """
         given = {name: value.strip() for name, value in environ.items() if value.strip()}
         timeout = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
@@ -54,13 +63,13 @@ class ServingSettings:
         seconds = _whole_number(given, timeout, int(cls.timeout), most=_MAX_TIMEOUT)
         accept = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
         try:
-            default_format = negotiate(given.get(accept, ""), ResponseFormat())
+            wanted = negotiate(given.get(accept, ""), default_format or ResponseFormat())
         except NotAcceptableError as error:
             raise UserError(f"{accept} cannot be used: {error}", name=accept, value=given[accept]) from None
         return cls(
             workers=workers,
             timeout=seconds,
-            default_format=default_format,
+            default_format=wanted,
             max_payload=(mebibytes or _MAX_PAYLOAD) << 20,
             log_level=_log_level(given),
             **settings,
