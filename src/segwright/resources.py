@@ -125,6 +125,11 @@ def bound_memory_of_sizes() -> None:
 def return_freed_memory() -> None:
     """Collect garbage and return freed memory to the system."""
     gc.collect()
+    trim_freed_memory()
+
+
+def trim_freed_memory() -> None:
+    """Return the memory that glibc keeps to the system, which takes some ten milliseconds."""
     if trim := _libc("malloc_trim"):
         trim(0)
 

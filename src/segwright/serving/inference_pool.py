@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from segwright.formats.pixels import Pixels
 from segwright.inference import Block, Model, assemble
-from segwright.resources import return_freed_memory
+from segwright.resources import trim_freed_memory
 from segwright.serving.accept import ResponseFormat
 from segwright.serving.encoding import check_result_size, encode
 from segwright.serving.request_log import RequestRecord
@@ -147,7 +147,7 @@ class InferencePool:
             raise RuntimeError(f"a thread was told to end: {error!r}") from error
         finally:
             if trims:
-                return_freed_memory()
+                trim_freed_memory()
             with self._count:
                 self.busy_threads -= 1
 
