@@ -164,6 +164,16 @@ def test_freed_memory_goes_back() -> None:
     assert held - resident() > 60 << 20 and last
 
 
+def test_memory_of_sizes_is_bounded_unless_the_environment_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_libc", lambda _function: None)  # this process stays as it is
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    resources.bound_memory_of_sizes()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    resources.bound_memory_of_sizes()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "256"
+
+
 def resident() -> int:
     """Bytes of memory that the process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -133,6 +133,16 @@ def test_a_fault_of_ours_stays_one(pool: InferencePool) -> None:
     assert not pool.broken
 
 
+def test_what_would_end_a_thread_does_not_end_the_server(pool: InferencePool) -> None:
+    def leave(_row: int) -> None:
+        raise SystemExit
+
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        infer(pool, FakeModel(leave))
+    infer(pool, FakeModel())
+    assert not pool.broken and not pool.busy_threads
+
+
 def test_what_nobody_waits_for_is_not_computed_and_its_model_stays_until_then(pool: InferencePool) -> None:
     rows: list[int] = []
     begun, go_on = threading.Event(), threading.Event()
@@ -208,6 +218,7 @@ def test_only_so_many_may_wait(pool: InferencePool) -> None:
             slot.__enter__()
             slots.append(slot)
     assert caught.value.status_code == 503 and len(slots) == MAX_WAITING + 2
+    assert caught.value.headers == {"Retry-After": "1"}
     slots.pop().__exit__(None, None, None)
     with pool.admit():
         pass

@@ -1,5 +1,6 @@
 """The server from outside: several models, models that take their time, and how it all ends."""
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -202,9 +203,10 @@ def test_what_runs_too_long_at_the_end_is_told_so(impatient: Server, gate: Path)
         wait_until(lambda: begun(impatient) > before)
         impatient.process.terminate()
         head, body = received(connection)
-    gate.touch()
     assert head.startswith(b"HTTP/1.1 503 ") and body.startswith(b"The server is about to end: send")
-    assert impatient.process.wait(60) == 0
+    assert impatient.process.wait(60) == 0, "the thread that computes for ever does not keep the process"
+    assert "waiting up to 0.5 s for 1 request in flight\n" in impatient.messages
+    assert not any("graceful" in line for line in impatient.messages), "uvicorn's own words"
     assert not any("Traceback" in line for line in impatient.messages), impatient.messages
 
 
@@ -221,6 +223,22 @@ def test_sigterm_lets_a_request_finish(root: Path, several: Server, gate: Path) 
         head, body = received(connection)
     assert head.startswith(b"HTTP/1.1 200 ") and pixels(body).shape == (40, 57)
     assert several.process.wait(60) == 0, several.messages
+
+
+def test_ctrl_c_says_what_it_waits_for_and_a_second_one_ends_at_once(root: Path, gate: Path) -> None:
+    with server("-c", SEVERAL, root, gate, "25", "3600") as running, running.client() as asked:
+        loaded(asked, root, "slow")
+        with connected(running) as connection:
+            connection.sendall(request("/models/slow/invoke", picture()))
+            wait_until(lambda: begun(running) > 0)
+            running.process.send(signal.SIGINT)
+            wait_until(lambda: any("waiting up to" in line for line in running.messages))
+            start = time.monotonic()
+            running.process.send(signal.SIGINT)
+            assert running.process.wait(60) == 130
+    assert time.monotonic() - start < 10
+    line = "waiting up to 25 s for 1 request in flight; Ctrl-C again ends at once"
+    assert running.messages[-2:] == [f"{line}\n", "interrupted\n"], running.messages
 
 
 def refused(running: Server) -> bool:

@@ -204,6 +204,18 @@ def test_a_laptop_has_a_page_and_says_where(served: Server, asked: httpx2.Client
         assert not any("in a browser" in line for line in running.messages)
 
 
+def test_the_first_lines_say_what_to_copy(served: Server) -> None:
+    first, hint = served.messages[:2]
+    assert first.endswith("; Ctrl-C ends it. Try:\n")
+    assert hint == f"curl --data-binary @photo.jpg {served.address}/invocations -o mask.png\n"
+
+
+def test_numbers_are_there_for_prometheus(asked: httpx2.Client) -> None:
+    invoke(asked)
+    numbers = asked.get("/metrics").text
+    assert 'segwright_requests_total{status="200"}' in numbers and 'model="model"' in numbers
+
+
 def test_an_accept_that_nothing_fits_is_406_with_what_is_offered(asked: httpx2.Client) -> None:
     assert "image/png" in invoke(asked, "text/html").text
     wrong = invoke(asked, "image/png;palette=2")

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from segwright.errors import UserError
-from segwright.serving import ServingSettings
+from segwright.serving import COLOURED_MASK, ServingSettings
 
 
 def test_without_variables_the_defaults_hold() -> None:
@@ -28,6 +28,12 @@ def test_variables_are_read_in_their_units() -> None:
     newer = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "1", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "90"}
     assert ServingSettings.from_environment(newer).timeout == 90
     assert ServingSettings.from_environment({"SAGEMAKER_CONTAINER_LOG_LEVEL": "debug"}).log_level == logging.DEBUG
+
+
+def test_a_laptop_has_another_default_than_an_endpoint() -> None:
+    assert ServingSettings.from_environment({}, COLOURED_MASK).default_format == COLOURED_MASK
+    given = {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/json"}
+    assert ServingSettings.from_environment(given, COLOURED_MASK).default_format.content_type == "application/json"
 
 
 def test_no_limit_means_what_asynchronous_endpoints_send() -> None:

@@ -3,6 +3,7 @@
 Source: SageMaker's contract, section 6.2.
 """
 
+import asyncio
 import errno
 import logging
 import os
@@ -40,6 +41,7 @@ from segwright.wording import counted
 logger = logging.getLogger(__name__)
 
 _DRAINING: Final = 25  # seconds for requests in flight after SIGTERM; SageMaker sends SIGKILL after 30
+_LAST_WORDS: Final = 2  # seconds for telling clients that they have waited in vain
 _BACKLOG: Final = 128  # connections that the system accepts before the server sees them
 _KEEP_ALIVE: Final = 75  # seconds; longer than proxies keep idle connections, so that they never send into a closed one
 
@@ -74,9 +76,16 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
 
         loading = threading.Thread(target=load_model, name="loading")
         loading.start()
-        _run(server, listener, lambda: loading.is_alive() or pool.busy_threads > 0)
+        try:
+            _run(server, listener)
+        except KeyboardInterrupt:
+            if loading.is_alive():
+                _end_process(interrupted=True)
+            raise
         if failures:
             raise failures[0]
+        if loading.is_alive():
+            _end_process(interrupted=False)
 
 
 def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: ServingSettings | None = None) -> None:
@@ -85,7 +94,7 @@ def serve_models(root: Path, locate: Callable[[str], Path] = Path, settings: Ser
     with _pool_and_socket(settings) as (pool, listener):
         logger.info(f"serving models from below {root} on {_address(listener)}")
         store = ModelStore(root, partial(_load, settings=settings), choose_device(settings.device), locate)
-        _run(_Server(multi_model_app(store, pool), pool), listener, lambda: pool.busy_threads > 0)
+        _run(_Server(multi_model_app(store, pool), pool), listener)
 
 
 def _load(model: Path, settings: ServingSettings) -> Model:
@@ -147,16 +156,25 @@ class _Server(uvicorn.Server):
         )
         super().__init__(config)
         logging.getLogger("uvicorn.error").addFilter(_not_about_the_end)
-        self._pool = pool
+        self._pool, self._interrupted = pool, False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Let requests in flight finish; at Ctrl-C after another signal, end the process."""
         if sig == signal.SIGINT and self.should_exit:
             _end_process(interrupted=True)
+        self._interrupted = sig == signal.SIGINT
         super().handle_exit(sig, frame)
         if requests := self._pool.in_flight:
             again = "; Ctrl-C again ends at once" if sig == signal.SIGINT else ""
             logger.info(f"waiting up to {_DRAINING:g} s for {counted(requests, 'request')} in flight{again}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain; what threads still compute then ends with the process."""
+        await super().shutdown(sockets)
+        if answering := self.server_state.tasks:  # cancelled by now, which they tell their clients
+            await asyncio.wait(answering, timeout=_LAST_WORDS)
+        if self._pool.busy_threads:
+            _end_process(interrupted=self._interrupted)
 
 
 def _not_about_the_end(record: logging.LogRecord) -> bool:
@@ -164,12 +182,8 @@ def _not_about_the_end(record: logging.LogRecord) -> bool:
     return "timeout graceful shutdown" not in record.getMessage()
 
 
-def _run(server: uvicorn.Server, listener: socket.socket, busy: Callable[[], bool]) -> None:
-    """Run until a signal. uvicorn drains, then raises the signal again, which must not kill the process.
-
-    Threads that are `busy` then, with loading or computing, end with the process. Python's own end would wait for them,
-    or break off daemons within torch, which then aborts.
-    """
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run until a signal. uvicorn drains, then raises the signal again, which must not kill the process."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -178,17 +192,14 @@ def _run(server: uvicorn.Server, listener: socket.socket, busy: Callable[[], boo
     release_termination()
     try:
         server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        if busy():
-            _end_process(interrupted=True)
-        raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    if busy():
-        _end_process(interrupted=False)
 
 
 def _end_process(*, interrupted: bool) -> NoReturn:
+    """End while threads load a model or compute. Python's own end would wait for them, or break off daemons within
+    torch, which then aborts.
+    """
     if interrupted:
         print("interrupted", file=MESSAGES)
     logging.shutdown()
