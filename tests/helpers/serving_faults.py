@@ -1,6 +1,6 @@
 """Faults that clients send to a server, while others send good pictures and ask how it is.
 
-`scripts/serving_faults.py` sends many, `tests/test_serving_faults.py` a few.
+`scripts/serving_faults.py` sends many, `tests/test_serving_server_faults.py` a few.
 """
 
 import gzip

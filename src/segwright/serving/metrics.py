@@ -77,8 +77,8 @@ class _ModelInfo(Collector):
             about = {
                 "algorithm": network.algorithm,
                 "backbone": network.backbone,
-                "precision": str(model.precision).removeprefix("torch."),
-                "device": str(model.device),
+                "precision": model.runtime.precision,
+                "device": str(model.runtime.device),
                 "version": __version__,
             }
             family.add_metric([name], about)
