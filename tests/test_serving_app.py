@@ -107,7 +107,7 @@ def test_an_answer_keeps_its_slot_until_it_is_taken(pool: InferencePool, model: 
         with ExitStack() as slots:
             for _ in range(1 + MAX_WAITING):
                 slots.enter_context(pool.admit())
-            request = asyncio.create_task(app(scope, receive, take))
+            request = asyncio.ensure_future(app(scope, receive, take))
             await answered.wait()
             with pytest.raises(HTTPException), pool.admit():
                 pass

@@ -83,7 +83,7 @@ def bomb_of_pixels(draw: random.Random) -> tuple[bytes, set[str]]:
 
 
 def bomb_of_gzip(draw: random.Random) -> tuple[bytes, set[str]]:
-    body = gzip.compress(bytes(draw.randrange(40, 60) << 20), 1)
+    body = gzip.compress(bytes(draw.randrange(21, 30) << 20), 1)
     return with_header(request("/invocations", body), "Content-Encoding: gzip"), {"413"}
 
 
