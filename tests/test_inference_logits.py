@@ -1,3 +1,4 @@
+import weakref
 from typing import cast
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segwright.inference.logits import Block, assemble, logit_blocks, resized_pixels, resized_rows, windows
+from segwright.inference.logits import Block, assemble, fade, logit_blocks, resized_pixels, resized_rows, windows
 from segwright.inference.runtimes import PyTorchRuntime
 from segwright.networks import NetworkSpec, build_network, resize
 from tests.conftest import TINY_BACKBONE
@@ -29,15 +30,29 @@ def forward(network: PyTorchRuntime, image: np.typing.NDArray[np.uint8]) -> torc
     return logits
 
 
-@given(st.integers(1, 3000), st.integers(300, 900))
-def test_windows_keep_every_pixel_once_and_stay_small(length: int, split: int) -> None:
-    spans = windows(length, split, margin=50)
-    kept = [pixel for span in spans for pixel in range(span.keep_start, span.keep_stop)]
-    assert kept == list(range(length))
-    for span in spans:
-        assert span.stop - span.start <= split
-        assert span.keep_start < span.keep_stop
-        assert (span.start, span.stop) == (max(span.keep_start - 50, 0), min(span.keep_stop + 50, length))
+@given(st.integers(1, 3000), st.integers(3, 900), st.data())
+def test_the_weights_of_windows_sum_to_one_and_fade_to_their_borders(
+    length: int, longest: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, longest // 3))
+    spans = windows(length, longest, overlap)
+    completed, weights = list[int](), torch.zeros(len(spans), length)
+    for index, span in enumerate(spans):
+        assert 0 < span.stop - span.start <= longest
+        assert (index == 0 or span.before >= overlap) and (index == len(spans) - 1 or span.after >= overlap)
+        for start, stop, count in span.stretches():
+            completed += range(start, stop)
+            if count == 1:
+                weights[index, start:stop] = 1
+            else:
+                weights[index, start:stop] = fade(stop - start)
+                weights[index - 1, start:stop] = 1 - fade(stop - start)
+        assert (weights[index, : span.start] == 0).all()
+    assert completed == list(range(length)), "every pixel once, in order"
+    assert torch.allclose(weights.sum(0), torch.ones(length))
+    if overlap > 8 and len(spans) > 1:
+        assert weights[1, spans[1].start] < 0.05 and weights[0, spans[0].stop - 1] < 0.05
+        assert weights.diff().abs().max() < 2 / overlap, "no cut"
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(1, 40), st.data())
@@ -47,6 +62,8 @@ def test_bands_equal_the_whole_resize(h: int, w: int, height: int, width: int, d
     bottom = data.draw(st.integers(top + 1, height))
     band = resized_rows(coarse, height, width, top, bottom)
     assert torch.allclose(band, resize(coarse, (height, width))[:, :, top:bottom], atol=1e-5)
+    missing = top * (h - 1) // max(height - 1, 1)
+    assert torch.equal(resized_rows(coarse[:, :, missing:], height, width, top, bottom, missing), band)
 
 
 @pytest.mark.parametrize("size", [(64, 80), (65, 81), (1, 1), (7, 130)])
@@ -106,6 +123,50 @@ def test_every_window_and_band_lands_in_its_place(monkeypatch: pytest.MonkeyPatc
         times[block.rows, block.columns] += 1
     assert (times == 1).all()
     assert np.allclose(found, image.transpose(2, 0, 1), atol=1e-2)
+
+
+class Numbered(torch.nn.Module):
+    """Stands for a network whose windows disagree: the logits of a window are its number. Keeps what is alive."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count, self.most, self.alive = 0, 0, weakref.WeakSet[torch.Tensor]()
+
+    def coarse_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        logits = torch.full((1, 1, pixels.shape[2] // 4, pixels.shape[3] // 4), float(self.count))
+        self.alive.add(logits)
+        self.most = max(self.most, len(self.alive))
+        return logits
+
+
+def test_windows_that_disagree_are_blended_and_let_go() -> None:
+    network = Numbered()
+    found = np.full((700, 1100), np.nan, np.float32)
+    for block in logit_blocks(cast(PyTorchRuntime, network), picture(700, 1100), pixel_budget=300 * 300):
+        found[block.rows, block.columns] = block.logits[0].numpy()
+    assert network.count == 3 * 5 and network.most <= 3, "all else is as low as what windows below share"
+    assert (found.min(), found.max()) == (1, 15)
+    largest_step = np.pi / 2 / 100  # of a fade over 100 pixels; windows differ by 1 to the right and 5 downwards
+    assert np.abs(np.diff(found, axis=1)).max() < 1.01 * largest_step
+    assert np.abs(np.diff(found, axis=0)).max() < 5.01 * largest_step
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_below_the_budget_the_logits_are_resized_and_nothing_else(network: PyTorchRuntime, tta: bool) -> None:
+    image = picture(50, 70)
+    (block,) = logit_blocks(network, image, tta=tta)
+    with torch.inference_mode():
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+        expected = resized_rows(network.coarse_logits(pixels), 50, 70, 0, 50)
+        if tta:
+            mirrored = resized_rows(network.coarse_logits(pixels.flip(3)).flip(3), 50, 70, 0, 50)
+            both = torch.cat([expected, mirrored]).log_softmax(1)
+            expected = both.logsumexp(0, True) - np.log(2)
+    assert (block.rows, block.columns) == (slice(0, 50), slice(0, 70))
+    assert torch.equal(block.logits, expected[0])
 
 
 def test_mask_is_the_argmax_of_probabilities(network: PyTorchRuntime) -> None:
@@ -177,7 +238,7 @@ def test_no_image_becomes_empty(network: PyTorchRuntime, size: tuple[int, int]) 
 def test_windows_at_any_scale_agree_with_the_whole_image_and_stay_small(
     monkeypatch: pytest.MonkeyPatch, scale: float
 ) -> None:
-    monkeypatch.setattr("segwright.inference.logits._MARGIN", 16)
+    monkeypatch.setattr("segwright.inference.logits._OVERLAP", 16)
     rows, columns = np.mgrid[:300, :200].astype(np.float32)
     image = np.stack([rows, columns, np.sin(rows / 40)], 2)
     echo, budget = cast(PyTorchRuntime, Echo()), 64 * 64
@@ -185,8 +246,6 @@ def test_windows_at_any_scale_agree_with_the_whole_image_and_stay_small(
     found = np.full((3, 300, 200), np.nan, np.float32)
     for block in logit_blocks(echo, image, scale=scale, pixel_budget=budget):
         found[:, block.rows, block.columns] = block.logits.numpy()
-        for start, first in zip((block.rows.start, block.columns.start), seen[-1][0, :2].amin((1, 2)), strict=True):
-            assert start == 0 or start - first >= 15 / scale, "the margin is in pixels that the network sees"
     assert len(seen) > 1 and max(pixels[0, 0].numel() for pixels in seen) <= budget
     # Half a pixel of the smaller grid: images are resized with pixel centres at half-integers, logits by their corners.
     assert np.abs(found - image.transpose(2, 0, 1)).max() <= 0.5 / min(scale, 1) + 0.1

@@ -1,12 +1,12 @@
 """The one way from an image to logits, masks and probabilities, for validation, evaluation and prediction.
 
-Memory is bounded whatever the image's size: above a pixel budget the network sees overlapping windows, and logits
-reach full resolution in bands of rows only.
+Memory is bounded whatever the image's size: above a pixel budget the network sees overlapping windows, whose logits
+are blended, and logits reach full resolution in bands of rows only.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any, Final
 
@@ -22,19 +22,31 @@ from segwright.networks import resize
 PIXEL_BUDGET: Final = 1 << 21
 """Pixels that a network sees at once: 2048 x 1024, about 2 GB of activations for a ResNet-50 in float32."""
 
-_MARGIN: Final = 128  # context around what a window contributes, in pixels
+_OVERLAP: Final = 256  # pixels that neighbouring windows share
+_LEAST_WINDOW: Final = 3  # overlaps, so that no pixel lies in three windows of a row
 _LEAST_DATA: Final = 0.01  # of a resized pixel
 _BAND_VALUES: Final = 1 << 24  # full-resolution logits alive at a time: 64 MB in float32
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of one axis: the network sees [start, stop), of which [keep_start, keep_stop) is kept."""
+    """A stretch of one axis, [start, stop), that the network sees; neighbours share its first `before` and its last
+    `after` pixels.
+    """
 
     start: int
     stop: int
-    keep_start: int
-    keep_stop: int
+    before: int = 0
+    after: int = 0
+
+    def stretches(self) -> Iterator[tuple[int, int, int]]:
+        """Start, stop and number of windows of what this span completes: what it shares with the one before, which is
+        two windows', and its own.
+        """
+        own = self.start + self.before
+        if self.before:
+            yield self.start, own, 2
+        yield own, self.stop - self.after, 1
 
 
 @dataclass(frozen=True)
@@ -46,13 +58,25 @@ class Block:
     logits: Tensor
 
 
-def windows(length: int, longest: int, margin: int = _MARGIN) -> list[Span]:
-    """Cut an axis into the fewest spans of at most `longest` that overlap by `margin` at either end."""
+def windows(length: int, longest: int, overlap: int) -> list[Span]:
+    """Cut an axis into the fewest spans, of one length of at most `longest`, that overlap by `overlap` or a little
+    more; `longest` is at least three times that.
+    """
     if length <= longest:
-        return [Span(0, length, 0, length)]
-    count = math.ceil(length / (longest - 2 * margin))
-    edges = [round(index * length / count) for index in range(count + 1)]
-    return [Span(max(start - margin, 0), min(stop + margin, length), start, stop) for start, stop in pairwise(edges)]
+        return [Span(0, length)]
+    count = math.ceil((length - overlap) / (longest - overlap))
+    size = math.ceil((length + (count - 1) * overlap) / count)
+    starts = [round(index * (length - size) / (count - 1)) for index in range(count)]
+    shared = [0, *(start + size - following for start, following in pairwise(starts)), 0]
+    return [Span(start, start + size, *shared[index : index + 2]) for index, start in enumerate(starts)]
+
+
+def fade(length: int, device: torch.device | None = None) -> Tensor:
+    """The weights, float32 [length], by which a window takes over from the one before: half a period of a raised
+    cosine from 0 to 1. Those of the other window are what is missing to 1.
+    """
+    middles = (torch.arange(length, device=device) + 0.5) / length
+    return (1 - torch.cos(math.pi * middles)) / 2
 
 
 @torch.inference_mode()
@@ -69,16 +93,25 @@ def logit_blocks(
     The network sees images at `scale` times their size; logits have the image's own.
     With test-time augmentation (`tta`) they are the logarithms of probabilities, means over image and mirror image.
     At or below `pixel_budget` pixels the network sees the whole image, and the blocks together equal its forward pass.
+    Above, it sees windows that overlap; there, logits are means of two or four windows, whose weights fade.
     """
     height, width = image.shape[:2]
     scaled_height, scaled_width = scaled_size(height, width, scale)
-    longest, margin = max(height, width), int(_MARGIN / scale)
+    longest = max(height, width)
     if scaled_height * scaled_width > pixel_budget:
-        longest = int(max(math.isqrt(pixel_budget), 4 * _MARGIN) / scale)
-    for vertical, horizontal in product(windows(height, longest, margin), windows(width, longest, margin)):
-        window = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
-        coarse = _coarse_logits(runtime, window, scale, tta)
-        yield from _window_blocks(coarse, window.shape[0], window.shape[1], vertical, horizontal)
+        longest = int(math.isqrt(pixel_budget) / scale)
+    overlap = min(int(_OVERLAP / scale), longest // _LEAST_WINDOW)
+    above: list[_Window] = []
+    for vertical in windows(height, longest, overlap):
+        row: list[_Window] = []
+        for column, horizontal in enumerate(windows(width, longest, overlap)):
+            pixels = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
+            row.append(_Window(_coarse_logits(runtime, pixels, scale, tta), vertical, horizontal))
+            nearby = slice(max(column - 1, 0), column + 1)
+            yield from _completed_blocks([above[nearby], row[nearby]])
+            if column:
+                row[column - 1] = row[column - 1].foot()
+        above = [*row[:-1], row[-1].foot()]
 
 
 def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
@@ -149,30 +182,66 @@ def _coarse_logits(runtime: Runtime, window: Pixels, scale: float, tta: bool) ->
     return coarse
 
 
-def _window_blocks(
-    coarse: Sequence[Tensor], height: int, width: int, vertical: Span, horizontal: Span
-) -> Iterator[Block]:
-    """Blocks of a window of height x width pixels, of one coarse map of logits or the mean over several."""
-    columns = slice(horizontal.keep_start, horizontal.keep_stop)
-    kept = slice(columns.start - horizontal.start, columns.stop - horizontal.start)
-    band = max(_BAND_VALUES // (len(coarse) * coarse[0].shape[1] * width), 1)
-    for top in range(vertical.keep_start, vertical.keep_stop, band):
-        bottom = min(top + band, vertical.keep_stop)
-        rows = [resized_rows(one, height, width, top - vertical.start, bottom - vertical.start) for one in coarse]
+@dataclass(frozen=True)
+class _Window:
+    """Coarse logits of a window, [1, C, h, w]: one map, or several to average; `missing` rows are cut off their top."""
+
+    coarse: Sequence[Tensor]
+    vertical: Span
+    horizontal: Span
+    missing: int = 0
+
+    def logits(self, top: int, bottom: int, left: int, right: int) -> Tensor:
+        """Logits of a part of the image that lies in the window, at full resolution: [C, rows, columns]."""
+        height, width = self.vertical.stop - self.vertical.start, self.horizontal.stop - self.horizontal.start
+        first, last = top - self.vertical.start, bottom - self.vertical.start
+        rows = [resized_rows(one, height, width, first, last, self.missing) for one in self.coarse]
         logits = rows[0] if len(rows) == 1 else torch.cat(rows).log_softmax(1).logsumexp(0, True) - math.log(len(rows))
-        yield Block(slice(top, bottom), columns, logits[0, :, :, kept])
+        return logits[0, :, :, left - self.horizontal.start : right - self.horizontal.start]
+
+    def foot(self) -> "_Window":
+        """The same without the memory of rows that the windows below do not share."""
+        height = self.vertical.stop - self.vertical.start
+        last = self.coarse[0].shape[2] + self.missing - 1
+        first = (height - self.vertical.after) * last // max(height - 1, 1)
+        missing = max(min(first, last) - 1, self.missing)  # one row more, since positions are rounded
+        return replace(
+            self, coarse=[one[:, :, missing - self.missing :].clone() for one in self.coarse], missing=missing
+        )
 
 
-def resized_rows(coarse: Tensor, height: int, width: int, top: int, bottom: int) -> Tensor:
-    """Return rows [top, bottom) of `resize(coarse, (height, width))` without computing the others.
+def _completed_blocks(windows: Sequence[Sequence[_Window]]) -> Iterator[Block]:
+    """Blocks of what the last window of the last row completes; before it are those left of and above it, if any."""
+    last = windows[-1][-1]
+    for (top, bottom, rows), (left, right, columns) in product(last.vertical.stretches(), last.horizontal.stretches()):
+        sharing = [row[-columns:] for row in windows[-rows:]]
+        downwards, rightwards = (fade(length, last.coarse[0].device) for length in (bottom - top, right - left))
+        values = len(last.coarse) * last.coarse[0].shape[1] * (last.horizontal.stop - last.horizontal.start)
+        band = max(_BAND_VALUES // (values * rows * columns), 1)
+        for start in range(top, bottom, band):
+            stop = min(start + band, bottom)
+            lines = [_blend([window.logits(start, stop, left, right) for window in row], rightwards) for row in sharing]
+            yield Block(
+                slice(start, stop), slice(left, right), _blend(lines, downwards[start - top : stop - top, None])
+            )
+
+
+def _blend(parts: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """One part as it is; of two the mean, the second with `weights`."""
+    return parts[0] if len(parts) == 1 else torch.lerp(parts[0], parts[1], weights)
+
+
+def resized_rows(coarse: Tensor, height: int, width: int, top: int, bottom: int, missing: int = 0) -> Tensor:
+    """Return rows [top, bottom) of `resize(coarse, (height, width))` without computing the others, nor needing the
+    first `missing` ones of `coarse`, which are cut off.
 
     float [B, C, h, w] becomes [B, C, bottom - top, width]; bilinear, corners aligned.
     """
-    last = coarse.shape[2] - 1
+    last = coarse.shape[2] + missing - 1
     rows = torch.arange(top, bottom, device=coarse.device, dtype=coarse.dtype)
     position = rows * (last / max(height - 1, 1))
     upper = position.floor().clamp(max=last)
     share = (position - upper)[:, None]
-    index = upper.long()
-    between = coarse[:, :, index] * (1 - share) + coarse[:, :, (index + 1).clamp(max=last)] * share
+    index = upper.long() - missing
+    between = coarse[:, :, index] * (1 - share) + coarse[:, :, (index + 1).clamp(max=last - missing)] * share
     return resize(between, (bottom - top, width))
