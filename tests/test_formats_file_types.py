@@ -33,7 +33,7 @@ def test_anything_else_is_none_of_the_five(data: bytes) -> None:
     ("height", "width", "bands"), [(1, 1, 1), (1, MAX_PIXELS, 3), (MAX_PIXELS, 1, 1), (1, MAX_PIXELS // 4, 12)]
 )
 def test_the_largest_image_is_taken(height: int, width: int, bands: int) -> None:
-    check_size(height, width, "x", bands)
+    check_size(height, width, "x", bands, max_pixels=MAX_PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,21 @@ def test_the_largest_image_is_taken(height: int, width: int, bands: int) -> None
 )
 def test_a_larger_one_is_too_large(height: int, width: int, bands: int, sentence: str) -> None:
     with pytest.raises(TooLargeError, match=sentence):
-        check_size(height, width, "x", bands)
+        check_size(height, width, "x", bands, max_pixels=MAX_PIXELS)
+
+
+def test_without_a_limit_an_image_is_read_where_memory_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segwright.formats.file_types.available_memory", lambda: 3_000_000_000)
+    check_size(10_000, 100_000, "x")
+    with pytest.raises(
+        TooLargeError, match=r"x has 100001 x 10000 pixels, 3\.0 GB, but only 3\.0 GB of memory are free"
+    ):
+        check_size(10_000, 100_001, "x")
+    check_size(10_000, 100_000, "x", 1, 16)
+    with pytest.raises(TooLargeError, match=r"32\.0 GB"):
+        check_size(10_000, 100_000, "x", 4, 64)
+    monkeypatch.setattr("segwright.formats.file_types.available_memory", lambda: None)
+    check_size(10_000, 100_001, "x")
 
 
 @pytest.mark.parametrize("size", [(0, 3), (3, 0), (-1, -1), (-MAX_PIXELS, -2)])

@@ -20,7 +20,7 @@ from segwright.formats.images import EncodedImage, encode_jpeg, encode_png
 from segwright.formats.masks import decode_mask
 from segwright.formats.pixels import Note, PixelFormat
 from tests.helpers.deep_images import HEIGHT, WIDTH, natural, numbers, png16, tiff
-from tests.helpers.images import size, verify
+from tests.helpers.images import verify
 
 pytestmark = pytest.mark.usefixtures("quiet_decoders")
 
@@ -201,16 +201,13 @@ def test_a_bomb_is_not_inflated(has_imagecodecs: bool, monkeypatch: pytest.Monke
         EncodedImage(bytes(mutated), "bomb.tif").decode(PixelFormat(4, 16))
 
 
-def test_numbers_in_all_bands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signatures, "MAX_PIXELS", HEIGHT * WIDTH)
-    assert natural(tiff(numbers(3, 16))) == PixelFormat(3, 16)
-    for function in (verify, size):
-        with pytest.raises(TooLargeError, match=r"x has 34 x 21 pixels of 4 bands, more than the 2,142 numbers"):
-            function(tiff(numbers(4, 16)), "x")
-    monkeypatch.setattr(signatures, "MAX_PIXELS", HEIGHT * WIDTH - 1)
+def test_numbers_in_all_bands_are_bounded() -> None:
+    EncodedImage(tiff(numbers(3, 16)), "x", HEIGHT * WIDTH)
+    with pytest.raises(TooLargeError, match=r"x has 34 x 21 pixels of 4 bands, more than the 2,142 numbers"):
+        EncodedImage(tiff(numbers(4, 16)), "x", HEIGHT * WIDTH)
     for data in (tiff(numbers(1, 16)), png16(0, numbers(1, 16))):
         with pytest.raises(TooLargeError, match=r"x has 34 x 21 pixels, more than"):
-            verify(data, "x")
+            EncodedImage(data, "x", HEIGHT * WIDTH - 1)
 
 
 @pytest.mark.parametrize("tag", ["StripOffsets", "StripByteCounts"])
@@ -227,7 +224,7 @@ def test_a_huge_tile_is_refused(tag: int) -> None:
     data = bytearray(tiff(numbers(4, 16), tile=(16, 16), compression="lzw"))
     places = [at for at in range(len(data) - 12) if struct.unpack_from("<H", data, at)[0] == tag]
     struct.pack_into("<HHII", data, places[0], tag, 4, 1, 0x7FFFFFF0)
-    with pytest.raises(DataError, match=r"x is truncated or damaged: a strip or tile .*larger than any"):
+    with pytest.raises(DataError, match=r"x is truncated or damaged: .* strips or tiles of .* are far more than the image"):
         verify(bytes(data), "x")
 
 

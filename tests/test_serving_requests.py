@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from tifffile import imwrite
 
-from segwright.formats import file_types as signatures
 from segwright.formats.pixels import PixelFormat
 from segwright.serving.requests import Body, content_codings, decode, ignore_mask
 from tests.helpers.served import picture, pixels
@@ -115,11 +114,12 @@ def test_a_large_jpeg_header_is_too_large_as_well() -> None:
     assert refused(bytes(body))[0] == 413
 
 
-def test_a_image_of_too_many_bands_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_image_of_too_many_bands_is_too_large() -> None:
     pixel_format = PixelFormat(7, 16)
     assert decode(bands(7), pixel_format).shape == (4, 5, 7)
-    monkeypatch.setattr(signatures, "MAX_PIXELS", 4 * 5 * 2)
-    status, sentence = refused(bands(7), pixel_format)
+    with pytest.raises(HTTPException) as caught:
+        decode(bands(7), pixel_format, max_pixels=4 * 5 * 2)
+    status, sentence = caught.value.status_code, caught.value.detail
     assert status == 413 and sentence.startswith("The image has 5 x 4 pixels of 7 bands") and sentence.endswith(".")
 
 

@@ -34,6 +34,7 @@ from segwright.cli.shared import (
 )
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
+from segwright.formats.file_types import MAX_PIXELS
 from segwright.storage import Cache
 
 logger = logging.getLogger(__name__)
@@ -225,6 +226,7 @@ def serve(
     page: Annotated[bool, Parameter(show_default=False)] = True,
     access_log: Literal["text", "json", "errors"] = "text",
     metrics: bool = True,
+    max_pixels: Annotated[int, Parameter(validator=validators.Number(gt=0))] = MAX_PIXELS,
     device: Device = None,
     precision: Precision = "auto",
     scale: Scale = None,
@@ -239,6 +241,7 @@ def serve(
         page: At / is a page to try the model in a browser; --no-page leaves it out.
         access_log: A line for each request: text among the messages, json on standard output, or errors alone.
         metrics: Whether /metrics has numbers for Prometheus.
+        max_pixels: Refuse images of more pixels, with status 413.
     """
     try:
         from segwright.serving import COLOURED_MASK, ServingSettings
@@ -257,6 +260,7 @@ def serve(
         page=page,
         access_log=access_log,
         metrics=metrics,
+        max_pixels=max_pixels,
         device=device,
         precision=precision,
         scale=scale,

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 from segwright.errors import DataError, TooLargeError
+from segwright.resources import available_memory
 
 Container = Literal["JPEG", "PNG", "TIFF", "BMP", "WebP"]
 
 MAX_PIXELS: Final = 178_956_970
-"""Largest image that is opened, in pixels: Pillow's own limit against decompression bombs (half a gigabyte as RGB).
-Other images hold at most as many numbers as the largest RGB image, and half or a quarter as many of 32 or 64 bits.
+"""The usual limit for images of strangers, in pixels: that of Pillow against decompression bombs (half a gigabyte as
+RGB).
 """
 
 _TIFF_SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -90,18 +91,27 @@ def is_unread_image(head: bytes) -> bool:
     return found is not None and " image" in found[0]
 
 
-def check_size(height: int, width: int, name: str, bands: int = 3, bits: int = 8) -> None:
-    """Raise TooLargeError for more pixels, or numbers in all bands, than are read, and DataError for no pixels."""
+def check_size(
+    height: int, width: int, name: str, bands: int = 3, bits: int = 8, max_pixels: int | None = None
+) -> None:
+    """Raise DataError for no pixels, and TooLargeError for more than `max_pixels`; other images than RGB hold at most
+    as many numbers as the largest RGB image, and half or a quarter as many of 32 or 64 bits. Without `max_pixels`,
+    large images are only refused where the memory that is free cannot hold them.
+    """
     if height < 1 or width < 1:
         raise DataError(f"{name} has no pixels: its size is {width} x {height}.")
-    too_many, most = "", 3 * MAX_PIXELS * 16 // max(bits, 16)
-    if height * width > MAX_PIXELS:
-        too_many = f", more than the {MAX_PIXELS:,}"
-    elif height * width * bands > most:
+    numbers, too_many, cure = height * width * bands, "", "cut it into smaller images."
+    if max_pixels is None:
+        memory = available_memory() if numbers > 3 * MAX_PIXELS else None
+        if memory is not None and numbers * bits // 8 > memory:
+            gigabytes = f"{numbers * bits / 8e9:.1f} GB, but only {memory / 1e9:.1f} GB of memory are free"
+            raise TooLargeError(f"{name} has {width} x {height} pixels, {gigabytes}: {cure}")
+    elif height * width > max_pixels:
+        too_many = f", more than the {max_pixels:,}"
+    elif numbers > (most := 3 * max_pixels * 16 // max(bits, 16)):
         too_many = f" of {bands} bands, more than the {most:,} numbers"
     if too_many:
-        size = f"{width} x {height} pixels{too_many}"
-        raise TooLargeError(f"{name} has {size} that are read at most: cut it into smaller images.")
+        raise TooLargeError(f"{name} has {width} x {height} pixels{too_many} that are read at most: {cure}")
 
 
 @contextmanager

@@ -39,12 +39,13 @@ _JPEG_BLOCK: Final = 8  # pixels; also the largest divisor
 
 class EncodedImage:
     """An image as bytes, with what its header says. `name` is for messages only. `height` and `width` are as stored.
-    Raises DataError for bytes that are no image and for a damaged header, TooLargeError for more than MAX_PIXELS.
+    Raises DataError for bytes that are no image and for a damaged header, TooLargeError for more than `max_pixels`, by
+    default for more than fit into memory.
     """
 
-    def __init__(self, data: bytes, name: str) -> None:
-        self.data, self.name, self.container = data, name, sniff(data)
-        size = _jpeg_size(data, name) if self.container == "JPEG" else None
+    def __init__(self, data: bytes, name: str, max_pixels: int | None = None) -> None:
+        self.data, self.name, self.container, self.max_pixels = data, name, sniff(data), max_pixels
+        size = _jpeg_size(data, name, max_pixels) if self.container == "JPEG" else None
         self._by_libjpeg = size is not None
         self.height, self.width = size or self._decoder.size
 
@@ -116,10 +117,10 @@ class EncodedImage:
     @cached_property
     def _decoder(self) -> PillowImage | DeepImage:
         """Decodes all but the JPEGs that libjpeg-turbo takes."""
-        tiff = Tiff.parse(self.data, self.name) if self.container == "TIFF" else None
+        tiff = Tiff.parse(self.data, self.name, self.max_pixels) if self.container == "TIFF" else None
         if tiff is not None and not tiff.is_ordinary:
             return open_deep_tiff(tiff)
-        image = open_image(self.data, self.name)
+        image = open_image(self.data, self.name, self.max_pixels)
         if stored_bits(image, self.data) > 8:
             return open_deep_png(image, self.data, self.name)
         return PillowImage(image, self.name, tiff)
@@ -174,7 +175,7 @@ def encode_tiff(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
+def _jpeg_size(data: bytes, name: str, max_pixels: int | None) -> tuple[int, int] | None:
     """Height and width, or None for what libjpeg-turbo refuses or does not turn into RGB (CMYK)."""
     if has_changed_line_ends(data):
         what = "of which each line feed has got a carriage return, as in a transfer as text"
@@ -183,7 +184,7 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int] | None:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
-    check_size(height, width, name)
+    check_size(height, width, name, max_pixels=max_pixels)
     # how often the marker of a scan occurs, at even and at odd offsets: a fifth of the time of bytes.count
     pairs = (np.frombuffer(data, "<u2", (len(data) - first) // 2, first) for first in (0, 1))
     if sum(np.count_nonzero(each == _SCAN) for each in pairs) > _MOST_SCANS:

@@ -47,9 +47,9 @@ _CONVERTED_FIRST: Final = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}  # which Pi
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
+def open_image(data: bytes, name: str, max_pixels: int | None = None) -> ImageFile.ImageFile:
     """Open one image without decoding its pixels, which will be as stored, whatever orientation is noted. Raises
-    DataError for none of the five formats and for a damaged header, TooLargeError for more than MAX_PIXELS.
+    DataError for none of the five formats and for a damaged header, TooLargeError as `check_size` does.
     """
     container = sniff(data)
     if container is None or (container == "BMP" and was_taken_for_text(data)):
@@ -62,7 +62,7 @@ def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
         image = _READERS[container](io.BytesIO(safe))
         if container == "TIFF":  # Pillow would look for an orientation in the XMP data, too, and transpose the pixels
             image.getexif()[ORIENTATION_TAG] = 1
-    check_size(image.height, image.width, name)
+    check_size(image.height, image.width, name, max_pixels=max_pixels)
     return image
 
 
@@ -83,7 +83,7 @@ def stored_bits(image: ImageFile.ImageFile, data: bytes) -> int:
 
 def read_gif(data: bytes, name: str) -> Image.Image:
     """The decoded image in a GIF: of mode L where its whole palette is grey, as GIF has no grey of its own, else P.
-    Raises DataError for a damaged file and one of several images, TooLargeError for more than MAX_PIXELS.
+    Raises DataError for a damaged file and one of several images, TooLargeError as `check_size` does.
     """
     with damage_as_data_error(f"{name} is a GIF file that is damaged or of an unusual kind"):
         image = GifImagePlugin.GifImageFile(io.BytesIO(data))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segwright.errors import DataError
-from segwright.formats.file_types import check_size
+from segwright.formats.file_types import MAX_PIXELS, check_size
 
 _GROUP_BITS: Final = 5
 _MOST_GROUPS: Final = 7  # 35 bits, more than any count of pixels needs
@@ -65,7 +65,7 @@ def decode_rle(counts: Sequence[int], height: int, width: int) -> NDArray[np.boo
     Raises DataError for counts that are negative or do not add up to height x width, and for no pixels; TooLargeError
     for more than are read of an image.
     """
-    check_size(height, width, "the run-length mask")
+    check_size(height, width, "the run-length mask", max_pixels=MAX_PIXELS)
     return np.ascontiguousarray(expand_counts(counts, height * width).reshape(width, height).T)
 
 

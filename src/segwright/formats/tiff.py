@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from segwright.errors import DataError
-from segwright.formats.file_types import MAX_PIXELS, check_size, damage_as_data_error
+from segwright.formats.file_types import check_size, damage_as_data_error
 from segwright.formats.no_data import NO_DATA_TAG, parse_no_data
 from segwright.formats.pixels import Numbers
 from segwright.formats.stacks import Stack, parse_rows, parse_stack
@@ -113,8 +113,8 @@ class Tiff:
     stack: Stack
 
     @classmethod
-    def parse(cls, data: bytes, name: str) -> "Tiff":
-        """Read tags. Raises DataError for damaged files, TooLargeError for more than MAX_PIXELS."""
+    def parse(cls, data: bytes, name: str, max_pixels: int | None = None) -> "Tiff":
+        """Read tags. Raises DataError for damaged files, TooLargeError as `check_size` does."""
         with damage_as_data_error(f"{name} is a TIFF file that is damaged or of an unusual kind"):
             file = TiffFile(io.BytesIO(data))
             page = file.pages.first
@@ -127,7 +127,7 @@ class Tiff:
                 planes, stack = (page,), _ALONE
             elif isinstance(planes[0], TiffPage):
                 layout = TiffLayout.of(planes[0])
-        check_size(layout.height, layout.width, name, layout.samples * len(planes), max(layout.bits))
+        check_size(layout.height, layout.width, name, layout.samples * len(planes), max(layout.bits), max_pixels)
         return cls(name, data, file, planes, layout, stack)
 
     @property
@@ -278,8 +278,6 @@ def _check_pieces(page: TiffPage, layout: TiffLayout, data: bytes) -> None:
     are larger than any image; without imagecodecs also where they inflate to more than is expected.
     """
     size = math.prod(page.chunks) * layout.bits[0] // 8
-    if size > 6 * MAX_PIXELS:
-        raise ValueError(f"a strip or tile of {size:,} bytes is larger than any image")
     expected = math.prod(page.chunked)
     if expected * math.prod(page.chunks) > 4 * layout.height * layout.width * layout.samples + 4 * _LARGEST_TILE:
         raise ValueError(f"{expected} strips or tiles of {size:,} bytes are far more than the image")

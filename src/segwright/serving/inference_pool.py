@@ -158,14 +158,14 @@ class InferencePool:
         with stage("decode"):
             data = body.decoded()
             try:
-                image = decode(data, model.pixel_format)
+                image = decode(data, model.pixel_format, self.settings.max_pixels)
             except HTTPException as error:
                 if not wanted.empty_on_error:
                     raise
                 logger.warning(f"answered with a mask of 255 everywhere: {error.detail}")
                 image = None
         if image is None:
-            result = ignore_mask(data, model.pixel_format)
+            result = ignore_mask(data, model.pixel_format, self.settings.max_pixels)
         else:
             record.size = image.shape[:2]
             with self._computing, stage("network"):

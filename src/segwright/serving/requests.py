@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from segwright.errors import DataError, TooLargeError
 from segwright.formats.disguises import recognise
-from segwright.formats.file_types import sniff
+from segwright.formats.file_types import MAX_PIXELS, sniff
 from segwright.formats.images import EncodedImage
 from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.labels import IGNORE
@@ -148,15 +148,15 @@ def _too_many_bytes(found: str, limit: int, cure: str) -> HTTPException:
     return HTTPException(413, f"The body has {found}, but {limit:,} are read at most: {cure}")
 
 
-def decode(data: bytes, pixel_format: PixelFormat) -> Pixels:
+def decode(data: bytes, pixel_format: PixelFormat, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The pixels of an image, [H, W, bands]. Raises HTTPException 400 for empty or damaged bytes and for an image of
-    another format, 413 for too many pixels.
+    another format, 413 for more than `max_pixels`.
     """
     wanted = f"{_file_types(pixel_format)} image of {pixel_format}"
     if not data:
         raise HTTPException(400, f"The body is empty: send the bytes of one {wanted}.")
     try:
-        return EncodedImage(data, _NAME).decode(pixel_format)
+        return EncodedImage(data, _NAME, max_pixels).decode(pixel_format)
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except DataError as error:
@@ -166,10 +166,10 @@ def decode(data: bytes, pixel_format: PixelFormat) -> Pixels:
         raise HTTPException(400, f"{wrong}; send one whole {wanted}.") from error
 
 
-def ignore_mask(data: bytes, pixel_format: PixelFormat) -> NDArray[np.uint8]:
+def ignore_mask(data: bytes, pixel_format: PixelFormat, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """255 everywhere, uint8 [H, W], for an image that cannot be decoded: the size of its header, or 1 x 1."""
     try:
-        size = EncodedImage(data, _NAME).size(pixel_format.exif_transposed)
+        size = EncodedImage(data, _NAME, max_pixels).size(pixel_format.exif_transposed)
     except DataError:
         size = (1, 1)
     return np.full(size, IGNORE, np.uint8)

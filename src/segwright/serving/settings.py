@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from segwright.errors import UserError
+from segwright.formats.file_types import MAX_PIXELS
 from segwright.serving.accept import PNG, NotAcceptableError, ResponseFormat, negotiate
 
 _MAX_PAYLOAD: Final = 1024  # MiB, as asynchronous endpoints
@@ -38,6 +39,9 @@ class ServingSettings:
     to receive it. A real-time endpoint hangs up after 60, which cancels the request."""
     default_format: ResponseFormat = field(default_factory=ResponseFormat)  # where Accept leaves the choice
     max_payload: int = _MAX_PAYLOAD << 20  # bytes of a request
+    max_pixels: int = (
+        MAX_PIXELS  # of an image, once decoded; RGB takes three bytes each, and a few times that meanwhile
+    )
     log_level: int = logging.INFO
     access_log: str = "errors"
     """`text`: a line for each request among the messages; `json`: a line of JSON for each on standard output; `errors`:
