@@ -224,7 +224,9 @@ def test_a_huge_tile_is_refused(tag: int) -> None:
     data = bytearray(tiff(numbers(4, 16), tile=(16, 16), compression="lzw"))
     places = [at for at in range(len(data) - 12) if struct.unpack_from("<H", data, at)[0] == tag]
     struct.pack_into("<HHII", data, places[0], tag, 4, 1, 0x7FFFFFF0)
-    with pytest.raises(DataError, match=r"x is truncated or damaged: .* strips or tiles of .* are far more than the image"):
+    with pytest.raises(
+        DataError, match=r"x is truncated or damaged: .* strips or tiles of .* are far more than the image"
+    ):
         verify(bytes(data), "x")
 
 

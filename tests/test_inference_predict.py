@@ -3,13 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 from segwright.bundle import BundleWriter, ClassDescription, Description, host_copy, versions
 from segwright.errors import DataError, OutputExistsError, UserError
 from segwright.inference import Model, load, predict_files
-from segwright.networks import NetworkSpec, build_network
+from segwright.networks import NetworkSpec, SegmentationNetwork, build_network
 from tests.conftest import TINY_BACKBONE, blocks
 
 
@@ -17,6 +18,10 @@ from tests.conftest import TINY_BACKBONE, blocks
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     network = build_network(NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=3)).eval()
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "model", network)
+
+
+def write_bundle(path: Path, network: SegmentationNetwork) -> Path:
     description = Description(
         network=network.spec,
         classes=tuple(
@@ -28,7 +33,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metrics={},
         versions=versions(),
     )
-    path = tmp_path_factory.mktemp("bundles") / "model"
     weights = host_copy(network)
     BundleWriter(path, overwrite=False).save(description, last=weights, best=weights, records=[])
     return path
@@ -69,6 +73,33 @@ def test_overlays_and_probabilities_on_request(bundle: Path, pictures: Path, tmp
         assert (np.asarray(mask) == probabilities.argmax(0)).all()
     with Image.open(out / "a.overlay.png") as overlay:
         assert overlay.size == (48, 40) and overlay.mode == "RGB"
+
+
+def test_masks_of_geotiffs_keep_their_place(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    place = [(33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0.0, 0.0, 0.0, 4e5, 5e6, 0.0), True)]
+    pixels = blocks(1)[0]
+    tifffile.imwrite(pictures / "a b.tif", pixels, photometric="rgb", extratags=place)
+    tifffile.imwrite(pictures / "plain.tif", pixels, photometric="rgb")
+    for _ in range(2):  # the second time beside masks of the first
+        predict_files(bundle, [pictures], tmp_path / "out", overlay=True, device="cpu", overwrite=True)
+        masks = {"a.png", "a b.tif", "plain.png", "sub/b c.png"}
+        overlays = {"a.overlay.png", "a b.overlay.png", "plain.overlay.png", "sub/b c.overlay.png"}
+        assert written(tmp_path / "out") == masks | overlays
+    with tifffile.TiffFile(tmp_path / "out" / "a b.tif") as file, Image.open(tmp_path / "out" / "plain.png") as plain:
+        assert (file.asarray() == np.asarray(plain)).all()
+        assert [file.pages.first.tags[code].value for code in (33550, 33922)] == [tag[3] for tag in place]
+
+
+def test_a_geotiff_that_is_turned_upright_has_no_place(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = NetworkSpec(algorithm="fcn", backbone=TINY_BACKBONE, num_classes=3, upright=True)
+    bundle = write_bundle(tmp_path / "model", build_network(spec).eval())
+    place = (33922, "d", 6, (0.0, 0.0, 0.0, 4e5, 5e6, 0.0), True)
+    for name, orientation in (("a", 1), ("b", 6)):
+        tags = [place, (274, "H", 1, orientation, True)]
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((30, 50, 3), np.uint8), photometric="rgb", extratags=tags)
+        predict_files(bundle, [tmp_path / f"{name}.tif"], tmp_path / "out", device="cpu", overwrite=True)
+    assert written(tmp_path / "out") == {"a.tif", "b.png"}
 
 
 def test_overlays_take_colours_and_an_opacity(bundle: Path, pictures: Path, tmp_path: Path) -> None:

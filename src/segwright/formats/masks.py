@@ -85,15 +85,20 @@ def is_colour_image(data: bytes, name: str) -> bool:
 
 
 def encode_mask(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
-    """A palette PNG of uint8 [H, W] class numbers; `palette` is uint8 [C, 3], ignore has IGNORE_COLOUR."""
-    colours = np.zeros((256, 3), dtype=np.uint8)
-    colours[: len(palette)] = palette[:256]
-    colours[IGNORE] = IGNORE_COLOUR
+    """A palette PNG of uint8 [H, W] class numbers; `palette` is uint8 [C, 3]."""
     image = Image.fromarray(np.ascontiguousarray(mask))
-    image.putpalette(colours.tobytes())
+    image.putpalette(palette_of_256(palette).tobytes())
     stream = io.BytesIO()
     image.save(stream, "PNG", compress_level=1)
     return stream.getvalue()
+
+
+def palette_of_256(palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The colours of all pixel values, uint8 [256, 3], from those of classes; ignore has IGNORE_COLOUR."""
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    colours[: len(palette)] = palette[:256]
+    colours[IGNORE] = IGNORE_COLOUR
+    return colours
 
 
 def _read_image(image: ImageFile.ImageFile, data: bytes, name: str) -> NDArray[Any]:

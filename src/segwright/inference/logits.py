@@ -71,6 +71,16 @@ def windows(length: int, longest: int, overlap: int) -> list[Span]:
     return [Span(start, start + size, *shared[index : index + 2]) for index, start in enumerate(starts)]
 
 
+def spans(height: int, width: int, scale: float, pixel_budget: int) -> tuple[list[Span], list[Span]]:
+    """The rows and the columns of the windows of an image; one each where the budget holds it."""
+    scaled_height, scaled_width = scaled_size(height, width, scale)
+    longest = max(height, width)
+    if scaled_height * scaled_width > pixel_budget:
+        longest = int(math.isqrt(pixel_budget) / scale)
+    overlap = min(int(_OVERLAP / scale), longest // _LEAST_WINDOW)
+    return windows(height, longest, overlap), windows(width, longest, overlap)
+
+
 def fade(length: int, device: torch.device | None = None) -> Tensor:
     """The weights, float32 [length], by which a window takes over from the one before: half a period of a raised
     cosine from 0 to 1. Those of the other window are what is missing to 1.
@@ -95,16 +105,11 @@ def logit_blocks(
     At or below `pixel_budget` pixels the network sees the whole image, and the blocks together equal its forward pass.
     Above, it sees windows that overlap; there, logits are means of two or four windows, whose weights fade.
     """
-    height, width = image.shape[:2]
-    scaled_height, scaled_width = scaled_size(height, width, scale)
-    longest = max(height, width)
-    if scaled_height * scaled_width > pixel_budget:
-        longest = int(math.isqrt(pixel_budget) / scale)
-    overlap = min(int(_OVERLAP / scale), longest // _LEAST_WINDOW)
+    rows, columns = spans(image.shape[0], image.shape[1], scale, pixel_budget)
     above: list[_Window] = []
-    for vertical in windows(height, longest, overlap):
+    for vertical in rows:
         row: list[_Window] = []
-        for column, horizontal in enumerate(windows(width, longest, overlap)):
+        for column, horizontal in enumerate(columns):
             pixels = image[vertical.start : vertical.stop, horizontal.start : horizontal.stop]
             row.append(_Window(_coarse_logits(runtime, pixels, scale, tta), vertical, horizontal))
             nearby = slice(max(column - 1, 0), column + 1)

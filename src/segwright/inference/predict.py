@@ -14,6 +14,7 @@ from segwright.checks.image_rules import NotedFile, describe_notes
 from segwright.console import progress
 from segwright.data.folders import list_images
 from segwright.errors import DataError, OutputExistsError, UserError
+from segwright.formats.geotiff import place_tags, write_geotiff_mask
 from segwright.formats.images import EncodedImage, encode_png
 from segwright.formats.masks import encode_mask
 from segwright.formats.pixels import Note, PixelFormat
@@ -53,7 +54,8 @@ def predict_files(
     tta: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders.
+    """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders; those of
+    GeoTIFFs as `STEM.tif`, in the same place (`formats.geotiff`).
 
     `overlay` adds `STEM.overlay.png`, in which colours have an `opacity` from 0 to 1, by default 0.5, and background
     stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. `precision`,
@@ -68,7 +70,7 @@ def predict_files(
     output = Path(output)
     check_replaceable(output, overwrite)
     check_writable_folder(output)
-    suffixes = [".png", *[".overlay.png"] * overlay, *[".npy"] * probabilities]
+    suffixes = [".png", ".tif", *[".overlay.png"] * overlay, *[".npy"] * probabilities]
     images = _list_images(inputs, output)
     _check_collisions(images, suffixes)
     model = load(bundle, device, precision, scale=scale, tta=tta)
@@ -176,7 +178,13 @@ def _predict(
             probabilities.flush()
     else:
         assemble(model.blocks(image), mask)
-    write_bytes(files[".png"], encode_mask(mask, palette))
+    turned = model.pixel_format.exif_transposed and encoded.orientation > 1
+    place = place_tags(encoded.data, encoded.name) if encoded.container == "TIFF" and not turned else ()
+    if place:
+        with atomic_file(files[".tif"]) as temporary:
+            write_geotiff_mask(temporary, mask, palette, place)
+    else:
+        write_bytes(files[".png"], encode_mask(mask, palette))
     if ".overlay.png" in files:
         write_bytes(files[".overlay.png"], encode_png(draw(displayable(image), mask)))
     return encoded.orientation, encoded.notes(model.pixel_format.bands)
