@@ -23,6 +23,7 @@ from starlette.types import Message
 from tifffile import imwrite
 
 from segwright.client import read_mask
+from segwright.formats.images import encode_png
 from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
@@ -272,6 +273,22 @@ def test_answers_do_not_need_a_standard_output(
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
     assert asked.post("/invocations", content=picture()).status_code == 200
+
+
+def test_the_size_of_images_is_limited_by_the_settings(model: Model) -> None:
+    height, width = 41, 58
+    body = encode_png(np.zeros((height, width, 3), np.uint8))
+    for limit, status in ((height * width, 200), (height * width - 1, 413)):
+        with closing(InferencePool(ServingSettings(max_pixels=limit))) as pool:
+            asked = client(ModelHolder(model), pool)
+            answer = asked.post("/invocations", content=body)
+            assert answer.status_code == status
+            empty = asked.post("/invocations", content=body, headers={"Accept": "application/json;on_error=empty"})
+            assert empty.status_code == 200
+    assert (
+        answer.text
+        == "The image has 58 x 41 pixels, more than the 2,377 that are read at most: cut it into smaller images."
+    )
 
 
 def test_refusals_are_logged(

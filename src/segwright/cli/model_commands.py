@@ -185,7 +185,8 @@ def predict(
     tta: Tta = False,
     overwrite: Switch = False,
 ) -> None:
-    """Predict the masks of images: STEM.png for each, class indices with a palette, at the image's size.
+    """Predict the masks of images: STEM.png for each, class indices with a palette, at the image's size; STEM.tif, in
+    the same place, for a GeoTIFF.
 
     Args:
         inputs: Images, or folders of images.

@@ -136,7 +136,7 @@ class PillowImage:
             image = image.convert(_CONVERTED_FIRST[image.mode])
         # A palette's transparency would make convert() warn that it is lost, which is what is wanted here.
         transparency = image.info.pop("transparency", None) if bands != 4 else None
-        pixels = np.array(image.convert(_MODES[bands]))
+        pixels = np.array(image if image.mode == _MODES[bands] else image.convert(_MODES[bands]))
         if transparency is not None:
             image.info["transparency"] = transparency
         return pixels.reshape(*pixels.shape[:2], bands)
