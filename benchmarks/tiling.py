@@ -1,8 +1,8 @@
 """Windows of large images against the whole image at once: mean IoU, and where the two disagree.
 
-    python benchmarks/tiling.py IMAGES MASKS BUNDLE... [--budget 2097152] [--count 6] [--label-map FILE]
+    python benchmarks/tiling.py IMAGES MASKS BUNDLE... [--budgets 2097152 262144] [--count 6] [--scale 0.5]
 
-Each image is predicted in one pass and in windows of at most `--budget` pixels, by the same network in float32.
+Each image is predicted in one pass and in windows of at most so many pixels, by the same network in float32.
 A disagreement is a pixel with another class; those in stretches that two windows share are counted apart.
 """
 
@@ -19,7 +19,8 @@ from segwright.evaluation.metrics import ConfusionMatrix
 from segwright.formats.pixels import Pixels
 from segwright.inference import Model, assemble, load, logit_blocks
 from segwright.inference.logits import PIXEL_BUDGET, spans
-from segwright.labels import LabelMap
+
+WHOLE = 1 << 40  # a budget that holds any image
 
 
 def predict(model: Model, image: Pixels, budget: int) -> NDArray[np.uint8]:
@@ -40,43 +41,46 @@ def shared_pixels(height: int, width: int, scale: float, budget: int) -> NDArray
 
 
 def compare(bundle: Path, arguments: argparse.Namespace) -> None:
-    """Print a row of the table for a model."""
-    model, budget = load(bundle, "cpu"), arguments.budget
+    """Print a row of the table for each budget of a model."""
+    model = load(bundle, "cpu", scale=arguments.scale)
     label_map = model.description.label_map("validation")
-    if arguments.label_map:
-        label_map = LabelMap.read(arguments.label_map)
-    whole, tiled = (ConfusionMatrix(len(model.class_names)) for _ in range(2))
-    different, pixels = np.zeros(2, np.int64), np.zeros(2, np.int64)  # elsewhere, in shared stretches
+    num_classes, budgets = len(model.class_names), arguments.budgets
+    whole, *tiled = (ConfusionMatrix(num_classes) for _ in range(1 + len(budgets)))
+    different, pixels = (np.zeros((len(budgets), 2), np.int64) for _ in range(2))  # elsewhere, in shared stretches
     for pair in find_pairs(arguments.images, arguments.masks).pairs[: arguments.count]:
         image, labels = read_pair(pair, label_map, model.pixel_format)
-        at_once, in_windows = predict(model, image, image.size), predict(model, image, budget)
+        at_once = predict(model, image, WHOLE)
         whole.update(labels, at_once)
-        tiled.update(labels, in_windows)
-        shared = shared_pixels(image.shape[0], image.shape[1], model.scale, budget)
-        for index, part in enumerate((~shared, shared)):
-            different[index] += np.count_nonzero((at_once != in_windows) & part)
-            pixels[index] += np.count_nonzero(part)
-    scores = [matrix.scores(model.class_names).mean_iou for matrix in (whole, tiled)]
+        for index, budget in enumerate(budgets):
+            in_windows = predict(model, image, budget)
+            tiled[index].update(labels, in_windows)
+            shared = shared_pixels(image.shape[0], image.shape[1], model.scale, budget)
+            for column, part in enumerate((~shared, shared)):
+                different[index, column] += np.count_nonzero((at_once != in_windows) & part)
+                pixels[index, column] += np.count_nonzero(part)
     rates = 100 * different / np.maximum(pixels, 1)
-    print(
-        f"| {bundle.name} | {scores[0]:.4f} | {scores[1]:.4f} | {100 * (scores[1] - scores[0]):+.2f} "
-        f"| {rates[0]:.3f} % | {rates[1]:.3f} % |",
-        flush=True,
-    )
+    expected = whole.scores(model.class_names).mean_iou
+    for budget, matrix, (elsewhere, shared_rate) in zip(budgets, tiled, rates, strict=True):
+        found = matrix.scores(model.class_names).mean_iou
+        print(
+            f"| {bundle.name} | {budget:,} | {expected:.4f} | {found:.4f} | {100 * (found - expected):+.2f} "
+            f"| {elsewhere:.3f} % | {shared_rate:.3f} % |",
+            flush=True,
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare models, a row each."""
+    """Compare models, a row for each and each budget."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
     parser.add_argument("masks", type=Path)
     parser.add_argument("bundles", type=Path, nargs="+")
-    parser.add_argument("--budget", type=int, default=PIXEL_BUDGET)
+    parser.add_argument("--budgets", type=int, nargs="+", default=[PIXEL_BUDGET])
     parser.add_argument("--count", type=int, default=6)
-    parser.add_argument("--label-map", type=Path)
+    parser.add_argument("--scale", type=float)
     given = parser.parse_args(arguments)
-    print("| model | mean IoU whole | in windows | points | disagree elsewhere | disagree where windows overlap |")
-    print("|---|---|---|---|---|---|")
+    print("| model | budget | mean IoU whole | in windows | points | disagree elsewhere | disagree where two overlap |")
+    print("|---|---|---|---|---|---|---|")
     for bundle in given.bundles:
         compare(bundle, given)
 
