@@ -97,9 +97,12 @@ def test_evaluate_writes_the_keys_that_it_promises(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     scores = json.loads((folder / "scores.json").read_text())
-    assert set(scores) == {"mean_iou", "mean_iou_present", "mean_dice", "pixel_accuracy", "per_class"}
-    keys = {"index", "name", "iou", "dice", "precision", "recall", "support"}
+    of_borders = ("mean_boundary_f", "mean_boundary_iou")
+    assert set(scores) == {"mean_iou", "mean_iou_present", "mean_dice", "pixel_accuracy", "per_class", *of_borders}
+    keys = {"index", "name", "iou", "dice", "precision", "recall", "support", "boundary_f", "boundary_iou"}
     assert all(set(entry) == keys for entry in scores["per_class"])
+    assert set(scores["mean_boundary_f"]) == {"1", "2", "4"}
+    assert f"mean boundary F-score {scores['mean_boundary_f']['2']:.4f} within 2 pixels" in done.stdout
     assert f"mean IoU {scores['mean_iou']:.4f}" in done.stdout and f"mean Dice {scores['mean_dice']:.4f}" in done.stdout
 
 

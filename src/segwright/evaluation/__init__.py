@@ -1,7 +1,18 @@
 """How good a model is: exact counts, and the usual scores."""
 
+from segwright.evaluation.boundary import BoundaryCounts, BoundaryScores, ClassBoundaryScores
 from segwright.evaluation.metrics import ClassScores, ConfusionMatrix, Scores
 from segwright.evaluation.predictions import predict_pairs
 from segwright.evaluation.run import evaluate, print_scores
 
-__all__ = ["ClassScores", "ConfusionMatrix", "Scores", "evaluate", "predict_pairs", "print_scores"]
+__all__ = [
+    "BoundaryCounts",
+    "BoundaryScores",
+    "ClassBoundaryScores",
+    "ClassScores",
+    "ConfusionMatrix",
+    "Scores",
+    "evaluate",
+    "predict_pairs",
+    "print_scores",
+]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segwright.evaluation.boundary import BoundaryScores
 from segwright.labels import IGNORE
 
 
@@ -31,10 +32,16 @@ class Scores:
     mean_dice: float  # over all classes, as mean_iou
     pixel_accuracy: float
     per_class: tuple[ClassScores, ...]
+    boundary: BoundaryScores | None = None  # of borders, where they were scored
 
     def to_json(self) -> dict[str, Any]:
-        """The scores as plain values; a figure that is undefined is null."""
-        return {**vars(self), "per_class": [vars(entry) for entry in self.per_class]}
+        """The scores as plain values; a figure that is undefined is null, one that was not computed is missing."""
+        document, per_class = dict(vars(self)), [dict(vars(entry)) for entry in self.per_class]
+        if boundary := document.pop("boundary"):
+            document |= {"mean_boundary_f": dict(boundary.mean_f), "mean_boundary_iou": boundary.mean_iou}
+            for entry, of_borders in zip(per_class, boundary.per_class, strict=True):
+                entry |= {"boundary_f": dict(of_borders.f), "boundary_iou": of_borders.iou}
+        return {**document, "per_class": per_class}
 
 
 class ConfusionMatrix:

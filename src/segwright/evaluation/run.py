@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from segwright.checks.channel import Expected, check_pairs
 from segwright.checks.pixel_statistics import RequestedFormat
@@ -10,6 +12,7 @@ from segwright.console import progress, table
 from segwright.data.channels import Source
 from segwright.data.lists import LIST_SUFFIXES
 from segwright.errors import DataError, LabelError
+from segwright.evaluation.boundary import BoundaryCounts
 from segwright.evaluation.metrics import ConfusionMatrix, Scores
 from segwright.evaluation.predictions import predict_pairs
 from segwright.inference.model import load
@@ -18,6 +21,8 @@ from segwright.standard_streams import OUTPUT
 from segwright.storage import Location, parse_location
 
 logger = logging.getLogger(__name__)
+
+_TOLERANCE: Final = 2  # pixels: of the boundary F-scores that are printed
 
 
 def evaluate(
@@ -52,30 +57,43 @@ def evaluate(
     pairing = Source(parse_location(images), None if masks is None else parse_location(masks), named).pairing()
     num_classes, requested = len(model.class_names), RequestedFormat.exactly(model.pixel_format)
     report = check_pairs(pairing, Expected("evaluation", mask_map, num_classes, requested, model.class_names, strict))
-    matrix = ConfusionMatrix(num_classes)
+    matrix, borders = ConfusionMatrix(num_classes), BoundaryCounts(num_classes)
     with progress("evaluating", len(report.pairs), every=50) as advance:
         for labels, prediction in predict_pairs(
             model.runtime, report.pairs, mask_map, model.pixel_format, scale=model.scale, tta=model.tta
         ):
             matrix.update(labels, prediction)
+            borders.update(labels, prediction)
             advance(1, "images")
-    return matrix.scores(model.class_names)
+    return replace(matrix.scores(model.class_names), boundary=borders.scores())
 
 
 def print_scores(scores: Scores, title: str) -> None:
-    """Print scores as a table of classes and two lines of totals."""
-    rows = []
-    for entry in scores.per_class:
-        figures = (entry.iou, entry.dice, entry.precision, entry.recall)
-        percent = ("-" if figure is None else f"{100 * figure:.1f}" for figure in figures)
-        rows.append((f"{entry.index} {entry.name}", *percent, f"{entry.support:,}"))
-    table(title, ("class", "IoU %", "Dice %", "precision %", "recall %", "pixels"), rows)
-    print(
+    """Print scores as a table of classes and lines of totals, with those of borders where they were scored."""
+    classes, boundary = scores.per_class, scores.boundary
+    columns = {
+        "IoU %": [entry.iou for entry in classes],
+        "Dice %": [entry.dice for entry in classes],
+        "precision %": [entry.precision for entry in classes],
+        "recall %": [entry.recall for entry in classes],
+    }
+    totals = (
         f"mean IoU {scores.mean_iou:.4f} over all classes, {scores.mean_iou_present:.4f} over those present\n"
-        f"mean Dice {scores.mean_dice:.4f} over all classes, pixel accuracy {scores.pixel_accuracy:.4f}",
-        file=OUTPUT,
-        flush=True,
+        f"mean Dice {scores.mean_dice:.4f} over all classes, pixel accuracy {scores.pixel_accuracy:.4f}"
     )
+    if boundary:
+        columns["boundary F %"] = [entry.f[_TOLERANCE] for entry in boundary.per_class]
+        mean_f, mean_iou = (
+            "-" if mean is None else f"{mean:.4f}" for mean in (boundary.mean_f[_TOLERANCE], boundary.mean_iou)
+        )
+        totals += f"\nmean boundary F-score {mean_f} within {_TOLERANCE} pixels, mean boundary IoU {mean_iou}"
+    percents = [["-" if figure is None else f"{100 * figure:.1f}" for figure in column] for column in columns.values()]
+    rows = [
+        (f"{entry.index} {entry.name}", *figures, f"{entry.support:,}")
+        for entry, *figures in zip(classes, *percents, strict=True)
+    ]
+    table(title, ("class", *columns, "pixels"), rows)
+    print(totals, file=OUTPUT, flush=True)
 
 
 def _numbered_map(path: Path, class_names: tuple[str, ...]) -> LabelMap:
