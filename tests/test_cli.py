@@ -189,7 +189,7 @@ def test_predict_takes_several_inputs(calls: Calls) -> None:
     assert main(["predict", "bundle", "a.jpg", "folder", "--output", "o", "--overlay", "--probabilities"]) == 0
     assert calls[0][0] == (Path("bundle"), ["a.jpg", "folder"], Path("o"))
     given = {"overlay": True, "probabilities": True}
-    usual: dict[str, object] = {"device": None, "overwrite": False, "opacity": None, "colours": {}}
+    usual: dict[str, object] = {"device": None, "overwrite": False, "opacity": None, "colours": {}, "unsure": None}
     assert calls[0][1] == {**given, **usual, "precision": "auto", "scale": None, "tta": False}
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from segwright.inference.logits import Block, assemble, fade, logit_blocks, resized_pixels, resized_rows, windows
 from segwright.inference.runtimes import PyTorchRuntime
+from segwright.labels import IGNORE
 from segwright.networks import NetworkSpec, build_network, resize
 from tests.conftest import TINY_BACKBONE
 
@@ -198,6 +199,25 @@ def test_rounding_never_moves_the_winner(dtype: str) -> None:
     assemble([Block(slice(64), slice(64), logits)], probabilities=probabilities)
     assert (probabilities.argmax(0) == logits.argmax(0).numpy()).all()
     assert np.abs(probabilities.astype(np.float64).sum(0) - 1).max() < (3e-3 if dtype == "float16" else 1e-6)
+
+
+def test_a_temperature_scales_probabilities_and_never_moves_the_winner() -> None:
+    logits = torch.randn(5, 64, 64, generator=torch.Generator().manual_seed(0))
+    logits[1] = logits[0].nextafter(torch.tensor(9.0))  # which division makes equal
+    blocks = [Block(slice(64), slice(64), logits)]
+    mask, probabilities = np.empty((64, 64), np.uint8), np.empty((5, 64, 64), np.float32)
+    assemble(blocks, mask, probabilities, temperature=3.0)
+    assert (mask == logits.argmax(0).numpy()).all() and (probabilities.argmax(0) == mask).all()
+    assert np.allclose(probabilities, (logits / 3).softmax(0).numpy(), atol=1e-6)
+
+
+def test_pixels_below_a_probability_become_255() -> None:
+    logits = torch.randn(5, 64, 64, generator=torch.Generator().manual_seed(0))
+    mask, probabilities = np.empty((64, 64), np.uint8), np.empty((5, 64, 64), np.float32)
+    assemble([Block(slice(64), slice(64), logits)], mask, probabilities, temperature=0.5, unsure=0.7)
+    sure = probabilities.max(0) >= 0.7
+    assert 0.1 < sure.mean() < 0.9
+    assert (mask == np.where(sure, logits.argmax(0).numpy(), IGNORE)).all()
 
 
 def spied(network: PyTorchRuntime, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:

@@ -26,6 +26,15 @@ def upright(model: Model) -> Model:
     return Model(model.description.model_copy(update={"network": network}), model.runtime)
 
 
+def test_a_temperature_scales_probabilities_and_leaves_masks(model: Model) -> None:
+    description = model.description.model_copy(update={"temperature": 2.0})
+    scaled, image = Model(description, model.network, torch.device("cpu")), blocks(1)[0]
+    assert model.temperature == 1 and scaled.temperature == 2
+    roots = np.sqrt(model.probabilities(image))
+    assert np.allclose(scaled.probabilities(image), roots / roots.sum(0), atol=1e-5)
+    assert (scaled.mask(image) == model.mask(image)).all()
+
+
 def saved(path: Path, orientation: int = 1) -> Path:
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -100,6 +100,21 @@ def test_a_geotiff_that_is_turned_upright_has_no_place(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((30, 50, 3), np.uint8), photometric="rgb", extratags=tags)
         predict_files(bundle, [tmp_path / f"{name}.tif"], tmp_path / "out", device="cpu", overwrite=True)
     assert written(tmp_path / "out") == {"a.tif", "b.png"}
+def test_pixels_that_the_model_is_unsure_of_become_255(
+    bundle: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = load(bundle, "cpu")
+    pixels = np.asarray(Image.open(pictures / "sub" / "b c.png"))
+    highest = plain.probabilities(pixels).max(0)
+    unsure = float(np.median(highest))
+    with caplog.at_level(logging.INFO, "segwright"):
+        predict_files(bundle, [pictures / "sub" / "b c.png"], tmp_path / "out", unsure=unsure, device="cpu")
+    with Image.open(tmp_path / "out" / "b c.png") as mask:
+        assert (np.asarray(mask) == np.where(highest < unsure, 255, plain.mask(pixels))).all()
+    share = 100 * (highest < unsure).mean()
+    assert f"{share:.1f} % of the pixels are 255" in caplog.text and "no temperature" in caplog.text
+    with pytest.raises(UserError, match=r"unsure is 1\.5; it takes a number from 0 to 1"):
+        predict_files(bundle, [pictures], tmp_path / "more", unsure=1.5)
 
 
 def test_overlays_take_colours_and_an_opacity(bundle: Path, pictures: Path, tmp_path: Path) -> None:

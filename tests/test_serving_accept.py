@@ -65,6 +65,10 @@ JSON = ResponseFormat("application/json", probabilities=False, dtype="uint8")
             "application/*;output=probabilities;dtype=float16",
             ResponseFormat("application/x-npy", probabilities=True, dtype="float16"),
         ),
+        # less sure pixels left out
+        ("image/png;palette=1;unsure=0.7", replace(PALETTE, unsure=0.7)),
+        ("application/x-npy;unsure=1", replace(NPY, unsure=1.0)),
+        ("application/json;unsure=0", JSON),
         # a mask whatever comes
         ("image/png;on_error=empty", replace(MASK, empty_on_error=True)),
         ("image/png;palette=1;on_error=empty", replace(PALETTE, empty_on_error=True)),
@@ -102,6 +106,11 @@ def test_a_default_of_ones_own_fills_wildcards(accept: str) -> None:
         ("image/png;on_error=black", "takes on_error=empty"),
         ("application/x-npy;output=probabilities;on_error=empty", "output=probabilities has no parameter on_error"),
         ("application/x-recordio-protobuf;on_error=empty", "no parameter on_error"),
+        ("image/png;unsure=1.1", "takes unsure=a number from 0 to 1, not unsure=1.1"),
+        ("image/png;unsure=nan", "not unsure=nan"),
+        ("application/json;unsure=yes", "not unsure=yes"),
+        ("application/x-npy;output=probabilities;unsure=0.7", "output=probabilities has no parameter unsure"),
+        ("application/x-recordio-protobuf;unsure=0.7", "no parameter unsure"),
         ("image/png" + " " * 1016, "Accept has 1,025 characters, but 1,024 are read at most"),
         ("x" * 1000, r"x{100}\.\.\., but answers come as"),
         (',;="', "answers come as"),

@@ -1,4 +1,5 @@
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,12 +13,13 @@ import torch
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from segwright.client import read_mask, read_probabilities
 from segwright.console import PACKAGE_LOGGER
 from segwright.formats.pixels import PixelFormat, Pixels
 from segwright.inference import Model
 from segwright.inference.logits import Block
 from segwright.serving import ServingSettings
-from segwright.serving.accept import ResponseFormat
+from segwright.serving.accept import NPY, RECORDIO, RECORDIO_SHORT, ResponseFormat
 from segwright.serving.inference_pool import MAX_WAITING, InferencePool
 from segwright.serving.request_log import RequestRecord
 from segwright.serving.requests import Body
@@ -33,6 +35,7 @@ class FakeModel:
     class_names = tuple(entry.name for entry in CLASSES)
     pixel_format = PixelFormat()
     description = SimpleNamespace(classes=CLASSES)
+    temperature = 2.0
 
     def __init__(self, before: Callable[[int], None] = lambda _row: None) -> None:
         self.before = before
@@ -257,3 +260,19 @@ def test_probabilities_that_no_answer_holds_are_refused_before_they_are_computed
     with pytest.raises(HTTPException, match=r"650,240,000 bytes of probabilities, but 536,869,887") as caught:
         infer(pool, Many(rows.append), stream, ResponseFormat())
     assert caught.value.status_code == 413 and "float16" in caught.value.detail and not rows
+
+
+@pytest.mark.parametrize(("content_type", "divisor"), [(NPY, 2), (RECORDIO, 1), (RECORDIO_SHORT, 1)])
+def test_probabilities_are_scaled_but_those_in_recordio(pool: InferencePool, content_type: str, divisor: float) -> None:
+    body = infer(pool, FakeModel(), form=ResponseFormat(content_type))
+    highest = 1 / (1 + 2 * math.exp(-1 / divisor))
+    assert np.allclose(read_probabilities(body, content_type).max(0), highest)
+
+
+def test_pixels_below_the_wanted_probability_become_255(pool: InferencePool) -> None:
+    highest = 1 / (1 + 2 * math.exp(-0.5))  # 0.45
+    assert (pixels(infer(pool, FakeModel(), form=replace(MASK, unsure=highest + 0.01))) == 255).all()
+    assert (pixels(infer(pool, FakeModel(), form=replace(MASK, unsure=highest - 0.01))) < 3).all()
+    for content_type in ("application/json", "application/x-npy"):
+        form = ResponseFormat(content_type, probabilities=False, dtype="uint8", unsure=0.5)
+        assert (read_mask(infer(pool, FakeModel(), form=form), content_type) == 255).all()

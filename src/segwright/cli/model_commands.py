@@ -179,6 +179,7 @@ def predict(
     opacity: float | None = None,
     colour: Colours = None,
     probabilities: Switch = False,
+    unsure: float | None = None,
     device: Device = None,
     precision: Precision = "auto",
     scale: Scale = None,
@@ -195,6 +196,7 @@ def predict(
         opacity: The opacity of colours in overlays, from 0 to 1; by default 0.5.
         colour: The colour of a class, as in vessel=red, vessel=#ff0000 or sky=none (clear); may be repeated.
         probabilities: Add STEM.npy, the probabilities, float32 [C, H, W].
+        unsure: Set pixels to 255 whose most likely class has a probability below this, such as 0.7.
         overwrite: Write into a folder that holds files; masks of the same name are replaced, others stay.
     """
     colours = dict(split_pair("colour", "CLASS=COLOUR", text) for text in colour or ())
@@ -208,6 +210,7 @@ def predict(
         opacity=opacity,
         colours=colours,
         probabilities=probabilities,
+        unsure=unsure,
         device=device,
         precision=precision,
         scale=scale,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from segwright.formats.pixels import Pixels
 from segwright.inference.runtimes import Runtime
+from segwright.labels import IGNORE
 from segwright.networks import resize
 
 PIXEL_BUDGET: Final = 1 << 21
@@ -149,24 +150,38 @@ def assemble(
     mask: NDArray[np.uint8] | None = None,
     probabilities: NDArray[Any] | None = None,
     confidence: NDArray[np.uint8] | None = None,
+    *,
+    temperature: float = 1.0,
+    unsure: float = 0.0,
 ) -> None:
-    """Fill a mask, uint8 [H, W], with the argmax of logits, probabilities, float32 or float16 [C, H, W], with their
-    softmax, and a confidence, uint8 [H, W], with the softmax of the mask's class, 255 times.
+    """Fill a mask, uint8 [H, W], with the argmax of logits, probabilities, float32 or float16 [C, H, W], with the softmax
+    of logits divided by a temperature, and a confidence, uint8 [H, W], with the highest of them, 255 times. Pixels whose
+    highest probability is below `unsure` become 255 in the mask.
     """
     for block in blocks:
         if mask is not None:
-            mask[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).cpu().numpy()
+            classes = block.logits.argmax(0).to(torch.uint8)
+            if unsure:
+                classes[_highest_probability(block.logits, temperature) < unsure] = IGNORE
+            mask[block.rows, block.columns] = classes.cpu().numpy()
         if probabilities is not None:
-            probabilities[:, block.rows, block.columns] = _softmax(block.logits, probabilities.dtype)
+            probabilities[:, block.rows, block.columns] = _softmax(block.logits, temperature, probabilities.dtype)
         if confidence is not None:
-            highest = 1 / (block.logits - block.logits.amax(0)).exp().sum(0)  # of the softmax
+            highest = _highest_probability(block.logits, temperature)
             confidence[block.rows, block.columns] = (255 * highest).round().to(torch.uint8).cpu().numpy()
 
 
-def _softmax(logits: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The softmax of logits [C, H, W], rounded to a dtype, with the same argmax: the winner of a tie is raised."""
+def _highest_probability(logits: Tensor, temperature: float) -> Tensor:
+    """Of the softmax of logits [C, H, W] divided by a temperature: float32 [H, W]."""
+    return 1 / ((logits - logits.amax(0)) / temperature).exp().sum(0)
+
+
+def _softmax(logits: Tensor, temperature: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The softmax of logits [C, H, W] divided by a temperature, rounded to a dtype, with the same argmax: the winner of
+    a tie is raised.
+    """
     winners = logits.argmax(0)
-    rounded = logits.softmax(0).to(torch.float16 if dtype == np.float16 else torch.float32)
+    rounded = (logits / temperature).softmax(0).to(torch.float16 if dtype == np.float16 else torch.float32)
     rows, columns = (rounded.argmax(0) != winners).nonzero(as_tuple=True)
     probabilities: NDArray[Any] = rounded.cpu().numpy()
     if len(rows):

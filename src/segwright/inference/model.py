@@ -75,6 +75,11 @@ class Model:
         """The colours of the classes, uint8 [C, 3]."""
         return np.array([entry.colour for entry in self.description.classes], np.uint8)
 
+    @property
+    def temperature(self) -> float:
+        """By which logits are divided for probabilities; 1 where none was fitted."""
+        return self.description.temperature or 1.0
+
     def mask(self, image: ImageSource) -> NDArray[np.uint8]:
         """Return the class of every pixel, uint8 [H, W], of an image.
 
@@ -86,10 +91,13 @@ class Model:
         return mask
 
     def probabilities(self, image: ImageSource) -> NDArray[np.float32]:
-        """Return the probability of every class at every pixel, float32 [C, H, W], of an image as in `mask`."""
+        """Return the probability of every class at every pixel, float32 [C, H, W], of an image as in `mask`.
+
+        They are scaled by the model's `temperature`.
+        """
         pixels = self._read(image)
         probabilities = np.empty((len(self.class_names), *pixels.shape[:2]), np.float32)
-        assemble(self.blocks(pixels), probabilities=probabilities)
+        assemble(self.blocks(pixels), probabilities=probabilities, temperature=self.temperature)
         return probabilities
 
     def blocks(self, image: Pixels) -> Iterator[Block]:

@@ -20,6 +20,7 @@ from segwright.formats.masks import encode_mask
 from segwright.formats.pixels import Note, PixelFormat
 from segwright.inference.logits import assemble
 from segwright.inference.model import Model, load
+from segwright.labels import IGNORE
 from segwright.storage import (
     Blob,
     atomic_file,
@@ -48,6 +49,7 @@ def predict_files(
     opacity: float | None = None,
     colours: Mapping[str, str] | None = None,
     probabilities: bool = False,
+    unsure: float | None = None,
     device: str | None = None,
     precision: str = "auto",
     scale: float | None = None,
@@ -58,15 +60,17 @@ def predict_files(
     GeoTIFFs as `STEM.tif`, in the same place (`formats.geotiff`).
 
     `overlay` adds `STEM.overlay.png`, in which colours have an `opacity` from 0 to 1, by default 0.5, and background
-    stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. `precision`,
-    `scale` and `tta` are those of `load`. `colours` are of classes, by name or index, and replace those of the model
-    (`visualization.choose_colours`). An image that cannot be read, or whose name leads out of `output`, does not stop
-    the others.
+    stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. Pixels whose
+    highest probability is below `unsure`, 0 to 1, become 255 in masks. `precision`, `scale` and `tta` are those of
+    `load`. `colours` are of classes, by name or index, and replace those of the model (`visualization.choose_colours`).
+    An image that cannot be read, or whose name leads out of `output`, does not stop the others.
 
-    Raises OutputExistsError when `output` may not be written to, UserError for colours and opacities that are none,
-    DataError when two images would write the same file or, at the end, when some could not be predicted.
+    Raises OutputExistsError when `output` may not be written to, UserError for a colour, opacity or `unsure` that is
+    none, DataError when two images would write the same file or, at the end, when some could not be predicted.
     """
     _check_opacity(opacity, overlay)
+    if unsure is not None and not 0 <= unsure <= 1:
+        raise UserError(f"unsure is {unsure}; it takes a number from 0 to 1.", name="unsure", value=unsure)
     output = Path(output)
     check_replaceable(output, overwrite)
     check_writable_folder(output)
@@ -77,11 +81,21 @@ def predict_files(
     palette, clear = choose_colours(model.palette, model.class_names, colours or {})
     draw = partial(draw_overlay, palette=palette, opacity=OPACITY if opacity is None else opacity, clear=clear)
 
+    left_out, pixels = 0, 0
+
     def predict(stem: str, blob: Blob) -> tuple[int, Sequence[Note]]:
-        return _predict(model, blob, _output_files(output, stem, blob, suffixes, overwrite), palette, draw)
+        nonlocal left_out, pixels
+        files = _output_files(output, stem, blob, suffixes, overwrite)
+        mask, orientation, notes = _predict(model, blob, files, palette, draw, unsure or 0.0)
+        left_out, pixels = left_out + int(np.count_nonzero(mask == IGNORE)), pixels + mask.size
+        return orientation, notes
 
     failed, turned, noted = _predict_all(images, predict)
     logger.info(f"wrote the masks of {len(images) - failed} of {len(images)} images to {output}")
+    if unsure is not None:
+        share = 100 * left_out / max(pixels, 1)
+        unfitted = "" if model.description.temperature else "; the model has no temperature: they are often too high"
+        logger.info(f"{share:.1f} % of the pixels are 255, all probabilities there being below {unsure:g}{unfitted}")
     _log_notes(noted, turned, len(images), model.pixel_format)
     if failed:
         raise DataError(f"{failed} of {len(images)} images could not be predicted; the warnings above name them")
@@ -163,21 +177,26 @@ def _output_files(output: Path, stem: str, blob: Blob, suffixes: Sequence[str], 
 
 
 def _predict(
-    model: Model, blob: Blob, files: Mapping[str, Path], palette: Array, draw: Callable[[Array, Array], Array]
-) -> tuple[int, tuple[Note, ...]]:
-    """Write the files of one image; return its EXIF orientation, and what was dropped of it or assumed."""
+    model: Model,
+    blob: Blob,
+    files: Mapping[str, Path],
+    palette: Array,
+    draw: Callable[[Array, Array], Array],
+    unsure: float,
+) -> tuple[Array, int, tuple[Note, ...]]:
+    """Write the files of one image; return its mask and EXIF orientation, and what was dropped of it or assumed."""
     encoded = EncodedImage(blob.read(), blob.name)
     image = encoded.decode(model.pixel_format)
     files[".png"].parent.mkdir(parents=True, exist_ok=True)
-    mask = np.empty(image.shape[:2], np.uint8)
+    mask, temperature = np.empty(image.shape[:2], np.uint8), model.temperature
     if ".npy" in files:  # block by block, never all probabilities in memory
         with atomic_file(files[".npy"]) as temporary:
             shape = (len(model.class_names), *mask.shape)
             probabilities = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-            assemble(model.blocks(image), mask, probabilities)
+            assemble(model.blocks(image), mask, probabilities, temperature=temperature, unsure=unsure)
             probabilities.flush()
     else:
-        assemble(model.blocks(image), mask)
+        assemble(model.blocks(image), mask, temperature=temperature, unsure=unsure)
     turned = model.pixel_format.exif_transposed and encoded.orientation > 1
     place = place_tags(encoded.data, encoded.name) if encoded.container == "TIFF" and not turned else ()
     if place:
@@ -187,4 +206,4 @@ def _predict(
         write_bytes(files[".png"], encode_mask(mask, palette))
     if ".overlay.png" in files:
         write_bytes(files[".overlay.png"], encode_png(draw(displayable(image), mask)))
-    return encoded.orientation, encoded.notes(model.pixel_format.bands)
+    return mask, encoded.orientation, encoded.notes(model.pixel_format.bands)

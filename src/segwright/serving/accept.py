@@ -17,17 +17,19 @@ NPY: Final = "application/x-npy"
 JSON: Final = "application/json"
 
 _Parameters = Mapping[str, tuple[str, ...]]
+_SHARE: Final = ("a number from 0 to 1",)  # in place of values to choose from
 _OFFERED: Final[Mapping[str, _Parameters]] = {
     RECORDIO: {},
     RECORDIO_SHORT: {},
-    PNG: {"palette": ("0", "1"), "on_error": ("empty",)},
+    PNG: {"palette": ("0", "1"), "unsure": _SHARE, "on_error": ("empty",)},
     NPY: {
         "output": ("mask", "confidence", "probabilities"),
         "dtype": ("uint8",),
+        "unsure": _SHARE,
         "gzip": ("0", "1"),
         "on_error": ("empty",),
     },
-    JSON: {"charset": ("utf-8",), "on_error": ("empty",)},
+    JSON: {"charset": ("utf-8",), "unsure": _SHARE, "on_error": ("empty",)},
 }
 """Media types in the order in which `*/*` takes them, with the values of their parameters."""
 
@@ -51,6 +53,7 @@ class ResponseFormat:
     dtype: str = "float32"
     palette: bool = False
     gzip: bool = False
+    unsure: float = 0.0  # pixels whose class has a probability below this become 255
     empty_on_error: bool = False  # whether an image that cannot be read gets a mask of 255 in place of an error
 
 
@@ -121,7 +124,7 @@ def _response_format(media_type: str, parameters: Mapping[str, str]) -> Response
         if name not in known:
             allowed = ", ".join(known) or "no parameters"
             raise NotAcceptableError(f"Accept: {label} has no parameter {_short(name)}; it takes {allowed}.")
-        if value not in known[name]:
+        if not (_is_share(value) if known[name] is _SHARE else value in known[name]):
             allowed = " or ".join(f"{name}={choice}" for choice in known[name])
             raise NotAcceptableError(f"Accept: {label} takes {allowed}, not {name}={_short(value)}.")
     if media_type in (RECORDIO, RECORDIO_SHORT):
@@ -133,8 +136,16 @@ def _response_format(media_type: str, parameters: Mapping[str, str]) -> Response
         dtype=parameters.get("dtype", known.get("dtype", ("uint8",))[0]),
         palette=parameters.get("palette") == "1",
         gzip=parameters.get("gzip") == "1",
+        unsure=float(parameters.get("unsure", 0)),
         empty_on_error="on_error" in parameters,
     )
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 def _short(text: str) -> str:

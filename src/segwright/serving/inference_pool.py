@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from segwright.formats.pixels import Pixels
 from segwright.inference import Block, Model, assemble
 from segwright.resources import trim_freed_memory
-from segwright.serving.accept import ResponseFormat
+from segwright.serving.accept import NPY, ResponseFormat
 from segwright.serving.encoding import check_result_size, encode
 from segwright.serving.request_log import RequestRecord
 from segwright.serving.requests import Body, decode, ignore_mask
@@ -189,11 +189,12 @@ def _compute(model: Model, image: Pixels, wanted: ResponseFormat, cancelled: _Ca
     result = np.empty(shape, wanted.dtype)
     blocks = _until_cancelled(model.blocks(image), cancelled)
     if wanted.probabilities:
-        assemble(blocks, probabilities=result)
+        # Those in RecordIO are as the original's.
+        assemble(blocks, probabilities=result, temperature=model.temperature if wanted.content_type == NPY else 1.0)
     elif wanted.confidence:
-        assemble(blocks, result[0], confidence=result[1])
+        assemble(blocks, result[0], confidence=result[1], temperature=model.temperature, unsure=wanted.unsure)
     else:
-        assemble(blocks, result)
+        assemble(blocks, result, temperature=model.temperature, unsure=wanted.unsure)
     return result
 
 

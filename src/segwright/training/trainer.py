@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -16,6 +16,7 @@ from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores
 from segwright.networks import SegmentationNetwork
 from segwright.stopping import StopRequest, StopRequested
+from segwright.training.calibration import FIT_SHARE, fit_on_validation, seconds_for_fit
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
@@ -81,7 +82,7 @@ class Trainer:
         """
         log_start(self.state, self.progress, self.loader.count, self.schedule)
         try:
-            complete = self._take_chosen_scale()
+            complete = self._take_settled()
             if self.progress.finished and not complete:  # The process before may have been killed before it wrote this.
                 self._write_bundle(host_copy(self.state.network))
             elif not self.progress.finished:
@@ -187,64 +188,76 @@ class Trainer:
         processes.sum(torch.from_numpy(matrix.counts))
         return matrix.scores(prepared.class_names), int(processes.sum(torch.tensor(images)))
 
-    def _take_chosen_scale(self) -> bool:
-        """Whether the training is finished and its bundle holds the chosen scale, which checkpoints do not; take it."""
+    def _take_settled(self) -> bool:
+        """Whether the training is finished and its bundle holds what `_settle_inference` found, which checkpoints do
+        not; take it.
+        """
         bundle = self.processes.compute_on_main(self.writer.read_own) if self.progress.finished else None
-        if bundle is None or not bundle.finished or "mean_iou_by_scale" not in (bundle.metrics["best"] or {}):
+        if bundle is None or not bundle.finished or bundle.metrics["best"] is None:
+            return False
+        scale_is_open = self.settings.inference_scale == "auto" and not self._scale_stays
+        if bundle.temperature is None or (scale_is_open and "mean_iou_by_scale" not in bundle.metrics["best"]):
             return False
         self.progress.best = bundle.metrics["best"]
-        known = {"inference_scale": bundle.inference_scale, "precisions": bundle.precisions}
-        self.description = self.description.model_copy(update=known)
+        settled = ("inference_scale", "precisions", "temperature")
+        self.description = self.description.model_copy(update={name: getattr(bundle, name) for name in settled})
         return True
 
     def _settle_inference(self) -> None:
-        """At the end: find out how the best weights are best used, as far as the budget allows, and write the bundle
-        that says so.
+        """At the end: compare number formats of the best weights, choose the scale at which they predict, fit their
+        temperature there, as far as the budget allows, and write the bundle that says so. A checkpoint never holds it,
+        because further epochs would be compared with the scores at that scale.
         """
-        if self.progress.best_weights is None:
+        if self.progress.best is None or self.progress.best_weights is None:
             return
         self._checkpoint_or_stop()
-        network, before = deepcopy(self.state.network), self.description  # The last weights stay, for checkpoints.
+        network = deepcopy(self.state.network)  # whose weights are the last ones, for checkpoints
         network.load_state_dict(self.progress.best_weights)
-        self._compare_precisions(network)
-        self._select_scale(network)
-        if self.description is not before:
-            self._write_bundle(host_copy(self.state.network))
-
-    def _compare_precisions(self, network: SegmentationNetwork) -> None:
-        """Score a network in bfloat16 and in float32, and keep the difference."""
-        if not self._compares:
-            return
-        seconds = seconds_to_compare(self._elapsed(), self.schedule.budget)
         self.processes.broadcast_buffers(network)
-        scale, stop = self.settings.validation_scale, self.stop.check
-        found = compare_precisions(network, scale, self.state, self.data, seconds, self._elapsed, stop)
+        precisions = self._compare_precisions(network)
+        scale, scores = self._select_scale(network, self.progress.best)
+        seconds, budget = seconds_for_fit(self._elapsed()), self.schedule.budget
+        if budget is not None:
+            seconds = min(seconds, 0.8 * (budget - self._elapsed()))  # The bundle is written after it.
+        fitted = fit_on_validation(network, scale, self.state, self.data, seconds, self._elapsed, self.stop.check)
         self._checkpoint_or_stop()
-        if found:
-            self.description = self.description.model_copy(update={"precisions": found})
-
-    def _select_scale(self, network: SegmentationNetwork) -> None:
-        """With inference_scale auto: score a network at other scales, and take the best one. A checkpoint never holds
-        it, because further epochs would be compared with its scores.
-        """
-        progress, base = self.progress, self.settings.validation_scale
-        if self.settings.inference_scale != "auto" or progress.best is None:
+        if not precisions and fitted is None and scores is self.progress.best:
             return
+        self.progress.best = scores
+        settled = {"inference_scale": scale, "precisions": precisions, "temperature": fitted}
+        self.description = self.description.model_copy(update=settled)
+        self._write_bundle(host_copy(self.state.network))
+
+    def _compare_precisions(self, network: SegmentationNetwork) -> dict[str, PrecisionCost]:
+        """What bfloat16 costs a network; empty where that cannot be told."""
+        if not self._compares:
+            return {}
+        seconds, scale = seconds_to_compare(self._elapsed(), self.schedule.budget), self.settings.validation_scale
+        found = compare_precisions(network, scale, self.state, self.data, seconds, self._elapsed, self.stop.check)
+        self._checkpoint_or_stop()
+        return found
+
+    def _select_scale(self, network: SegmentationNetwork, best: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """Return the scale of inference and its scores; with inference_scale auto, score a network at other scales than
+        that of the training, as far as the budget allows.
+        """
+        base, deadline = self.settings.validation_scale, self.schedule.budget
+        if self.settings.inference_scale != "auto":
+            return base, best
         if self._scale_stays:
             logger.info(f"inference_scale auto stays {base:g}, as in training: {self._scale_stays}")
-            return
+            return base, best
         chosen, trials = select_scale(
             lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
             base,
-            Trial(progress.best, progress.timing.validation),
-            deadline=self.schedule.budget,
+            Trial(best, self.progress.timing.validation),
+            deadline=None if deadline is None else deadline * (1 - FIT_SHARE),
             clock=self._elapsed,
             processes=self.processes,
         )
         logger.info(describe_selection(chosen, base, trials))
         by_scale = {f"{scale:g}": trials[scale].mean_iou for scale in sorted(trials)}
-        progress.best = {**progress.best, **trials[chosen].scores, "mean_iou_by_scale": by_scale}
-        self.description = self.description.model_copy(update={"inference_scale": chosen})
+        return chosen, {**best, **trials[chosen].scores, "mean_iou_by_scale": by_scale}
 
     def _finish_epoch(self, scores: Scores, images: int, start: float) -> None:
         """Record an epoch, whose validation began at `start`; write a checkpoint, then the bundle, which a resumed

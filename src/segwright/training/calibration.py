@@ -1,0 +1,115 @@
+"""The temperature of a trained network: what its logits are divided by, so that its probabilities are right on average.
+
+Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), section 4.2.
+"""
+
+import logging
+import math
+import random
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from segwright.data.pairs import read_pair
+from segwright.inference import Block, logit_blocks
+from segwright.inference.runtimes import PyTorchRuntime
+from segwright.labels import IGNORE
+from segwright.networks import SegmentationNetwork
+from segwright.stopping import StopRequested
+from segwright.training.data_loaders import TrainingData
+from segwright.training.scale_selection import FEWEST_IMAGES
+from segwright.training.train_step import TrainState
+from segwright.wording import counted
+
+logger = logging.getLogger(__name__)
+
+FIT_SHARE: Final = 0.01
+"""How much of the time of a training a fit may take."""
+
+_MOST_IMAGES: Final = 50
+_PIXELS: Final = 2000  # drawn of each image
+_LARGEST: Final = 10.0  # temperature; the smallest is its inverse
+_HALVINGS: Final = 30
+_LEAST_SECONDS, _MOST_SECONDS = 5.0, 60.0
+
+
+def seconds_for_fit(elapsed: float) -> float:
+    """How long a fit may take after a training of so many seconds: a hundredth, within 5 to 60 seconds."""
+    return min(max(FIT_SHARE * elapsed, _LEAST_SECONDS), _MOST_SECONDS)
+
+
+def fit_on_validation(
+    network: SegmentationNetwork,
+    scale: float,
+    state: TrainState,
+    data: TrainingData,
+    seconds: float,
+    clock: Callable[[], float],
+    check_stop: Callable[[], None],
+) -> float | None:
+    """Fit the temperature of a network that sees images at `scale`, on pixels of up to 50 whole validation images drawn
+    at random, as many as `seconds` allow, and log it; all processes call it together, each with its share. None with
+    too few images, and for a stream, which is not read once more.
+    """
+    if data.streams:
+        logger.info("no temperature is fitted: a stream is not read once more")
+        return None
+    network.eval()
+    pairs, count, _ = data.validation_pairs(0)
+    drawn = random.Random(0).sample(list(pairs), min(count, -(-_MOST_IMAGES // state.processes.world_size)))
+    label_map, pixel_format = data.prepared.validation.label_map, data.prepared.pixel_format
+    samples, begun = list[tuple[Tensor, Tensor]](), clock()
+    # All processes stop together, afterwards: the others may be waiting there already.
+    with state.processes.raise_on_all(), suppress(StopRequested):
+        for pair in drawn:
+            image, mask = read_pair(pair, label_map, pixel_format)
+            blocks = logit_blocks(PyTorchRuntime(network, state.precision), image, scale=scale)
+            samples.append(_draw_pixels(blocks, mask, data.prepared.num_classes, seed=len(samples)))
+            check_stop()
+            if clock() - begun > seconds:
+                break
+    every = [sample for share in state.processes.gather(samples) for sample in share if len(sample[1])]
+    if len(every) < FEWEST_IMAGES:
+        logger.info(f"no temperature is fitted: it takes {FEWEST_IMAGES} validation images, and had {len(every)}")
+        return None
+    logits, labels = torch.cat([sample[0] for sample in every]), torch.cat([sample[1] for sample in every])
+    temperature = state.processes.compute_on_main(lambda: fit_temperature(logits, labels))
+    before, after = (float(nn.functional.cross_entropy(logits / divisor, labels)) for divisor in (1, temperature))
+    logger.info(
+        f"temperature {temperature:g}: probabilities of logits divided by it have a cross-entropy of {after:.4f}, not "
+        f"{before:.4f}, on {counted(len(every), 'validation image')}"
+    )
+    return temperature
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature from 0.1 to 10 with the lowest cross-entropy of logits, float [N, C], and labels, int64 [N]."""
+    logits = logits.double()
+    of_labels = logits.gather(1, labels[:, None]).mean()
+    low, high = -math.log(_LARGEST), math.log(_LARGEST)  # of the factor 1 / temperature, in which the loss is convex
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        expected = ((math.exp(middle) * logits).softmax(1) * logits).sum(1).mean()
+        low, high = (low, middle) if expected > of_labels else (middle, high)
+    return float(f"{math.exp(-(low + high) / 2):.4g}")
+
+
+def _draw_pixels(
+    blocks: Iterable[Block], mask: NDArray[np.uint8], num_classes: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Logits, float32 [N, C], and labels, int64 [N], of pixels drawn with replacement; none where none is labelled."""
+    labelled = np.flatnonzero(mask != IGNORE)
+    drawn = labelled[np.random.default_rng(seed).integers(len(labelled), size=_PIXELS)] if len(labelled) else labelled
+    rows, columns = (torch.from_numpy(index) for index in np.unravel_index(drawn, mask.shape))
+    logits = torch.empty(len(drawn), num_classes)
+    for block in blocks:
+        top, left = block.rows.start, block.columns.start
+        here = (top <= rows) & (rows < block.rows.stop) & (left <= columns) & (columns < block.columns.stop)
+        y, x = (index.to(block.logits.device) for index in (rows[here] - top, columns[here] - left))
+        logits[here] = block.logits[:, y, x].T.cpu()
+    return logits, torch.from_numpy(mask.ravel()[drawn].astype(np.int64))
