@@ -28,19 +28,16 @@ from segwright.wording import counted
 
 logger = logging.getLogger(__name__)
 
-FIT_SHARE: Final = 0.01
-"""How much of the time of a training a fit may take."""
-
 _MOST_IMAGES: Final = 50
 _PIXELS: Final = 2000  # drawn of each image
 _LARGEST: Final = 10.0  # temperature; the smallest is its inverse
 _HALVINGS: Final = 30
-_LEAST_SECONDS, _MOST_SECONDS = 5.0, 60.0
+_SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.01, 5.0, 60.0  # of the time of the training
 
 
 def seconds_for_fit(elapsed: float) -> float:
     """How long a fit may take after a training of so many seconds: a hundredth, within 5 to 60 seconds."""
-    return min(max(FIT_SHARE * elapsed, _LEAST_SECONDS), _MOST_SECONDS)
+    return min(max(_SHARE * elapsed, _LEAST_SECONDS), _MOST_SECONDS)
 
 
 def fit_on_validation(

@@ -16,7 +16,7 @@ from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores
 from segwright.networks import SegmentationNetwork
 from segwright.stopping import StopRequest, StopRequested
-from segwright.training.calibration import FIT_SHARE, fit_on_validation, seconds_for_fit
+from segwright.training.calibration import fit_on_validation, seconds_for_fit
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
@@ -32,7 +32,7 @@ from segwright.training.reporter import (
     log_training_advice,
 )
 from segwright.training.resumed_streams import end_pass
-from segwright.training.scale_selection import Trial, describe_selection, select_scale, why_not_selected
+from segwright.training.scale_selection import FEWEST_IMAGES, Trial, describe_selection, select_scale, why_not_selected
 from segwright.training.schedule import Schedule
 from segwright.training.train_step import EpochSums, TrainState
 from segwright.training.validation import estimate_seconds, validation_predictions
@@ -68,10 +68,10 @@ class Trainer:
         images = None if data.streams else len(data.prepared.validation.pairs)
         self._scale_stays = why_not_selected(self.settings, images)
         after = VALIDATIONS_AFTER if self.settings.inference_scale == "auto" and not self._scale_stays else 0
-        self._compares = can_compare(state.device, images)
-        budget = 60 * self.settings.minutes if self.settings.minutes else None
-        compare = seconds_to_compare(0.0, budget) if budget and self._compares else 0.0
-        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, after, compare)
+        self._compares, budget = can_compare(state.device, images), 60 * (self.settings.minutes or 0)
+        self._fit_seconds = seconds_for_fit(budget) if images is not None and images >= FEWEST_IMAGES else 0.0
+        further = self._fit_seconds + (seconds_to_compare(0.0, budget) if self._compares else 0.0)
+        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, after, further)
         self._elapsed, self._last_checkpoint = elapsed, elapsed()
         self._diagnosis, self._estimated = Diagnosis(), False
 
@@ -251,7 +251,7 @@ class Trainer:
             lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
             base,
             Trial(best, self.progress.timing.validation),
-            deadline=None if deadline is None else deadline * (1 - FIT_SHARE),
+            deadline=None if deadline is None else deadline - self._fit_seconds,
             clock=self._elapsed,
             processes=self.processes,
         )
