@@ -26,7 +26,7 @@ WHOLE = 1 << 40  # a budget that holds any image
 def predict(model: Model, image: Pixels, budget: int) -> NDArray[np.uint8]:
     """The classes of an image, uint8 [H, W]."""
     mask = np.empty(image.shape[:2], np.uint8)
-    assemble(logit_blocks(model.network, image, scale=model.scale, pixel_budget=budget), mask)
+    assemble(logit_blocks(model.runtime, image, scale=model.scale, pixel_budget=budget), mask)
     return mask
 
 

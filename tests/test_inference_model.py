@@ -28,7 +28,7 @@ def upright(model: Model) -> Model:
 
 def test_a_temperature_scales_probabilities_and_leaves_masks(model: Model) -> None:
     description = model.description.model_copy(update={"temperature": 2.0})
-    scaled, image = Model(description, model.network, torch.device("cpu")), blocks(1)[0]
+    scaled, image = Model(description, model.runtime), blocks(1)[0]
     assert model.temperature == 1 and scaled.temperature == 2
     roots = np.sqrt(model.probabilities(image))
     assert np.allclose(scaled.probabilities(image), roots / roots.sum(0), atol=1e-5)

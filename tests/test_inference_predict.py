@@ -100,6 +100,8 @@ def test_a_geotiff_that_is_turned_upright_has_no_place(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((30, 50, 3), np.uint8), photometric="rgb", extratags=tags)
         predict_files(bundle, [tmp_path / f"{name}.tif"], tmp_path / "out", device="cpu", overwrite=True)
     assert written(tmp_path / "out") == {"a.tif", "b.png"}
+
+
 def test_pixels_that_the_model_is_unsure_of_become_255(
     bundle: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -154,9 +154,9 @@ def assemble(
     temperature: float = 1.0,
     unsure: float = 0.0,
 ) -> None:
-    """Fill a mask, uint8 [H, W], with the argmax of logits, probabilities, float32 or float16 [C, H, W], with the softmax
-    of logits divided by a temperature, and a confidence, uint8 [H, W], with the highest of them, 255 times. Pixels whose
-    highest probability is below `unsure` become 255 in the mask.
+    """Fill a mask, uint8 [H, W], with the argmax of logits, probabilities, float32 or float16 [C, H, W], with the
+    softmax of logits divided by a temperature, and a confidence, uint8 [H, W], with the highest of them, 255 times.
+    Pixels whose highest probability is below `unsure` become 255 in the mask.
     """
     for block in blocks:
         if mask is not None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
 from functools import partial
-from typing import Any, Final
 
 import torch
 
@@ -16,13 +15,12 @@ from segwright.errors import UserError
 from segwright.evaluation import ConfusionMatrix, Scores
 from segwright.networks import SegmentationNetwork
 from segwright.stopping import StopRequest, StopRequested
-from segwright.training.calibration import fit_on_validation, seconds_for_fit
 from segwright.training.checkpoint_state import TrainProgress, to_checkpoint
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.data_loaders import TrainingData
 from segwright.training.diagnosis import Diagnosis
+from segwright.training.inference_settings import InferenceSettings
 from segwright.training.optimizers import updates_per_epoch
-from segwright.training.precision_cost import can_compare, compare_precisions, seconds_to_compare
 from segwright.training.reporter import (
     AdvanceImages,
     EpochResult,
@@ -32,15 +30,12 @@ from segwright.training.reporter import (
     log_training_advice,
 )
 from segwright.training.resumed_streams import end_pass
-from segwright.training.scale_selection import FEWEST_IMAGES, Trial, describe_selection, select_scale, why_not_selected
 from segwright.training.schedule import Schedule
 from segwright.training.train_step import EpochSums, TrainState
 from segwright.training.validation import estimate_seconds, validation_predictions
 from segwright.wording import counted, sentences
 
 logger = logging.getLogger(__name__)
-
-VALIDATIONS_AFTER: Final = 4  # at the scales 1.25 and 1.5, whose pixels are so many times those at 1
 
 
 class Trainer:
@@ -65,13 +60,15 @@ class Trainer:
         self.reporter = reporter if self.processes.is_main else Reporter()
         self.loader = data.train_loader(progress.stream_pairs, pin_memory=state.device.type == "cuda")
         per_epoch = updates_per_epoch(self.settings, self.loader.count)
-        images = None if data.streams else len(data.prepared.validation.pairs)
-        self._scale_stays = why_not_selected(self.settings, images)
-        after = VALIDATIONS_AFTER if self.settings.inference_scale == "auto" and not self._scale_stays else 0
-        self._compares, budget = can_compare(state.device, images), 60 * (self.settings.minutes or 0)
-        self._fit_seconds = seconds_for_fit(budget) if images is not None and images >= FEWEST_IMAGES else 0.0
-        further = self._fit_seconds + (seconds_to_compare(0.0, budget) if self._compares else 0.0)
-        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, after, further)
+        self._inference = InferenceSettings(state, data, elapsed)
+        self.schedule = Schedule(
+            self.settings,
+            progress.timing,
+            per_epoch,
+            state.updates,
+            self._inference.validations,
+            self._inference.seconds,
+        )
         self._elapsed, self._last_checkpoint = elapsed, elapsed()
         self._diagnosis, self._estimated = Diagnosis(), False
 
@@ -193,71 +190,33 @@ class Trainer:
         not; take it.
         """
         bundle = self.processes.compute_on_main(self.writer.read_own) if self.progress.finished else None
-        if bundle is None or not bundle.finished or bundle.metrics["best"] is None:
-            return False
-        scale_is_open = self.settings.inference_scale == "auto" and not self._scale_stays
-        if bundle.temperature is None or (scale_is_open and "mean_iou_by_scale" not in bundle.metrics["best"]):
+        known = None if bundle is None else self._inference.known(bundle)
+        if bundle is None or known is None:
             return False
         self.progress.best = bundle.metrics["best"]
-        settled = ("inference_scale", "precisions", "temperature")
-        self.description = self.description.model_copy(update={name: getattr(bundle, name) for name in settled})
+        self.description = self.description.model_copy(update=known)
         return True
 
     def _settle_inference(self) -> None:
-        """At the end: compare number formats of the best weights, choose the scale at which they predict, fit their
-        temperature there, as far as the budget allows, and write the bundle that says so. A checkpoint never holds it,
-        because further epochs would be compared with the scores at that scale.
+        """At the end: find out how the best weights are used, and write the bundle that says so. A checkpoint never
+        holds it, because further epochs would be compared with the scores at another scale.
         """
-        if self.progress.best is None or self.progress.best_weights is None:
+        best = self.progress.best
+        if best is None or self.progress.best_weights is None:
             return
         self._checkpoint_or_stop()
         network = deepcopy(self.state.network)  # whose weights are the last ones, for checkpoints
         network.load_state_dict(self.progress.best_weights)
-        self.processes.broadcast_buffers(network)
-        precisions = self._compare_precisions(network)
-        scale, scores = self._select_scale(network, self.progress.best)
-        seconds, budget = seconds_for_fit(self._elapsed()), self.schedule.budget
-        if budget is not None:
-            seconds = min(seconds, 0.8 * (budget - self._elapsed()))  # The bundle is written after it.
-        fitted = fit_on_validation(network, scale, self.state, self.data, seconds, self._elapsed, self.stop.check)
-        self._checkpoint_or_stop()
-        if not precisions and fitted is None and scores is self.progress.best:
-            return
-        self.progress.best = scores
-        settled = {"inference_scale": scale, "precisions": precisions, "temperature": fitted}
-        self.description = self.description.model_copy(update=settled)
-        self._write_bundle(host_copy(self.state.network))
-
-    def _compare_precisions(self, network: SegmentationNetwork) -> dict[str, PrecisionCost]:
-        """What bfloat16 costs a network; empty where that cannot be told."""
-        if not self._compares:
-            return {}
-        seconds, scale = seconds_to_compare(self._elapsed(), self.schedule.budget), self.settings.validation_scale
-        found = compare_precisions(network, scale, self.state, self.data, seconds, self._elapsed, self.stop.check)
-        self._checkpoint_or_stop()
-        return found
-
-    def _select_scale(self, network: SegmentationNetwork, best: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        """Return the scale of inference and its scores; with inference_scale auto, score a network at other scales than
-        that of the training, as far as the budget allows.
-        """
-        base, deadline = self.settings.validation_scale, self.schedule.budget
-        if self.settings.inference_scale != "auto":
-            return base, best
-        if self._scale_stays:
-            logger.info(f"inference_scale auto stays {base:g}, as in training: {self._scale_stays}")
-            return base, best
-        chosen, trials = select_scale(
+        found, self.progress.best = self._inference.find(
+            network,
+            best,
+            self.progress.timing.validation,
             lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
-            base,
-            Trial(best, self.progress.timing.validation),
-            deadline=None if deadline is None else deadline - self._fit_seconds,
-            clock=self._elapsed,
-            processes=self.processes,
+            self._checkpoint_or_stop,
+            self.stop.check,
         )
-        logger.info(describe_selection(chosen, base, trials))
-        by_scale = {f"{scale:g}": trials[scale].mean_iou for scale in sorted(trials)}
-        return chosen, {**best, **trials[chosen].scores, "mean_iou_by_scale": by_scale}
+        self.description = self.description.model_copy(update=found)
+        self._write_bundle(host_copy(self.state.network))
 
     def _finish_epoch(self, scores: Scores, images: int, start: float) -> None:
         """Record an epoch, whose validation began at `start`; write a checkpoint, then the bundle, which a resumed
