@@ -61,7 +61,7 @@ def test_few_images_and_no_time_leave_it_out(
     seconds: float,
     used: int,
 ) -> None:
-    monkeypatch.setattr("segwright.training.trainer.seconds_for_fit", lambda _elapsed: seconds)
+    monkeypatch.setattr("segwright.training.inference_settings.seconds_for_fit", lambda _elapsed: seconds)
     with caplog.at_level(logging.INFO, "segwright"):
         bundle = train(channels_folder(validation=images), tmp_path / "model", epochs="1", inference_scale="1")
     assert read_description(bundle).temperature is None

@@ -38,7 +38,7 @@ def test_weights_are_those_of_a_training_without_the_comparison(
 ) -> None:
     data = channels_folder(validation=6)
     compared = train(data, tmp_path / "compared")
-    monkeypatch.setattr("segwright.training.trainer.compare_precisions", lambda *_: {})
+    monkeypatch.setattr("segwright.training.inference_settings.compare_precisions", lambda *_: {})
     plain = train(data, tmp_path / "plain")
     assert read_description(compared).precisions and not read_description(plain).precisions
     for name in ("model", "last"):
@@ -56,7 +56,7 @@ def test_few_images_prove_nothing(channels_folder: Draw, tmp_path: Path, caplog:
 def test_little_time_proves_nothing(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("segwright.training.trainer.seconds_to_compare", lambda *_: 0.0)
+    monkeypatch.setattr("segwright.training.inference_settings.seconds_to_compare", lambda *_: 0.0)
     with caplog.at_level(logging.INFO, "segwright"):
         bundle = train(channels_folder(validation=9), tmp_path / "slow", epochs="1")
     assert read_description(bundle).precisions == {}
@@ -72,6 +72,6 @@ def test_the_comparison_ends_in_time(channels_folder: Draw, tmp_path: Path, monk
         network, scale, state, data, _, _, stop = arguments
         return compare(network, scale, state, data, 6.0, lambda: float(next(ticks)), stop)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("segwright.training.trainer.compare_precisions", slow)
+    monkeypatch.setattr("segwright.training.inference_settings.compare_precisions", slow)
     bundle = train(channels_folder(validation=20), tmp_path / "model", epochs="1", inference_scale="1")
     assert read_description(bundle).precisions["bfloat16"].images == 7

@@ -178,7 +178,7 @@ def test_more_epochs_are_compared_at_the_scale_of_the_training(
 ) -> None:
     data, bundle = channels_folder(validation=5), tmp_path / "model"
     monkeypatch.setattr(
-        "segwright.training.trainer.select_scale",
+        "segwright.training.inference_settings.select_scale",
         lambda _score, base, at_base, **_: (2.0, {base: at_base, 2.0: Trial({**at_base.scores, "mean_iou": 2.0}, 1.0)}),
     )
     channels, kept = segwright.Channels.locate(data), CheckpointPolicy(tmp_path / "kept", resume=True)

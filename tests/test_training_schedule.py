@@ -129,8 +129,8 @@ def test_what_follows_the_last_validation_has_its_time_if_that_is_short() -> Non
     assert schedule(10, minutes=20).last_update_by == 1187 - 120, "of a stream nothing is known"
 
 
-def test_seconds_are_kept_for_what_follows_but_no_more_than_a_validation_takes() -> None:
+def test_seconds_are_kept_for_what_follows_but_no_more_than_three_validations_take() -> None:
     given = Hyperparameters.model_validate({"minutes": 20})
-    for validation, kept in ((3.0, 3.0), (60.0, 12.0)):
+    for validation, kept in ((3.0, 9.0), (60.0, 12.0)):
         course = Schedule(given, Timing(validation=validation), 10, seconds_after=12.0)
         assert course.last_update_by == pytest.approx(1187 - validation - kept)

@@ -11,7 +11,7 @@ import pytest
 import segwright
 from segwright.bundle import load_network, read_description
 from segwright.errors import ResumeError
-from segwright.training import trainer, validation
+from segwright.training import inference_settings, validation
 from segwright.training.checkpoints import CheckpointFolder
 from segwright.training.reporter import ConsoleReporter, EpochResult
 from segwright.training.run import Training
@@ -95,7 +95,7 @@ def test_time_is_kept_to_try_scales_and_ends_that_too(
         left.append(options["deadline"] - options["clock"]())
         return base, {base: at_base}
 
-    monkeypatch.setattr(trainer, "select_scale", select)
+    monkeypatch.setattr(inference_settings, "select_scale", select)
     train(channels_folder(validation=5), tmp_path / "few", clock, minutes=2.0)
     assert 8 < left[0] < 12, "four validations of two seconds"
 

@@ -84,7 +84,7 @@ class InferenceSettings:
         self, best: dict[str, Any], validation_seconds: float, score: Callable[[float], Scores]
     ) -> tuple[float, dict[str, Any]]:
         """The scale of inference and its scores; with inference_scale auto, the best of several."""
-        base = self._settings.validation_scale
+        base, fit = self._settings.validation_scale, min(self._fit_seconds, validation_seconds)
         if not self._selects_scale:
             if self._settings.inference_scale == "auto":
                 logger.info(f"inference_scale auto stays {base:g}, as in training: {self._scale_stays}")
@@ -93,7 +93,7 @@ class InferenceSettings:
             score,
             base,
             Trial(best, validation_seconds),
-            deadline=None if self._budget is None else self._budget - self._fit_seconds,
+            deadline=None if self._budget is None else self._budget - fit,
             clock=self._clock,
             processes=self._state.processes,
         )

@@ -45,7 +45,7 @@ class Schedule:
         seconds_after: float = 0.0,
     ) -> None:
         """`validations_after` the last one are wanted too, if they fit into a tenth of the budget, and `seconds_after`
-        that, or as many as a validation takes, if that is less.
+        that, or as many as three validations take, if that is less: two number formats and a temperature.
         """
         self.settings, self.timing, self.updates_per_epoch, self.updates = settings, timing, updates_per_epoch, updates
         self.budget = None if settings.minutes is None else 60 * settings.minutes
@@ -103,7 +103,7 @@ class Schedule:
         further = self._validations_after * self.timing.validation
         if further > _VALIDATION_SHARE * self.budget:
             further = 0.0
-        kept = min(self._seconds_after, self.timing.validation)
+        kept = min(self._seconds_after, 3 * self.timing.validation)
         return self.budget * (1 - _MARGIN) - _START_AND_EXIT - one - further - kept
 
     @property
