@@ -35,7 +35,6 @@ CROSS_CUTTING = {
     "importers_tools": "small exports as tools write them",
     "messages": "the wording of messages",
     "names_from_outside": "paths that lead out, wherever a name comes from",
-    "networks_export": "torch.export and ONNX",
     "sagemaker_messages": "no flag in what a job logs",
     "sagemaker_read_only": "a job on a read-only root file system",
     "sagemaker_stopping": "jobs that are stopped or killed",

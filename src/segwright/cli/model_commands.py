@@ -276,7 +276,7 @@ def serve(
 
 @app.command(sort_key=3, usage="Usage: segwright export BUNDLE --format FORMAT [OPTIONS]")
 def export(
-    bundle: Bundle,
+    bundle: Annotated[Path, Parameter(name="BUNDLE")],
     /,
     *,
     format: Literal["onnx", "openvino"],
@@ -290,6 +290,7 @@ def export(
     """Write a trained model for other runtimes, into its folder export/FORMAT-PRECISION, and check it there.
 
     Args:
+        bundle: A trained model: the folder that train or import-model wrote.
         format: ONNX for ONNX Runtime and many others, or OpenVINO, mostly the fastest on x86-64 processors.
         precision: The number format to compute in; int8 needs --calibrate, --images and --masks.
         calibrate: A folder of images like those that the model will see, which give int8 its ranges.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from segwright.errors import UserError
+from segwright.export.portable import make_portable
 from segwright.exported import IMAGE, LOGITS, MASK, PROBABILITIES
 from segwright.networks import SegmentationNetwork, resize
 from segwright.networks.spec import NetworkSpec
@@ -69,27 +70,7 @@ def write_onnx(network: SegmentationNetwork, path: Path) -> None:
         raise UserError(
             f"{name} cannot be exported; `segwright serve` runs it as it is. PyTorch says: {reason}"
         ) from error
+    make_portable(model)
     for node in model.graph.node:
         del node.metadata_props[:]  # where in the source each came from: most of a small file, and names of folders
-        _avoid_ceil_mode(node)
     onnx.save(model, path)
-
-
-def _avoid_ceil_mode(node: onnx.NodeProto) -> None:
-    """Let a pooling that rounds its size up pad and round down, which is the same where windows do not overlap.
-
-    OpenVINO 2026.4 makes 0 pixels of 1 where it rounds up, computes nothing from there on, and returns its outputs as
-    the image before left them.
-    """
-    if node.op_type not in ("AveragePool", "MaxPool"):
-        return
-    values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-    kernel, strides = values["kernel_shape"], values.get("strides", [1, 1])
-    if not values.get("ceil_mode") or any(values.get("pads", ())) or kernel != strides:
-        return
-    changed = {"ceil_mode": 0, "count_include_pad": 0, "pads": [0, 0, *(stride - 1 for stride in strides)]}
-    if node.op_type == "MaxPool":
-        del changed["count_include_pad"]
-    kept = [attribute for attribute in node.attribute if attribute.name not in changed]
-    del node.attribute[:]
-    node.attribute.extend([*kept, *(onnx.helper.make_attribute(name, value) for name, value in changed.items())])

@@ -119,7 +119,7 @@ def _check_arguments(
 ) -> None:
     if export_format == "onnx" and precision == "bfloat16":
         raise UserError(
-            "ONNX Runtime computes nothing in bfloat16 on a CPU: export float32 or int8, or the format openvino.",
+            "ONNX Runtime has no convolution in bfloat16 on CPUs: export float32 or int8, or the format openvino.",
             name="precision",
             value=precision,
         )

@@ -52,9 +52,14 @@ def _openvino(file: Path, precision: ExportPrecision, outputs: Sequence[str]) ->
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "CPU_RUNTIME_CACHE_CAPACITY": 64,  # or else it keeps what it compiled for every size that it has seen
     }
-    compiled = core.compile_model(model, "CPU", properties)
-    if half and compiled.get_property("INFERENCE_PRECISION_HINT") != openvino.Type.bf16:
-        raise UserError("This processor does not compute in bfloat16: export it on one that does, or take float32.")
+    try:
+        compiled = core.compile_model(model, "CPU", properties)
+    except RuntimeError as error:
+        if not half:
+            raise
+        # without AVX-512 it has no kernels for some layers
+        reason = "This processor does not compute in bfloat16: export it on one that does, or take float32."
+        raise UserError(reason, name="precision", value=precision) from error
 
     def run(images: NDArray[Any]) -> list[NDArray[Any]]:
         computed = compiled(images)
