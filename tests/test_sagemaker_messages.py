@@ -23,7 +23,7 @@ NOT_IN_A_JOB = (
 )
 """What runs on the command line or in an endpoint only."""
 
-COMMANDS = ("```sh", "docker run", "curl", "segwright import-data")
+COMMANDS = ("```sh", "docker run", "curl", "segwright import-data", "segwright export")
 """Where a text holds one of them, its flags are those of a command that a person gives elsewhere."""
 
 

@@ -205,9 +205,9 @@ def test_a_laptop_has_a_page_and_says_where(served: Server, asked: httpx2.Client
 
 
 def test_the_first_lines_say_what_to_copy(served: Server) -> None:
-    precision, first, hint = served.messages[:3]
-    assert precision.startswith("precision auto: ")
-    assert first.endswith("; Ctrl-C ends it. Try:\n")
+    assert served.messages[0].startswith("precision auto: ")
+    first = next(index for index, line in enumerate(served.messages) if line.endswith("; Ctrl-C ends it. Try:\n"))
+    hint = served.messages[first + 1]
     assert hint == f"curl --data-binary @photo.jpg {served.address}/invocations -o mask.png\n"
 
 

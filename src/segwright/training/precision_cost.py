@@ -1,4 +1,4 @@
-"""What bfloat16 costs a trained network in mean IoU: where that is little, `--precision auto` may choose it."""
+"""What bfloat16 costs a trained network in mean IoU: where that is little, precision auto may choose it."""
 
 import logging
 import random

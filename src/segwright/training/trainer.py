@@ -215,8 +215,9 @@ class Trainer:
             self._checkpoint_or_stop,
             self.stop.check,
         )
-        self.description = self.description.model_copy(update=found)
-        self._write_bundle(host_copy(self.state.network))
+        before, self.description = self.description, self.description.model_copy(update=found)
+        if self.description != before or self.progress.best is not best:
+            self._write_bundle(host_copy(self.state.network))
 
     def _finish_epoch(self, scores: Scores, images: int, start: float) -> None:
         """Record an epoch, whose validation began at `start`; write a checkpoint, then the bundle, which a resumed
