@@ -13,7 +13,8 @@ PIXEL_SCALE = (33550, "d", 3, (0.25, 0.5, 0.0), True)
 TIEPOINT = (33922, "d", 6, (0.0, 0.0, 0.0, 398_000.0, 5_820_000.0, 0.0), True)
 TRANSFORMATION = (34264, "d", 16, (2.0, 0.5, 0, 9e5, 0.5, -2.0, 0, 6e6, 0, 0, 0, 0, 0, 0, 0, 1), True)
 KEYS = (34735, "H", 20, (1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 1026, 34737, 7, 0, 3072, 0, 1, 32633), True)
-TEXTS = (34737, "s", 8, "UTM 33N|", True)
+TEXTS = (34737, "s", 9, b"UTM 33N|\0", True)
+KEYS_OF_GAUSS = (34735, "H", 12, (1, 1, 0, 2, 1024, 0, 1, 1, 1026, 34737, 13, 0), True)
 PALETTE = np.array([[255, 0, 0], [0, 128, 255], [7, 8, 9]], np.uint8)
 MASK = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), (700, 1300)).repeat(2, axis=1)
 
@@ -43,6 +44,15 @@ def test_a_mask_lies_where_its_image_lies(place: tuple[ExtraTag, ...], tmp_path:
         assert colours.tolist() == [*PALETTE.tolist(), [224, 224, 192]]
     assert [(tag[0], tag[3]) for tag in tags] == [(tag[0], tag[3]) for tag in place]
     assert place_tags((tmp_path / "mask.tif").read_bytes(), "mask.tif") == tags
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_name_that_is_not_ascii_keeps_its_bytes(encoding: str, tmp_path: Path) -> None:
+    name = "Gauß-Krüger |".encode(encoding) + b"\0"
+    image = geotiff(PIXEL_SCALE, TIEPOINT, KEYS_OF_GAUSS, (34737, "s", len(name), name, True))
+    write_geotiff_mask(tmp_path / "mask.tif", MASK, PALETTE, place_tags(image, "x"))
+    assert name in (tmp_path / "mask.tif").read_bytes()
+    assert place_tags((tmp_path / "mask.tif").read_bytes(), "mask.tif")[-1][3] == name
 
 
 def test_it_is_read_as_any_mask(tmp_path: Path) -> None:

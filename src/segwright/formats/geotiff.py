@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffWriter
+from tifffile import TiffFile, TiffTag, TiffWriter
 
 from segwright.formats.file_types import damage_as_data_error
 from segwright.formats.masks import palette_of_256
@@ -18,10 +18,11 @@ from segwright.formats.no_data import NO_DATA_TAG
 from segwright.labels import IGNORE
 
 ExtraTag = tuple[int, int | str, int, Any, bool]
-"""A tag as tifffile writes it: number, type, count, value, and whether only the first page has it."""
+"""A tag as tifffile writes it: number, type, count, value (texts as bytes), and whether only the first page has it."""
 
 _TRANSFORMATIONS: Final = (33922, 34264)  # ModelTiepoint, ModelTransformation: one of them places the pixels
 _PLACE: Final = (33550, *_TRANSFORMATIONS, 34735, 34736, 34737)  # ModelPixelScale; the keys, their doubles and texts
+_ASCII: Final = 2  # the type of texts
 _TILE: Final = 512  # pixels a side, as in GDAL's driver COG; overviews end where one holds the image
 _LARGEST_CLASSIC: Final = 1 << 31  # bytes of a mask that surely fit into a TIFF of four gigabytes, overviews included
 
@@ -35,7 +36,14 @@ def place_tags(tiff: bytes, name: str) -> tuple[ExtraTag, ...]:
         if not any(code in tags for code in _TRANSFORMATIONS):
             return ()
         found = [tags[code] for code in _PLACE if code in tags]
-        return tuple((tag.code, int(tag.dtype), int(tag.count), tag.value, True) for tag in found)
+        return tuple((tag.code, int(tag.dtype), int(tag.count), _value(tiff, tag), True) for tag in found)
+
+
+def _value(tiff: bytes, tag: TiffTag) -> Any:
+    """The value of a tag; a text as the bytes that it is: names of coordinate systems are not all ASCII, and the keys
+    count their bytes.
+    """
+    return tiff[tag.valueoffset : tag.valueoffset + tag.valuebytecount] if tag.dtype == _ASCII else tag.value
 
 
 def write_geotiff_mask(
