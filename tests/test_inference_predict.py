@@ -186,6 +186,25 @@ def test_images_are_never_replaced_by_their_masks(bundle: Path, pictures: Path) 
     assert (pictures / "sub" / "b c.png").read_bytes() == before
 
 
+def test_a_single_image_is_not_replaced_by_its_mask(bundle: Path, pictures: Path) -> None:
+    tifffile.imwrite(pictures / "x.tif", blocks(1)[0], photometric="rgb")
+    before = (pictures / "x.tif").read_bytes()
+    with pytest.raises(DataError, match="1 of 1 images"):
+        predict_files(bundle, [pictures / "x.tif"], pictures, device="cpu", overwrite=True)
+    assert (pictures / "x.tif").read_bytes() == before
+    predict_files(bundle, [pictures / "a.jpg"], pictures, device="cpu", overwrite=True)
+    assert (pictures / "a.png").is_file()
+
+
+def test_a_mask_replaces_an_older_one_under_the_other_name(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    out, name = tmp_path / "out", str(pictures / "x.tif")
+    place = [(33922, "d", 6, (0.0, 0.0, 0.0, 4e5, 5e6, 0.0), True)]
+    for tags, expected in ((place, "x.tif"), ([], "x.png"), (place, "x.tif")):
+        tifffile.imwrite(name, blocks(1)[0], photometric="rgb", extratags=tags)
+        predict_files(bundle, [name], out, overlay=True, device="cpu", overwrite=True)
+        assert written(out) == {expected, "x.overlay.png"}
+
+
 def test_an_output_below_the_input_is_not_read_again(bundle: Path, pictures: Path) -> None:
     out = pictures / "masks"
     predict_files(bundle, [pictures], out, device="cpu")

@@ -197,7 +197,7 @@ def predict(
         colour: The colour of a class, as in vessel=red, vessel=#ff0000 or sky=none (clear); may be repeated.
         probabilities: Add STEM.npy, the probabilities, float32 [C, H, W].
         unsure: Set pixels to 255 whose most likely class has a probability below this, such as 0.7.
-        overwrite: Write into a folder that holds files; masks of the same name are replaced, others stay.
+        overwrite: Write into a folder that holds files; masks of the same STEM are replaced, others stay.
     """
     colours = dict(split_pair("colour", "CLASS=COLOUR", text) for text in colour or ())
     from segwright.inference import predict_files

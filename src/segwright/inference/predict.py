@@ -23,6 +23,7 @@ from segwright.inference.model import Model, load
 from segwright.labels import IGNORE
 from segwright.storage import (
     Blob,
+    FileBlob,
     atomic_file,
     check_replaceable,
     check_writable_folder,
@@ -57,7 +58,8 @@ def predict_files(
     overwrite: bool = False,
 ) -> None:
     """Write the mask of every image below `inputs` to `output`, as `STEM.png` below the same sub-folders; those of
-    GeoTIFFs as `STEM.tif`, in the same place (`formats.geotiff`).
+    GeoTIFFs as `STEM.tif`, in the same place (`formats.geotiff`). With `overwrite` the other of these two, which is an
+    older mask, is removed.
 
     `overlay` adds `STEM.overlay.png`, in which colours have an `opacity` from 0 to 1, by default 0.5, and background
     stays the image (`visualization.background`); `probabilities` adds `STEM.npy`, float32 [C, H, W]. Pixels whose
@@ -164,12 +166,14 @@ def _check_collisions(images: Images, suffixes: Sequence[str]) -> None:
 
 def _output_files(output: Path, stem: str, blob: Blob, suffixes: Sequence[str], overwrite: bool) -> Mapping[str, Path]:
     """The files of one image, by suffix. Raises DataError for a name that is none below `output`, and for a file that
-    would be replaced without `overwrite`.
+    would be replaced without `overwrite`, or that is the image.
     """
     try:
         files = {suffix: path_below(output, stem + suffix) for suffix in suffixes}
     except UserError as error:
         raise DataError(f"{blob.name} is not predicted: {error} Rename it.") from None
+    if isinstance(blob, FileBlob) and blob.path.resolve() in {file.resolve() for file in files.values()}:
+        raise DataError(f"{blob.name} is not predicted: its mask would take its place. Choose another output.")
     there = [] if overwrite else [str(file) for file in files.values() if os.path.lexists(file)]
     if there:  # The output was empty, so this is a file system to which the names of two images are one.
         raise DataError(f"{blob.name} is not predicted: {there[0]} was written in the meantime. Rename one of the two.")
@@ -204,6 +208,10 @@ def _predict(
             write_geotiff_mask(temporary, mask, palette, place)
     else:
         write_bytes(files[".png"], encode_mask(mask, palette))
+    older = files[".png" if place else ".tif"]
+    if older.is_file():  # `_output_files` has left it to be overwritten
+        older.unlink()
+        logger.info(f"removed {older}, an older mask of {blob.name}")
     if ".overlay.png" in files:
         write_bytes(files[".overlay.png"], encode_png(draw(displayable(image), mask)))
     return mask, encoded.orientation, encoded.notes(model.pixel_format.bands)
