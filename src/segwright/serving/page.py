@@ -63,6 +63,5 @@ def describe(model: Model) -> dict[str, Any]:
         "device": model.runtime.device.type,
         "classes": [{"name": entry.name, "colour": entry.colour} for entry in model.description.classes],
         "background": background(model.class_names),
-        "pixels": str(model.pixel_format),
         "upright": model.pixel_format.exif_transposed,
     }
