@@ -56,6 +56,7 @@ def test_an_artefact_of_the_original_is_served_as_it_lies(tmp_path: Path, port: 
         assert running.stop() == 0
         assert sum(line.startswith("#metrics {") for line in running.printed) == 2
         assert not any("/invocations 200" in line for line in running.printed)
+        assert not any("curl" in line or "Try" in line for line in running.printed + running.messages)
     mask = np.asarray(Image.open(io.BytesIO(shown.content)))
     probabilities = client.read_probabilities(record.content, record.headers["content-type"])
     assert mask.shape == (40, 57) and probabilities.shape == (5, 40, 57)
@@ -65,7 +66,7 @@ def test_an_artefact_of_the_original_is_served_as_it_lies(tmp_path: Path, port: 
 
 def test_a_multi_model_endpoint_begins_empty_and_loads_what_is_requested(tmp_path: Path, port: str) -> None:
     write_bundle(tmp_path / "models" / "one" / "model")
-    variables = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_BIND_TO_PORT": port, "SEGWRIGHT_METRICS": "True"}
+    variables = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_BIND_TO_PORT": port, "SEGWRIGHT_METRICS": "1"}
     with server(*ENTRY, environment=environment(tmp_path, **variables)) as running, running.client() as asked:
         assert asked.get("/ping").status_code == 200 and asked.get("/models").json()["models"] == []
         assert asked.post("/models", json={"model_name": "one", "url": "/opt/ml/models/one/model"}).status_code == 200
@@ -80,7 +81,7 @@ def test_a_multi_model_endpoint_begins_empty_and_loads_what_is_requested(tmp_pat
     [
         ({"SAGEMAKER_BIND_TO_PORT": "eight"}, "SAGEMAKER_BIND_TO_PORT is eight; it takes the number of a port"),
         ({"SEGWRIGHT_ACCESS_LOG": "yes"}, "SEGWRIGHT_ACCESS_LOG is yes; it takes errors or text or json."),
-        ({"SEGWRIGHT_METRICS": "1"}, "SEGWRIGHT_METRICS is 1; it takes false or true."),
+        ({"SEGWRIGHT_METRICS": "yes"}, "SEGWRIGHT_METRICS is yes; it takes false or true or 0 or 1."),
         ({"SAGEMAKER_BIND_TO_PORT": "0"}, "SAGEMAKER_BIND_TO_PORT is 0"),
         ({}, "does not exist; give the folder"),
         ({"SEGWRIGHT_PRECISION": "half"}, "SEGWRIGHT_PRECISION is half; it takes one of float32, bfloat16, float16"),

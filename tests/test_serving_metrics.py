@@ -41,9 +41,12 @@ def test_requests_are_counted_by_status_stage_and_size(model: Model, pool: Infer
     for body in (picture(), picture("PNG", 200, 300), b"poison"):
         asked.post("/invocations", content=body)
         asked.get("/ping")
+    pool.broken = True
+    assert asked.get("/ping").status_code == 503
     samples = read(asked)
     assert samples[key("segwright_requests_total", status="200")] == 2, "probes are not counted"
     assert samples[key("segwright_requests_total", status="400")] == 1
+    assert key("segwright_requests_total", status="503") not in samples
     assert samples[key("segwright_request_seconds_count")] == 2
     for stage, count in (("decode", 3), ("network", 2), ("encode", 2)):
         assert samples[key("segwright_stage_seconds_count", stage=stage)] == count
@@ -64,7 +67,9 @@ def test_the_queue_and_the_models_are_as_they_are_now(model: Model, pool: Infere
     assert samples[key("segwright_requests_in_flight")] == 2 and samples[key("segwright_requests_waiting")] == 1
     (info,) = (dict(labels) for name, labels in samples if name == "segwright_model_info")
     assert (info["model"], info["algorithm"], info["precision"], info["device"]) == ("roads", "fcn", "float32", "cpu")
-    assert read(asked)[key("segwright_requests_in_flight")] == 0
+    pool.busy_threads = 1  # at work for a client that is gone
+    samples = read(asked)
+    assert samples[key("segwright_requests_in_flight")] == samples[key("segwright_requests_waiting")] == 0
 
 
 def test_numbers_are_for_those_who_ask_for_them(model: Model, pool: InferencePool) -> None:

@@ -9,7 +9,7 @@ from segwright.inference import Model, load
 from segwright.serving import ServingSettings
 from segwright.serving.app import ModelHolder, single_model_app
 from segwright.serving.inference_pool import InferencePool
-from segwright.serving.middleware import allow_origins, parse_origin
+from segwright.serving.middleware import allow_origins, parse_origin, refuse_other_hosts
 from tests.helpers.served import picture, write_bundle
 
 PAGE = "https://app.example"
@@ -35,6 +35,25 @@ def pool() -> Iterator[InferencePool]:
 def client(pool: InferencePool, model: Model, *origins: str) -> TestClient:
     app = single_model_app(ModelHolder(model), pool)
     return TestClient(allow_origins(app, origins), raise_server_exceptions=False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/ping"])
+def test_on_loopback_other_names_of_the_server_are_refused(
+    pool: InferencePool, model: Model, host: str, path: str
+) -> None:
+    pool.settings = ServingSettings(host=host, page=True, metrics=True)
+    asked = TestClient(refuse_other_hosts(single_model_app(ModelHolder(model), pool), host))
+    for own in ("localhost", "127.0.0.1", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]"):
+        assert asked.get(path, headers={"Host": own}).status_code == 200
+    for other in ("evil.example", "evil.example:8080", "localhost.evil.example", "192.168.0.2", "", "[::1"):
+        assert asked.get(path, headers={"Host": other}).status_code == 400
+
+
+def test_beyond_loopback_every_name_is_answered(pool: InferencePool, model: Model) -> None:
+    for host in ("0.0.0.0", "::", "192.168.0.2", "gpu-box"):
+        asked = TestClient(refuse_other_hosts(single_model_app(ModelHolder(model), pool), host))
+        assert asked.get("/ping", headers={"Host": "model.endpoint.example"}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
 
 from segwright.console import PACKAGE_LOGGER
 from segwright.inference import Model, load
-from segwright.serving import ServingSettings
+from segwright.serving import ServingSettings, request_log
 from segwright.serving.app import ModelHolder, single_model_app
 from segwright.serving.inference_pool import InferencePool
 from tests.helpers.served import picture, write_bundle
@@ -67,10 +68,18 @@ def test_a_line_of_text_has_what_an_operator_asks_first(model: Model, logged: py
     assert re.fullmatch(r"POST /invocations one.tar.gz 400 \d+ ms [0-9a-f]{16}: The body is empty: .*", wrong)
 
 
-def test_failing_probes_are_logged(logged: pytest.LogCaptureFixture) -> None:
-    with client(None, "text") as asked:
+@pytest.mark.parametrize("access_log", ["text", "errors"])
+def test_a_probe_is_logged_when_it_begins_to_fail(
+    model: Model, logged: pytest.LogCaptureFixture, access_log: str
+) -> None:
+    holder, pool = ModelHolder(None), InferencePool(ServingSettings(access_log=access_log))
+    asked = TestClient(single_model_app(holder, pool))
+    for present in (None, None, model, model, None, None):
+        holder.model = present
         asked.get("/ping")
-    assert re.fullmatch(r"GET /ping 503 \d+ ms [0-9a-f]{16}", logged.messages[0])
+    pool.close()
+    assert all(re.fullmatch(r"GET /ping 503 \d+ ms [0-9a-f]{16}", message) for message in logged.messages)
+    assert len(logged.messages) == 2
 
 
 def test_errors_alone_are_logged_on_an_endpoint(model: Model, logged: pytest.LogCaptureFixture) -> None:
@@ -85,12 +94,14 @@ def test_errors_alone_are_logged_on_an_endpoint(model: Model, logged: pytest.Log
     assert logged.records[0].levelname == "WARNING"
 
 
-def test_json_is_a_line_for_each_request(model: Model, capfd: pytest.CaptureFixture[str]) -> None:
-    sent = picture()
+def test_json_is_a_line_for_each_request(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, pieces = picture(), list[str]()
+    monkeypatch.setattr(request_log, "LOG", SimpleNamespace(write=pieces.append, flush=lambda: None))
     with client(model, "json") as asked:
         answer = asked.post("/invocations", content=sent)
         asked.post("/invocation", content=b"")
-    right, wrong = map(json.loads, capfd.readouterr().out.splitlines())
+    right, wrong = map(json.loads, pieces)  # each line in one write, or lines of threads mix
+    assert all(piece.endswith("}\n") for piece in pieces)
     stages = [f"{stage}_milliseconds" for stage in ("decode", "network", "encode")]
     assert all(right[stage] > 0 for stage in stages)
     assert sum(right[stage] for stage in stages) <= right["milliseconds"] + 0.3

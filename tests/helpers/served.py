@@ -147,7 +147,7 @@ def connected(running: Server, receive_buffer: int | None = None) -> Iterator[so
 
 def request(path: str, body: bytes, accept: str = "image/png") -> bytes:
     """The bytes of a request, ready to be cut."""
-    lines = (f"POST {path} HTTP/1.1", "Host: test", f"Accept: {accept}", f"Content-Length: {len(body)}", "", "")
+    lines = (f"POST {path} HTTP/1.1", "Host: localhost", f"Accept: {accept}", f"Content-Length: {len(body)}", "", "")
     return "\r\n".join(lines).encode() + body
 
 

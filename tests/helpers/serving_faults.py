@@ -121,7 +121,7 @@ def no_http(draw: random.Random) -> tuple[bytes, set[str]]:
             b"\x16\x03\x01\x02\x00" + draw.randbytes(500),  # TLS
             b"GET /nowhere HTTP/9.9\r\n\r\n",
             b"POST /invocations HTTP/1.1\r\n\r\n",  # without a host
-            b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n",
+            b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
             request("/invocations", b"")[:-2] + b"X: " + b"a" * 70_000 + b"\r\n\r\n",
         ]
     )

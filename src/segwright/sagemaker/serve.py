@@ -34,7 +34,7 @@ def run_serving(paths: Paths) -> None:
         port=int(port),
         precision=precision,
         access_log=_choice(paths.environment, "SEGWRIGHT_ACCESS_LOG", ("errors", "text", "json")),
-        metrics=_choice(paths.environment, "SEGWRIGHT_METRICS", ("false", "true")) == "true",
+        metrics=_choice(paths.environment, "SEGWRIGHT_METRICS", ("false", "true", "0", "1")) in ("true", "1"),
         log_metrics=True,
     )
     PACKAGE_LOGGER.setLevel(settings.log_level)

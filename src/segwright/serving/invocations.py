@@ -93,7 +93,8 @@ def _print_metrics(start: float) -> None:
         "Dimensions": {"Algorithm": "SemanticSegmentationModel", "Host": "UNKNOWN", "Operation": "scoring"},
         "Metrics": {"invocations.count": {"sum": 1.0, "count": 1, "min": 1, "max": 1}},
     }
-    print(f"#metrics {json.dumps(metrics)}", file=LOG, flush=True)
+    LOG.write(f"#metrics {json.dumps(metrics)}\n")
+    LOG.flush()
 
 
 def _echoed(request: Request) -> dict[str, str]:

@@ -44,7 +44,8 @@ class ServerMetrics:
         in_flight = Gauge("segwright_requests_in_flight", "Received and not yet answered", registry=registry)
         in_flight.set_function(lambda: pool.in_flight)
         waiting = Gauge("segwright_requests_waiting", "Of these, those that no thread works at", registry=registry)
-        waiting.set_function(lambda: pool.in_flight - pool.busy_threads)
+        # Threads that notice late that nobody waits for them are busy without a request.
+        waiting.set_function(lambda: max(pool.in_flight - pool.busy_threads, 0))
         registry.register(_ModelInfo(models))
         ProcessCollector(registry=registry)  # memory, processor time, open files; on Linux only
 

@@ -1,9 +1,10 @@
-"""ASGI middleware: cross-origin requests, the rest of a body after an early error, and the server's shutdown.
+"""ASGI middleware: hosts, cross-origin requests, the rest of a body after an early error, and the server's shutdown.
 
 Source: Fetch standard, section 3.2 (CORS protocol); RFC 6454, section 6 (origins as text).
 """
 
 import asyncio
+import ipaddress
 import logging
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +29,22 @@ _MAX_DRAINED: Final = 64 << 20  # bytes; a client that sends more may lose the r
 _MAX_DRAINING: Final = 5.0  # seconds
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s/?#@:*\[\]]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
+def refuse_other_hosts(app: ASGIApp, host: str) -> ASGIApp:
+    """Where `host` is this machine's own address, answer 400 to requests whose header Host says anything else: a page
+    whose name resolves to that address (DNS rebinding) could read all answers.
+    """
+    if not _is_loopback(host):
+        return app
+    own = [f"[{host}]" if ":" in host else host, "localhost", "127.0.0.1", "[::1]"]
+    return TrustedHostMiddleware(app, own, www_redirect=False)
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host.lower() == "localhost"
 
 
 def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

@@ -23,7 +23,7 @@ REQUEST_ID: Final = "X-Request-Id"
 _INFERENCE_ID: Final = "X-Amzn-SageMaker-Inference-Id"  # InferenceId of InvokeEndpoint
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 _TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
-_PROBES: Final = ("/ping", "/metrics")  # asked for every few seconds; logged where they fail
+_PROBES: Final = ("/ping", "/metrics")  # asked for every few seconds; logged where they begin to fail
 _SHOWN: Final = 200  # characters of a path or a name in the log
 
 
@@ -45,14 +45,27 @@ class RequestRecord:
 
     @property
     def is_probe(self) -> bool:
-        """Whether it only asks how the server is, and the server is well."""
-        return self.path in _PROBES and self.status == 200
+        """Whether it only asks how the server is."""
+        return self.path in _PROBES
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was refused, or the server is not well."""
+        return bool(self.error) or self.status >= 500
 
 
 def record_requests(app: ASGIApp, access_log: str, observe: Callable[[RequestRecord], None]) -> ASGIApp:
     """Give each request a record, as `scope["state"]["record"]`, and a response header with its id; log it, and pass it
     to `observe`, at its end. `access_log` is text, json or errors, as in ServingSettings.
     """
+    failing = set[str]()  # probes whose last response was an error
+
+    def is_logged(record: RequestRecord) -> bool:
+        if not record.is_probe:
+            return access_log != "errors" or record.failed
+        begins = record.failed and record.path not in failing
+        (failing.add if record.failed else failing.discard)(record.path)
+        return begins
 
     async def recording(scope: Scope, receive: Receive, send: Send) -> None:
         record, start = _record_of(scope), time.perf_counter()
@@ -74,7 +87,8 @@ def record_requests(app: ASGIApp, access_log: str, observe: Callable[[RequestRec
             await app(scope, receive_counted, send_counted)
         finally:
             record.seconds = time.perf_counter() - start
-            _log(record, access_log)
+            if is_logged(record):
+                _log(record, access_log)
             observe(record)
 
     return recording
@@ -89,10 +103,9 @@ def _record_of(scope: Scope) -> RequestRecord:
 
 
 def _log(record: RequestRecord, access_log: str) -> None:
-    if record.is_probe or (access_log == "errors" and not record.error):
-        return
     if access_log == "json":
-        print(json.dumps(_document(record)), file=LOG, flush=True)
+        LOG.write(json.dumps(_document(record)) + "\n")  # at once: other threads write messages to the same stream
+        LOG.flush()
         return
     height, width = record.size or (0, 0)
     words = (

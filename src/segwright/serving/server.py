@@ -31,7 +31,7 @@ from segwright.serving.accept import PNG
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
 from segwright.serving.connections import Connection
 from segwright.serving.inference_pool import InferencePool
-from segwright.serving.middleware import allow_origins
+from segwright.serving.middleware import allow_origins, refuse_other_hosts
 from segwright.serving.multi_model import ModelStore
 from segwright.serving.settings import ServingSettings
 from segwright.standard_streams import MESSAGES, finish_streams
@@ -65,6 +65,9 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
                 if settings.precision == "auto" and could_export and installed("openvino"):
                     logger.info(f"segwright export {model} --format openvino may make it faster")
                 address = _address(listener)
+                if settings.log_metrics:  # an endpoint, whose address is known to the platform
+                    logger.info(f"serving {model} on {address}")
+                    return
                 logger.info(f"serving {model} on {address}; Ctrl-C ends it. Try:")
                 header = "" if settings.default_format.content_type == PNG else "-H 'Accept: image/png;palette=1' "
                 print_to_copy(f"curl --data-binary @photo.jpg {header}{address}/invocations -o mask.png")
@@ -142,7 +145,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, pool: InferencePool) -> None:
         # h11 and asyncio, which come along: a model takes a thousand times as long as parsing its request's headers.
         config = uvicorn.Config(
-            allow_origins(app, pool.settings.allow_origin),
+            refuse_other_hosts(allow_origins(app, pool.settings.allow_origin), pool.settings.host),
             http=Connection,
             loop="asyncio",
             ws="none",
