@@ -378,6 +378,14 @@ def test_freed_memory_is_kept_before_the_command_runs(calls: Calls, monkeypatch:
     assert order == ["memory", "command"]
 
 
+@pytest.mark.parametrize("command", ["predict bundle a.jpg --output o", "evaluate bundle --images a --masks b"])
+def test_memory_stays_flat_over_many_sizes(calls: Calls, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    before: list[int] = []
+    monkeypatch.setattr("segwright.cli.model_commands.bound_memory_of_sizes", lambda: before.append(len(calls)))
+    assert main(command.split()) == 0
+    assert before == [0] and len(calls) == 1
+
+
 def test_help_and_usage_errors_do_not_import_torch() -> None:
     code = (
         "import sys; from segwright.cli import main\n"

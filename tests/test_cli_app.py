@@ -29,7 +29,7 @@ def test_each_command_has_a_usage_line(capsys: pytest.CaptureFixture[str], comma
     [
         ("train", "pixel values that the label map does not name"),
         ("evaluate", "pixel values that the label map does not name"),
-        ("predict", "masks of the same name are replaced"),
+        ("predict", "masks of the same STEM are replaced"),
         ("inspect", "segwright-inspect.html in the current directory"),
     ],
 )

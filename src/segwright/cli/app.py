@@ -12,7 +12,7 @@ from typing import Final
 from cyclopts import CycloptsError
 from cyclopts.exceptions import MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
-from segwright.cli import data_commands, importing, model_commands, sagemaker_commands
+from segwright.cli import data_commands, deployment_commands, importing, model_commands, sagemaker_commands
 from segwright.cli.shared import app, with_boolean_values
 from segwright.console import results_console, set_up_logging
 from segwright.errors import UserError
@@ -23,7 +23,7 @@ from segwright.resources import ensure_temporary_folder, keep_freed_memory
 from segwright.standard_streams import MESSAGES, OUTPUT, OutputClosedError, finish_streams, prepare_streams
 from segwright.wording import printable
 
-COMMANDS: Final = (model_commands, data_commands, importing, sagemaker_commands)
+COMMANDS: Final = (model_commands, deployment_commands, data_commands, importing, sagemaker_commands)
 """The modules whose import adds commands to the application."""
 
 USER_ERROR: Final = 2

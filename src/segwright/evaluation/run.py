@@ -43,8 +43,7 @@ def evaluate(
     A manifest, of which `attributes` may name image and mask, or a RecordIO file in place of the images has its masks
     with it. Without `label_map` the masks are read as the model's validation masks were; class names in it are those of
     the model, in any order. `precision`, `scale` and `tta` are those of `load`; only float32 gives the same scores on
-    every processor. Raises DataError, LabelError or
-    BundleError for what is wrong with the files, as training does.
+    every processor. Raises DataError, LabelError or BundleError for what is wrong with the files, as training does.
     """
     model = load(bundle, device, precision, scale=scale, tta=tta)
     mask_map = model.description.label_map("validation")

@@ -275,7 +275,7 @@ def _page(file: TiffFile, index: int) -> TiffPage | None:
 
 def _check_pieces(page: TiffPage, layout: TiffLayout, data: bytes) -> None:
     """Raise ValueError where strips or tiles are missing (tifffile takes them for zeros), lie outside of the file or
-    are larger than any image; without imagecodecs also where they inflate to more than is expected.
+    are far more than the image; without imagecodecs also where they inflate to more than is expected.
     """
     size = math.prod(page.chunks) * layout.bits[0] // 8
     expected = math.prod(page.chunked)
