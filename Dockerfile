@@ -9,6 +9,7 @@
 # WEIGHTS  yes: include the ImageNet weights of resnet-50 and resnet-101, from which trainings start by default and which
 #          network isolation forbids to download; no: the image is 290 MB smaller. A folder image-weights/ beside this
 #          file, in HF_HOME's layout, replaces the download.
+# EXTRAS   optional packages of pyproject.toml: serve in place of endpoint adds OpenVINO, or ONNX Runtime on arm64
 # BASE     a Debian with Python 3.11 or newer
 ARG BASE=docker.io/library/debian:trixie-slim
 
@@ -38,8 +39,9 @@ RUN /opt/pip/bin/pip --python /opt/segwright/bin/python install --no-cache-dir -
  && rm -rf include test
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+ARG EXTRAS=endpoint,s3,decoders
 RUN /opt/pip/bin/pip --python /opt/segwright/bin/python install --no-cache-dir \
-        --constraint requirements-lock.txt ".[serve,s3,decoders]"
+        --constraint requirements-lock.txt ".[${EXTRAS}]"
 
 FROM build AS weights
 ARG WEIGHTS=yes

@@ -350,26 +350,6 @@ def test_what_the_system_refuses_is_one_line(
         main(["sample", "folder"])
 
 
-def test_serve_passes_on_which_pages_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr("segwright.serving.serve", lambda _bundle, settings: asked.append(settings.allow_origin))
-    assert main(["serve", "bundle"]) == 0
-    assert main(["serve", "bundle", "--allow-origin", "http://a", "--allow-origin", "*"]) == 0
-    assert asked == [(), ["http://a", "*"]]
-
-
-def test_serve_passes_on_how_large_images_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr("segwright.serving.serve", lambda _bundle, settings: asked.append(settings.max_pixels))
-    assert main(["serve", "bundle"]) == 0
-    assert main(["serve", "bundle", "--max-pixels", "400000000"]) == 0
-    assert asked == [178_956_970, 400_000_000]
-
-
-def test_what_is_no_origin_is_refused_before_the_server_starts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "allow_origin is a.example;" in complaint(capsys, "serve", "bundle", "--allow-origin", "a.example")
-
-
 def test_freed_memory_is_kept_before_the_command_runs(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     monkeypatch.setattr("segwright.cli.app.keep_freed_memory", lambda: order.append("memory"))

@@ -58,8 +58,10 @@ def test_what_is_copied_is_there_and_reaches_the_builder() -> None:
 
 def test_the_extras_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    (installed,) = re.findall(r'"\.\[(.*?)\]"', (ROOT / "Dockerfile").read_text())
-    assert set(installed.split(",")) == {"serve", "s3", "decoders"} <= set(extras)
+    (installed,) = re.findall(r"^ARG EXTRAS=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(installed.split(",")) == {"endpoint", "s3", "decoders"} <= set(extras)
+    assert "segwright[endpoint]" in extras["serve"]
+    assert not [package for name in installed.split(",") for package in extras[name] if "openvino" in package]
 
 
 @pytest.mark.parametrize("family", ["P2", "P3", "G4dn", "G5", "C5", "M5", "G6", "P5", "C7i", "C7g"])
