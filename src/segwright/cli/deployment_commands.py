@@ -40,7 +40,7 @@ def serve(
         allow_origin: Allow requests from web pages of this origin, such as https://app.example, or *; may be repeated.
         page: At / is a page to try the model in a browser; --no-page leaves it out.
         access_log: A line for each request: text among the messages, json on standard output, or errors alone.
-        metrics: Whether /metrics has numbers for Prometheus.
+        metrics: Whether there are metrics for Prometheus at /metrics.
         max_pixels: Refuse images of more pixels, with status 413.
     """
     try:

@@ -1,4 +1,4 @@
-"""Numbers of a running server for Prometheus, which asks for them at /metrics."""
+"""Metrics of a running server for Prometheus, which asks for them at /metrics."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -61,7 +61,7 @@ class ServerMetrics:
             self._stages.labels(stage).observe(seconds)
 
     def response(self) -> Response:
-        """All numbers in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

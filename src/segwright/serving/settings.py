@@ -46,7 +46,7 @@ class ServingSettings:
     access_log: str = "errors"
     """`text`: a line for each request among the messages; `json`: a line of JSON for each on standard output; `errors`:
     a line of text for each that is refused or fails."""
-    metrics: bool = False  # whether /metrics has numbers for Prometheus
+    metrics: bool = False  # whether there are metrics for Prometheus at /metrics
     log_metrics: bool = False  # a `#metrics` line for each response, as SageMaker's algorithm prints
 
     @classmethod
