@@ -21,7 +21,7 @@ from segwright.formats import masks, png
 from segwright.formats.images import EncodedImage
 from segwright.formats.masks import decode_mask, encode_mask
 from segwright.formats.pixels import PixelFormat
-from segwright.formats.png import decode_plain_png, without_texts
+from segwright.formats.png import decode_plain_png, encode_plain_png, without_texts
 from segwright.palettes import default_palette
 from tests.helpers.fuzzing import mutate
 from tests.helpers.images import chunk, verify
@@ -285,3 +285,19 @@ def test_a_text_that_is_cut_off_is_damage() -> None:
     data = with_chunks(RGB, CHUNKS["zTXt"])
     with pytest.raises(DataError, match=r"x is (a PNG file that is damaged|truncated or damaged)"):
         EncodedImage(data[:80], "x").decode()
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))),
+    st.booleans(),
+)
+def test_what_is_written_is_what_pillow_and_our_own_decoder_read(pixels: NDArray[np.uint8], coloured: bool) -> None:
+    palette = np.arange(768, dtype=np.uint8).reshape(256, 3) if coloured else None
+    data = encode_plain_png(pixels, palette)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert image.mode == ("P" if coloured else "L") and (np.asarray(image) == pixels).all()
+        if palette is not None:
+            assert bytes(image.getpalette() or ()) == palette.tobytes()
+    decoded = decode_plain_png(data)
+    assert decoded is not None and (decoded == pixels).all()

@@ -11,7 +11,7 @@ import segwright
 assert "torch" not in sys.modules, "import segwright imports torch"
 import torch
 import segwright.networks, timm  # in this order: see segwright.networks.torchvision_schemas
-import boto3, cv2, PIL.Image, PIL.ImageFile, pydantic, rich, simplejpeg, starlette, tifffile, uvicorn
+import boto3, cv2, PIL.Image, PIL.ImageFile, pydantic, rich, simplejpeg, starlette, sympy, tifffile, uvicorn
 
 def state():
     named = logging.root.manager.loggerDict.items()

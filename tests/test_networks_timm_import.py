@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 
 from segwright.networks import timm_import
 
@@ -54,3 +55,28 @@ def test_other_failures_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.import_module", fail)
     with pytest.raises(RuntimeError, match="another failure"):
         timm_import.import_torchvision()
+
+
+def test_the_compiler_is_imported_when_it_is_called() -> None:
+    printed = run("""
+        import sys
+        from segwright.networks.timm_import import timm
+        import torch
+        before = "torch._dynamo" in sys.modules
+        supported = sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu")
+        print(before, supported, "torch._dynamo" in sys.modules, torch.compiler.disable(abs)(-3))
+    """)
+    assert printed == "False True True 3"
+
+
+def test_what_may_not_be_compiled_may_be_called() -> None:
+    def plus_one(number: int) -> int:
+        return number + 1
+
+    with timm_import.compiler_when_called():
+        pass  # it changes nothing for good
+    for decorated in (
+        timm_import._disabled_when_called(torch.compiler.disable, plus_one),
+        timm_import._disabled_when_called(torch.compiler.disable, recursive=False)(plus_one),
+    ):
+        assert decorated(1) == 2 and decorated.__name__ == "plus_one"

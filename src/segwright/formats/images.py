@@ -21,6 +21,7 @@ from segwright.formats.exif import ORIENTATION_TAG, exif_orientation, transpose,
 from segwright.formats.file_types import check_size, damage_as_data_error, sniff
 from segwright.formats.pillow import PillowImage, open_image, stored_bits
 from segwright.formats.pixels import RGB, Note, PixelFormat, Pixels
+from segwright.formats.png import encode_plain_png
 from segwright.formats.tiff import Tiff
 
 IMAGE_SUFFIXES: Final = (
@@ -155,6 +156,8 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int = 92) -> bytes:
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
     """PNG bytes of uint8 pixels: [H, W, 3] are RGB, [H, W] one channel, such as class numbers."""
+    if image.ndim == 2:
+        return encode_plain_png(image)
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", compress_level=1)
     return stream.getvalue()

@@ -5,13 +5,12 @@ contract, section 2.3: labelling jobs of 2020 permuted their indices).
 """
 
 import functools
-import io
 from collections import Counter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import ImageFile, TiffImagePlugin
 
 from segwright.errors import DataError, FractionError
 from segwright.formats.file_types import is_gif, sniff
@@ -19,7 +18,7 @@ from segwright.formats.no_data import list_numbers, no_data_in_mask
 from segwright.formats.palettes import Colour, ColourTable, mask_palette
 from segwright.formats.pillow import PillowImage, load_pixels, open_image, read_gif, stored_bits
 from segwright.formats.pixels import Note
-from segwright.formats.png import decode_plain_png
+from segwright.formats.png import decode_plain_png, encode_plain_png
 from segwright.formats.tiff import LOSSY, PALETTE, WHITE_IS_ZERO, Tiff
 from segwright.labels import HIGHEST_PIXEL, IGNORE, NO_DATA
 
@@ -86,11 +85,7 @@ def is_colour_image(data: bytes, name: str) -> bool:
 
 def encode_mask(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
     """A palette PNG of uint8 [H, W] class numbers; `palette` is uint8 [C, 3]."""
-    image = Image.fromarray(np.ascontiguousarray(mask))
-    image.putpalette(palette_of_256(palette).tobytes())
-    stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
+    return encode_plain_png(mask, palette_of_256(palette))
 
 
 def palette_of_256(palette: NDArray[np.uint8]) -> NDArray[np.uint8]:

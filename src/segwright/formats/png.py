@@ -1,4 +1,4 @@
-"""PNG files: their chunks, and masks as most programs write them, decoded several times as fast as by Pillow.
+"""PNG files: their chunks, and masks, read as most programs write them and written, several times as fast as by Pillow.
 
 The fast decoder takes one channel of 8 bits whose rows all have the same filter: none, as libpng and Pillow write
 palettes, or the difference to the left or above, as OpenCV writes all masks. Intel's ISA-L inflates them.
@@ -35,6 +35,8 @@ _ACCOMPANYING: Final = {
 
 _UNFILTERED, _FROM_THE_LEFT, _FROM_ABOVE = 0, 1, 2
 _ROWS_LOOKED_AT: Final = 8  # before all are inflated
+_GREY, _PALETTE = 0, 3  # kinds of pixels
+_LEVEL: Final = 1  # of ISA-L's 0 to 3; differences of rows are mostly zeros
 
 
 def chunks(png: bytes, start: int = _SIGNATURE) -> Iterator[tuple[bytes, int, int]]:
@@ -101,3 +103,23 @@ def _is_plain(rows: bytes, width: int) -> bool:
     """Whether all rows begin with the same filter, one that is quickly undone."""
     filters = rows[:: width + 1]
     return filters[:1] <= bytes([_FROM_ABOVE]) and filters.count(filters[:1]) == len(filters)
+
+
+def encode_plain_png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] | None = None) -> bytes:
+    """A PNG file of grey values or, with a palette, uint8 [C, 3], of its indices; `pixels` are uint8 [H, W].
+
+    Rows are differences to the row above, which are mostly zeros in masks.
+    """
+    height, width = pixels.shape
+    rows = np.empty((height, width + 1), np.uint8)
+    rows[:, 0] = _FROM_ABOVE
+    rows[:1, 1:] = pixels[:1]
+    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+    kind = _GREY if palette is None else _PALETTE
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))]
+    parts += [] if palette is None else [(b"PLTE", palette.tobytes())]
+    parts += [(b"IDAT", isal_zlib.compress(rows, _LEVEL)), (b"IEND", b"")]
+    return _BEGINNING[:_SIGNATURE] + b"".join(
+        struct.pack(">I4s", len(content), name) + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(name)))
+        for name, content in parts
+    )
