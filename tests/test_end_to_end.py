@@ -19,6 +19,7 @@ from PIL import Image
 
 from segwright.bundle import load_network, read_description
 from segwright.cli import main
+from segwright.training.precision_cost import can_compare
 from tests.conftest import TINY_BACKBONE, restored_logging
 from tests.helpers.processes import Process, end_both, start_two
 
@@ -165,7 +166,10 @@ def test_two_processes_train_together(folder: Path, together: str) -> None:
     assert together.count("; the model is in ") == 1
     assert together.count("train: 6 pairs") == 1, "what the first process says is not said again"
     assert together.count("inference scale ") == 1, "each has scored its share of the images at other scales"
-    best = read_description(folder / "together").metrics["best"]
+    description = read_description(folder / "together")
+    best, images = description.metrics["best"], len(list((folder / VALIDATED[0]).iterdir()))
+    assert f"on {images} validation images" in together and description.temperature
+    assert not can_compare(torch.device("cpu")) or description.precisions["bfloat16"].images == images
     alone = segwright(
         *("evaluate", "together", "--images", VALIDATED[0], "--masks", VALIDATED[1], "--json", "together.json"),
         cwd=folder,

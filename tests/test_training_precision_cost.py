@@ -5,13 +5,28 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 
 import segwright
 from segwright.bundle import PrecisionCost, read_description
 from segwright.training import precision_cost
-from segwright.training.precision_cost import seconds_to_compare
+from segwright.training.measurements import TimeLimit
+from segwright.training.precision_cost import can_compare, seconds_to_compare
 from tests.conftest import Draw
 from tests.helpers.trainings import train
+
+
+@pytest.fixture(autouse=True)
+def computes_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segwright.training.inference_settings.can_compare", lambda _device: True)
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_what_emulates_bfloat16_compares_nothing(monkeypatch: pytest.MonkeyPatch, computes: bool) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": computes})
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: computes or including_emulation)
+    assert can_compare(torch.device("cpu")) == can_compare(torch.device("cuda")) == computes
+    assert not can_compare(torch.device("mps"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -46,9 +61,12 @@ def test_weights_are_those_of_a_training_without_the_comparison(
         assert files[0] == files[1]
 
 
-def test_few_images_prove_nothing(channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("images", "recipe"), [(4, "best"), (5, "sagemaker")])
+def test_few_images_and_crops_prove_nothing(
+    channels_folder: Draw, tmp_path: Path, caplog: pytest.LogCaptureFixture, images: int, recipe: str
+) -> None:
     with caplog.at_level(logging.INFO, "segwright"):
-        bundle = train(channels_folder(validation=4), tmp_path / "model", epochs="1")
+        bundle = train(channels_folder(validation=images), tmp_path / "model", epochs="1", recipe=recipe)
     assert read_description(bundle).precisions == {}
     assert "bfloat16" not in caplog.text
 
@@ -69,8 +87,8 @@ def test_the_comparison_ends_in_time(channels_folder: Draw, tmp_path: Path, monk
     compare, ticks = precision_cost.compare_precisions, itertools.count()
 
     def slow(*arguments: object) -> dict[str, PrecisionCost]:
-        network, scale, state, data, _, _, stop = arguments
-        return compare(network, scale, state, data, 6.0, lambda: float(next(ticks)), stop)  # type: ignore[arg-type]
+        limit = TimeLimit(6.0, lambda: float(next(ticks)), lambda: None)
+        return compare(*arguments[:-1], limit)  # type: ignore[call-arg, arg-type]
 
     monkeypatch.setattr("segwright.training.inference_settings.compare_precisions", slow)
     bundle = train(channels_folder(validation=20), tmp_path / "model", epochs="1", inference_scale="1")

@@ -1,7 +1,7 @@
 """When a training ends, how far it is and when it validates, at speeds that are given."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segwright.hyperparameters import Hyperparameters
@@ -39,6 +39,7 @@ def whole(course: Schedule, seconds: float, validation: float) -> tuple[int, int
 
 
 @settings(max_examples=40)
+@example(minutes=1, updates_per_epoch=1, update=0.015625, validation=0.05078125, start=0)
 @given(
     minutes=st.floats(1, 100),
     updates_per_epoch=st.integers(1, 200),
@@ -49,13 +50,15 @@ def whole(course: Schedule, seconds: float, validation: float) -> tuple[int, int
 def test_a_budget_ends_within_a_twentieth(
     minutes: float, updates_per_epoch: int, update: float, validation: float, start: float
 ) -> None:
-    """Times are shares of the budget; the first estimate of a validation is wrong by a tenth."""
+    """Times are shares of the budget; the first estimate of a validation is wrong by a tenth, and the number of
+    validations, which is chosen once, with it.
+    """
     budget = 60 * minutes
     course = schedule(updates_per_epoch, 0.9 * validation * budget, minutes=minutes)
     course.timing.elapsed = start * budget
     _, validations = whole(course, update * budget, validation * budget)
     assert 0.95 * budget <= course.timing.elapsed <= 1.05 * budget
-    assert validations == 1 or validations * validation <= 0.1
+    assert validations == 1 or validations * 0.9 * validation <= 0.1
 
 
 @settings(max_examples=40)

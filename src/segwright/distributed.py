@@ -70,11 +70,11 @@ class Distributed:
 
     @contextmanager
     def raise_on_all(self) -> Iterator[None]:
-        """End all processes where a block raises UserError in one: that one raises it, the others exit silently."""
-        failure = None
+        """End all processes where a block fails in one: that one raises its error, the others SystemExit."""
+        failure: Exception | None = None
         try:
             yield
-        except UserError as error:
+        except Exception as error:
             failure = error
         failures = self.sum(torch.tensor(int(failure is not None)))
         if failure is not None:

@@ -85,14 +85,14 @@ class Process(Forked):
         return status, output
 
 
-def start_two(*arguments: str | Path, cwd: Path) -> list[Process]:
-    """Two processes that train together, as `torchrun` starts them."""
+def start_two(*arguments: str | Path, cwd: Path, before: Callable[[], object] = int) -> list[Process]:
+    """Two processes that train together, as `torchrun` starts them; `before` is called in each."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     ranks = ({"RANK": rank, "LOCAL_RANK": rank} for rank in "01")
-    return [Process(*arguments, cwd=cwd, environment={**shared, **rank}) for rank in ranks]
+    return [Process(*arguments, cwd=cwd, environment={**shared, **rank}, before=before) for rank in ranks]
 
 
 def end_both(processes: Iterable[Process]) -> list[tuple[int, str]]:

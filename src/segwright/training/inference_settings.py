@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import partial
 from typing import Any, Final
 
-from segwright.bundle import Description, PrecisionCost
+from segwright.bundle import Description, State
 from segwright.evaluation import Scores
 from segwright.networks import SegmentationNetwork
-from segwright.training.calibration import fit_on_validation, seconds_for_fit
 from segwright.training.data_loaders import TrainingData
+from segwright.training.measurements import TimeLimit, best_effort, why_not_measured
 from segwright.training.precision_cost import can_compare, compare_precisions, seconds_to_compare
-from segwright.training.scale_selection import FEWEST_IMAGES, Trial, describe_selection, select_scale, why_not_selected
+from segwright.training.scale_selection import Trial, describe_selection, select_scale
+from segwright.training.temperature import fit_on_validation, seconds_for_fit
 from segwright.training.train_step import TrainState
 
 _VALIDATIONS_AT_OTHER_SCALES: Final = 4  # at 1.25 and 1.5, whose pixels are so many times those at 1
@@ -24,12 +27,11 @@ class InferenceSettings:
     def __init__(self, state: TrainState, data: TrainingData, clock: Callable[[], float]) -> None:
         self._state, self._data, self._settings, self._clock = state, data, state.settings, clock
         images = None if data.streams else len(data.prepared.validation.pairs)
-        self._scale_stays = why_not_selected(self._settings, images)
-        self._selects_scale = self._settings.inference_scale == "auto" and not self._scale_stays
-        self._compares = can_compare(state.device, images)
+        self._why_not = why_not_measured(self._settings, images)
+        self._selects_scale = self._settings.inference_scale == "auto" and not self._why_not
+        self._compares = not self._why_not and can_compare(state.device)
         self._budget = None if self._settings.minutes is None else 60 * self._settings.minutes
-        enough = images is not None and images >= FEWEST_IMAGES
-        self._fit_seconds = seconds_for_fit(self._budget or 0.0) if enough else 0.0
+        self._fit_seconds = 0.0 if self._why_not else seconds_for_fit(self._budget or 0.0)
 
     @property
     def validations(self) -> int:
@@ -54,41 +56,59 @@ class InferenceSettings:
 
     def find(
         self,
-        network: SegmentationNetwork,
+        weights: State,
         best: dict[str, Any],
         validation_seconds: float,
-        score: Callable[[float], Scores],
+        score: Callable[[SegmentationNetwork, float], Scores],
         check: Callable[[], None],
         check_stop: Callable[[], None],
     ) -> tuple[Mapping[str, Any], dict[str, Any]]:
-        """The fields of a description, and the scores at the scale that was chosen; all processes call it together.
+        """The fields of a description, as far as they were found, and the scores at the scale that was chosen; all
+        processes call it together.
 
-        `network` has the weights whose scores, as JSON, are `best`; `score` validates it at a scale, which takes
+        `best` are the scores of `weights` as JSON; `score` validates a network at a scale, which takes
         `validation_seconds` at the training's own. `check` stops in all processes together, `check_stop` in one.
+        Raises StopRequested, and nothing else: a measurement that fails is left out with a warning.
         """
-        self._state.processes.broadcast_buffers(network)
-        precisions: Mapping[str, PrecisionCost] = {}
+        base, processes = self._settings.validation_scale, self._state.processes
+        if self._why_not:
+            selects = self._settings.inference_scale == "auto"
+            scale = f"inference_scale auto stays {base:g}, as in training, and " if selects else ""
+            logger.info(f"{scale}no temperature is fitted: {self._why_not}")
+            return {}, best
+        network = best_effort(partial(self._network, weights), "nothing is measured with the best weights", processes)
+        if network is None:
+            return {}, best
+        processes.broadcast_buffers(network)
+        found = dict[str, Any]()
         if self._compares:
-            seconds, base = seconds_to_compare(self._clock(), self._budget), self._settings.validation_scale
-            precisions = compare_precisions(network, base, self._state, self._data, seconds, self._clock, check_stop)
+            limit = TimeLimit(seconds_to_compare(self._clock(), self._budget), self._clock, check_stop)
+            compare = partial(compare_precisions, network, base, self._state, self._data, limit)
+            found["precisions"] = best_effort(compare, "bfloat16 is not proven for this model", processes) or {}
             check()
-        scale, scores = self._select_scale(best, validation_seconds, score)
+        if self._selects_scale:
+            base, best = self._select_scale(best, validation_seconds, partial(score, network))
         seconds = seconds_for_fit(self._clock())
         if self._budget is not None:
             seconds = min(seconds, 0.8 * (self._budget - self._clock()))  # The bundle is written after it.
-        temperature = fit_on_validation(network, scale, self._state, self._data, seconds, self._clock, check_stop)
+        limit = TimeLimit(max(seconds, 0.0), self._clock, check_stop)
+        fit = partial(fit_on_validation, network, base, self._state, self._data, limit)
+        found["temperature"] = best_effort(fit, "no temperature is fitted", processes)
         check()
-        return {"inference_scale": scale, "precisions": precisions, "temperature": temperature}, scores
+        return {**found, "inference_scale": base}, best
+
+    def _network(self, weights: State) -> SegmentationNetwork:
+        """A network of its own with these weights: the training's has the last ones, for checkpoints."""
+        with self._state.processes.raise_on_all():
+            network: SegmentationNetwork = deepcopy(self._state.network)
+            network.load_state_dict(weights)
+        return network
 
     def _select_scale(
         self, best: dict[str, Any], validation_seconds: float, score: Callable[[float], Scores]
     ) -> tuple[float, dict[str, Any]]:
-        """The scale of inference and its scores; with inference_scale auto, the best of several."""
+        """The best of several scales, and its scores."""
         base, fit = self._settings.validation_scale, min(self._fit_seconds, validation_seconds)
-        if not self._selects_scale:
-            if self._settings.inference_scale == "auto":
-                logger.info(f"inference_scale auto stays {base:g}, as in training: {self._scale_stays}")
-            return base, best
         chosen, trials = select_scale(
             score,
             base,

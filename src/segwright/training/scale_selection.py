@@ -2,23 +2,17 @@
 training up while scores improve, else down.
 """
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
-
-import torch
 
 from segwright.distributed import ALONE, Distributed
 from segwright.evaluation import Scores
 from segwright.hyperparameter_values import LARGEST_SCALE, SMALLEST_SCALE
-from segwright.hyperparameters import Hyperparameters
-from segwright.wording import counted
+from segwright.training.measurements import best_effort
 
-logger = logging.getLogger(__name__)
-
-FEWEST_IMAGES: Final = 5  # with fewer, chance would choose
 SMALLEST_GAIN: Final = 0.001  # of mean IoU, that makes slower prediction worth it
 
 _LARGER: Final = (1.25, 1.5, 2.0)
@@ -38,15 +32,6 @@ class Trial:
         return float(self.scores["mean_iou"])
 
 
-def why_not_selected(settings: Hyperparameters, images: int | None) -> str | None:
-    """Why the scale of a training with so many validation images (None: a stream) is not selected, or None."""
-    if images is None:
-        return "a stream is not read once more"
-    if crop := settings.validation_crop_size:
-        return f"validation scores crops of {crop} pixels, not whole images"
-    return f"there are only {counted(images, 'validation image')}" if images < FEWEST_IMAGES else None
-
-
 def select_scale(
     score: Callable[[float], Scores],
     base: float,
@@ -59,8 +44,8 @@ def select_scale(
     """Choose the smallest scale whose mean IoU is less than `SMALLEST_GAIN` below the best, and return all trials.
 
     `score` scores one scale, in all processes together; `base` is the training's. No trial begins that would not end by
-    `deadline`, in seconds of `clock`: its time is that of the trial before, times the number of pixels. A scale that
-    needs more memory than there is counts as none.
+    `deadline`, in seconds of `clock`: its time is that of the trial before, times the number of pixels. A scale
+    at which scoring fails, as for want of memory, counts as none.
     """
     trials = {base: at_base}
 
@@ -77,14 +62,10 @@ def select_scale(
             if not SMALLEST_SCALE <= scale <= LARGEST_SCALE or not in_time(scale):
                 break
             start = clock()
-            try:
-                scores = score(scale).to_json()
-            except torch.OutOfMemoryError:
-                if processes.world_size > 1:  # The others are waiting for this one.
-                    raise
-                logger.info(f"inference scale {scale:g} needs more memory than there is")
+            scores = best_effort(partial(score, scale), f"inference scale {scale:g} is not tried", processes)
+            if scores is None:
                 break
-            trials[scale] = Trial(scores, clock() - start)
+            trials[scale] = Trial(scores.to_json(), clock() - start)
             if trials[scale].mean_iou <= best - tolerance:
                 break
         if max(trial.mean_iou for trial in trials.values()) > at_base.mean_iou:

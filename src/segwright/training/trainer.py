@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
-from copy import deepcopy
 from functools import partial
 
 import torch
@@ -61,14 +60,8 @@ class Trainer:
         self.loader = data.train_loader(progress.stream_pairs, pin_memory=state.device.type == "cuda")
         per_epoch = updates_per_epoch(self.settings, self.loader.count)
         self._inference = InferenceSettings(state, data, elapsed)
-        self.schedule = Schedule(
-            self.settings,
-            progress.timing,
-            per_epoch,
-            state.updates,
-            self._inference.validations,
-            self._inference.seconds,
-        )
+        after = self._inference.validations, self._inference.seconds
+        self.schedule = Schedule(self.settings, progress.timing, per_epoch, state.updates, *after)
         self._elapsed, self._last_checkpoint = elapsed, elapsed()
         self._diagnosis, self._estimated = Diagnosis(), False
 
@@ -170,10 +163,10 @@ class Trainer:
         processes.broadcast_buffers(network)
         pairs, expected, check = self.data.validation_pairs(self.progress.epoch)
         matrix = ConfusionMatrix(prepared.num_classes)
-        samples = validation_predictions(network, scale, self.state, self.data, pairs, check, skipped)
         with report(expected * processes.world_size) as advance:
             # All processes stop together, below: the others may be waiting there already.
             with processes.raise_on_all(), suppress(StopRequested):
+                samples = validation_predictions(network, scale, self.state, self.data, pairs, check, skipped)
                 for labels, prediction in samples:
                     matrix.update(labels, prediction)
                     images += 1
@@ -201,17 +194,15 @@ class Trainer:
         """At the end: find out how the best weights are used, and write the bundle that says so. A checkpoint never
         holds it, because further epochs would be compared with the scores at another scale.
         """
-        best = self.progress.best
-        if best is None or self.progress.best_weights is None:
+        best, weights = self.progress.best, self.progress.best_weights
+        if best is None or weights is None:
             return
         self._checkpoint_or_stop()
-        network = deepcopy(self.state.network)  # whose weights are the last ones, for checkpoints
-        network.load_state_dict(self.progress.best_weights)
         found, self.progress.best = self._inference.find(
-            network,
+            weights,
             best,
             self.progress.timing.validation,
-            lambda scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
+            lambda network, scale: self._score(network, scale, partial(self.reporter.trying_scale, scale))[0],
             self._checkpoint_or_stop,
             self.stop.check,
         )

@@ -7,8 +7,8 @@ from torch import nn
 
 import segwright
 from segwright.bundle import read_description
-from segwright.training.calibration import fit_temperature, seconds_for_fit
 from segwright.training.checkpoints import CheckpointPolicy
+from segwright.training.temperature import fit_temperature, seconds_for_fit
 from tests.conftest import Draw
 from tests.helpers.trainings import settings, train
 
@@ -51,18 +51,28 @@ def test_a_training_ends_with_a_temperature_and_a_resumed_one_keeps_it(
     assert f"temperature {temperature:g}: probabilities of logits divided by it" in caplog.text
 
 
-@pytest.mark.parametrize(("images", "seconds", "used"), [(3, 5.0, 3), (5, -1.0, 1)])
-def test_few_images_and_no_time_leave_it_out(
+@pytest.mark.parametrize(
+    ("values", "images", "seconds", "reason"),
+    [
+        ({}, 3, 5.0, "there are only 3 validation images"),
+        ({}, 5, 0.0, "only 1 validation image with labels in 0 s could be predicted"),
+        ({"recipe": "sagemaker"}, 5, 5.0, "validation scores crops of 32 pixels, not whole images"),
+    ],
+)
+def test_few_images_no_time_and_crops_leave_it_out(
     channels_folder: Draw,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    values: dict[str, str],
     images: int,
     seconds: float,
-    used: int,
+    reason: str,
 ) -> None:
     monkeypatch.setattr("segwright.training.inference_settings.seconds_for_fit", lambda _elapsed: seconds)
     with caplog.at_level(logging.INFO, "segwright"):
-        bundle = train(channels_folder(validation=images), tmp_path / "model", epochs="1", inference_scale="1")
+        bundle = train(
+            channels_folder(validation=images), tmp_path / "model", epochs="1", inference_scale="1", **values
+        )
     assert read_description(bundle).temperature is None
-    assert f"no temperature is fitted: it takes 5 validation images, and had {used}" in caplog.text
+    assert f"no temperature is fitted: {reason}" in caplog.text

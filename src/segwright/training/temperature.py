@@ -5,9 +5,7 @@ Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), section 4.2.
 
 import logging
 import math
-import random
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -20,15 +18,13 @@ from segwright.inference import Block, logit_blocks
 from segwright.inference.runtimes import PyTorchRuntime
 from segwright.labels import IGNORE
 from segwright.networks import SegmentationNetwork
-from segwright.stopping import StopRequested
 from segwright.training.data_loaders import TrainingData
-from segwright.training.scale_selection import FEWEST_IMAGES
+from segwright.training.measurements import FEWEST_IMAGES, TimeLimit, drawn_pairs
 from segwright.training.train_step import TrainState
-from segwright.wording import counted
+from segwright.wording import counted, duration
 
 logger = logging.getLogger(__name__)
 
-_MOST_IMAGES: Final = 50
 _PIXELS: Final = 2000  # drawn of each image
 _LARGEST: Final = 10.0  # temperature; the smallest is its inverse
 _HALVINGS: Final = 30
@@ -41,47 +37,36 @@ def seconds_for_fit(elapsed: float) -> float:
 
 
 def fit_on_validation(
-    network: SegmentationNetwork,
-    scale: float,
-    state: TrainState,
-    data: TrainingData,
-    seconds: float,
-    clock: Callable[[], float],
-    check_stop: Callable[[], None],
+    network: SegmentationNetwork, scale: float, state: TrainState, data: TrainingData, limit: TimeLimit
 ) -> float | None:
     """Fit the temperature of a network that sees images at `scale`, on pixels of up to 50 whole validation images drawn
-    at random, as many as `seconds` allow, and log it; all processes call it together, each with its share. None with
-    too few images, and for a stream, which is not read once more.
+    at random, as many as the time allows, and log it; all processes call it together, each with its share. None with
+    too few images.
     """
-    if data.streams:
-        logger.info("no temperature is fitted: a stream is not read once more")
-        return None
-    network.eval()
-    pairs, count, _ = data.validation_pairs(0)
-    drawn = random.Random(0).sample(list(pairs), min(count, -(-_MOST_IMAGES // state.processes.world_size)))
     label_map, pixel_format = data.prepared.validation.label_map, data.prepared.pixel_format
-    samples, begun = list[tuple[Tensor, Tensor]](), clock()
-    # All processes stop together, afterwards: the others may be waiting there already.
-    with state.processes.raise_on_all(), suppress(StopRequested):
-        for pair in drawn:
+    samples, processes = list[tuple[Tensor, Tensor]](), state.processes
+    with processes.raise_on_all():
+        runtime = PyTorchRuntime(network.eval(), state.precision)
+        for pair in limit.take(drawn_pairs(data)):
             image, mask = read_pair(pair, label_map, pixel_format)
-            blocks = logit_blocks(PyTorchRuntime(network, state.precision), image, scale=scale)
+            blocks = logit_blocks(runtime, image, scale=scale)
             samples.append(_draw_pixels(blocks, mask, data.prepared.num_classes, seed=len(samples)))
-            check_stop()
-            if clock() - begun > seconds:
-                break
-    every = [sample for share in state.processes.gather(samples) for sample in share if len(sample[1])]
+    every = [sample for share in processes.gather(samples) for sample in share if len(sample[1])]
     if len(every) < FEWEST_IMAGES:
-        logger.info(f"no temperature is fitted: it takes {FEWEST_IMAGES} validation images, and had {len(every)}")
+        predicted = f"{counted(len(every), 'validation image')} with labels in {duration(limit.seconds)}"
+        logger.info(f"no temperature is fitted: only {predicted} could be predicted")
         return None
-    logits, labels = torch.cat([sample[0] for sample in every]), torch.cat([sample[1] for sample in every])
-    temperature = state.processes.compute_on_main(lambda: fit_temperature(logits, labels))
-    before, after = (float(nn.functional.cross_entropy(logits / divisor, labels)) for divisor in (1, temperature))
-    logger.info(
-        f"temperature {temperature:g}: probabilities of logits divided by it have a cross-entropy of {after:.4f}, not "
-        f"{before:.4f}, on {counted(len(every), 'validation image')}"
-    )
-    return temperature
+    temperature = None
+    with processes.raise_on_all():
+        if processes.is_main:
+            logits, labels = torch.cat([sample[0] for sample in every]), torch.cat([sample[1] for sample in every])
+            temperature = fit_temperature(logits, labels)
+            before, after = (float(nn.functional.cross_entropy(logits / by, labels)) for by in (1, temperature))
+            logger.info(
+                f"temperature {temperature:g}: probabilities of logits divided by it have a cross-entropy of "
+                f"{after:.4f}, not {before:.4f}, on {counted(len(every), 'validation image')}"
+            )
+    return processes.gather(temperature)[0]
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
