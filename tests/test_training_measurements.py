@@ -23,6 +23,7 @@ from tests.helpers.processes import end_both, start_two
 from tests.helpers.trainings import train
 
 FLAGS = ("--epochs", "1", "--crop-size", "32", "--base-size", "48", "--backbone", TINY_BACKBONE, "--device", "cpu")
+FLAGS += ("--mini-batch-size", "4", "--workers", "0")
 LEFT_OUT = ("bfloat16 is not proven for this model", "inference scale 1.25 is not tried", "no temperature is fitted")
 
 

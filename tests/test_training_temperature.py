@@ -45,7 +45,7 @@ def test_a_training_ends_with_a_temperature_and_a_resumed_one_keeps_it(
         for _ in range(2):
             given = settings(epochs="2", inference_scale="1")
             model = segwright.train(channels, bundle, given, device="cpu", checkpoints=kept)
-    assert caplog.text.count("temperature") == 1, "the second time nothing is left to fit"
+    assert caplog.text.count("probabilities of logits") == 1, "the second time nothing is left to fit"
     temperature = read_description(bundle).temperature
     assert temperature is not None and model.temperature == temperature and 0.1 < temperature < 10
     assert f"temperature {temperature:g}: probabilities of logits divided by it" in caplog.text
