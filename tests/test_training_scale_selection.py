@@ -195,4 +195,7 @@ def test_a_number_is_the_scale_of_validation_and_of_the_bundle(
     assert scores.mean_iou == pytest.approx(description.metrics["best"]["mean_iou"], abs=1e-9)
     with caplog.at_level(logging.INFO, "segwright"):
         assert read_description(train(data, tmp_path / "few", epochs="1")).inference_scale == 1
-    assert "inference_scale auto stays 1, as in training, and no temperature is fitted: there are only 3 validation images" in caplog.text
+    assert (
+        "inference_scale auto stays 1, as in training, and no temperature is fitted: there are only 3 validation images"
+        in caplog.text
+    )

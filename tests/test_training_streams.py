@@ -63,7 +63,10 @@ def test_a_stream_trains_and_validates_like_folders(
 ) -> None:
     with served(manifests, tmp_path / "pipes", 2) as channels, caplog.at_level(logging.INFO, "segwright"):
         bundle = train(channels, tmp_path / "model", _workers=workers)
-    assert "inference_scale auto stays 1, as in training: a stream is not read once more" in caplog.text
+    assert (
+        "inference_scale auto stays 1, as in training, and no temperature is fitted: a stream is not read once more"
+        in caplog.text
+    )
     description = read_description(bundle)
     assert description.data["train"]["complete"] is False and description.data["train"]["pairs"] is None
     assert [record["updates"] for record in records(bundle)] == [3, 6]

@@ -4,6 +4,7 @@ from segwright.evaluation.boundary import BoundaryCounts, BoundaryScores, ClassB
 from segwright.evaluation.metrics import ClassScores, ConfusionMatrix, Scores
 from segwright.evaluation.predictions import predict_pairs
 from segwright.evaluation.run import evaluate, print_scores
+from segwright.evaluation.scoring import labelled_pairs, score
 
 __all__ = [
     "BoundaryCounts",
@@ -13,6 +14,8 @@ __all__ = [
     "ConfusionMatrix",
     "Scores",
     "evaluate",
+    "labelled_pairs",
     "predict_pairs",
     "print_scores",
+    "score",
 ]

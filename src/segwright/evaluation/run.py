@@ -2,23 +2,17 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from segwright.checks.channel import Expected, check_pairs
-from segwright.checks.pixel_statistics import RequestedFormat
 from segwright.console import progress, table
-from segwright.data.channels import Source
-from segwright.data.lists import LIST_SUFFIXES
-from segwright.errors import DataError, LabelError
-from segwright.evaluation.boundary import BoundaryCounts
-from segwright.evaluation.metrics import ConfusionMatrix, Scores
-from segwright.evaluation.predictions import predict_pairs
+from segwright.errors import LabelError
+from segwright.evaluation.metrics import Scores
+from segwright.evaluation.scoring import labelled_pairs, score
 from segwright.inference.model import load
 from segwright.labels import LabelMap
 from segwright.standard_streams import OUTPUT
-from segwright.storage import Location, parse_location
+from segwright.storage import Location
 
 logger = logging.getLogger(__name__)
 
@@ -50,21 +44,18 @@ def evaluate(
     if label_map:
         mask_map = _numbered_map(Path(label_map), model.class_names)
     logger.info(f"label map: {mask_map.in_words(model.class_names)}")
-    if masks is not None and parse_location(images).suffix.lower() in LIST_SUFFIXES:
-        raise DataError(f"{images} has its masks with it: leave masks out.")
-    named = None if attributes is None else tuple(attributes)
-    pairing = Source(parse_location(images), None if masks is None else parse_location(masks), named).pairing()
-    num_classes, requested = len(model.class_names), RequestedFormat.exactly(model.pixel_format)
-    report = check_pairs(pairing, Expected("evaluation", mask_map, num_classes, requested, model.class_names, strict))
-    matrix, borders = ConfusionMatrix(num_classes), BoundaryCounts(num_classes)
-    with progress("evaluating", len(report.pairs), every=50) as advance:
-        for labels, prediction in predict_pairs(
-            model.runtime, report.pairs, mask_map, model.pixel_format, scale=model.scale, tta=model.tta
-        ):
-            matrix.update(labels, prediction)
-            borders.update(labels, prediction)
-            advance(1, "images")
-    return replace(matrix.scores(model.class_names), boundary=borders.scores())
+    known = mask_map, model.class_names, model.pixel_format
+    pairs = labelled_pairs(images, masks, *known, attributes=attributes, strict=strict)
+    with progress("evaluating", len(pairs), every=50) as advance:
+        return score(
+            model.runtime,
+            pairs,
+            *known,
+            lambda: advance(1, "images"),
+            scale=model.scale,
+            tta=model.tta,
+            boundary=True,
+        )
 
 
 def print_scores(scores: Scores, title: str) -> None:
