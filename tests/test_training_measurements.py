@@ -22,8 +22,10 @@ from tests.conftest import TINY_BACKBONE, Draw, restored_logging
 from tests.helpers.processes import end_both, start_two
 from tests.helpers.trainings import train
 
-FLAGS = ("--epochs", "1", "--crop-size", "32", "--base-size", "48", "--backbone", TINY_BACKBONE, "--device", "cpu")
-FLAGS += ("--mini-batch-size", "4", "--workers", "0")
+FLAGS = (
+    *("--backbone", TINY_BACKBONE, "--no-use-pretrained-model", "--device", "cpu", "--epochs", "1"),
+    *("--crop-size", "32", "--base-size", "48", "--mini-batch-size", "4", "--workers", "0"),
+)
 LEFT_OUT = ("bfloat16 is not proven for this model", "inference scale 1.25 is not tried", "no temperature is fitted")
 
 
@@ -94,7 +96,7 @@ def test_measurements_that_fail_are_left_out(
     break_predictions(monkeypatch, error)
     data = channels_folder(validation=5)
     with restored_logging():
-        status = main(["train", str(data), "--output", str(tmp_path / "model"), "--no-use-pretrained-model", *FLAGS])
+        status = main(["train", str(data), "--output", str(tmp_path / "model"), *FLAGS])
     messages = capsys.readouterr().err
     assert status == 0, messages
     for left_out in LEFT_OUT:
@@ -116,7 +118,7 @@ def test_weights_that_do_not_fit_into_memory_twice_are_not_measured(
 
 
 def test_of_two_processes_none_waits_for_one_that_fails(channels_folder: Draw, tmp_path: Path) -> None:
-    given = ("train", channels_folder(validation=6), "--output", "model", "--no-use-pretrained-model", *FLAGS)
+    given = ("train", channels_folder(validation=6), "--output", "model", *FLAGS)
     (first, messages), (second, others) = end_both(start_two(*given, cwd=tmp_path, before=break_second))
     assert (first, second) == (0, 0), messages + others
     for left_out in LEFT_OUT:
