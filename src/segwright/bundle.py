@@ -87,6 +87,7 @@ class Description(BaseModel):
     started_from: str | None = None  # the bundle that the training started from
     inference_scale: Annotated[float, Field(gt=0)] = 1.0  # the network sees images at so many times their size
     precisions: dict[str, PrecisionCost] = {}  # what number formats cost, by name, where a training has compared them
+    class_bias: float = 0.0  # by which the weights favour rare classes, times minus the logarithm of their share
     temperature: Annotated[float, Field(gt=0)] | None = None  # by which logits are divided for probabilities, if fitted
     finished: bool = False  # whether the training has ended by itself
     reasons: dict[str, str] = {}  # why the recipe chose a hyperparameter, by name

@@ -133,6 +133,12 @@ class SegmentationNetwork(nn.Module):
             if name.endswith(".bias"):
                 parameters[name].copy_(bias)
 
+    @torch.no_grad()
+    def shift_logits(self, bias: Tensor) -> None:
+        """Add a bias, [C], to the logits of the main head."""
+        _, name = self.classifier_names()[:2]
+        dict(self.named_parameters())[name].add_(bias.to(self.device))
+
     def classifier_names(self) -> list[str]:
         """The names of the parameters that have a row for each class."""
         main = "head.classifier.0" if isinstance(self.head, SMPHead) else "head.block.4"

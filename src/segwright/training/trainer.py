@@ -198,7 +198,7 @@ class Trainer:
         if best is None or weights is None:
             return
         self._checkpoint_or_stop()
-        found, self.progress.best = self._inference.find(
+        settled = self._inference.find(
             weights,
             best,
             self.progress.timing.validation,
@@ -206,9 +206,10 @@ class Trainer:
             self._checkpoint_or_stop,
             self.stop.check,
         )
-        before, self.description = self.description, self.description.model_copy(update=found)
-        if self.description != before or self.progress.best is not best:
-            self._write_bundle(host_copy(self.state.network))
+        self.progress.best = settled.scores
+        before, self.description = self.description, self.description.model_copy(update=settled.fields)
+        if self.description != before or settled.scores is not best:
+            self._write_bundle(host_copy(self.state.network), settled.weights)
 
     def _finish_epoch(self, scores: Scores, images: int, start: float) -> None:
         """Record an epoch, whose validation began at `start`; write a checkpoint, then the bundle, which a resumed
@@ -290,8 +291,9 @@ class Trainer:
             kind = "its best epoch's weights" if self.progress.best else "the weights as they are, not validated"
             logger.warning(f"interrupted: {path} holds a usable model ({kind}){advice}")
 
-    def _write_bundle(self, last: State) -> None:
-        """Write the bundle, on rank 0."""
+    def _write_bundle(self, last: State, best: State | None = None) -> None:
+        """Write the bundle, on rank 0; `best` are other weights than those that scored best so far."""
         if self.processes.is_main:
-            best, description = self.progress.best_weights or last, self.progress.complete(self.description)
+            best = best or self.progress.best_weights or last
+            description = self.progress.complete(self.description)
             self.writer.save(description, last=last, best=best, records=self.progress.records)
