@@ -13,7 +13,7 @@ from segwright.cli import main
 from segwright.cli.shared import with_boolean_values
 from segwright.errors import DataError, HyperparameterError
 from segwright.hyperparameters import Hyperparameters
-from segwright.inference.runtimes import PRECISIONS
+from segwright.precisions import PRECISIONS
 from segwright.standard_streams import OutputClosedError
 from segwright.storage import Cache
 from segwright.training import CheckpointPolicy

@@ -1,6 +1,7 @@
 """Exported graphs are right at other sizes. `python -m tests.test_export_graph` tries every network, for minutes."""
 
 import itertools
+import operator
 import tempfile
 from pathlib import Path
 from typing import ClassVar, get_args
@@ -15,7 +16,9 @@ from segwright.algorithms import usual_output_stride
 from segwright.errors import UserError
 from segwright.export.graph import OUTPUTS, images_of, write_onnx
 from segwright.export.openvino import write_openvino
-from segwright.export.sessions import Run, open_session
+from segwright.inference.runtimes.onnx import ONNXRuntime
+from segwright.inference.runtimes.opening import ExportRuntime, open_export
+from segwright.inference.runtimes.openvino import OpenVINORuntime
 from segwright.networks import Algorithm, NetworkSpec, SegmentationNetwork, build_network
 from segwright.networks.backbone import Backbone
 from segwright.networks.timm_import import timm
@@ -53,11 +56,11 @@ def built(spec: NetworkSpec) -> SegmentationNetwork:
     return build_network(spec).eval()
 
 
-def agrees(network: SegmentationNetwork, run: Run, size: tuple[int, int, int]) -> None:
+def agrees(network: SegmentationNetwork, runtime: ExportRuntime, size: tuple[int, int, int]) -> None:
     images = images_of(network.spec, *size)
     with torch.no_grad():
         logits, resized = network.coarse_logits(images), network(images)
-    mask, probabilities, found = run(images.numpy())
+    mask, probabilities, found = runtime.run(images.numpy())
     assert mask.dtype == np.uint8 and mask.shape == (size[0], *size[1:])
     assert np.abs(found - logits.numpy()).max() / logits.abs().max() < 1e-5
     assert np.abs(probabilities - resized.softmax(1).numpy()).max() < 1e-5
@@ -67,27 +70,44 @@ def agrees(network: SegmentationNetwork, run: Run, size: tuple[int, int, int]) -
 
 def agrees_everywhere(network: SegmentationNetwork, folder: Path, *, openvino: bool = True) -> None:
     write_onnx(network, folder / "model.onnx")
-    runs = [open_session(folder / "model.onnx", "onnx", "float32", OUTPUTS)]
+    runtimes = [open_export(folder / "model.onnx", "onnx", "float32", outputs=OUTPUTS)]
     if openvino:
         write_openvino(folder / "model.onnx", folder / "model.xml")
-        runs.append(open_session(folder / "model.xml", "openvino", "float32", OUTPUTS))
-    for run, size in itertools.product(runs, SIZES):
-        agrees(network, run, size)
+        runtimes.append(open_export(folder / "model.xml", "openvino", "float32", outputs=OUTPUTS))
+    for runtime, size in itertools.product(runtimes, SIZES):
+        agrees(network, runtime, size)
 
 
-@pytest.mark.parametrize("algorithm", ["fcn", "psp", "deeplab"])
-def test_exported_graphs_are_right_at_other_sizes(algorithm: Algorithm, tmp_path: Path) -> None:
-    agrees_everywhere(patches(NetworkSpec(algorithm, "patches", num_classes=3, auxiliary=False)), tmp_path)
+class Stages(nn.Sequential):
+    """An extractor with maps of every stride up to 16, as decoders take them."""
+
+    output_fmt, pretrained_cfg = Patches.output_fmt, Patches.pretrained_cfg
+
+    def __init__(self) -> None:
+        strides = (2, 2, 2, 2, 1)
+        super().__init__(*(nn.Conv2d(4 if index else 3, 4, 3, stride, 1) for index, stride in enumerate(strides)))
+        reductions = itertools.accumulate(strides, operator.mul)
+        self.feature_info = timm.models.FeatureInfo(
+            [
+                {"num_chs": 4, "reduction": reduction, "module": str(index)}
+                for index, reduction in enumerate(reductions)
+            ],
+            (0, 1, 2, 3, 4),
+        )
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        return list(itertools.accumulate(self, lambda maps, stage: stage(maps).relu(), initial=pixels))[1:]
 
 
-def test_the_refining_decoder_exports_too(tmp_path: Path) -> None:
-    agrees_everywhere(
-        built(NetworkSpec("deeplab", "test_efficientnet", 3, auxiliary=False, decoder_output_stride=1)), tmp_path
-    )
-
-
-def test_a_decoder_of_segmentation_models_pytorch_exports_too(tmp_path: Path) -> None:
-    every_size_exports("smp:deeplabv3plus", "test_efficientnet", tmp_path)
+@pytest.mark.parametrize(("algorithm", "decoder"), [("deeplab", 1), ("smp:fpn", None)])
+def test_decoders_export_too(algorithm: Algorithm, decoder: int | None, tmp_path: Path) -> None:
+    """The refining one, and one of segmentation_models_pytorch."""
+    torch.manual_seed(0)
+    spec = NetworkSpec(algorithm, "stages", 3, output_stride=16, auxiliary=False, decoder_output_stride=decoder)
+    agrees_everywhere(SegmentationNetwork(spec, Backbone(Stages(), multiple=16)).eval(), tmp_path)
+    assert str(Path(__file__).parent.parent).encode() not in (tmp_path / "model.onnx").read_bytes(), "where it was made"
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [(entry.name, len(entry.type.tensor_type.shape.dim)) for entry in model.graph.input] == [("image", 4)]
 
 
 def every_size_exports(algorithm: Algorithm, backbone: str, folder: Path, *, openvino: bool = True) -> None:
@@ -98,27 +118,21 @@ def every_size_exports(algorithm: Algorithm, backbone: str, folder: Path, *, ope
 class PooledPatches(Patches):
     """With the pooling of timm's ResNet-D, of which OpenVINO makes nothing where there is one pixel."""
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int) -> None:
         super().__init__()
-        self.a = nn.Conv2d(3, 4, 16, stride=16, padding=8)
+        self.a = nn.Conv2d(bands, 4, 16, stride=16, padding=8)
         self.b = nn.Sequential(nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False), nn.Conv2d(4, 8, 1))  # type: ignore[assignment]
 
 
-def test_pooling_that_rounds_up_exports_too(tmp_path: Path) -> None:
+def test_pooling_that_rounds_up_exports_too_and_16_bits_of_any_bands(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    spec = NetworkSpec("fcn", "patches", num_classes=3, auxiliary=False)
-    agrees_everywhere(SegmentationNetwork(spec, Backbone(PooledPatches(), multiple=1)).eval(), tmp_path)
+    spec = NetworkSpec("fcn", "patches", num_classes=3, auxiliary=False, bands=2, bit_depth=16)
+    agrees_everywhere(SegmentationNetwork(spec, Backbone(PooledPatches(spec.bands), multiple=1)).eval(), tmp_path)
 
 
-def test_exported_graphs_take_16_bits_and_any_bands(tmp_path: Path) -> None:
-    agrees_everywhere(
-        patches(NetworkSpec("fcn", "patches", num_classes=3, auxiliary=False, bands=2, bit_depth=16)), tmp_path
-    )
-
-
-def test_exported_graphs_take_floats_with_gaps(tmp_path: Path) -> None:
+def test_exported_graphs_take_floats_with_gaps_at_any_size(tmp_path: Path) -> None:
     spec = NetworkSpec(
-        "fcn",
+        "psp",
         "patches",
         num_classes=3,
         auxiliary=False,
@@ -131,20 +145,13 @@ def test_exported_graphs_take_floats_with_gaps(tmp_path: Path) -> None:
     network = patches(spec)
     images = images_of(spec, 1, 70, 96)
     images[0, 1, 3:9] = torch.nan
-    write_onnx(network, tmp_path / "model.onnx")
+    agrees_everywhere(network, tmp_path)
     with torch.no_grad():
         expected = network.coarse_logits(images)
     assert expected.isfinite().all()
-    for export_format in ("onnx", "openvino"):  # OpenVINO reads ONNX files as well
-        (logits,) = open_session(tmp_path / "model.onnx", export_format, "float32", ["logits"])(images.numpy())
-        assert np.abs(logits - expected.numpy()).max() / expected.abs().max() < 1e-5
-
-
-def test_files_do_not_say_where_they_were_made(tmp_path: Path) -> None:
-    write_onnx(patches(NetworkSpec("fcn", "patches", num_classes=3, auxiliary=False)), tmp_path / "model.onnx")
-    assert str(Path(__file__).parent.parent).encode() not in (tmp_path / "model.onnx").read_bytes()
-    model = onnx.load(tmp_path / "model.onnx")
-    assert [(entry.name, len(entry.type.tensor_type.shape.dim)) for entry in model.graph.input] == [("image", 4)]
+    for runtime in (ONNXRuntime, OpenVINORuntime):  # which reads ONNX files as well
+        logits = runtime(tmp_path / "model.onnx", "float32").coarse_logits(images)
+        assert (logits - expected).abs().max() / expected.abs().max() < 1e-5
 
 
 def test_a_network_that_cannot_be_traced_is_one_error(tmp_path: Path) -> None:

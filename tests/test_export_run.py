@@ -129,6 +129,14 @@ def test_arguments_that_do_not_fit_are_refused(tmp_path: Path, arguments: tuple[
     assert raised.value.name == name
 
 
+def test_a_missing_openvino_is_noticed_before_anything_is_traced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match="OpenVINO is not installed"):
+        export_bundle(tmp_path / "nothing", "openvino")
+
+
 def test_a_model_of_the_original_is_imported_first(tmp_path: Path) -> None:
     (tmp_path / "model_best.params").touch()
     with pytest.raises(BundleError, match="import-model"):

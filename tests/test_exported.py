@@ -6,7 +6,8 @@ import pytest
 
 from segwright import exported
 from segwright.errors import BundleError
-from segwright.exported import ExportDescription, ExportedArray, ExportPrecision, folder_of, read_exports
+from segwright.exported import ExportDescription, ExportedArray, folder_of, read_exports
+from segwright.precisions import ExportPrecision
 
 
 @pytest.fixture

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
+from onnx import helper, numpy_helper
 
 from segwright.inference import PyTorchRuntime, Runtime, load
 from segwright.inference.runtimes.onnx import ONNXRuntime
@@ -100,3 +104,80 @@ def test_openvino_keeps_few_kernels_and_the_threads_that_it_is_given(
     assert given["INFERENCE_PRECISION_HINT"] == "f32", "its default is bfloat16 on some processors"
     assert (given["INFERENCE_NUM_THREADS"], given["NUM_STREAMS"]) == (2, 2)
     assert len(runtime._compiled.outputs) == 1, "masks and probabilities are not computed"
+
+
+def test_onnx_runtime_gets_the_threads_of_all_streams(graph: Path) -> None:
+    session = ONNXRuntime(graph, "float32", threads=2, streams=3)._session
+    assert session.get_session_options().intra_op_num_threads == 6, "its threads are shared by all images"
+
+
+@BOTH
+def test_outputs_are_those_that_are_asked_for(opening: type[OpenVINORuntime | ONNXRuntime], graph: Path) -> None:
+    images = picture(*SIZES[1]).contiguous().numpy()
+    mask, logits = opening(graph, "float32", outputs=["mask", "logits"]).run(images)
+    assert (mask.shape, mask.dtype) == ((1, 65, 129), np.uint8)
+    assert np.array_equal(logits, opening(graph, "float32").coarse_logits(torch.from_numpy(images)).numpy())
+
+
+class Failing:
+    """A session or request that fails, or returns without a result."""
+
+    def __init__(self, error: Exception | None) -> None:
+        openvino = import_openvino()
+        self.error, self.output_tensors = error, [openvino.Tensor(np.zeros((1, 3, 12, 12), np.float32))]
+
+    def infer(self, *_arguments: object, **_keywords: object) -> None:
+        if self.error:
+            raise self.error
+
+    run = infer
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("Failed to allocate 2400000000 bytes of memory"), MemoryError),
+        (RuntimeError("std::bad_alloc"), MemoryError),
+        (RuntimeError("Shapes do not match"), RuntimeError),
+        (None, MemoryError),
+    ],
+)
+def test_openvino_says_when_memory_is_short(graph: Path, error: Exception | None, expected: type[Exception]) -> None:
+    runtime = OpenVINORuntime(graph, "float32")
+    runtime._idle.append(Failing(error))
+    with pytest.raises(expected):
+        runtime.coarse_logits(picture(1, 96, 96))
+    assert len(runtime.coarse_logits(picture(1, 96, 96))) == 1, "the next image has another request"
+
+
+def test_onnx_runtime_says_when_memory_is_short(graph: Path) -> None:
+    runtime, kinds = ONNXRuntime(graph, "float32"), onnxruntime.capi.onnxruntime_pybind11_state
+    runtime._session = Failing(kinds.Fail("Failed to allocate memory for requested buffer of size 4800000000"))
+    with pytest.raises(MemoryError, match="4800000000"):
+        runtime.coarse_logits(picture(1, 96, 96))
+    runtime._session = Failing(kinds.Fail("Invalid rank for input"))
+    with pytest.raises(kinds.Fail):
+        runtime.coarse_logits(picture(1, 96, 96))
+
+
+def test_openvino_does_not_return_the_image_before(tmp_path: Path) -> None:
+    """Its maps are empty where this pooling, which rounds up, gets one pixel."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("AveragePool", ["pixels"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
+        helper.make_node("Conv", ["pooled", "weights"], ["logits"]),
+    ]
+    image, logits = (
+        helper.make_tensor_value_info(name, kind, ["B", bands, f"{name}_h", f"{name}_w"])
+        for name, kind, bands in (("image", onnx.TensorProto.UINT8, 3), ("logits", onnx.TensorProto.FLOAT, 2))
+    )
+    weights = numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "weights")
+    model = helper.make_graph(nodes, "small", [image], [logits], [weights])
+    onnx.save(helper.make_model(model, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "a.onnx")
+    runtime = OpenVINORuntime(tmp_path / "a.onnx", "float32")
+    for size in (1, 8, 1):
+        if size == 8:
+            assert runtime.coarse_logits(picture(1, size, size)).shape == (1, 2, 4, 4)
+        else:
+            with pytest.raises(RuntimeError, match="computed nothing of 1 x 1 pixels"):
+                runtime.coarse_logits(picture(1, size, size))

@@ -10,11 +10,13 @@ import torch
 
 from segwright.bundle import PrecisionCost, read_description
 from segwright.errors import HyperparameterError, UserError
-from segwright.exported import MeasuredMeanIou
+from segwright.exported import MeasuredMeanIou, read_exports
 from segwright.inference import Model, load
-from segwright.inference.runtimes import PyTorchRuntime, candidates, selection
+from segwright.inference.runtimes import PyTorchRuntime, candidates, export_hint, opening, selection
+from segwright.inference.runtimes.advice import why_not
 from segwright.inference.runtimes.timing import draw, seconds_of
 from segwright.networks import NetworkSpec
+from segwright.precisions import ExportPrecision
 from segwright.storage import write_bytes
 from tests.conftest import blocks
 from tests.helpers.exported_graphs import damaged_graph, served_graph, write_export
@@ -144,6 +146,15 @@ def test_auto_takes_int8_that_was_measured(times: Times, chosen: Choose, bundle:
     assert "float32 with PyTorch (no faster here: int8 with OpenVINO" in chosen()[1]
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_auto_takes_no_export_that_was_allowed_to_lose_much(
+    times: Times, chosen: Choose, bundle: Path, precision: ExportPrecision
+) -> None:
+    measured = MeasuredMeanIou(float32=0.7, exported=0.67, fall=3.0, images=80)
+    write_export(bundle, served_graph(), precision, measured=measured)
+    assert f"; {precision}: mean IoU 3.00 points lower on 80 images)" in chosen()[1]
+
+
 def test_exports_of_other_weights_or_without_a_runtime_are_not_used(
     times: Times,
     chosen: Choose,
@@ -155,10 +166,10 @@ def test_exports_of_other_weights_or_without_a_runtime_are_not_used(
     assert chosen()[0].runtime.name == "PyTorch"
     assert "exported from other weights" in caplog.text
     write_export(bundle, served_graph())
-    monkeypatch.setattr(candidates, "installed", lambda library: library == "openvino")
+    monkeypatch.setattr(opening, "installed", lambda library: library == "openvino")
     times.update({"float32 PyTorch": 3.0, "float32 OpenVINO": 2.0})
     assert chosen()[0].runtime.name == "OpenVINO", "which reads ONNX too"
-    monkeypatch.setattr(candidates, "installed", lambda _library: False)
+    monkeypatch.setattr(opening, "installed", lambda _library: False)
     assert chosen()[0].runtime.name == "PyTorch"
 
 
@@ -171,14 +182,23 @@ def test_an_export_that_fails_or_computes_nonsense_is_left_out_with_a_warning(
     write_export(bundle)
     assert chosen()[0].runtime.name == "PyTorch"
     assert "float32 with ONNX Runtime is not used: " in caplog.text
-    write_export(bundle, damaged_graph(), export_format="openvino")
+    write_export(bundle, damaged_graph(-1), export_format="openvino")
+    assert chosen()[0].runtime.name == "PyTorch"
+    assert "float32 with OpenVINO is not used: its logits are" in caplog.text
+
+
+def test_an_onnx_file_that_openvino_computes_a_little_wrongly_is_left_out(
+    times: Times, chosen: Choose, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_export(bundle, damaged_graph(1.01))
+    monkeypatch.setattr(opening, "installed", lambda library: library == "openvino")
     assert chosen()[0].runtime.name == "PyTorch"
     assert "float32 with OpenVINO is not used: its logits are" in caplog.text
 
 
 def test_formats_that_are_asked_for_need_no_proof_but_an_export(times: Times, chosen: Choose, bundle: Path) -> None:
     assert chosen("bfloat16")[1] == "precision bfloat16: bfloat16 with PyTorch"
-    with pytest.raises(UserError, match=r"no export that can be used here: `segwright export .* --precision int8`"):
+    with pytest.raises(UserError, match=r"no export .*`segwright export .* --precision int8 --calibrate .* --masks"):
         chosen("int8")
     write_export(bundle, served_graph(), "int8")
     assert chosen("int8")[1] == "precision int8: int8 with ONNX Runtime"
@@ -186,10 +206,38 @@ def test_formats_that_are_asked_for_need_no_proof_but_an_export(times: Times, ch
     write_export(bundle, served_graph(), "bfloat16", "openvino")
     assert chosen("bfloat16")[0].runtime.name == "OpenVINO"
     assert chosen("float32")[0].runtime.name == "PyTorch"
-    with pytest.raises(HyperparameterError, match="float16"):
+    with pytest.raises(HyperparameterError, match=r"^precision is float16"):
         chosen("float16")
     with pytest.raises(UserError, match="precision is int4; it takes one of float32, bfloat16, float16, int8, auto"):
         chosen("int4")
+
+
+def test_what_is_missing_for_int8_has_a_sentence_of_its_own(
+    times: Times, chosen: Choose, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_export(bundle, b"no model", "int8")
+    with pytest.raises(UserError, match="does not work here"):
+        chosen("int8")
+    exports = read_exports(bundle)
+    assert "on CPUs alone, and the device is cuda" in why_not("int8", bundle, torch.device("cuda"), exports)
+    monkeypatch.setattr(opening, "installed", lambda _library: False)
+    with pytest.raises(UserError, match=r"no library .* pip install 'segwright\[export\]'"):
+        chosen("int8")
+    (bundle.parent / "original").mkdir()
+    (bundle.parent / "original" / "model_best.params").touch()
+    assert "segwright import-model" in why_not("int8", bundle.parent / "original", torch.device("cpu"), [])
+
+
+def test_the_hint_at_exports_names_the_folder_of_the_model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert export_hint(bundle.parent) == f"segwright export {bundle} --format openvino may make it faster"
+    write_export(bundle)
+    assert export_hint(bundle) == ""
+    original = bundle.parent / "other" / "original"
+    original.mkdir(parents=True)
+    (original / "model_best.params").touch()
+    assert export_hint(original.parent).startswith(f"segwright import-model {original} BUNDLE, and segwright export")
+    monkeypatch.setattr(opening, "installed", lambda _library: False)
+    assert export_hint(original) == ""
 
 
 class Slow:

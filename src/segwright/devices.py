@@ -57,15 +57,16 @@ def limit_threads(processes: int = 1) -> None:
     cv2.setNumThreads(min(cv2.getNumThreads(), most))
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype for `precision_dtype` on a device; `auto` is the fastest that trains safely there.
+def choose_precision(name: str, device: torch.device, option: str = "precision_dtype") -> torch.dtype:
+    """The dtype of a number format on a device; `auto` is the fastest that trains safely there. Messages call it
+    `option`.
 
     Raises HyperparameterError for float16 on the CPU, where it has no fast kernels.
     """
     if name == "float16" and device.type == "cpu":
         raise HyperparameterError(
-            "precision_dtype is float16, which has no fast kernels on the CPU; use float32, bfloat16 or auto there",
-            name="precision_dtype",
+            f"{option} is float16, which has no fast kernels on the CPU; use float32, bfloat16 or auto there",
+            name=option,
             value=name,
         )
     if name != "auto":

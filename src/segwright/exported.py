@@ -21,6 +21,7 @@ from typing import Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segwright.errors import BundleError, UserError
+from segwright.precisions import ExportPrecision
 from segwright.storage import path_below
 
 FORMAT_VERSION: Final = 1
@@ -30,7 +31,6 @@ EXPORT_FOLDER: Final = "export"
 EXPORT_DESCRIPTION: Final = "export.json"
 
 ExportFormat = Literal["onnx", "openvino"]
-ExportPrecision = Literal["float32", "bfloat16", "int8"]
 
 MODEL_FILES: Final[dict[ExportFormat, str]] = {"onnx": "model.onnx", "openvino": "model.xml"}
 IMAGE: Final = "image"

@@ -15,7 +15,6 @@ from segwright.exported import (
     MODEL_FILES,
     ExportDescription,
     ExportFormat,
-    ExportPrecision,
     MeasuredMeanIou,
     folder_of,
     weights_digest,
@@ -23,6 +22,7 @@ from segwright.exported import (
 from segwright.inference import load
 from segwright.networks import SegmentationNetwork
 from segwright.networks.pooling import resize
+from segwright.precisions import ExportPrecision
 from tests.helpers.served import write_bundle
 
 
@@ -57,13 +57,13 @@ def served_graph() -> bytes:
         return (Path(folder) / "model.onnx").read_bytes()
 
 
-def damaged_graph() -> bytes:
-    """The same graph with the sign of every weight changed: it runs, and is wrong."""
+def damaged_graph(factor: float) -> bytes:
+    """The same graph with every weight multiplied: it runs, and is wrong."""
     model = onnx.load_from_string(served_graph())
     for initializer in model.graph.initializer:
         values = onnx.numpy_helper.to_array(initializer)
         if values.ndim == 4:
-            initializer.CopyFrom(onnx.numpy_helper.from_array(-values, initializer.name))
+            initializer.CopyFrom(onnx.numpy_helper.from_array((factor * values).astype(values.dtype), initializer.name))
     data: bytes = model.SerializeToString()
     return data
 

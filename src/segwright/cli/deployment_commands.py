@@ -12,7 +12,9 @@ from cyclopts import Parameter, validators
 from segwright.cli.shared import Bundle, Device, Overwrite, Precision, Scale, Tta, app
 from segwright.console import PACKAGE_LOGGER
 from segwright.errors import UserError
+from segwright.exported import ExportFormat
 from segwright.formats.file_types import MAX_PIXELS
+from segwright.precisions import ExportPrecision
 
 
 @app.command(sort_key=3, usage="Usage: segwright serve BUNDLE [OPTIONS]")
@@ -75,8 +77,8 @@ def export(
     bundle: Annotated[Path, Parameter(name="BUNDLE")],
     /,
     *,
-    format: Literal["onnx", "openvino"],
-    precision: Literal["float32", "bfloat16", "int8"] = "float32",
+    format: ExportFormat,
+    precision: ExportPrecision = "float32",
     calibrate: str | None = None,
     images: str | None = None,
     masks: str | None = None,

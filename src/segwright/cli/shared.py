@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from cyclopts import App, Group, Parameter
 from pydantic.fields import FieldInfo
 
-from segwright import __version__
+from segwright import __version__, precisions
 from segwright.errors import UserError
 from segwright.hyperparameter_help import allowed, plain_type, sections
 from segwright.hyperparameters import Hyperparameters
@@ -50,7 +50,7 @@ Device = Annotated[
     Literal["cpu", "cuda", "mps"] | None, Parameter(help="The device; by default the best available one.")
 ]
 Precision = Annotated[
-    Literal["float32", "bfloat16", "float16", "int8", "auto"],
+    precisions.Precision,
     Parameter(
         name=("--precision", "--precision-dtype"),
         help="The number format: float32 is exact, float16 is for GPUs, int8 takes an export of the model; auto is the "

@@ -3,9 +3,6 @@
 import logging
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
-
-import torch
 
 from segwright.bundle import Description, load_network, versions
 from segwright.devices import limit_threads
@@ -26,18 +23,16 @@ from segwright.exported import (
     ExportDescription,
     ExportedArray,
     ExportFormat,
-    ExportPrecision,
     MeasuredMeanIou,
     folder_of,
     weights_digest,
 )
-from segwright.inference.runtimes import ONNXRuntime, OpenVINORuntime, PyTorchRuntime
+from segwright.inference.runtimes import PyTorchRuntime, open_export
 from segwright.mxnet import find_model, is_mxnet_model
+from segwright.openvino_import import import_openvino
+from segwright.precisions import MAX_FALL, ExportPrecision
 from segwright.storage import atomic_directory, check_replaceable, write_bytes
 from segwright.wording import counted
-
-MAX_FALL: Final = 0.5
-"""Points of mean IoU, hundredths, that an exported model may lose."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +81,7 @@ def export_bundle(
         difference = verify(network, temporary / file, export_format, precision)
         measured = None
         if labelled is not None:
-            runtime = OpenVINORuntime if export_format == "openvino" else ONNXRuntime
-            exported = runtime(temporary / file, precision, threads=torch.get_num_threads())
+            exported = open_export(temporary / file, export_format, precision)
             measured = labelled.compare(PyTorchRuntime(network), exported)
             _check_fall(measured, precision, MAX_FALL if max_fall is None else max_fall)
         export = ExportDescription(
@@ -134,6 +128,8 @@ def _check_arguments(
     if images is None and (masks is not None or max_fall is not None):
         name = "masks" if masks is not None else "max_fall"
         raise UserError(f"{name} needs images to measure mean IoU on: give images too, or leave it out.", name=name)
+    if export_format == "openvino":
+        import_openvino()  # or it would be missed after minutes of tracing
 
 
 def _check_fall(measured: MeasuredMeanIou, precision: ExportPrecision, max_fall: float) -> None:

@@ -1,5 +1,6 @@
 """Whether an exported file computes what PyTorch does, at sizes that it was not traced at."""
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -8,16 +9,15 @@ from torch import Tensor
 
 from segwright.errors import UserError
 from segwright.export.graph import OUTPUTS, ExportedNetwork, images_of
-from segwright.export.sessions import open_session
-from segwright.exported import ExportFormat, ExportPrecision
+from segwright.exported import ExportFormat
+from segwright.inference.runtimes.agreement import difference
+from segwright.inference.runtimes.opening import open_export
 from segwright.networks import SegmentationNetwork, resize
+from segwright.precisions import LOGITS_TOLERANCE, ExportPrecision
 
 SIZES: Final = ((1, 65, 129), (3, 97, 40), (2, 33, 120), (1, 7, 5), (1, 1, 1))
 """Batch, height and width: odd ones, several images, and those that are smaller than a network's stride."""
 
-_TOLERANCE: Final[dict[ExportPrecision, float]] = {"float32": 1e-3, "bfloat16": 0.1, "int8": float("inf")}
-"""How far logits may be from PyTorch's, as a share of the largest: rounding gives some 1e-6 and 1e-2. What int8 may do
-is judged by mean IoU."""
 _OWN_TOLERANCE: Final[dict[ExportPrecision, float]] = {"float32": 1e-4, "bfloat16": 0.05, "int8": 1e-4}
 """How far probabilities may be from those of the file's own logits."""
 
@@ -28,19 +28,20 @@ def verify(network: SegmentationNetwork, file: Path, export_format: ExportFormat
 
     Raises UserError where an output has another shape, type or value than it should at one of `SIZES`.
     """
-    run = open_session(file, export_format, precision, OUTPUTS)
+    runtime = open_export(file, export_format, precision, outputs=OUTPUTS)
+    tolerance = math.inf if precision == "int8" else LOGITS_TOLERANCE[precision]  # Random pixels are not its range.
     reference, largest = ExportedNetwork(network), 0.0
     for size in SIZES:
         images = images_of(network.spec, *size)
         expected = reference(images)
-        outputs = [torch.from_numpy(output) for output in run(images.numpy())]
+        outputs = [torch.from_numpy(output) for output in runtime.run(images.numpy())]
         fault = _fault_of_shapes(outputs, expected)
         if fault is None:
             mask, probabilities, logits = outputs
-            difference = _largest(logits - expected[2]) / max(_largest(expected[2]), 1e-6)
-            largest = max(largest, difference)
-            if not difference <= _TOLERANCE[precision]:
-                fault = f"its logits differ by {difference:.1%} of the largest"
+            share = difference(logits, expected[2])
+            largest = max(largest, share)
+            if share > tolerance:
+                fault = f"its logits differ by {share:.1%} of the largest"
             else:
                 fault = _fault_of_own(mask, probabilities, logits, _OWN_TOLERANCE[precision])
         if fault is not None:

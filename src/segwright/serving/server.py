@@ -23,9 +23,8 @@ from starlette.types import ASGIApp
 from segwright.console import print_to_copy
 from segwright.devices import choose_device, limit_threads
 from segwright.errors import UserError
-from segwright.exported import EXPORT_FOLDER
 from segwright.inference import Model, load
-from segwright.inference.runtimes import installed
+from segwright.inference.runtimes import export_hint
 from segwright.resources import bound_memory_of_sizes, raise_file_limit
 from segwright.serving.accept import PNG
 from segwright.serving.app import ModelHolder, multi_model_app, single_model_app
@@ -61,9 +60,9 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
         def load_model() -> None:
             try:
                 holder.model = _load(model, settings)
-                could_export = holder.model.runtime.device.type == "cpu" and not (model / EXPORT_FOLDER).exists()
-                if settings.precision == "auto" and could_export and installed("openvino"):
-                    logger.info(f"segwright export {model} --format openvino may make it faster")
+                on_cpu = holder.model.runtime.device.type == "cpu"
+                if settings.precision == "auto" and on_cpu and (hint := export_hint(model)):
+                    logger.info(hint)
                 address = _address(listener)
                 if settings.log_metrics:  # an endpoint, whose address is known to the platform
                     logger.info(f"serving {model} on {address}")

@@ -3,26 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Final
 
 import torch
 
 from segwright.bundle import Description
 from segwright.devices import choose_precision
-from segwright.exported import Export, ExportFormat, read_exports
+from segwright.exported import Export
 from segwright.inference.runtimes.base import Runtime
-from segwright.inference.runtimes.onnx import ONNXRuntime
-from segwright.inference.runtimes.openvino import OpenVINORuntime
+from segwright.inference.runtimes.opening import open_export, runtime_for
 from segwright.inference.runtimes.pytorch import PyTorchRuntime
 from segwright.networks import SegmentationNetwork
+from segwright.precisions import LOGITS_TOLERANCE, MAX_FALL, MAX_FALL_BFLOAT16
 from segwright.wording import counted
-
-LARGEST_FALL: Final = 0.1
-"""Points, hundredths of mean IoU, that bfloat16 may cost where `auto` chooses it."""
-
-_LIBRARIES: Final[dict[ExportFormat, Sequence[str]]] = {"openvino": ["openvino"], "onnx": ["onnxruntime", "openvino"]}
 
 
 @dataclass(frozen=True)
@@ -32,6 +24,7 @@ class Candidate:
     library: str
     precision: str
     open: Callable[[], Runtime]
+    tolerance: float | None = None  # how far its logits may be off (`LOGITS_TOLERANCE`); None for PyTorch itself
     cost: str = ""  # of its number format in mean IoU, in words
     objection: str = ""  # why `auto` must not choose it, in words
 
@@ -39,13 +32,8 @@ class Candidate:
         return f"{self.precision} with {self.library}"
 
 
-def installed(library: str) -> bool:
-    """Whether a package is there; it is not imported."""
-    return find_spec(library) is not None
-
-
 def find_candidates(
-    path: Path, description: Description, network: SegmentationNetwork, streams: int = 1
+    exports: Sequence[Export], description: Description, network: SegmentationNetwork, streams: int = 1
 ) -> Iterator[Candidate]:
     """All that can compute a bundle on its network's device, PyTorch in float32 first; `streams` is how many images
     are computed at the same time.
@@ -54,18 +42,12 @@ def find_candidates(
     cost, objection = _bfloat16_by_training(description)
     if choose_precision("auto", network.device) != torch.bfloat16:  # Timing it would take many times as long.
         objection = objection or "bfloat16 is slow on this processor"
-    yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), cost, objection)
-    for export in read_exports(path) if network.device.type == "cpu" else ():
-        precision, threads = export.description.precision, torch.get_num_threads()
-        judged = _judge(export, description)
-        match next(filter(installed, _LIBRARIES[export.description.format]), None):
-            case "openvino":
-                opened = partial(OpenVINORuntime, export.path, precision, threads=threads, streams=streams)
-                yield Candidate(OpenVINORuntime.name, precision, opened, *judged)
-            case "onnxruntime":
-                yield Candidate(
-                    ONNXRuntime.name, precision, partial(ONNXRuntime, export.path, precision, threads=threads), *judged
-                )
+    yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), None, cost, objection)
+    for export in exports if network.device.type == "cpu" else ():
+        kind, precision = export.description.format, export.description.precision
+        if runtime := runtime_for(kind):
+            opened = partial(open_export, export.path, kind, precision, streams=streams)
+            yield Candidate(runtime.name, precision, opened, LOGITS_TOLERANCE[precision], *_judge(export, description))
 
 
 def _bfloat16_by_training(description: Description) -> tuple[str, str]:
@@ -74,15 +56,16 @@ def _bfloat16_by_training(description: Description) -> tuple[str, str]:
     if known is None:
         return "", "bfloat16 was not compared with float32 at the end of its training"
     cost = _cost(known.fall, known.images)
-    return cost, "" if known.fall <= LARGEST_FALL else f"bfloat16: {cost}"
+    return cost, "" if known.fall <= MAX_FALL_BFLOAT16 else f"bfloat16: {cost}"
 
 
 def _judge(export: Export, description: Description) -> tuple[str, str]:
-    """What an export costs, and what is to be said against it; in int8 and float32 it has kept its own bound."""
+    """What an export costs, and what is to be said against it: it may have been allowed to lose more than usual."""
     precision, measured = export.description.precision, export.description.mean_iou
     if measured is not None:
         cost = _cost(measured.fall, measured.images)
-        return cost, f"{precision}: {cost}" if precision == "bfloat16" and measured.fall > LARGEST_FALL else ""
+        most = MAX_FALL_BFLOAT16 if precision == "bfloat16" else MAX_FALL
+        return cost, "" if measured.fall <= most else f"{precision}: {cost}"
     if precision == "bfloat16":
         return _bfloat16_by_training(description)
     return "", "int8 was exported without masks to measure it on" if precision == "int8" else ""

@@ -3,23 +3,23 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 from segwright.bundle import Description
 from segwright.devices import choose_precision
 from segwright.errors import UserError
+from segwright.exported import read_exports
+from segwright.inference.runtimes.advice import why_not
+from segwright.inference.runtimes.agreement import difference_here
 from segwright.inference.runtimes.base import Runtime
 from segwright.inference.runtimes.candidates import Candidate, find_candidates
 from segwright.inference.runtimes.pytorch import PyTorchRuntime
-from segwright.inference.runtimes.timing import difference, seconds_of
+from segwright.inference.runtimes.timing import seconds_of
 from segwright.networks import NetworkSpec, SegmentationNetwork
+from segwright.precisions import PRECISIONS
 from segwright.wording import listed
 
-Precision = Literal["float32", "bfloat16", "float16", "int8", "auto"]
-PRECISIONS: Final[tuple[str, ...]] = get_args(Precision)
-
 _LEAST_GAIN: Final = 1.1  # times as fast as what is exact; less is chance
-_LARGEST_DIFFERENCE: Final = 0.5  # of logits; more is no rounding: the runtime is wrong on this processor
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,9 @@ def choose_runtime(
     """
     check_precision(precision)
     if precision in ("float32", "float16"):
-        return PyTorchRuntime(network, choose_precision(precision, network.device))
-    exact, *others = find_candidates(path, description, network, streams)
+        return PyTorchRuntime(network, choose_precision(precision, network.device, "precision"))
+    exports = read_exports(path)
+    exact, *others = find_candidates(exports, description, network, streams)
     if precision == "auto":
         allowed = [exact, *(candidate for candidate in others if not candidate.objection)]
         objections = list(dict.fromkeys(candidate.objection for candidate in others if candidate.objection))
@@ -45,12 +46,8 @@ def choose_runtime(
         allowed, objections = [candidate for candidate in others if candidate.precision == precision], []
     runtimes = _open(allowed, PyTorchRuntime(network), network.spec)
     if not runtimes:
-        raise UserError(
-            f"precision is {precision}, but {path} has no export that can be used here: "
-            f"`segwright export {path} --format openvino --precision {precision}` makes one.",
-            name="precision",
-            value=precision,
-        )
+        reason = why_not(precision, path, network.device, exports)
+        raise UserError(f"precision {precision} cannot be had: {reason}", name="precision", value=precision)
     seconds = seconds_of(list(runtimes.values()), network.spec) if len(runtimes) > 1 else [1.0]
     times = dict(zip(runtimes, seconds, strict=True))
     chosen = fastest(times, exact)
@@ -90,12 +87,12 @@ def _open(allowed: Sequence[Candidate], exact: PyTorchRuntime, spec: NetworkSpec
     for candidate in allowed:
         try:
             runtime = candidate.open()
-            share = 0.0 if isinstance(runtime, PyTorchRuntime) else difference(runtime, exact, spec)
+            if candidate.tolerance is not None:
+                share = difference_here(runtime, exact, spec)
+                if share > candidate.tolerance:
+                    raise UserError(f"its logits are {share:.1%} of the largest off on this processor")
         except Exception as error:  # Each library has its own.
             logger.warning(f"{candidate} is not used: {(str(error) or type(error).__name__).splitlines()[0]}")
-            continue
-        if share > _LARGEST_DIFFERENCE:
-            logger.warning(f"{candidate} is not used: its logits are {share:.0%} off on this processor")
             continue
         opened[candidate] = runtime
     return opened

@@ -1,4 +1,4 @@
-"""How long runtimes take here, and whether they compute the same, on a picture that is drawn."""
+"""How long runtimes take here, on an image that is drawn."""
 
 import math
 import time
@@ -13,7 +13,7 @@ from segwright.inference.runtimes.base import Runtime
 from segwright.networks import NetworkSpec
 
 _SIZE: Final = 256  # pixels a side
-_SLOW: Final = 0.4  # seconds for that, beyond which a smaller picture has to do
+_SLOW: Final = 0.4  # seconds for that, beyond which a smaller image has to do
 _TURNS: Final = 5
 _SECONDS: Final = 1.0  # after which no further turn begins
 
@@ -21,9 +21,9 @@ _SECONDS: Final = 1.0  # after which no further turn begins
 def seconds_of(
     runtimes: Sequence[Runtime], spec: NetworkSpec, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Seconds that runtimes take for one picture, each its shortest of up to five, in turns.
+    """Seconds that runtimes take for one image, each its shortest of up to five, in turns.
 
-    It takes about a second where the network is fast, and else as long as three pictures in each runtime.
+    It takes about a second where the network is fast, and else as long as three images in each runtime.
     """
     began, pixels = clock(), draw(spec, _SIZE, runtimes[0].device)
     _run(runtimes[0], pixels)
@@ -42,18 +42,8 @@ def seconds_of(
     return seconds
 
 
-def difference(runtime: Runtime, exact: Runtime, spec: NetworkSpec) -> float:
-    """How far the logits of two runtimes are from each other, as a share of their size; infinite for other shapes."""
-    pixels = draw(spec, _SIZE // 4, exact.device)
-    expected, found = _run(exact, pixels), _run(runtime, pixels)
-    if found.shape != expected.shape:
-        return math.inf
-    share = float((found - expected).norm() / expected.norm())
-    return share if math.isfinite(share) else math.inf
-
-
 def draw(spec: NetworkSpec, size: int, device: torch.device) -> Tensor:
-    """A smooth picture [1, bands, size, size] of a network's type, about as bright as those that it knows."""
+    """A smooth image [1, bands, size, size] of a network's type, about as bright as those that it knows."""
     coarse = torch.randn(1, spec.bands, 8, 8, generator=torch.Generator().manual_seed(0))
     smooth = nn.functional.interpolate(coarse, (size, size), mode="bilinear")
     mean, std = (torch.tensor(numbers or [0.5]).view(1, -1, 1, 1) * spec.scale for numbers in (spec.mean, spec.std))
