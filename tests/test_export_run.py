@@ -146,12 +146,12 @@ def test_a_model_of_the_original_is_imported_first(tmp_path: Path) -> None:
 def test_a_missing_package_is_an_error_with_its_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("segwright.export.") or name == "segwright.export"]:
+    for name in [name for name in sys.modules if f"{name}.".startswith("segwright.export.")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["export", str(tmp_path), "--format", "onnx"]) == 2
     assert (
-        capsys.readouterr().err == "error: exporting needs the package onnxruntime: pip install 'segwright[export]'\n"
+        capsys.readouterr().err == "error: exporting needs the package onnx: pip install 'segwright[export]'\n"
     )
 
 

@@ -115,7 +115,7 @@ def test_onnx_runtime_gets_the_threads_of_all_streams(graph: Path) -> None:
 def test_outputs_are_those_that_are_asked_for(opening: type[OpenVINORuntime | ONNXRuntime], graph: Path) -> None:
     images = picture(*SIZES[1]).contiguous().numpy()
     mask, logits = opening(graph, "float32", outputs=["mask", "logits"]).run(images)
-    assert (mask.shape, mask.dtype) == ((1, 65, 129), np.uint8)
+    assert mask.shape == (1, 65, 129) and mask.dtype == np.uint8
     assert np.array_equal(logits, opening(graph, "float32").coarse_logits(torch.from_numpy(images)).numpy())
 
 
