@@ -16,6 +16,7 @@ from segwright.export import export_bundle, run
 from segwright.export.verification import verify
 from segwright.exported import BEST_WEIGHTS, folder_of, read_exports
 from segwright.inference import load
+from segwright.inference.runtimes.openvino import OpenVINORuntime
 from tests.conftest import blocks, restored_logging
 from tests.helpers.served import write_bundle
 
@@ -150,9 +151,7 @@ def test_a_missing_package_is_an_error_with_its_cure(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["export", str(tmp_path), "--format", "onnx"]) == 2
-    assert (
-        capsys.readouterr().err == "error: exporting needs the package onnx: pip install 'segwright[export]'\n"
-    )
+    assert capsys.readouterr().err == "error: exporting needs the package onnx: pip install 'segwright[export]'\n"
 
 
 def test_a_file_that_computes_something_else_is_found_out(exported: Path, tmp_path: Path) -> None:
@@ -164,3 +163,13 @@ def test_a_file_that_computes_something_else_is_found_out(exported: Path, tmp_pa
     network = load(exported, "cpu").network
     with pytest.raises(UserError, match="probabilities differ"):
         verify(network, tmp_path / "model.onnx", "onnx", "float32")
+
+
+def test_a_file_that_computes_nothing_is_found_out(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_runtime: OpenVINORuntime, _images: object) -> None:
+        raise RuntimeError("OpenVINO computed nothing of 65 x 129 pixels")
+
+    monkeypatch.setattr(OpenVINORuntime, "run", run)
+    (export,) = read_exports(exported)
+    with pytest.raises(UserError, match=r"for 1 x 65 x 129 pixels: OpenVINO computed nothing .* Nothing is written"):
+        verify(load(exported, "cpu").network, export.path, "openvino", "float32")

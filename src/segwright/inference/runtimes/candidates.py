@@ -35,15 +35,15 @@ class Candidate:
 def find_candidates(
     exports: Sequence[Export], description: Description, network: SegmentationNetwork, streams: int = 1
 ) -> Iterator[Candidate]:
-    """All that can compute a bundle on its network's device, PyTorch in float32 first; `streams` is how many images
-    are computed at the same time.
+    """All that can compute a bundle on its network's device, PyTorch in float32 first, then those of its exports (of
+    CPUs) that have a library; `streams` is how many images are computed at the same time.
     """
     yield Candidate("PyTorch", "float32", partial(PyTorchRuntime, network))
     cost, objection = _bfloat16_by_training(description)
     if choose_precision("auto", network.device) != torch.bfloat16:  # Timing it would take many times as long.
         objection = objection or "bfloat16 is slow on this processor"
     yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), None, cost, objection)
-    for export in exports if network.device.type == "cpu" else ():
+    for export in exports:
         kind, precision = export.description.format, export.description.precision
         if runtime := runtime_for(kind):
             opened = partial(open_export, export.path, kind, precision, streams=streams)

@@ -37,7 +37,7 @@ def choose_runtime(
     check_precision(precision)
     if precision in ("float32", "float16"):
         return PyTorchRuntime(network, choose_precision(precision, network.device, "precision"))
-    exports = read_exports(path)
+    exports = read_exports(path) if network.device.type == "cpu" else []
     exact, *others = find_candidates(exports, description, network, streams)
     if precision == "auto":
         allowed = [exact, *(candidate for candidate in others if not candidate.objection)]
