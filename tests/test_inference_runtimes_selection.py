@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from segwright.bundle import PrecisionCost, read_description
+from segwright.bundle import PrecisionCost, load_network, read_description
 from segwright.errors import HyperparameterError, UserError
 from segwright.exported import MeasuredMeanIou, read_exports
 from segwright.inference import Model, load
@@ -134,6 +134,20 @@ def test_auto_takes_exports_within_their_bounds(times: Times, chosen: Choose, bu
     model, line = chosen()
     assert model.runtime.name == "ONNX Runtime"
     assert "int8 was exported without masks to measure it on" in line
+
+
+def test_openvino_computes_an_export_of_float32_in_bfloat16_too(times: Times, bundle: Path) -> None:
+    prove(bundle, PROVEN)
+    write_export(bundle, served_graph(), "float32", "openvino")
+    description, network = load_network(bundle)
+    found = list(candidates.find_candidates(list(read_exports(bundle)), description, network))
+    assert [str(candidate) for candidate in found] == [
+        "float32 with PyTorch",
+        "bfloat16 with PyTorch",
+        "float32 with OpenVINO",
+        "bfloat16 with OpenVINO",
+    ]
+    assert found[3].cost == found[1].cost and not found[3].objection
 
 
 def test_auto_takes_int8_that_was_measured(times: Times, chosen: Choose, bundle: Path) -> None:

@@ -11,6 +11,7 @@ from segwright.devices import choose_precision
 from segwright.exported import Export
 from segwright.inference.runtimes.base import Runtime
 from segwright.inference.runtimes.opening import open_export, runtime_for
+from segwright.inference.runtimes.openvino import OpenVINORuntime
 from segwright.inference.runtimes.pytorch import PyTorchRuntime
 from segwright.networks import SegmentationNetwork
 from segwright.precisions import LOGITS_TOLERANCE, MAX_FALL, MAX_FALL_BFLOAT16
@@ -43,11 +44,17 @@ def find_candidates(
     if choose_precision("auto", network.device) != torch.bfloat16:  # Timing it would take many times as long.
         objection = objection or "bfloat16 is slow on this processor"
     yield Candidate("PyTorch", "bfloat16", partial(PyTorchRuntime, network, torch.bfloat16), None, cost, objection)
+    there = {(export.description.format, export.description.precision) for export in exports}
     for export in exports:
         kind, precision = export.description.format, export.description.precision
-        if runtime := runtime_for(kind):
-            opened = partial(open_export, export.path, kind, precision, streams=streams)
-            yield Candidate(runtime.name, precision, opened, LOGITS_TOLERANCE[precision], *_judge(export, description))
+        if not (runtime := runtime_for(kind)):
+            continue
+        opened = partial(open_export, export.path, kind, precision, streams=streams)
+        yield Candidate(runtime.name, precision, opened, LOGITS_TOLERANCE[precision], *_judge(export, description))
+        # OpenVINO computes the file of float32 in bfloat16 too, often faster than PyTorch.
+        if runtime is OpenVINORuntime and precision == "float32" and (kind, "bfloat16") not in there:
+            opened = partial(open_export, export.path, kind, "bfloat16", streams=streams)
+            yield Candidate(runtime.name, "bfloat16", opened, LOGITS_TOLERANCE["bfloat16"], cost, objection)
 
 
 def _bfloat16_by_training(description: Description) -> tuple[str, str]:
