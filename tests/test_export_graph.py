@@ -79,12 +79,11 @@ def agrees_everywhere(network: SegmentationNetwork, folder: Path, *, openvino: b
 
 
 class Stages(nn.Sequential):
-    """An extractor with maps of every stride up to 16, as decoders take them."""
+    """An extractor with a convolution for each map, as decoders take them."""
 
     output_fmt, pretrained_cfg = Patches.output_fmt, Patches.pretrained_cfg
 
-    def __init__(self) -> None:
-        strides = (2, 2, 2, 2, 1)
+    def __init__(self, strides: tuple[int, ...]) -> None:
         super().__init__(*(nn.Conv2d(4 if index else 3, 4, 3, stride, 1) for index, stride in enumerate(strides)))
         reductions = itertools.accumulate(strides, operator.mul)
         self.feature_info = timm.models.FeatureInfo(
@@ -92,19 +91,23 @@ class Stages(nn.Sequential):
                 {"num_chs": 4, "reduction": reduction, "module": str(index)}
                 for index, reduction in enumerate(reductions)
             ],
-            (0, 1, 2, 3, 4),
+            tuple(range(len(strides))),
         )
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         return list(itertools.accumulate(self, lambda maps, stage: stage(maps).relu(), initial=pixels))[1:]
 
 
-@pytest.mark.parametrize(("algorithm", "decoder"), [("deeplab", 1), ("smp:fpn", None)])
-def test_decoders_export_too(algorithm: Algorithm, decoder: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "decoder", "strides"), [("deeplab", 1, (4, 4)), ("smp:fpn", None, (2, 2, 2, 2, 1))]
+)
+def test_decoders_export_too(
+    algorithm: Algorithm, decoder: int | None, strides: tuple[int, ...], tmp_path: Path
+) -> None:
     """The refining one, and one of segmentation_models_pytorch."""
     torch.manual_seed(0)
     spec = NetworkSpec(algorithm, "stages", 3, output_stride=16, auxiliary=False, decoder_output_stride=decoder)
-    agrees_everywhere(SegmentationNetwork(spec, Backbone(Stages(), multiple=16)).eval(), tmp_path)
+    agrees_everywhere(SegmentationNetwork(spec, Backbone(Stages(strides), multiple=16)).eval(), tmp_path)
     assert str(Path(__file__).parent.parent).encode() not in (tmp_path / "model.onnx").read_bytes(), "where it was made"
     model = onnx.load(tmp_path / "model.onnx")
     assert [(entry.name, len(entry.type.tensor_type.shape.dim)) for entry in model.graph.input] == [("image", 4)]
