@@ -99,7 +99,7 @@ class Stages(nn.Sequential):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "decoder", "strides"), [("deeplab", 1, (4, 4)), ("smp:fpn", None, (2, 2, 2, 2, 1))]
+    ("algorithm", "decoder", "strides"), [("deeplab", 1, (4, 4)), ("smp:segformer", None, (2, 2, 2, 2, 1))]
 )
 def test_decoders_export_too(
     algorithm: Algorithm, decoder: int | None, strides: tuple[int, ...], tmp_path: Path
