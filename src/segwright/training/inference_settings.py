@@ -135,16 +135,16 @@ class InferenceSettings:
         """Raise the logits of rare classes if that raises mean IoU on all validation images; the factor and scores."""
         base, processes = self._settings.validation_scale, self._state.processes
         choose = partial(choose_factor, network, base, self._state, self._data, limit)
-        factor = best_effort(choose, "rare classes are not favoured", processes)
-        budget = self._budget
+        left_out, budget = "rare classes are not favoured", self._budget
+        factor = best_effort(choose, left_out, processes)
         if not factor or not processes.compute_on_main(
             lambda: budget is None or self._clock() + 2 * validation_seconds <= budget
         ):
             return 0.0, best
         bias = class_bias(self._data.prepared.train.histogram, factor)
         network.shift_logits(bias)
-        scores, before = score(network, base), best["mean_iou"]
-        if scores.mean_iou < before + SMALLEST_GAIN:
+        scores, before = best_effort(partial(score, network, base), left_out, processes), best["mean_iou"]
+        if scores is None or scores.mean_iou < before + SMALLEST_GAIN:
             network.shift_logits(-bias)
             return 0.0, best
         way = "rare classes are named more often" if factor > 0 else "rare classes are named less often"
