@@ -146,7 +146,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> list[LabelMap]:
     description = SimpleNamespace(network=SimpleNamespace(num_classes=3), label_map=lambda _: LabelMap(scale=10))
     model = Mock(description=description, class_names=("road", "tree", "sky"), pixel_format=RGB)
     monkeypatch.setattr(evaluation, "load", lambda *_, **__: model)
-    monkeypatch.setattr(evaluation, "predict_pairs", predict_pairs)
+    monkeypatch.setattr("segwright.evaluation.scoring.predict_pairs", predict_pairs)
     return used
 
 

@@ -128,6 +128,7 @@ class StopsAt(Reporter):
 def test_a_training_ends_with_the_best_scale_also_when_it_was_stopped_before(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("segwright.training.inference_settings.choose_factor", lambda *_: 0.0)
     data, bundle, stop = channels_folder(validation=5), tmp_path / "model", StopRequest()
     channels, given, score = segwright.Channels.locate(data), settings(epochs="3"), Trainer._score
 
@@ -165,6 +166,7 @@ def test_a_training_ends_with_the_best_scale_also_when_it_was_stopped_before(
 def test_more_epochs_are_compared_at_the_scale_of_the_training(
     channels_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("segwright.training.inference_settings.choose_factor", lambda *_: 0.0)
     data, bundle = channels_folder(validation=5), tmp_path / "model"
     monkeypatch.setattr(
         "segwright.training.inference_settings.select_scale",

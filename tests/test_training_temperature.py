@@ -47,7 +47,7 @@ def test_a_training_ends_with_a_temperature_and_a_resumed_one_keeps_it(
             model = segwright.train(channels, bundle, given, device="cpu", checkpoints=kept)
     assert caplog.text.count("probabilities of logits") == 1, "the second time nothing is left to fit"
     temperature = read_description(bundle).temperature
-    assert temperature is not None and model.temperature == temperature and 0.1 < temperature < 10
+    assert temperature is not None and model.temperature == temperature and 0.1 <= temperature <= 10
     assert f"temperature {temperature:g}: probabilities of logits divided by it" in caplog.text
 
 

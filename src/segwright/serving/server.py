@@ -77,9 +77,8 @@ def serve(model: Path, settings: ServingSettings | None = None) -> None:
                 server.should_exit = True
 
         loading = threading.Thread(target=load_model, name="loading")
-        loading.start()
         try:
-            _run(server, listener)
+            _run(server, listener, loading.start)
         except KeyboardInterrupt:
             if loading.is_alive():
                 _end_process(interrupted=True)
@@ -184,8 +183,10 @@ def _not_about_the_end(record: logging.LogRecord) -> bool:
     return "timeout graceful shutdown" not in record.getMessage()
 
 
-def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Run until a signal. uvicorn drains, then raises the signal again, which must not kill the process."""
+def _run(server: uvicorn.Server, listener: socket.socket, begin: Callable[[], None] = lambda: None) -> None:
+    """Run until a signal; `begin` is called when signals are handled. uvicorn drains, then raises the signal again,
+    which must not kill the process.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -193,6 +194,7 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     before = signal.signal(signal.SIGTERM, end)  # also before uvicorn handles signals, a moment later
     release_termination()
     try:
+        begin()
         server.run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)

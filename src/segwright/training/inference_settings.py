@@ -96,16 +96,16 @@ class InferenceSettings:
             return Settled({}, best, weights)
         processes.broadcast_buffers(network)
         found = dict[str, Any]()
-        if self._compares:
-            limit = TimeLimit(seconds_to_compare(self._clock(), self._budget), self._clock, check_stop)
-            compare = partial(compare_precisions, network, base, self._state, self._data, limit)
-            found["precisions"] = best_effort(compare, "bfloat16 is not proven for this model", processes) or {}
-            check()
         if self._favours_rare:
             limit = TimeLimit(seconds_to_choose(self._clock()), self._clock, check_stop)
             found["class_bias"], best = self._favour_rare(network, best, validation_seconds, score, limit)
             check()
             weights = host_copy(network) if found["class_bias"] else weights
+        if self._compares:
+            limit = TimeLimit(seconds_to_compare(self._clock(), self._budget), self._clock, check_stop)
+            compare = partial(compare_precisions, network, base, self._state, self._data, limit)
+            found["precisions"] = best_effort(compare, "bfloat16 is not proven for this model", processes) or {}
+            check()
         if self._selects_scale:
             base, best = self._select_scale(best, validation_seconds, partial(score, network))
         seconds = seconds_for_fit(self._clock())

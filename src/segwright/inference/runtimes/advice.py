@@ -21,7 +21,10 @@ def why_not(precision: str, path: Path, device: torch.device, exports: Sequence[
     if not formats:
         command = f"segwright export {path} --format openvino --precision {precision}"
         if precision == "int8":
-            command += " --calibrate TRAINING_IMAGES --images VALIDATION_IMAGES --masks VALIDATION_MASKS"
+            command = (
+                f"segwright export {path} --format openvino --precision int8 --calibrate TRAINING_IMAGES "
+                "--images VALIDATION_IMAGES --masks VALIDATION_MASKS"
+            )
         return f"{path} has no export in it that fits its weights: `{command}` makes one."
     if not any(map(runtime_for, formats)):
         return f"no library that computes the export is installed: {INSTALL}"
