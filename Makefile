@@ -54,7 +54,7 @@ demo: $(VENV)/.installed
 	@echo "demo/model: the model"
 
 test: $(VENV)/.developing
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 2
 
 # Uses an installed Chromium or Chrome, else installs Debian's, as root.
 test-browser: $(VENV)/.developing
